@@ -1,0 +1,70 @@
+/* capture.h - records what SQL changes on one SQLite connection, and hands it over inside the same transaction.
+ *
+ * How: the preupdate hook appends each row change to a record (old and new values; a savepoint is a mark in it, a rollback to it
+ * truncates). Constant-false triggers on every synced table bring the internal virtual table `satchel_tap` into each
+ * writing transaction; its xSync, which runs inside the commit and may write and veto, consolidates the record per key and
+ * gives the resulting changeset to a sink. What commits is captured, what does not commit is not: in any crash.
+ *
+ * The replica's sink writes the outbox. The server runs its own authors' SQL with the same capture, takes the changeset by
+ * capture_flush, rolls the SQL back and ingests the changeset like anyone's.
+ *
+ * Invariant (C1, C2): the record is cleared in xCommit and xRollback only; xSync may run again after a failed COMMIT, and then
+ * hands over the whole record again. One capture serves one connection, one thread at a time. */
+#ifndef PROTOCOL_CAPTURE_H
+#define PROTOCOL_CAPTURE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "protocol/schema.h"
+
+typedef struct capture capture;
+
+/* Where changesets go. Each function returns SATCHEL_OK or a code that vetoes the commit. They may write the same database; what they
+ * change is not captured, and last_insert_rowid() is restored afterwards (C6). `begin` is called before the first part of a
+ * transaction, also on a repeated flush of the same transaction: it must remove what it wrote for it before. Nothing is called
+ * for a transaction without a net change, except `begin` when a repeated flush has become empty. */
+typedef struct capture_sink {
+    void *ctx;
+    /* A transaction is about to change a synced table (xBegin: the write lock is held, nothing is recorded yet). May read the database and call
+     * capture_set_schema, which is how a connection learns of a migration that another one has run. A code fails the statement. May be NULL. */
+    int (*open)(void *ctx);
+    int (*begin)(void *ctx, bool again);
+    /* One part: a changeset of at most about LIMIT_PART_BYTES, valid during the call. Parts are numbered from 0. */
+    int (*part)(void *ctx, unsigned number, bool last, const void *changeset, size_t n);
+    /* The transaction was committed (true) or rolled back (false) after `begin`: forget its state. May be NULL. */
+    void (*end)(void *ctx, bool committed);
+} capture_sink;
+
+/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one per connection.
+ * satchel_local() is 1 on this connection while capture is on, 0 while it is off. */
+int capture_open(sqlite3 *db, const capture_sink *sink, capture **out);
+/* Before sqlite3_close. */
+void capture_close(capture *c);
+/* What to capture; borrowed until the next call. Between transactions, or in the sink's `open`. NULL: nothing. */
+void capture_set_schema(capture *c, const schema *s);
+/* Off: changes on this connection are neither captured nor refused (apply, migrations). A new capture is on. Between transactions only. */
+void capture_enable(capture *c, bool on);
+
+/* Creates the virtual table and, for each live synced table, the three triggers, in the caller's transaction; drops triggers of
+ * tables that are gone. Idempotent. */
+int capture_install(sqlite3 *db, const schema *s, buf *error);
+/* C3: verifies that what capture_install made is there unchanged, that user triggers on synced tables mention satchel_local(), and that
+ * the tables have the columns that the descriptor says. SATCHEL_E_UNFLUSHED, SATCHEL_E_TABLE_SHAPE with words in `error`. */
+int capture_check(sqlite3 *db, const schema *s, buf *error);
+
+/* For a connection without the virtual table (the server): consolidates the record of the open transaction and gives it to the sink, then
+ * clears it. Returns what the sink returned, or a refusal with words in capture_error. */
+int capture_flush(capture *c);
+/* Forgets the record of the open transaction (server, after rolling back). */
+void capture_reset(capture *c);
+/* Why the last commit or flush was refused, in words; "" if it was not. Valid until the next transaction. */
+const char *capture_error(const capture *c);
+/* The code that belongs to it. */
+int capture_error_code(const capture *c);
+
+/* Registers uuid7() and a satchel_local() that is constantly `local` on a connection without capture. */
+int capture_functions(sqlite3 *db, bool local);
+
+#endif

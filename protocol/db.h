@@ -1,0 +1,40 @@
+/* db.h - a few helpers over SQLite that both ends share: code mapping and a statement cache. */
+#ifndef PROTOCOL_DB_H
+#define PROTOCOL_DB_H
+
+#include <sqlite3.h>
+
+#include "protocol/buf.h"
+
+/* A SQLite result code (extended or not) as ours; SQLITE_OK, _ROW and _DONE are SATCHEL_OK. */
+int db_rc(int sqlite_rc);
+
+/* Prepared statements of one connection, found by the address of their SQL literal. */
+#define DB_CACHE_SLOTS 256u
+typedef struct db_cache {
+    sqlite3 *db;
+    struct {
+        const char *sql;
+        sqlite3_stmt *stmt;
+    } slot[DB_CACHE_SLOTS];
+} db_cache;
+void db_cache_init(db_cache *c, sqlite3 *db);
+void db_cache_fini(db_cache *c);
+/* The statement, reset and without bindings; NULL if it cannot be prepared (see sqlite3_errmsg). `sql` must be a literal. */
+sqlite3_stmt *db_prepare(db_cache *c, const char *sql);
+
+/* Binds by a format, parameter 1 onwards: i int64, s text or NULL, b pointer and size_t (blob; NULL pointer binds NULL), z null. Borrowed bytes. */
+void db_bind(sqlite3_stmt *stmt, const char *format, ...);
+/* Steps a statement that gives no row; resets it. */
+int db_run(sqlite3_stmt *stmt);
+/* Prepares, binds, runs. */
+int db_exec(db_cache *c, const char *sql, const char *format, ...);
+/* Steps: 1 a row, 0 done (reset), negative code (reset). A NULL statement gives the connection's error. */
+int db_next(db_cache *c, sqlite3_stmt *stmt);
+/* The first column of the first row as an integer; `otherwise` if there is no row or it is NULL. */
+int db_integer(db_cache *c, const char *sql, int64_t otherwise, int64_t *out);
+
+/* Appends the error of the connection to `error` with `what` before it. */
+void db_explain(sqlite3 *db, const char *what, buf *error);
+
+#endif

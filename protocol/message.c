@@ -1,0 +1,287 @@
+#include "protocol/message_internal.h"
+
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+
+/* ---- what the message files share ---- */
+
+void message_fail(wire *w, int rc) {
+    if (!w->rc) w->rc = rc;
+}
+
+void message_put_head(buf *out, message_type type, uint64_t fields) {
+    wire_put_array(out, fields + 1);
+    wire_put_uint(out, type);
+}
+
+uint64_t message_open_any(wire *w, const void *p, size_t n, message_type type) {
+    wire_open(w, p, n);
+    if (n > LIMIT_MESSAGE_BYTES) message_fail(w, SATCHEL_E_LIMIT);
+    uint64_t count = wire_get_array(w, UINT64_MAX);
+    if (wire_get_uint(w) != (uint64_t)type) message_fail(w, SATCHEL_E_MALFORMED);
+    return count;
+}
+
+void message_expect_fields(wire *w, uint64_t count, uint64_t fields) {
+    if (count != fields + 1) message_fail(w, SATCHEL_E_MALFORMED);
+}
+
+void message_open(wire *w, const void *p, size_t n, message_type type, uint64_t fields) {
+    message_expect_fields(w, message_open_any(w, p, n, type), fields);
+}
+
+uint64_t message_get_number(wire *w) {
+    return wire_get_uint_max(w, INT64_MAX);
+}
+
+uint32_t message_get_u32(wire *w) {
+    return (uint32_t)wire_get_uint_max(w, UINT32_MAX);
+}
+
+void message_put_optional(buf *out, uint64_t v) {
+    if (v)
+        wire_put_uint(out, v);
+    else
+        wire_put_null(out);
+}
+
+uint64_t message_get_optional(wire *w) {
+    if (wire_skip_null(w)) return 0;
+    uint64_t v = message_get_number(w);
+    if (!v) message_fail(w, SATCHEL_E_NOT_DETERMINISTIC);
+    return v;
+}
+
+uint64_t message_get_difference(wire *w, uint64_t before) {
+    int64_t v;
+    if (!__builtin_add_overflow((int64_t)before, wire_get_int(w), &v) && v >= 0) return (uint64_t)v;
+    message_fail(w, SATCHEL_E_MALFORMED);
+    return 0;
+}
+
+void message_put_words(buf *out, const char *p, size_t n) {
+    if (n > LIMIT_TEXT_BYTES) {
+        n = LIMIT_TEXT_BYTES;
+        while (n && ((uint8_t)p[n] & 0xc0) == 0x80) n--;
+    }
+    wire_put_text(out, p, n);
+}
+
+static bool is_key(const uint8_t *p, size_t n) {
+    const uint8_t *end = p + n;
+    unsigned count = 0;
+    while (p < end) {
+        value v;
+        if (++count > LIMIT_KEY_COLUMNS || value_get(&p, end, &v)) return false;
+        if (v.type == VALUE_ABSENT || v.type == VALUE_NULL) return false;
+    }
+    return true;
+}
+
+const uint8_t *message_get_key(wire *w, bool optional, size_t *n) {
+    const uint8_t *p = wire_get_bytes(w, LIMIT_KEY_BYTES, n);
+    if (!w->rc && (*n ? !is_key(p, *n) : !optional)) message_fail(w, SATCHEL_E_MALFORMED);
+    return p;
+}
+
+const uint8_t *message_get_raw(wire *w, size_t *n) {
+    const uint8_t *p = w->p;
+    wire_skip(w);
+    *n = w->rc ? 0 : (size_t)(w->p - p);
+    return w->rc ? NULL : p;
+}
+
+void message_put_raw(buf *out, const uint8_t *p, size_t n) {
+    if (!n && !out->rc) out->rc = SATCHEL_E_MISUSE;
+    buf_put(out, p, n);
+}
+
+void message_put_rc(buf *out, int rc) {
+    wire_put_uint(out, (uint64_t)(rc < 0 ? -(int64_t)rc : rc));
+}
+
+int message_get_rc(wire *w) {
+    return -(int)wire_get_uint_max(w, INT16_MAX);
+}
+
+message_type message_peek(const void *p, size_t n) {
+    wire w;
+    wire_open(&w, p, n);
+    wire_get_array(&w, UINT64_MAX);
+    uint64_t type = wire_get_uint(&w);
+    return !w.rc && type >= MSG_HELLO && type <= MSG_ERROR ? (message_type)type : (message_type)0;
+}
+
+/* ---- simple messages ---- */
+
+int hello_encode(const msg_hello *m, buf *out) {
+    message_put_head(out, MSG_HELLO, 14);
+    wire_put_uint(out, m->version);
+    wire_put_uint(out, m->incarnation);
+    if (m->has_epoch)
+        wire_put_bytes(out, m->epoch, sizeof m->epoch);
+    else
+        wire_put_null(out);
+    wire_put_uint(out, m->cursor);
+    wire_put_uint(out, m->schema_epoch);
+    wire_put_bytes(out, m->schema_hash, sizeof m->schema_hash);
+    wire_put_uint(out, m->last_number);
+    wire_put_uint(out, m->settled_number);
+    wire_put_uint(out, m->loss_cursor);
+    wire_put_uint(out, m->now_ms);
+    wire_put_uint(out, m->pending);
+    message_put_optional(out, m->snapshot);
+    wire_put_uint(out, m->snapshot_page);
+    wire_put_text(out, m->software, m->nsoftware);
+    return out->rc;
+}
+
+static uint32_t get_version(wire *w) {
+    uint32_t version = message_get_u32(w);
+    if (!w->rc && version != PROTOCOL_VERSION) message_fail(w, SATCHEL_E_VERSION);
+    return version;
+}
+
+int hello_decode(const void *p, size_t n, msg_hello *m) {
+    wire w;
+    *m = (msg_hello){0};
+    uint64_t fields = message_open_any(&w, p, n, MSG_HELLO);
+    m->version = get_version(&w);
+    message_expect_fields(&w, fields, 14);
+    if (w.rc) return w.rc;
+    m->incarnation = message_get_u32(&w);
+    m->has_epoch = !wire_skip_null(&w);
+    if (m->has_epoch) wire_get_exact(&w, m->epoch, sizeof m->epoch);
+    m->cursor = message_get_number(&w);
+    m->schema_epoch = message_get_u32(&w);
+    wire_get_exact(&w, m->schema_hash, sizeof m->schema_hash);
+    m->last_number = message_get_number(&w);
+    m->settled_number = message_get_number(&w);
+    m->loss_cursor = message_get_number(&w);
+    m->now_ms = message_get_number(&w);
+    m->pending = message_get_number(&w);
+    m->snapshot = message_get_optional(&w);
+    m->snapshot_page = message_get_u32(&w);
+    m->software = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nsoftware);
+    return wire_close(&w);
+}
+
+int welcome_encode(const msg_welcome *m, buf *out) {
+    message_put_head(out, MSG_WELCOME, 9);
+    wire_put_uint(out, m->version);
+    wire_put_bytes(out, m->epoch, sizeof m->epoch);
+    wire_put_uint(out, m->epoch_start);
+    wire_put_uint(out, m->head);
+    wire_put_uint(out, m->schema_epoch);
+    wire_put_uint(out, m->known_number);
+    wire_put_uint(out, m->now_ms);
+    wire_put_uint(out, m->backup_seq);
+    wire_put_bool(out, m->snapshot);
+    return out->rc;
+}
+
+int welcome_decode(const void *p, size_t n, msg_welcome *m) {
+    wire w;
+    *m = (msg_welcome){0};
+    uint64_t fields = message_open_any(&w, p, n, MSG_WELCOME);
+    m->version = get_version(&w);
+    message_expect_fields(&w, fields, 9);
+    if (w.rc) return w.rc;
+    wire_get_exact(&w, m->epoch, sizeof m->epoch);
+    m->epoch_start = message_get_number(&w);
+    m->head = message_get_number(&w);
+    m->schema_epoch = message_get_u32(&w);
+    m->known_number = message_get_number(&w);
+    m->now_ms = message_get_number(&w);
+    m->backup_seq = message_get_number(&w);
+    m->snapshot = wire_get_bool(&w);
+    return wire_close(&w);
+}
+
+int schema_encode(const msg_schema *m, buf *out) {
+    message_put_head(out, MSG_SCHEMA, 3);
+    wire_put_uint(out, m->epoch);
+    wire_put_text(out, m->name, m->nname);
+    wire_put_text(out, m->sql, m->nsql);
+    return out->rc;
+}
+
+int schema_decode(const void *p, size_t n, msg_schema *m) {
+    wire w;
+    *m = (msg_schema){0};
+    message_open(&w, p, n, MSG_SCHEMA, 3);
+    m->epoch = message_get_u32(&w);
+    m->name = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nname);
+    m->sql = wire_get_text(&w, LIMIT_MIGRATION_BYTES, &m->nsql);
+    return wire_close(&w);
+}
+
+int pull_encode(const msg_pull *m, buf *out) {
+    message_put_head(out, MSG_PULL, 3);
+    wire_put_uint(out, m->cursor);
+    wire_put_uint(out, m->credit);
+    wire_put_uint(out, m->loss_cursor);
+    return out->rc;
+}
+
+int pull_decode(const void *p, size_t n, msg_pull *m) {
+    wire w;
+    *m = (msg_pull){0};
+    message_open(&w, p, n, MSG_PULL, 3);
+    m->cursor = message_get_number(&w);
+    m->credit = (uint32_t)wire_get_uint_max(&w, LIMIT_PULL_CREDIT);
+    m->loss_cursor = message_get_number(&w);
+    return wire_close(&w);
+}
+
+int forked_encode(uint32_t incarnation, uint64_t from_number, buf *out) {
+    message_put_head(out, MSG_FORKED, 2);
+    wire_put_uint(out, incarnation);
+    wire_put_uint(out, from_number);
+    return out->rc;
+}
+
+int forked_decode(const void *p, size_t n, uint32_t *incarnation, uint64_t *from_number) {
+    wire w;
+    message_open(&w, p, n, MSG_FORKED, 2);
+    *incarnation = message_get_u32(&w);
+    *from_number = message_get_number(&w);
+    return wire_close(&w);
+}
+
+int resolve_encode(const msg_resolve *m, buf *out) {
+    message_put_head(out, MSG_RESOLVE, 2);
+    wire_put_uint(out, m->number);
+    wire_put_uint(out, m->action);
+    return out->rc;
+}
+
+int resolve_decode(const void *p, size_t n, msg_resolve *m) {
+    wire w;
+    *m = (msg_resolve){0};
+    message_open(&w, p, n, MSG_RESOLVE, 2);
+    m->number = message_get_number(&w);
+    m->action = (uint32_t)wire_get_uint(&w);
+    if (m->action != 1) message_fail(&w, SATCHEL_E_MALFORMED);
+    return wire_close(&w);
+}
+
+int error_encode(const msg_error *m, buf *out) {
+    message_put_head(out, MSG_ERROR, 3);
+    message_put_rc(out, m->rc);
+    wire_put_uint(out, m->retry_after_ms);
+    message_put_words(out, m->text, m->ntext);
+    return out->rc;
+}
+
+int error_decode(const void *p, size_t n, msg_error *m) {
+    wire w;
+    *m = (msg_error){0};
+    message_open(&w, p, n, MSG_ERROR, 3);
+    m->rc = message_get_rc(&w);
+    m->retry_after_ms = message_get_number(&w);
+    m->text = wire_get_text(&w, LIMIT_TEXT_BYTES, &m->ntext);
+    if (!m->rc) message_fail(&w, SATCHEL_E_MALFORMED);
+    return wire_close(&w);
+}
