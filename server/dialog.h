@@ -1,0 +1,51 @@
+/* dialog.h - what the server says to one device: the writer's half of a conversation (protocol/README.md).
+ *
+ * A dialog takes a message and answers through `say`; it runs on the writer, inside the group's transaction, so what it says must not leave before the
+ * commit. It knows neither sockets nor queues: the hub holds its answers back, and serves its pulls. */
+#ifndef SERVER_DIALOG_H
+#define SERVER_DIALOG_H
+
+#include "server/ingest.h"
+#include "server/snapshot.h"
+#include "server/store.h"
+
+typedef enum dialog_phase { DIALOG_NEW, DIALOG_READY, DIALOG_CLOSED } dialog_phase;
+
+typedef struct dialog {
+    int64_t device;
+    char name[LIMIT_NAME_BYTES + 1];
+    dialog_phase phase;
+    uint32_t incarnation;
+    uint32_t author;
+    uint64_t settled;     /* of hello */
+    uint64_t loss_cursor; /* losses up to here were said */
+    /* Where its pulls begin, for the hub. */
+    uint64_t cursor;
+    bool wants_snapshot;
+    uint64_t snapshot; /* to resume, 0: a new one */
+    uint32_t snapshot_page;
+} dialog;
+
+typedef struct dialog_world {
+    store *s;
+    ingest *g;
+    snapshots *snaps;
+    const uint8_t (*schema_hash)[8]; /* of each schema epoch, from 0 */
+    uint64_t now_ms;
+    /* Takes a message; copied. */
+    void (*say)(void *ctx, const buf *message);
+    void (*log)(void *ctx, char level, const char *text);
+    void *ctx;
+    /* Counted: */
+    uint64_t accepted, refused, repeated, forks;
+} dialog_world;
+
+/* Finds the device of a certificate: SATCHEL_OK, SATCHEL_E_REVOKED, SATCHEL_E_CERTIFICATE (unknown), or a database code. */
+int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+/* One message that is not a pull. On SATCHEL_OK the conversation goes on. A code of class PERMANENT is the device's mistake or state: `words` says what, the session
+ * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). */
+int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
+/* Says losses of this device above loss_cursor, if there are any. */
+int dialog_losses(dialog *c, dialog_world *w);
+
+#endif

@@ -1,0 +1,40 @@
+/* front.h - the server's sockets towards devices and browsers, on libwebsockets over the libuv loop.
+ *
+ * Two ports. The sync port takes WebSocket connections of the subprotocol satchel.v1 at /sync, with mutual TLS: a client without a
+ * certificate of this server's authority does not get through the handshake, and one with it is the device of its key's fingerprint. The HTTPS port asks for
+ * no client certificate and serves what http.h answers. TLS 1.2 or later, with session tickets.
+ *
+ * libwebsockets is included in front*.c alone. All functions run on the loop's thread. */
+#ifndef SERVER_FRONT_H
+#define SERVER_FRONT_H
+
+#include "server/datadir.h"
+#include "server/http.h"
+#include "server/service.h"
+
+typedef struct front front;
+
+typedef struct front_config {
+    service *service; /* its ports are set by front_open */
+    http *http;
+    const datadir *data; /* holds the certificates */
+    const char *listen;  /* an address; "localhost" is 127.0.0.1 */
+    uint16_t sync_port, https_port; /* 0 picks a free one */
+} front_config;
+
+/* Raises the soft limit of open files to the hard one, listens. SATCHEL_E_NETWORK: an address cannot be listened on, _CERTIFICATE: what
+ * the data directory holds cannot be served; `error` has words. */
+int front_open(const front_config *config, front **out, buf *error);
+/* The hub has something for sessions to send; called by the loop when woken. */
+void front_woken(void *f);
+/* Accepts nothing more; each session is closed once all its output is sent. */
+void front_drain(front *f);
+/* Sessions that are still open. */
+unsigned front_sessions(const front *f);
+/* How many connections there can be at once (both ports together). */
+unsigned front_capacity(const front *f);
+/* Closes what is open. Its handles go as the loop runs; free it with front_free after loop_run. */
+void front_close(front *f);
+void front_free(front *f);
+
+#endif

@@ -1,0 +1,52 @@
+/* front_private.h - what the files of the front share. */
+#ifndef SERVER_FRONT_PRIVATE_H
+#define SERVER_FRONT_PRIVATE_H
+
+#include <libwebsockets.h>
+
+#include "server/front.h"
+
+#if defined(LWS_WITH_MBEDTLS)
+#error "this libwebsockets is built on mbedTLS, which lets clients without a certificate through; use one built on OpenSSL"
+#endif
+
+/* A connected device: user memory of its WebSocket, zeroed by libwebsockets. */
+typedef struct front_client {
+    struct lws *wsi;
+    uint64_t session; /* 0 until established: CLOSED may come for a connection that never was */
+    buf in;           /* the frame that is being received */
+    bool deaf;        /* the hub was told of a frame over the limit: nothing more is read */
+    struct front_client *next; /* of the same place in the table */
+} front_client;
+
+struct front {
+    service *service;
+    http *http;
+    struct lws_context *context;
+    struct lws_vhost *sync, *https;
+    unsigned capacity, open; /* connections of both ports */
+    bool draining;
+    front_client **table; /* by session, a power of two of places */
+    size_t places, clients;
+    uint8_t *scratch; /* LWS_PRE and one frame */
+    size_t scratch_bytes;
+};
+
+/* protocols[0] of each port, and the subprotocol. */
+int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+size_t front_https_user_bytes(void);
+
+front *front_of(struct lws *wsi);
+/* Counts connections of either port; non-zero refuses one. */
+int front_count(struct lws *wsi, enum lws_callback_reasons reason);
+void front_peer(struct lws *wsi, char out[46]);
+/* Room for LWS_PRE and n bytes, valid until the next call; NULL without memory. Write from the returned pointer on. */
+uint8_t *front_scratch(front *f, size_t n);
+
+front_client *front_find(const front *f, uint64_t session);
+bool front_add(front *f, front_client *c);
+void front_remove(front *f, front_client *c);
+
+#endif

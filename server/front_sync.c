@@ -1,0 +1,139 @@
+/* front_sync.c - the sync port: who may connect, frames in and frames out. */
+#include "server/front_private.h"
+
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/log.h"
+
+#define SYNC_PATH "/sync"
+/* Largest SubjectPublicKeyInfo that is looked at; a P-256 one has 91 bytes. */
+#define PUBLIC_KEY_BYTES 1024
+/* A receive buffer that has grown over this is freed after its frame: most devices are idle most of the time. */
+#define KEEP_BYTES 16384
+
+/* The name comes from a stranger's certificate, for the log alone. */
+static void log_refused_certificate(struct lws *wsi, X509_STORE_CTX *check) {
+    char subject[256] = "?", peer[46];
+    X509 *cert = check ? X509_STORE_CTX_get_current_cert(check) : NULL;
+    if (cert) X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
+    front_peer(wsi, peer);
+    log_line('w', NULL, "a client certificate from %s was refused: %s (%s)", peer,
+             check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
+}
+
+/* The device's name on this server: SHA-256 of its public key as the certificate carries it (DER of the SubjectPublicKeyInfo). False unless the
+ * certificate was verified. */
+static bool fingerprint_of(struct lws *wsi, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
+    union {
+        union lws_tls_cert_info_results info;
+        uint8_t room[PUBLIC_KEY_BYTES];
+    } r;
+    memset(&r, 0, sizeof r);
+    if (lws_tls_peer_cert_info(wsi, LWS_TLS_CERT_INFO_VERIFIED, &r.info, sizeof r.info.ns.name) || !r.info.verified) return false;
+    size_t room = sizeof r - offsetof(union lws_tls_cert_info_results, ns.name);
+    if (lws_tls_peer_cert_info(wsi, LWS_TLS_CERT_INFO_OPAQUE_PUBLIC_KEY, &r.info, room) || r.info.ns.len <= 0) return false;
+    crypto_sha256(r.info.ns.name, (size_t)r.info.ns.len, out);
+    return true;
+}
+
+/* Before the upgrade: anything but satchel.v1 at /sync is refused. */
+static int filter_upgrade(struct lws *wsi) {
+    char path[16] = "";
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI);
+    return strcmp(path, SYNC_PATH) || !fingerprint_of(wsi, fingerprint);
+}
+
+int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
+    switch (reason) {
+    case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
+        /* `len` is OpenSSL's verdict. Whoever does not hand it on lets every certificate in. */
+        if (!len) log_refused_certificate(wsi, user);
+        return !len;
+    case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+    case LWS_CALLBACK_WSI_CREATE:
+    case LWS_CALLBACK_WSI_DESTROY: return front_count(wsi, reason);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return 1;
+    case LWS_CALLBACK_HTTP: return lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, NULL) || lws_http_transaction_completed(wsi) ? -1 : 0;
+    default: (void)in; return 0;
+    }
+}
+
+static int established(front *f, struct lws *wsi, front_client *c) {
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    if (!fingerprint_of(wsi, fingerprint)) return -1;
+    c->wsi = wsi;
+    c->session = hub_connect(f->service->hub, fingerprint);
+    /* One buffer more than a frame may have, so that a frame over the limit is seen as such. */
+    c->in.max = LIMIT_FRAME_BYTES + KEEP_BYTES;
+    if (c->session && front_add(f, c)) return 0;
+    if (c->session) hub_disconnect(f->service->hub, c->session);
+    c->session = 0;
+    return -1;
+}
+
+static void hand_over(front *f, front_client *c) {
+    hub_receive(f->service->hub, c->session, c->in.p, c->in.n);
+    if (c->in.cap > KEEP_BYTES)
+        buf_fini(&c->in);
+    else
+        buf_clear(&c->in);
+    c->in.max = LIMIT_FRAME_BYTES + KEEP_BYTES;
+}
+
+static int receive(front *f, struct lws *wsi, front_client *c, const void *p, size_t n) {
+    if (c->deaf || !c->session) return 0;
+    if (!lws_frame_is_binary(wsi)) {
+        static const char words[] = "messages are binary frames";
+        lws_close_reason(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, (unsigned char *)(uintptr_t)words, sizeof words - 1);
+        return -1;
+    }
+    buf_put(&c->in, p, n);
+    if (c->in.rc == SATCHEL_E_NOMEM) return -1;
+    bool over = c->in.rc || c->in.n > LIMIT_FRAME_BYTES;
+    c->deaf = over;
+    if (over || lws_is_final_fragment(wsi)) hand_over(f, c);
+    return 0;
+}
+
+static int send_next(front *f, struct lws *wsi, front_client *c) {
+    hub_frame frame;
+    bool close = false;
+    if (!c->session) return 0;
+    if (!hub_output(f->service->hub, c->session, &frame, &close)) {
+        if (!close && !f->draining) return 0;
+        /* With a reason the peer is waited for, and so has read the last message before the connection goes. */
+        lws_close_reason(wsi, close ? LWS_CLOSE_STATUS_NORMAL : LWS_CLOSE_STATUS_GOINGAWAY, NULL, 0);
+        return -1;
+    }
+    uint8_t *p = front_scratch(f, frame.n);
+    if (!p) return -1;
+    memcpy(p, frame.p, frame.n);
+    int written = lws_write(wsi, p, frame.n, LWS_WRITE_BINARY);
+    hub_output_done(f->service->hub, c->session);
+    if (written < (int)frame.n) return -1;
+    lws_callback_on_writable(wsi);
+    return 0;
+}
+
+static void closed(front *f, front_client *c) {
+    /* It comes for connections that were refused before ESTABLISHED as well. */
+    if (!c || !c->session) return;
+    front_remove(f, c);
+    hub_disconnect(f->service->hub, c->session);
+    buf_fini(&c->in);
+    c->session = 0;
+}
+
+int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
+    front *f = front_of(wsi);
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return filter_upgrade(wsi);
+    case LWS_CALLBACK_ESTABLISHED: return established(f, wsi, user);
+    case LWS_CALLBACK_RECEIVE: return receive(f, wsi, user, in, len);
+    case LWS_CALLBACK_SERVER_WRITEABLE: return send_next(f, wsi, user);
+    case LWS_CALLBACK_CLOSED: closed(f, user); return 0;
+    default: return 0;
+    }
+}

@@ -1,0 +1,341 @@
+#include "server/http.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/enrol.h"
+#include "server/log.h"
+#include "server/metrics.h"
+
+/* Counting the store reads much of it: a scrape that comes sooner gets the numbers of the one before. */
+#define COUNTS_FRESH_MS 2000
+
+typedef struct counts_job {
+    service_job job;
+    http *h;
+    store_counts counts;
+} counts_job;
+
+typedef struct enrol_job {
+    service_job job;
+    http_exchange *x; /* NULL: nobody waits any more */
+    enrol request;
+    char peer[46];
+} enrol_job;
+
+struct http {
+    service *service;
+    enrol_limiter limiter;
+    store_counts counts;
+    uint64_t counted_ms;   /* 0: never */
+    counts_job *counting;  /* NULL: none is under way */
+    http_exchange *scrapes; /* that wait for it */
+};
+
+struct http_exchange {
+    http *h;
+    const struct route *route;
+    http_method method;
+    char peer[46];
+    buf body;
+    http_answer answer;
+    bool finished, answered;
+    void (*ready)(void *owner);
+    void *owner;
+    enrol_job *enrolling;
+    http_exchange *next_scrape;
+};
+
+typedef struct route {
+    const char *path;
+    http_method method;
+    const char *allow;
+    void (*serve)(http_exchange *x);
+} route;
+
+/* ---- answers ---- */
+
+static void answered(http_exchange *x) {
+    if (x->answered) return;
+    x->answered = true;
+    if (x->finished && x->ready) x->ready(x->owner);
+}
+
+static void answer_text(http_exchange *x, unsigned status, const char *type, const char *text) {
+    if (x->answered) return;
+    x->answer.status = status;
+    x->answer.type = type;
+    buf_printf(&x->answer.body, "%s", text);
+    answered(x);
+}
+
+static void answer_problem(http_exchange *x, unsigned status, const char *code, const char *title, const char *detail) {
+    json_t *o = json_pack("{ss ss si ss* ss*}", "type", "about:blank", "title", title, "status", (int)status, "code", code, "detail",
+                          detail && *detail ? detail : NULL);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    answer_text(x, status, "application/problem+json", text ? text : "{}");
+    free(text);
+    json_decref(o);
+}
+
+static unsigned status_of(int rc) {
+    switch (rc) {
+    case SATCHEL_E_ENROL_CODE:
+    case SATCHEL_E_ENROL_USED:
+    case SATCHEL_E_EXPIRED:
+    case SATCHEL_E_REVOKED: return 403;
+    case SATCHEL_E_MALFORMED:
+    case SATCHEL_E_CERTIFICATE: return 400;
+    case SATCHEL_E_LIMIT: return 413;
+    case SATCHEL_E_OVERLOAD: return 429;
+    default: return satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 503 : 500;
+    }
+}
+
+static void answer_rc(http_exchange *x, int rc, const char *detail) {
+    answer_problem(x, status_of(rc), satchel_rc_name(rc), satchel_rc_text(rc), detail);
+}
+
+/* ---- GET /healthz, /readyz ---- */
+
+static void serve_health(http_exchange *x) {
+    answer_text(x, 200, "text/plain", "ok\n");
+}
+
+static void serve_ready(http_exchange *x) {
+    service *sv = x->h->service;
+    hub_stats stats;
+    hub_get_stats(sv->hub, &stats);
+    if (sv->draining)
+        answer_rc(x, SATCHEL_E_CLOSED, "the server is shutting down");
+    else if (!stats.writable)
+        answer_rc(x, SATCHEL_E_FULL, "the store does not take writes (is the disk full?); the server's log says why");
+    else
+        answer_text(x, 200, "text/plain", "ready\n");
+}
+
+/* ---- GET /metrics ---- */
+
+static void answer_metrics(http_exchange *x) {
+    http *h = x->h;
+    hub_stats stats;
+    if (x->answered) return;
+    hub_get_stats(h->service->hub, &stats);
+    x->answer.status = 200;
+    x->answer.type = METRICS_TYPE;
+    metrics_format(&stats, h->counted_ms ? &h->counts : NULL, h->service->started_ms, &x->answer.body);
+    answered(x);
+}
+
+static void forget_scrape(http_exchange *x) {
+    for (http_exchange **at = &x->h->scrapes; *at; at = &(*at)->next_scrape) {
+        if (*at != x) continue;
+        *at = x->next_scrape;
+        return;
+    }
+}
+
+static int count_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
+    (void)g, (void)now_ms;
+    return store_count(s, &((counts_job *)job)->counts);
+}
+
+static void count_done(service_job *job) {
+    counts_job *j = (counts_job *)job;
+    http *h = j->h;
+    if (h) {
+        h->counting = NULL;
+        if (!job->rc) {
+            h->counts = j->counts;
+            h->counted_ms = h->service->now_ms(NULL);
+        }
+        while (h->scrapes) {
+            http_exchange *x = h->scrapes;
+            h->scrapes = x->next_scrape;
+            answer_metrics(x);
+        }
+    }
+    free(j);
+}
+
+/* Starts a count unless one is under way; false if it cannot. */
+static bool start_count(http *h) {
+    if (h->counting) return true;
+    counts_job *j = calloc(1, sizeof *j);
+    if (!j) return false;
+    j->h = h;
+    j->job.run = count_run;
+    j->job.done = count_done;
+    if (!service_submit(h->service, &j->job, false)) {
+        free(j);
+        return false;
+    }
+    h->counting = j;
+    return true;
+}
+
+static void serve_metrics(http_exchange *x) {
+    http *h = x->h;
+    bool fresh = h->counted_ms && h->service->now_ms(NULL) < h->counted_ms + COUNTS_FRESH_MS;
+    if (fresh || !start_count(h)) {
+        answer_metrics(x);
+        return;
+    }
+    x->next_scrape = h->scrapes;
+    h->scrapes = x;
+}
+
+/* ---- POST /v1/enroll ---- */
+
+static int enrol_job_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return enrol_run(&((enrol_job *)job)->request, s, job->service->identity, now_ms);
+}
+
+static void log_enrolment(const enrol_job *j, int rc) {
+    if (rc)
+        log_line('w', NULL, "enrolment from %s refused: %s", j->peer, satchel_rc_text(rc));
+    else
+        log_line('i', j->request.device.name, "enrolled from %s%s%s", j->peer, *j->request.software ? ", " : "", j->request.software);
+}
+
+static void answer_enrolled(http_exchange *x, enrol_job *j, int rc) {
+    if (x->answered) return;
+    if (!rc) rc = enrol_answer(&j->request, x->h->service, &x->answer.body);
+    if (rc) {
+        buf_clear(&x->answer.body);
+        answer_rc(x, rc, NULL);
+        return;
+    }
+    x->answer.status = 200;
+    x->answer.type = "application/json";
+    answered(x);
+}
+
+static void enrol_job_done(service_job *job) {
+    enrol_job *j = (enrol_job *)job;
+    int rc = job->rc;
+    log_enrolment(j, rc);
+    if (j->x) {
+        http_exchange *x = j->x;
+        x->enrolling = NULL;
+        if (rc == SATCHEL_E_ENROL_CODE) enrol_limiter_wrong(&x->h->limiter, x->peer, x->h->service->now_ms(NULL));
+        answer_enrolled(x, j, rc);
+    }
+    enrol_fini(&j->request);
+    free(j);
+}
+
+static void serve_enroll(http_exchange *x) {
+    http *h = x->h;
+    uint64_t wait_ms = enrol_limiter_wait(&h->limiter, x->peer, h->service->now_ms(NULL));
+    if (wait_ms) {
+        x->answer.retry_after_s = (unsigned)(wait_ms / 1000) + 1;
+        answer_rc(x, SATCHEL_E_OVERLOAD, "too many wrong enrolment codes came from this address; wait a minute");
+        return;
+    }
+    buf error = {0};
+    int rc = SATCHEL_E_NOMEM;
+    enrol_job *j = calloc(1, sizeof *j);
+    if (j) rc = enrol_parse(&j->request, x->body.p, x->body.n, &error);
+    if (!rc) {
+        j->x = x;
+        j->job.run = enrol_job_run;
+        j->job.done = enrol_job_done;
+        snprintf(j->peer, sizeof j->peer, "%s", x->peer);
+        x->enrolling = j;
+        if (service_submit(h->service, &j->job, false)) goto out;
+        x->enrolling = NULL;
+        rc = SATCHEL_E_CLOSED;
+    }
+    if (rc == SATCHEL_E_ENROL_CODE) enrol_limiter_wrong(&h->limiter, x->peer, h->service->now_ms(NULL));
+    answer_rc(x, rc, error.n ? (const char *)error.p : NULL);
+    if (j) enrol_fini(&j->request);
+    free(j);
+out:
+    buf_fini(&error);
+}
+
+/* ---- exchanges ---- */
+
+static const route routes[] = {
+    {"/v1/enroll", HTTP_POST, "POST", serve_enroll},
+    {"/healthz", HTTP_GET, "GET, HEAD", serve_health},
+    {"/readyz", HTTP_GET, "GET, HEAD", serve_ready},
+    {"/metrics", HTTP_GET, "GET, HEAD", serve_metrics},
+};
+
+static const route *find_route(const char *path) {
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (!strcmp(routes[i].path, path)) return &routes[i];
+    return NULL;
+}
+
+int http_new(service *sv, http **out) {
+    *out = calloc(1, sizeof **out);
+    if (!*out) return SATCHEL_E_NOMEM;
+    (*out)->service = sv;
+    return SATCHEL_OK;
+}
+
+void http_free(http *h) {
+    if (h && h->counting) h->counting->h = NULL;
+    free(h);
+}
+
+http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner), void *owner) {
+    http_exchange *x = calloc(1, sizeof *x);
+    if (!x) return NULL;
+    x->h = h;
+    x->route = find_route(path);
+    x->method = method;
+    x->ready = ready;
+    x->owner = owner;
+    x->body.max = LIMIT_HTTP_BODY_BYTES;
+    snprintf(x->peer, sizeof x->peer, "%s", peer);
+    http_method as = method == HTTP_HEAD ? HTTP_GET : method;
+    if (!x->route) {
+        answer_problem(x, 404, "E_NOT_FOUND", "there is nothing at this path", NULL);
+    } else if (x->route->method != as) {
+        x->answer.allow = x->route->allow;
+        answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
+    }
+    return x;
+}
+
+void http_body(http_exchange *x, const void *p, size_t n) {
+    if (x->answered) return;
+    buf_put(&x->body, p, n);
+    if (x->body.rc) answer_rc(x, x->body.rc, "the body is too large");
+}
+
+void http_finish(http_exchange *x) {
+    if (!x->answered) x->route->serve(x);
+    x->finished = true;
+}
+
+const http_answer *http_answered(const http_exchange *x) {
+    return x->answered ? &x->answer : NULL;
+}
+
+void http_timeout(http_exchange *x) {
+    if (x->answered) return;
+    if (x->route->serve == serve_metrics) {
+        forget_scrape(x);
+        answer_metrics(x);
+    } else {
+        answer_rc(x, SATCHEL_E_TIMEOUT, "the server is busy; the same request may be sent again");
+    }
+}
+
+void http_end(http_exchange *x) {
+    if (!x) return;
+    if (x->enrolling) x->enrolling->x = NULL;
+    forget_scrape(x);
+    buf_fini(&x->body);
+    buf_fini(&x->answer.body);
+    free(x);
+}

@@ -1,0 +1,45 @@
+/* http.h - what the HTTPS port answers, without a socket: an exchange takes a request and, at once or later, has an answer.
+ *
+ *   POST /v1/enroll   a one-time code and a certificate request for a certificate (enrol.h)
+ *   GET  /healthz     200 while the process runs
+ *   GET  /readyz      200 when the store takes writes and the hub runs, else 503 and why
+ *   GET  /metrics     Prometheus' text format (metrics.h)
+ *
+ * Whatever is wrong is answered as problem JSON (RFC 9457): {"type","title","status","code","detail"}, `code` being a name of satchel_rc.h. All
+ * functions run on the loop's thread. */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include "server/service.h"
+
+typedef enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_OTHER } http_method;
+
+typedef struct http_answer {
+    unsigned status;
+    const char *type;       /* of the body; static */
+    const char *allow;      /* for 405; static; else NULL */
+    unsigned retry_after_s; /* 0: no such header */
+    buf body;
+} http_answer;
+
+typedef struct http http;
+typedef struct http_exchange http_exchange;
+
+int http_new(service *sv, http **out);
+/* After the last exchange. Counts that are under way may end later. */
+void http_free(http *h);
+
+/* A request's head is there. `ready(owner)` is called once, later, if the answer was not there at http_finish. `peer`: the address. */
+http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner), void *owner);
+/* A piece of the body; over LIMIT_HTTP_BODY_BYTES the answer is there at once (413). */
+void http_body(http_exchange *x, const void *p, size_t n);
+/* The request is whole. */
+void http_finish(http_exchange *x);
+/* NULL while there is none; valid until http_end. */
+const http_answer *http_answered(const http_exchange *x);
+/* It takes too long: answer with what there is. */
+void http_timeout(http_exchange *x);
+/* Sent, or the connection is gone: `ready` is not called any more. */
+void http_end(http_exchange *x);
+
+#endif

@@ -1,0 +1,635 @@
+/* Queues and order: sessions, the writer's group commits, the readers' pages. */
+#include "server/hub.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/hub_private.h"
+
+/* ---- sessions ---- */
+
+static session *find(hub *h, uint64_t id) {
+    size_t at = (size_t)(id & UINT32_MAX);
+    if (at >= h->nslots) return NULL;
+    session *c = h->slots[at];
+    return c && c->id == id ? c : NULL;
+}
+
+static session *session_add(hub *h) {
+    size_t at = 0;
+    while (at < h->nslots && h->slots[at]) at++;
+    if (at == h->nslots) {
+        size_t n = h->nslots ? h->nslots * 2 : 64;
+        session **slots = realloc(h->slots, n * sizeof *slots);
+        if (!slots) return NULL;
+        memset(slots + h->nslots, 0, (n - h->nslots) * sizeof *slots);
+        h->slots = slots;
+        h->nslots = n;
+    }
+    session *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->id = ++h->generation << 32 | at;
+    h->slots[at] = c;
+    h->stats.sessions++;
+    h->stats.sessions_total++;
+    return c;
+}
+
+static void session_remove(hub *h, session *c) {
+    h->slots[c->id & UINT32_MAX] = NULL;
+    h->stats.sessions--;
+    while (c->out) {
+        output *o = c->out;
+        c->out = o->next;
+        frame_release(o->f);
+        free(o);
+    }
+    free(c);
+}
+
+static void mark_ready(hub *h, session *c) {
+    if (c->in_ready) return;
+    c->in_ready = true;
+    c->next_ready = NULL;
+    if (h->ready_tail)
+        h->ready_tail->next_ready = c;
+    else
+        h->ready = c;
+    h->ready_tail = c;
+}
+
+static void unmark_ready(hub *h, session *c) {
+    session **at = &h->ready, *before = NULL;
+    while (*at && *at != c) {
+        before = *at;
+        at = &(*at)->next_ready;
+    }
+    if (!*at) return;
+    *at = c->next_ready;
+    if (h->ready_tail == c) h->ready_tail = before;
+    c->in_ready = false;
+}
+
+static void queue_frame(hub *h, session *c, frame *f) {
+    output *o = f ? calloc(1, sizeof *o) : NULL;
+    if (!o) {
+        /* Out of memory: the device comes back and finds everything where it was. */
+        frame_release(f);
+        c->closing = true;
+    } else {
+        o->f = f;
+        if (c->out_tail)
+            c->out_tail->next = o;
+        else
+            c->out = o;
+        c->out_tail = o;
+        c->queued += f->n;
+    }
+    mark_ready(h, c);
+}
+
+static void tell_and_close(hub *h, session *c, int rc, const char *words) {
+    if (c->closing) return;
+    msg_error m = {.rc = rc, .retry_after_ms = satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 1000 : 0, .text = words, .ntext = strlen(words)};
+    buf message;
+    buf_init(&message, 0);
+    if (error_encode(&m, &message) == SATCHEL_OK) queue_frame(h, c, frame_of_message(&message));
+    buf_fini(&message);
+    c->closing = true;
+    mark_ready(h, c);
+    char line[LIMIT_TEXT_BYTES + 64];
+    snprintf(line, sizeof line, "closing: %s: %s", satchel_rc_name(rc), words);
+    h->config.log(h->config.ctx, rc == SATCHEL_E_CLOSED ? 'i' : 'w', c->d.name[0] ? c->d.name : NULL, line);
+}
+
+static void want_reader(hub *h, session *c) {
+    if (c->in_readers || !c->credit || c->closing || !c->pulling) return;
+    c->in_readers = true;
+    c->next_reader = NULL;
+    if (h->readers_tail)
+        h->readers_tail->next_reader = c;
+    else
+        h->readers = c;
+    h->readers_tail = c;
+    h->stats.reader_queue++;
+    pthread_cond_signal(&h->reader_cond);
+}
+
+static void forget_reader(hub *h, session *c) {
+    session **at = &h->readers, *before = NULL;
+    while (*at && *at != c) {
+        before = *at;
+        at = &(*at)->next_reader;
+    }
+    if (!*at) return;
+    *at = c->next_reader;
+    if (h->readers_tail == c) h->readers_tail = before;
+    c->in_readers = false;
+    h->stats.reader_queue--;
+}
+
+static void add_input(hub *h, input *i) {
+    if (h->inputs_tail)
+        h->inputs_tail->next = i;
+    else
+        h->inputs = i;
+    h->inputs_tail = i;
+    h->stats.writer_queue++;
+    pthread_cond_signal(&h->writer_cond);
+}
+
+/* ---- the front's calls ---- */
+
+uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = session_add(h);
+    uint64_t id = c ? c->id : 0;
+    if (c) {
+        memcpy(c->fingerprint, fingerprint, sizeof c->fingerprint);
+        input *i = calloc(1, sizeof *i);
+        if (i) {
+            i->kind = INPUT_CONNECT;
+            i->session = id;
+            add_input(h, i);
+        }
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
+void hub_disconnect(hub *h, uint64_t id) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    if (c) {
+        if (c->in_ready) unmark_ready(h, c);
+        if (c->in_readers) forget_reader(h, c);
+        /* A reader or the writer may be at work for it with the lock released. */
+        if (c->busy) {
+            c->gone = true;
+            c->closing = true;
+        } else {
+            session_remove(h, c);
+        }
+    }
+    pthread_mutex_unlock(&h->mutex);
+}
+
+/* A pull needs no writer: it only gives credit. */
+static int take_pull(hub *h, session *c, const void *frame_bytes, size_t n) {
+    msg_pull m;
+    int rc = pull_decode(frame_bytes, n, &m);
+    if (rc) return rc;
+    if (c->d.phase != DIALOG_READY) return SATCHEL_E_ORDER;
+    if (c->credit + m.credit > LIMIT_PULL_CREDIT) return SATCHEL_E_LIMIT;
+    if (m.cursor > h->head) return SATCHEL_E_ORDER;
+    c->credit += m.credit;
+    c->pulling = true;
+    if (m.cursor > c->acked) {
+        c->acked = m.cursor;
+        c->acked_dirty = true;
+    }
+    want_reader(h, c);
+    return SATCHEL_OK;
+}
+
+void hub_receive(hub *h, uint64_t id, const void *bytes, size_t n) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    h->stats.frames_in++;
+    h->stats.bytes_in += n;
+    if (!c || c->closing) {
+        pthread_mutex_unlock(&h->mutex);
+        return;
+    }
+    int rc = SATCHEL_OK;
+    if (message_peek(bytes, n) == MSG_PULL) {
+        rc = take_pull(h, c, bytes, n);
+    } else if (n > LIMIT_FRAME_BYTES || c->waiting_bytes + n > 2 * LIMIT_PUSH_WINDOW_BYTES) {
+        rc = SATCHEL_E_LIMIT;
+    } else {
+        input *i = calloc(1, sizeof *i + n);
+        if (!i) {
+            rc = SATCHEL_E_OVERLOAD;
+        } else {
+            i->kind = INPUT_FRAME;
+            i->session = id;
+            i->n = n;
+            memcpy(i->p, bytes, n);
+            c->waiting_bytes += n;
+            add_input(h, i);
+        }
+    }
+    if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
+    pthread_mutex_unlock(&h->mutex);
+    if (rc) h->config.wake(h->config.ctx);
+}
+
+uint64_t hub_ready(hub *h) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = h->ready;
+    uint64_t id = 0;
+    if (c) {
+        id = c->id;
+        unmark_ready(h, c);
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
+bool hub_output(hub *h, uint64_t id, hub_frame *out, bool *close) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    bool there = c && c->out;
+    *close = !c || (!there && c->closing);
+    if (there) *out = (hub_frame){.n = c->out->f->n, .p = c->out->f->p};
+    pthread_mutex_unlock(&h->mutex);
+    return there;
+}
+
+void hub_output_done(hub *h, uint64_t id) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    if (c && c->out) {
+        output *o = c->out;
+        c->out = o->next;
+        if (!c->out) c->out_tail = NULL;
+        c->queued -= o->f->n;
+        h->stats.frames_out++;
+        h->stats.bytes_out += o->f->n;
+        frame_release(o->f);
+        free(o);
+        if (c->stalled && c->queued < LIMIT_CONN_QUEUE_BYTES / 2) {
+            c->stalled = false;
+            want_reader(h, c);
+        }
+    }
+    pthread_mutex_unlock(&h->mutex);
+}
+
+bool hub_submit(hub *h, hub_job *job) {
+    pthread_mutex_lock(&h->mutex);
+    bool open = !h->stopping;
+    input *i = open ? calloc(1, sizeof *i) : NULL;
+    if (i) {
+        i->kind = INPUT_JOB;
+        i->job = job;
+        add_input(h, i);
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return i != NULL;
+}
+
+void hub_drop_device(hub *h, int64_t device) {
+    pthread_mutex_lock(&h->mutex);
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (c && c->d.device == device) tell_and_close(h, c, SATCHEL_E_REVOKED, satchel_rc_text(SATCHEL_E_REVOKED));
+    }
+    pthread_mutex_unlock(&h->mutex);
+    h->config.wake(h->config.ctx);
+}
+
+void hub_get_stats(hub *h, hub_stats *out) {
+    pthread_mutex_lock(&h->mutex);
+    *out = h->stats;
+    out->seq = h->head;
+    pthread_mutex_unlock(&h->mutex);
+}
+
+/* ---- the reader ---- */
+
+static bool cache_find(hub *h, const page_place *at, frame **f, page_place *after) {
+    for (unsigned i = 0; i < PAGE_CACHE; i++) {
+        cached_page *e = &h->cache[i];
+        if (!e->f || e->at.cursor != at->cursor || e->at.part != at->part || e->at.part_seq != at->part_seq) continue;
+        if (!e->full && e->head != h->head) continue;
+        *f = frame_share(e->f);
+        *after = e->after;
+        return true;
+    }
+    return false;
+}
+
+static void cache_put(hub *h, const page_place *at, const page_place *after, frame *f, bool full, uint64_t head) {
+    cached_page *e = &h->cache[h->cache_next++ % PAGE_CACHE];
+    frame_release(e->f);
+    *e = (cached_page){.at = *at, .after = *after, .f = frame_share(f), .full = full, .head = head};
+}
+
+/* What a reader does for a session, decided under the lock and done without it. */
+typedef struct errand {
+    page_place place;
+    uint64_t head, high_stamp, snapshot;
+    uint32_t snapshot_page;
+} errand;
+
+static int fetch_page(hub *h, unsigned reader, errand *e, frame **f) {
+    page_place at = e->place, after = e->place;
+    pthread_mutex_lock(&h->mutex);
+    bool hit = cache_find(h, &at, f, &after);
+    h->stats.pages++;
+    if (hit) h->stats.page_cache_hits++;
+    pthread_mutex_unlock(&h->mutex);
+    if (!hit) {
+        bool full;
+        int rc = pages_next(&h->page_readers[reader], &after, e->head, e->high_stamp, f, &full);
+        if (rc) return rc;
+        pthread_mutex_lock(&h->mutex);
+        cache_put(h, &at, &after, *f, full, e->head);
+        pthread_mutex_unlock(&h->mutex);
+    }
+    e->place = after;
+    return SATCHEL_OK;
+}
+
+/* The snapshot that the session reads: the one it resumes, a current one, or a new one that is begun. */
+static int choose_snapshot(hub *h, errand *e) {
+    snapshot_info info;
+    if (e->snapshot && snapshots_find(h->snaps, e->snapshot, &info)) return SATCHEL_OK;
+    e->snapshot_page = 0;
+    if (!snapshots_current(h->snaps, h->epoch, h->schema->epoch, h->floor, e->head, &info)) {
+        int rc = snapshots_start(h->snaps, h->epoch, h->schema, h->config.now_ms(h->config.ctx));
+        if (rc && rc != SATCHEL_E_BUSY) return rc;
+        pthread_mutex_lock(&h->mutex);
+        h->building = true;
+        if (!rc) h->stats.snapshots_built++;
+        pthread_cond_signal(&h->reader_cond);
+        pthread_mutex_unlock(&h->mutex);
+        return SATCHEL_E_NOT_FOUND;
+    }
+    e->snapshot = info.id;
+    return SATCHEL_OK;
+}
+
+static int fetch_snapshot(hub *h, errand *e, frame **f, bool *last) {
+    int rc = choose_snapshot(h, e);
+    if (rc) return rc;
+    snapshot_info info;
+    /* N5: nothing as of a commit whose results were not queued yet. */
+    if (!snapshots_find(h->snaps, e->snapshot, &info) || info.seq > e->head) return SATCHEL_E_NOT_FOUND;
+    rc = snapshots_page(h->snaps, e->snapshot, e->snapshot_page, f, last);
+    if (rc) return rc;
+    e->snapshot_page++;
+    if (*last) e->place = (page_place){.cursor = info.seq};
+    return SATCHEL_OK;
+}
+
+static void deliver(hub *h, session *c, const errand *e, frame *f, bool snapshot, bool last) {
+    c->place = e->place;
+    c->snapshot = e->snapshot;
+    c->snapshot_page = e->snapshot_page;
+    if (snapshot && last) c->wants_snapshot = false;
+    if (snapshot) h->stats.snapshot_pages++;
+    c->credit--;
+    queue_frame(h, c, f);
+    if (c->queued > LIMIT_CONN_QUEUE_BYTES)
+        c->stalled = true;
+    else
+        want_reader(h, c);
+}
+
+static bool serve(hub *h, unsigned reader, session *c) {
+    errand e = {.place = c->place, .head = h->head, .high_stamp = h->high_stamp, .snapshot = c->snapshot, .snapshot_page = c->snapshot_page};
+    bool snapshot = c->wants_snapshot, last = false;
+    if (!snapshot && c->place.cursor >= e.head && !c->place.part) return false; /* waits at the head for the next commit */
+    c->busy++;
+    pthread_mutex_unlock(&h->mutex);
+    frame *f = NULL;
+    int rc = snapshot ? fetch_snapshot(h, &e, &f, &last) : fetch_page(h, reader, &e, &f);
+    pthread_mutex_lock(&h->mutex);
+    c->busy--;
+    if (c->gone) {
+        frame_release(f);
+        if (!c->busy) session_remove(h, c);
+        return true;
+    }
+    if (rc == SATCHEL_OK) {
+        deliver(h, c, &e, f, snapshot, last);
+    } else if (rc != SATCHEL_E_NOT_FOUND) {
+        tell_and_close(h, c, rc == SATCHEL_E_BUSY ? SATCHEL_E_OVERLOAD : rc, "the server could not read its store");
+    } else {
+        c->snapshot = e.snapshot; /* waits for the snapshot's next step */
+        c->waits_snapshot = true;
+    }
+    return true;
+}
+
+static void wake_snapshot_waiters(hub *h) {
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || !c->waits_snapshot) continue;
+        c->waits_snapshot = false;
+        want_reader(h, c);
+    }
+}
+
+static bool step_snapshot(hub *h) {
+    if (!h->building || h->stepping) return false;
+    h->stepping = true;
+    pthread_mutex_unlock(&h->mutex);
+    int rc = snapshots_step(h->snaps);
+    pthread_mutex_lock(&h->mutex);
+    h->stepping = false;
+    if (rc < 0) {
+        char text[128];
+        snprintf(text, sizeof text, "a snapshot could not be made: %s", satchel_rc_text(rc));
+        h->config.log(h->config.ctx, 'e', NULL, text);
+    }
+    if (rc <= 0) h->building = false;
+    wake_snapshot_waiters(h);
+    return true;
+}
+
+bool hub_read_step(hub *h, unsigned reader) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = h->readers;
+    bool worked = false;
+    if (c) {
+        forget_reader(h, c);
+        worked = serve(h, reader, c);
+    }
+    if (reader == 0 && step_snapshot(h)) worked = true;
+    bool wake = h->ready != NULL;
+    pthread_mutex_unlock(&h->mutex);
+    if (wake) h->config.wake(h->config.ctx);
+    return worked || c;
+}
+
+/* ---- opening, threads ---- */
+
+static int read_schema_hashes(hub *h, buf *error) {
+    unsigned n = store_schema(h->config.store)->epoch;
+    h->schema_hash = calloc(n + 1, sizeof *h->schema_hash);
+    if (!h->schema_hash) return SATCHEL_E_NOMEM;
+    buf name, sql, all;
+    buf_init(&name, 0);
+    buf_init(&sql, 0);
+    buf_init(&all, 0);
+    uint8_t digest[32];
+    crypto_sha256("", 0, digest);
+    memcpy(h->schema_hash[0], digest, 8);
+    int rc = SATCHEL_OK;
+    for (unsigned e = 1; !rc && e <= n; e++) {
+        buf_clear(&name);
+        buf_clear(&sql);
+        rc = schema_migration(store_db(h->config.store), e, &name, &sql);
+        buf_put(&all, sql.p, sql.n);
+        buf_put_byte(&all, 0);
+        crypto_sha256(all.p, all.n, digest);
+        memcpy(h->schema_hash[e], digest, 8);
+    }
+    if (rc) buf_printf(error, "the store's migrations cannot be read");
+    buf_fini(&name);
+    buf_fini(&sql);
+    buf_fini(&all);
+    return rc;
+}
+
+static void publish_position(hub *h) {
+    store_position p = store_where(h->config.store);
+    h->head = p.seq;
+    h->high_stamp = p.high_stamp;
+    h->floor = p.floor;
+    memcpy(h->epoch, p.epoch, EPOCH_BYTES);
+}
+
+int hub_open(const hub_config *config, hub **out, buf *error) {
+    *out = NULL;
+    hub *h = calloc(1, sizeof *h);
+    if (!h) return SATCHEL_E_NOMEM;
+    h->config = *config;
+    if (!h->config.readers) h->config.readers = 1;
+    h->stats.writable = true;
+    h->schema = store_schema(config->store);
+    pthread_mutex_init(&h->mutex, NULL);
+    pthread_cond_init(&h->writer_cond, NULL);
+    pthread_cond_init(&h->reader_cond, NULL);
+    int rc = ingest_new(config->store, &h->ingest);
+    if (rc) buf_printf(error, "the store's tables cannot be prepared: %s", sqlite3_errmsg(store_db(config->store)));
+    if (!rc) rc = read_schema_hashes(h, error);
+    if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);
+    h->page_readers = calloc(h->config.readers, sizeof *h->page_readers);
+    if (!rc && !h->page_readers) rc = SATCHEL_E_NOMEM;
+    for (; !rc && h->nreaders < h->config.readers; h->nreaders++)
+        if ((rc = pages_open(&h->page_readers[h->nreaders], config->store_path, error))) break;
+    if (rc) {
+        hub_close(h);
+        return rc;
+    }
+    publish_position(h);
+    *out = h;
+    return SATCHEL_OK;
+}
+
+void hub_close(hub *h) {
+    if (!h) return;
+    hub_stop(h);
+    for (size_t i = 0; i < h->nslots; i++)
+        if (h->slots[i]) session_remove(h, h->slots[i]);
+    free(h->slots);
+    while (h->inputs) {
+        input *i = h->inputs;
+        h->inputs = i->next;
+        free(i);
+    }
+    for (unsigned i = 0; i < PAGE_CACHE; i++) frame_release(h->cache[i].f);
+    for (unsigned i = 0; i < h->nreaders; i++) pages_close(&h->page_readers[i]);
+    free(h->page_readers);
+    snapshots_close(h->snaps);
+    ingest_free(h->ingest);
+    free(h->schema_hash);
+    pthread_cond_destroy(&h->writer_cond);
+    pthread_cond_destroy(&h->reader_cond);
+    pthread_mutex_destroy(&h->mutex);
+    free(h);
+}
+
+static void wait_for(hub *h, pthread_cond_t *cond, unsigned ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += (time_t)(ms / 1000) + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(cond, &h->mutex, &until);
+}
+
+static void *writer_main(void *arg) {
+    hub *h = arg;
+    for (;;) {
+        if (hub_write_step(h)) continue;
+        pthread_mutex_lock(&h->mutex);
+        bool end = h->stopping && !h->inputs;
+        if (!end && !h->inputs) wait_for(h, &h->writer_cond, 1000);
+        pthread_mutex_unlock(&h->mutex);
+        if (end) return NULL;
+    }
+}
+
+static void *reader_main(void *arg) {
+    struct reader_thread *t = arg;
+    hub *h = t->h;
+    for (;;) {
+        if (hub_read_step(h, t->number)) continue;
+        pthread_mutex_lock(&h->mutex);
+        bool end = h->stopping;
+        if (!end && !h->readers && !(h->building && t->number == 0)) wait_for(h, &h->reader_cond, 1000);
+        pthread_mutex_unlock(&h->mutex);
+        if (end) return NULL;
+    }
+}
+
+int hub_start(hub *h) {
+    h->reader_threads = calloc(h->nreaders, sizeof *h->reader_threads);
+    if (!h->reader_threads) return SATCHEL_E_NOMEM;
+    if (pthread_create(&h->writer_thread, NULL, writer_main, h)) return SATCHEL_E_NOMEM;
+    h->threads = true;
+    for (; h->started_readers < h->nreaders; h->started_readers++) {
+        struct reader_thread *t = &h->reader_threads[h->started_readers];
+        *t = (struct reader_thread){.h = h, .number = h->started_readers};
+        if (pthread_create(&t->thread, NULL, reader_main, t)) return SATCHEL_E_NOMEM;
+    }
+    return SATCHEL_OK;
+}
+
+void hub_stop(hub *h) {
+    pthread_mutex_lock(&h->mutex);
+    h->stopping = true;
+    pthread_cond_broadcast(&h->writer_cond);
+    pthread_cond_broadcast(&h->reader_cond);
+    pthread_mutex_unlock(&h->mutex);
+    if (!h->threads) return;
+    h->threads = false;
+    pthread_join(h->writer_thread, NULL);
+    for (unsigned i = 0; i < h->started_readers; i++) pthread_join(h->reader_threads[i].thread, NULL);
+    free(h->reader_threads);
+    h->reader_threads = NULL;
+}
+
+/* ---- shared with the writer ---- */
+
+session *hub_find(hub *h, uint64_t id) {
+    return find(h, id);
+}
+
+void hub_session_remove(hub *h, session *c) {
+    session_remove(h, c);
+}
+
+void hub_queue_frame(hub *h, session *c, frame *f) {
+    queue_frame(h, c, f);
+}
+
+void hub_tell_and_close(hub *h, session *c, int rc, const char *words) {
+    tell_and_close(h, c, rc, words);
+}
+
+void hub_publish(hub *h) {
+    publish_position(h);
+    for (size_t i = 0; i < h->nslots; i++)
+        if (h->slots[i] && !h->slots[i]->stalled) want_reader(h, h->slots[i]);
+}

@@ -1,0 +1,88 @@
+/* hub.h - the centre of the server: sessions in, pages and results out, around one writer and a few readers.
+ *
+ * The hub has no socket and makes no thread unless asked (hub_start). Its work is two stepped functions: hub_write_step takes everything queued for
+ * the writer and commits it as one group; hub_read_step serves one pull. A front (server/front.c, or a simulator) feeds frames
+ * and takes frames. All functions but the two steps may be called from any thread; write steps by one thread at a time, read steps by one thread per reader.
+ *
+ * Order (N5): results are queued to a session before any page whose `to` reaches their seq, because readers see a commit only after its results
+ * were queued. */
+#ifndef SERVER_HUB_H
+#define SERVER_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/ingest.h"
+#include "server/store.h"
+
+typedef struct hub hub;
+
+/* A frame to send, shared by the sessions that it goes to. */
+typedef struct hub_frame {
+    size_t n;
+    const uint8_t *p;
+} hub_frame;
+
+typedef struct hub_config {
+    store *store;              /* owned by the caller; the hub's writer is its only user while the hub is open */
+    const char *store_path;    /* readers open it for themselves */
+    const char *snapshot_path; /* file for prepared snapshots; may be removed when the hub is closed */
+    unsigned readers;
+    uint64_t history_ms;       /* how long the log is kept at least */
+    uint64_t (*now_ms)(void *ctx);
+    /* A session has output, or is to be closed: call hub_output for it. From any thread; must only wake the front. */
+    void (*wake)(void *ctx);
+    /* One line for the log: level 'i', 'w' or 'e'; device name or NULL. From any thread. */
+    void (*log)(void *ctx, char level, const char *device, const char *text);
+    void *ctx;
+} hub_config;
+
+int hub_open(const hub_config *config, hub **out, buf *error);
+void hub_close(hub *h);
+
+/* A device connected; its certificate was verified. Returns its session, never 0. An unknown or revoked fingerprint gets a session that says so and closes. */
+uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+void hub_disconnect(hub *h, uint64_t session);
+/* One received frame; copied. Over a limit: the session is told and closed. */
+void hub_receive(hub *h, uint64_t session, const void *frame, size_t n);
+/* The next session with something to do, 0 if none; each is returned once per wake. */
+uint64_t hub_ready(hub *h);
+/* The next frame of a session; valid until hub_output_done, which releases it. False if there is none now; *close: then close the connection. */
+bool hub_output(hub *h, uint64_t session, hub_frame *out, bool *close);
+void hub_output_done(hub *h, uint64_t session);
+
+/* Work on the writer's thread, inside a transaction of the group; for enrolment and the admin. */
+typedef struct hub_job hub_job;
+struct hub_job {
+    /* Returns SATCHEL_OK or a code that undoes this job alone. */
+    int (*run)(hub_job *job, store *s, ingest *g, uint64_t now_ms);
+    /* After the commit is durable (rc 0), or after it was undone. On the writer's thread; hand over and return. */
+    void (*done)(hub_job *job, int rc);
+    bool own_transaction; /* run outside the group's transaction: the job begins and commits itself (long imports, verify) */
+    hub_job *next;        /* the hub's */
+};
+/* False when the hub is closing: done is not called. */
+bool hub_submit(hub *h, hub_job *job);
+
+/* Closes all sessions of a device with SATCHEL_E_REVOKED. */
+void hub_drop_device(hub *h, int64_t device);
+
+/* One step; true if there was work. */
+bool hub_write_step(hub *h);
+bool hub_read_step(hub *h, unsigned reader);
+/* Runs steps in threads of the hub's own until hub_stop, which finishes what is queued first. */
+int hub_start(hub *h);
+void hub_stop(hub *h);
+
+typedef struct hub_stats {
+    uint64_t sessions, sessions_total, frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t txns_accepted, txns_refused, txns_repeated, rows_in, conflicts, forks, groups; /* groups: commits of the writer */
+    uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
+    uint64_t writer_queue, reader_queue;
+    uint64_t seq;
+    bool writable;      /* false after the store failed to write (disk full); back by itself */
+} hub_stats;
+void hub_get_stats(hub *h, hub_stats *out);
+
+#endif

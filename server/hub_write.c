@@ -1,0 +1,392 @@
+/* The writer: everything queued becomes one transaction; nothing is told before it is durable. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/hub_private.h"
+#include "server/store_private.h"
+
+#define GROUP_INPUTS 512u
+#define GROUP_BYTES (8u << 20)
+#define SEEN_EVERY_MS 2000u
+#define UPKEEP_EVERY_MS 60000u
+
+/* One session's part in a group: a copy of its dialog, and what is to be said to it after the commit. */
+typedef struct work {
+    uint64_t id;
+    dialog d;
+    frame **said;
+    size_t nsaid, room;
+    int close_rc; /* close with this, after what is said */
+    char words[LIMIT_TEXT_BYTES];
+    bool full; /* out of memory for an answer */
+} work;
+
+typedef struct group {
+    hub *h;
+    input *inputs;
+    work *works;
+    size_t nworks, room;
+    work *current;
+    uint64_t now_ms;
+    uint64_t conflicts; /* logged by this group */
+    dialog_world world;
+} group;
+
+static void on_say(void *ctx, const buf *message) {
+    group *gr = ctx;
+    work *w = gr->current;
+    if (w->nsaid == w->room) {
+        size_t room = w->room ? w->room * 2 : 8;
+        frame **more = realloc(w->said, room * sizeof *more);
+        if (!more) {
+            w->full = true;
+            return;
+        }
+        w->said = more;
+        w->room = room;
+    }
+    frame *f = frame_of_message(message);
+    if (f)
+        w->said[w->nsaid++] = f;
+    else
+        w->full = true;
+}
+
+static void on_log(void *ctx, char level, const char *text) {
+    group *gr = ctx;
+    gr->h->config.log(gr->h->config.ctx, level, gr->current ? gr->current->d.name : NULL, text);
+}
+
+static void unsay(work *w, size_t down_to) {
+    while (w->nsaid > down_to) frame_release(w->said[--w->nsaid]);
+}
+
+/* The group's copy of a session; NULL if the session is gone. */
+static work *work_for(group *gr, uint64_t id) {
+    for (size_t i = 0; i < gr->nworks; i++)
+        if (gr->works[i].id == id) return &gr->works[i];
+    if (gr->nworks == gr->room) {
+        size_t room = gr->room ? gr->room * 2 : 32;
+        work *more = realloc(gr->works, room * sizeof *more);
+        if (!more) return NULL;
+        gr->works = more;
+        gr->room = room;
+    }
+    pthread_mutex_lock(&gr->h->mutex);
+    session *c = hub_find(gr->h, id);
+    bool there = c && !c->closing;
+    work *w = &gr->works[gr->nworks];
+    memset(w, 0, sizeof *w);
+    if (there) w->d = c->d;
+    pthread_mutex_unlock(&gr->h->mutex);
+    if (!there) return NULL;
+    w->id = id;
+    gr->nworks++;
+    return w;
+}
+
+static void close_work(work *w, int rc, const char *words) {
+    w->close_rc = rc;
+    snprintf(w->words, sizeof w->words, "%s", words && *words ? words : satchel_rc_text(rc));
+}
+
+/* The database failed, not the device: the whole group must be undone. */
+static bool is_store_failure(int rc) {
+    switch (rc) {
+    case SATCHEL_E_BUSY:
+    case SATCHEL_E_IO:
+    case SATCHEL_E_FULL:
+    case SATCHEL_E_READONLY:
+    case SATCHEL_E_CORRUPT:
+    case SATCHEL_E_NOT_A_DATABASE:
+    case SATCHEL_E_NOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int run_connect(group *gr, const input *i) {
+    work *w = work_for(gr, i->session);
+    if (!w) return SATCHEL_OK;
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    pthread_mutex_lock(&gr->h->mutex);
+    session *c = hub_find(gr->h, i->session);
+    if (c) memcpy(fingerprint, c->fingerprint, sizeof fingerprint);
+    pthread_mutex_unlock(&gr->h->mutex);
+    if (!c) return SATCHEL_OK;
+    int rc = dialog_begin(&w->d, gr->h->config.store, fingerprint);
+    if (rc && !is_store_failure(rc)) {
+        close_work(w, rc, NULL);
+        rc = SATCHEL_OK;
+    }
+    return rc;
+}
+
+static int run_frame(group *gr, const input *i) {
+    work *w = work_for(gr, i->session);
+    if (!w || w->close_rc) return SATCHEL_OK;
+    store *s = gr->h->config.store;
+    gr->current = w;
+    buf message, words;
+    buf_init(&message, LIMIT_MESSAGE_BYTES);
+    buf_init(&words, LIMIT_TEXT_BYTES);
+    size_t said = w->nsaid;
+    dialog before = w->d;
+    store_position position = s->now;
+    int rc = frame_unpack(i->p, i->n, &message);
+    if (!rc && (rc = store_savepoint(s)) == SATCHEL_OK) {
+        rc = dialog_message(&w->d, &gr->world, message.p, message.n, &words);
+        if (rc) {
+            store_savepoint_rollback(s);
+            s->now = position;
+        } else {
+            rc = store_savepoint_release(s);
+        }
+    }
+    if (!rc && w->full) rc = SATCHEL_E_NOMEM;
+    if (rc && !is_store_failure(rc)) {
+        unsay(w, said);
+        w->d = before;
+        buf_put_byte(&words, 0);
+        close_work(w, rc, words.n > 1 ? (const char *)words.p : NULL);
+        rc = SATCHEL_OK;
+    }
+    gr->current = NULL;
+    buf_fini(&message);
+    buf_fini(&words);
+    return rc;
+}
+
+/* A job that fails is undone alone; its code waits in `n` for done(). */
+static int run_job(group *gr, input *i) {
+    store *s = gr->h->config.store;
+    store_position position = s->now;
+    int rc = store_savepoint(s);
+    if (rc) return rc;
+    rc = i->job->run(i->job, s, gr->h->ingest, gr->now_ms);
+    if (rc) {
+        store_savepoint_rollback(s);
+        s->now = position;
+    } else {
+        rc = store_savepoint_release(s);
+    }
+    i->n = (size_t)-rc;
+    return is_store_failure(rc) ? rc : SATCHEL_OK;
+}
+
+static int run_inputs(group *gr) {
+    int rc = SATCHEL_OK;
+    for (input *i = gr->inputs; i && !rc; i = i->next) {
+        if (i->kind == INPUT_CONNECT)
+            rc = run_connect(gr, i);
+        else if (i->kind == INPUT_FRAME)
+            rc = run_frame(gr, i);
+        else if (!i->job->own_transaction)
+            rc = run_job(gr, i);
+    }
+    return rc;
+}
+
+/* Every connected device hears of its own losses as soon as they are in the log. */
+static int run_losses(group *gr) {
+    hub *h = gr->h;
+    int rc = SATCHEL_OK;
+    for (size_t at = 0; !rc; at++) {
+        pthread_mutex_lock(&h->mutex);
+        bool end = at >= h->nslots;
+        session *c = end ? NULL : h->slots[at];
+        uint64_t id = c && !c->closing && c->d.phase == DIALOG_READY ? c->id : 0;
+        pthread_mutex_unlock(&h->mutex);
+        if (end) break;
+        work *w = id ? work_for(gr, id) : NULL;
+        if (!w || w->close_rc) continue;
+        gr->current = w;
+        rc = dialog_losses(&w->d, &gr->world);
+        gr->current = NULL;
+    }
+    return rc;
+}
+
+/* Cursors that devices have made durable, so that the log can be pruned; late is harmless. */
+static int run_seen(group *gr) {
+    hub *h = gr->h;
+    int rc = SATCHEL_OK;
+    for (size_t at = 0; !rc; at++) {
+        pthread_mutex_lock(&h->mutex);
+        bool end = at >= h->nslots;
+        session *c = end ? NULL : h->slots[at];
+        bool dirty = c && c->acked_dirty && c->d.device;
+        int64_t device = dirty ? c->d.device : 0;
+        uint64_t acked = dirty ? c->acked : 0;
+        if (dirty) c->acked_dirty = false;
+        pthread_mutex_unlock(&h->mutex);
+        if (end) break;
+        if (dirty) rc = store_device_acked(h->config.store, device, acked, gr->now_ms);
+    }
+    return rc;
+}
+
+static int run_group(group *gr) {
+    hub *h = gr->h;
+    store *s = h->config.store;
+    int rc = store_begin(s);
+    if (rc) return rc;
+    uint64_t conflicts = ingest_conflicts(h->ingest);
+    rc = run_inputs(gr);
+    if (!rc && ingest_conflicts(h->ingest) != conflicts) rc = run_losses(gr);
+    if (!rc && gr->now_ms - h->last_seen_ms >= SEEN_EVERY_MS) {
+        h->last_seen_ms = gr->now_ms;
+        rc = run_seen(gr);
+    }
+    if (rc) {
+        store_rollback(s);
+        return rc;
+    }
+    rc = store_commit(s);
+    gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
+    return rc;
+}
+
+/* ---- after the commit ---- */
+
+static void deliver_work(hub *h, work *w) {
+    session *c = hub_find(h, w->id);
+    if (!c) {
+        unsay(w, 0);
+        return;
+    }
+    bool now_ready = w->d.phase == DIALOG_READY && c->d.phase != DIALOG_READY;
+    c->d = w->d;
+    if (now_ready) {
+        c->place = (page_place){.cursor = w->d.cursor};
+        c->wants_snapshot = w->d.wants_snapshot;
+        c->snapshot = w->d.snapshot;
+        c->snapshot_page = w->d.snapshot_page;
+        c->credit = 0;
+    }
+    for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
+    w->nsaid = 0;
+    if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
+}
+
+static void fail_work(hub *h, work *w, int rc) {
+    unsay(w, 0);
+    session *c = hub_find(h, w->id);
+    if (c) hub_tell_and_close(h, c, rc, "the server could not write its store; nothing was taken, come back later");
+}
+
+static void set_writable(hub *h, int rc) {
+    bool writable = rc == SATCHEL_OK;
+    if (h->stats.writable == writable) return;
+    h->stats.writable = writable;
+    char text[LIMIT_TEXT_BYTES];
+    snprintf(text, sizeof text, writable ? "the store can be written again" : "the store cannot be written: %s", satchel_rc_text(rc));
+    h->config.log(h->config.ctx, writable ? 'i' : 'e', NULL, text);
+}
+
+static void finish_group(group *gr, int rc) {
+    hub *h = gr->h;
+    pthread_mutex_lock(&h->mutex);
+    set_writable(h, rc);
+    for (size_t i = 0; i < gr->nworks; i++) {
+        if (rc)
+            fail_work(h, &gr->works[i], rc);
+        else
+            deliver_work(h, &gr->works[i]);
+        free(gr->works[i].said);
+    }
+    for (input *i = gr->inputs; i; i = i->next) {
+        h->stats.writer_queue--;
+        session *c = i->kind == INPUT_FRAME ? hub_find(h, i->session) : NULL;
+        if (c) c->waiting_bytes -= i->n;
+    }
+    if (!rc) {
+        h->stats.groups++;
+        h->stats.txns_accepted += gr->world.accepted;
+        h->stats.txns_refused += gr->world.refused;
+        h->stats.txns_repeated += gr->world.repeated;
+        h->stats.forks += gr->world.forks;
+        h->stats.conflicts += gr->conflicts;
+        hub_publish(h);
+    }
+    pthread_mutex_unlock(&h->mutex);
+    h->config.wake(h->config.ctx);
+}
+
+static void finish_jobs(group *gr, int rc) {
+    hub *h = gr->h;
+    while (gr->inputs) {
+        input *i = gr->inputs;
+        gr->inputs = i->next;
+        if (i->kind == INPUT_JOB) {
+            int own = rc ? rc : -(int)i->n;
+            if (i->job->own_transaction) {
+                own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
+                pthread_mutex_lock(&h->mutex);
+                hub_publish(h);
+                pthread_mutex_unlock(&h->mutex);
+                h->config.wake(h->config.ctx);
+            }
+            i->job->done(i->job, own);
+        }
+        free(i);
+    }
+}
+
+static input *take_inputs(hub *h) {
+    input *first = h->inputs, *last = first;
+    size_t bytes = first ? first->n : 0;
+    for (unsigned n = 1; last && last->next && n < GROUP_INPUTS && bytes < GROUP_BYTES; n++) {
+        last = last->next;
+        bytes += last->n;
+    }
+    if (last) {
+        h->inputs = last->next;
+        if (!h->inputs) h->inputs_tail = NULL;
+        last->next = NULL;
+    }
+    return first;
+}
+
+static bool upkeep(hub *h, uint64_t now_ms) {
+    if (now_ms - h->last_upkeep_ms < UPKEEP_EVERY_MS) return false;
+    h->last_upkeep_ms = now_ms;
+    store *s = h->config.store;
+    uint64_t removed = 0;
+    int rc = store_begin(s);
+    if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, &removed);
+    if (rc)
+        store_rollback(s);
+    else
+        rc = store_commit(s);
+    pthread_mutex_lock(&h->mutex);
+    set_writable(h, rc);
+    if (!rc) hub_publish(h);
+    pthread_mutex_unlock(&h->mutex);
+    return true;
+}
+
+bool hub_write_step(hub *h) {
+    group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx)};
+    pthread_mutex_lock(&h->mutex);
+    gr.inputs = take_inputs(h);
+    pthread_mutex_unlock(&h->mutex);
+    if (!gr.inputs) return upkeep(h, gr.now_ms);
+    gr.world = (dialog_world){.s = h->config.store,
+                              .g = h->ingest,
+                              .snaps = h->snaps,
+                              .schema_hash = (const uint8_t(*)[8])h->schema_hash,
+                              .now_ms = gr.now_ms,
+                              .say = on_say,
+                              .log = on_log,
+                              .ctx = &gr};
+    int rc = run_group(&gr);
+    finish_group(&gr, rc);
+    finish_jobs(&gr, rc);
+    free(gr.works);
+    return true;
+}

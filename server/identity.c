@@ -1,0 +1,108 @@
+#include "server/identity.h"
+
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+
+#define DAY_MS (UINT64_C(86400) * 1000)
+#define CA_NAME "Satchel device authority"
+
+static const char *text_of(const buf *b) {
+    return (const char *)b->p;
+}
+
+static bool is_there(const buf *b) {
+    return b->n > 0;
+}
+
+/* A missing file leaves `out` empty. */
+static int read_optional(const datadir *d, const char *name, bool secret, buf *out, buf *error) {
+    buf detail = {0};
+    int rc = datadir_read(d, name, secret, out, &detail);
+    if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_OK;
+    if (rc) buf_put(error, detail.p, detail.n + 1);
+    buf_fini(&detail);
+    return rc;
+}
+
+static int fail(buf *error, const datadir *d, const char *name, const char *words) {
+    buf_printf(error, "%s/%s: %s", d->path, name, words);
+    return SATCHEL_E_CERTIFICATE;
+}
+
+static int store_text(const datadir *d, const char *name, const buf *text, buf *error) {
+    return datadir_write(d, name, text->p, strlen(text_of(text)), error);
+}
+
+/* Reads key and certificate; makes the key if neither is there. A certificate without its key cannot be helped from here. */
+static int read_pair(const datadir *d, const char *key_name, const char *cert_name, buf *key, buf *cert, buf *error) {
+    int rc = read_optional(d, key_name, true, key, error);
+    if (!rc) rc = read_optional(d, cert_name, false, cert, error);
+    if (rc) return rc;
+    if (!is_there(key) && is_there(cert)) return fail(error, d, cert_name, "the certificate is there but its key is not; restore both");
+    if (!is_there(key)) {
+        rc = crypto_make_key(key);
+        return rc ? rc : store_text(d, key_name, key, error);
+    }
+    uint8_t of_key[CRYPTO_FINGERPRINT_BYTES], of_cert[CRYPTO_FINGERPRINT_BYTES];
+    if (crypto_fingerprint(text_of(key), of_key)) return fail(error, d, key_name, "this is not a private key that Satchel can use");
+    if (!is_there(cert)) return SATCHEL_OK;
+    if (crypto_fingerprint(text_of(cert), of_cert)) return fail(error, d, cert_name, "this is not a certificate");
+    if (memcmp(of_key, of_cert, sizeof of_key)) return fail(error, d, cert_name, "this certificate belongs to another key; restore both");
+    return SATCHEL_OK;
+}
+
+/* True if there is none, or it ends within `days`. */
+static bool ends_soon(const buf *cert, uint64_t now_ms, unsigned days) {
+    uint64_t end_ms;
+    return !is_there(cert) || crypto_not_after(text_of(cert), &end_ms) || end_ms < now_ms + days * DAY_MS;
+}
+
+static int open_authority(const datadir *d, uint64_t now_ms, identity *id, buf *error) {
+    int rc = read_pair(d, "ca.key", "ca.crt", &id->ca_key, &id->ca_cert, error);
+    if (rc || !ends_soon(&id->ca_cert, now_ms, IDENTITY_CA_RENEW_DAYS)) return rc;
+    buf_clear(&id->ca_cert);
+    rc = crypto_make_ca(text_of(&id->ca_key), CA_NAME, now_ms, IDENTITY_CA_DAYS, &id->ca_cert);
+    id->made_ca = true;
+    return rc ? rc : store_text(d, "ca.crt", &id->ca_cert, error);
+}
+
+static int open_server(const datadir *d, const char *hosts, uint64_t now_ms, identity *id, buf *error) {
+    buf made_for = {0};
+    int rc = read_pair(d, "server.key", "server.crt", &id->key, &id->cert, error);
+    if (!rc) rc = read_optional(d, "server.hosts", false, &made_for, error);
+    if (rc) goto out;
+    bool same = is_there(&made_for) && !strcmp(text_of(&made_for), hosts);
+    if (same && !id->made_ca && !ends_soon(&id->cert, now_ms, IDENTITY_SERVER_RENEW_DAYS)) goto out;
+    buf_clear(&id->cert);
+    rc = crypto_make_server(text_of(&id->ca_key), text_of(&id->ca_cert), text_of(&id->key), hosts, now_ms, IDENTITY_SERVER_DAYS, &id->cert);
+    id->made_cert = true;
+    /* The names last: after a crash between the two, the certificate is made once more. */
+    if (!rc) rc = store_text(d, "server.crt", &id->cert, error);
+    if (!rc) rc = datadir_write(d, "server.hosts", hosts, strlen(hosts), error);
+out:
+    buf_fini(&made_for);
+    return rc;
+}
+
+int identity_open(const datadir *d, const char *hosts, uint64_t now_ms, identity *out, buf *error) {
+    *out = (identity){0};
+    int rc = open_authority(d, now_ms, out, error);
+    if (!rc) rc = open_server(d, hosts, now_ms, out, error);
+    if (!rc) rc = crypto_fingerprint(text_of(&out->key), out->pin);
+    if (rc && !error->n) buf_printf(error, "%s: cannot make the server's certificates: %s", d->path, satchel_rc_text(rc));
+    if (rc) identity_close(out);
+    return rc;
+}
+
+static void wipe(buf *b) {
+    if (b->p) explicit_bzero(b->p, b->cap);
+    buf_fini(b);
+}
+
+void identity_close(identity *id) {
+    wipe(&id->ca_key);
+    wipe(&id->key);
+    buf_fini(&id->ca_cert);
+    buf_fini(&id->cert);
+}

@@ -1,0 +1,395 @@
+/* One transaction from arrival to its place in the log, or among the refused. */
+#include "server/ingest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
+
+static int sink_begin(void *ctx, bool again) {
+    (void)again;
+    buf_clear(&((ingest *)ctx)->captured);
+    return SATCHEL_OK;
+}
+
+static int sink_part(void *ctx, unsigned number, bool last, const void *changeset, size_t n) {
+    ingest *g = ctx;
+    (void)number, (void)last;
+    buf_put_varint(&g->captured, n);
+    buf_put(&g->captured, changeset, n);
+    return g->captured.rc;
+}
+
+int ingest_new(store *s, ingest **out) {
+    *out = NULL;
+    ingest *g = calloc(1, sizeof *g);
+    if (!g) return SATCHEL_E_NOMEM;
+    g->s = s;
+    delta_writer_init(&g->out);
+    capture_sink sink = {.ctx = g, .begin = sink_begin, .part = sink_part};
+    int rc = capture_open(s->db, &sink, &g->capture);
+    if (!rc) {
+        capture_enable(g->capture, false);
+        rc = ingest_prepare(g);
+    }
+    if (rc) {
+        ingest_free(g);
+        return rc;
+    }
+    *out = g;
+    return SATCHEL_OK;
+}
+
+void ingest_free(ingest *g) {
+    if (!g) return;
+    ingest_unprepare(g);
+    if (g->capture) capture_close(g->capture);
+    delta_writer_fini(&g->out);
+    buf_fini(&g->captured);
+    buf_fini(&g->dangling);
+    buf_fini(&g->bad_key);
+    buf_fini(&g->bad_text);
+    buf_fini(&g->key);
+    buf_fini(&g->scratch);
+    free(g);
+}
+
+/* ---- the log ---- */
+
+#define BUCKET_ALL 1
+
+int ingest_flush_log(ingest *g, bool all) {
+    if (!g->out.groups && !g->out.nitems && delta_size(&g->out) == 0) return SATCHEL_OK;
+    if (!all && delta_size(&g->out) < LIMIT_PART_BYTES) return SATCHEL_OK;
+    buf blob;
+    buf_init(&blob, 0);
+    int rc = delta_finish(&g->out, &blob);
+    if (!rc && g->log_parts >= 1u << 24) rc = SATCHEL_E_TOO_LARGE;
+    if (!rc)
+        rc = db_exec(&g->s->cache, "INSERT INTO satchel_log(id,bucket,author,stamp,at_ms,delta) VALUES(?,?,?,?,?,?)", "iiiiib",
+                     (int64_t)(g->clock.seq << 24 | g->log_parts), (int64_t)BUCKET_ALL, (int64_t)g->clock.author, (int64_t)g->clock.stamp,
+                     (int64_t)g->now_ms, blob.p, blob.n);
+    g->log_parts++;
+    buf_fini(&blob);
+    return rc;
+}
+
+static void drop_changes(ingest *g) {
+    buf nowhere;
+    buf_init(&nowhere, 0);
+    delta_finish(&g->out, &nowhere);
+    buf_fini(&nowhere);
+}
+
+/* ---- results ---- */
+
+#define RESULT_COLUMNS "number,rc,seq,effective,depends,tbl,key,message"
+
+int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r) {
+    size_t nkey = (size_t)sqlite3_column_bytes(q, 6), ntext = (size_t)sqlite3_column_bytes(q, 7);
+    buf_clear(hold);
+    buf_put(hold, sqlite3_column_blob(q, 6), nkey);
+    buf_put(hold, sqlite3_column_text(q, 7), ntext);
+    *r = (msg_result){.number = (uint64_t)sqlite3_column_int64(q, 0),
+                      .rc = sqlite3_column_int(q, 1),
+                      .seq = (uint64_t)sqlite3_column_int64(q, 2),
+                      .effective = (uint64_t)sqlite3_column_int64(q, 3),
+                      .depends = (uint64_t)sqlite3_column_int64(q, 4),
+                      .table = (uint32_t)sqlite3_column_int64(q, 5),
+                      .key = hold->p,
+                      .nkey = nkey,
+                      .text = (const char *)hold->p + nkey,
+                      .ntext = ntext};
+    return hold->rc;
+}
+
+/* What a copy of this file has sent already, under an earlier incarnation, is known by number and id (N3). */
+static int find_elsewhere(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
+    if (author->incarnation <= 1) return SATCHEL_OK;
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS " FROM satchel_author JOIN satchel_result USING(author)"
+                                               " WHERE device=? AND author<>? AND number=? AND id=?");
+    db_bind(q, "iiib", author->device, (int64_t)author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES);
+    int rc = db_next(&g->s->cache, q);
+    if (rc != 1) return rc;
+    *found = true;
+    rc = ingest_read_result(q, &out->hold, &out->result);
+    sqlite3_reset(q);
+    return rc;
+}
+
+static int find_result(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
+    *found = false;
+    if (txn->number > author->last_number) return find_elsewhere(g, author, txn, out, found);
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",id FROM satchel_result WHERE author=? AND number=?");
+    db_bind(q, "ii", (int64_t)author->author, (int64_t)txn->number);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    bool same = rc == 1 && sqlite3_column_bytes(q, 8) == TXN_ID_BYTES && memcmp(sqlite3_column_blob(q, 8), txn->id, TXN_ID_BYTES) == 0;
+    if (same) {
+        *found = true;
+        rc = ingest_read_result(q, &out->hold, &out->result);
+        sqlite3_reset(q);
+        return rc;
+    }
+    if (rc == 1) sqlite3_reset(q);
+    if ((rc = find_elsewhere(g, author, txn, out, found))) return rc;
+    /* Another id, or a number below the highest that has no result: this file and another both went on from one copy. */
+    out->fork = !*found;
+    return SATCHEL_OK;
+}
+
+static int save_result(ingest *g, const push_txn *txn, const msg_result *r) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "INSERT INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,key,message,at_ms)"
+                                               " VALUES(?,?,?,?,?,?,?,?,?,?,?)");
+    db_bind(q, "iibiiiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)r->rc, (int64_t)r->seq,
+            (int64_t)r->effective, (int64_t)r->depends, (int64_t)r->table, r->nkey ? r->key : NULL, r->nkey);
+    if (!q) return db_rc(sqlite3_extended_errcode(g->s->db));
+    if (r->ntext) sqlite3_bind_text(q, 10, r->text, (int)r->ntext, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 11, (int64_t)g->now_ms);
+    return db_run(q);
+}
+
+/* ---- refusal ---- */
+
+static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t number) {
+    wire w;
+    wire_open(&w, delta, n);
+    delta_reader r;
+    delta_open(&r, &w);
+    int more;
+    while ((more = delta_next(&r, &g->in)) == 1) {
+        buf_clear(&g->key);
+        for (unsigned i = 0; i < g->in.nkey; i++) value_put(&g->key, &g->in.key[i]);
+        int rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
+                         (int64_t)g->author->author, (int64_t)g->in.table, g->key.p, g->key.n, (int64_t)number);
+        if (rc) return rc;
+    }
+    return more;
+}
+
+/* Calls `each` for the delta of every part: the staged ones, or the single one of the message. */
+static int each_part(ingest *g, const push_txn *txn, int (*each)(ingest *, const uint8_t *, size_t, uint64_t)) {
+    if (txn->part == 0) return each(g, txn->delta, txn->ndelta, txn->number);
+    sqlite3_stmt *q = NULL;
+    int rc = db_rc(sqlite3_prepare_v2(g->s->db, "SELECT delta FROM satchel_stage WHERE author=? AND number=? ORDER BY part", -1, &q, NULL));
+    db_bind(q, "ii", (int64_t)g->author->author, (int64_t)txn->number);
+    while (!rc && sqlite3_step(q) == SQLITE_ROW) rc = each(g, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), txn->number);
+    int end = db_rc(sqlite3_finalize(q));
+    return rc ? rc : end;
+}
+
+static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
+    buf_clear(&out->hold);
+    buf_put(&out->hold, g->bad_key.p, g->bad_key.n);
+    buf_put(&out->hold, g->bad_text.p, g->bad_text.n);
+    out->result = (msg_result){.number = txn->number,
+                               .rc = rc,
+                               .depends = g->depends,
+                               .table = g->bad_table,
+                               .key = out->hold.p,
+                               .nkey = g->bad_key.n,
+                               .text = (const char *)out->hold.p + g->bad_key.n,
+                               .ntext = g->bad_text.n};
+    int err = save_result(g, txn, &out->result);
+    if (!err)
+        err = db_exec(&g->s->cache, "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,delta) VALUES(?,?,?,?,?,?,?)", "iibiiib",
+                      (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)txn->stamp, (int64_t)txn->base,
+                      (int64_t)txn->schema_epoch, txn->part ? NULL : txn->delta, txn->ndelta);
+    return err ? err : each_part(g, txn, note_refused_rows);
+}
+
+/* ---- one transaction ---- */
+
+static int merge_part(ingest *g, const uint8_t *delta, size_t n, uint64_t number) {
+    (void)number;
+    wire w;
+    wire_open(&w, delta, n);
+    delta_reader r;
+    delta_open(&r, &w);
+    int more;
+    while ((more = delta_next(&r, &g->in)) == 1) {
+        int rc = ingest_row(g, &g->in);
+        if (rc) return rc;
+    }
+    return more;
+}
+
+/* N6: a transaction that retries a refused one settles it, unless somebody did before. */
+static int settle(ingest *g, uint64_t number) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN"
+                                               " (SELECT b.author FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?)");
+    db_bind(q, "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
+    int rc = db_run(q);
+    if (rc) return rc;
+    if (sqlite3_changes(g->s->db) == 0)
+        return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before", (unsigned long long)number);
+    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", (int64_t)g->author->author, (int64_t)number);
+}
+
+static void start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
+    uint64_t last = g->s->now.seq;
+    g->author = author;
+    g->from_server = author->author == 0;
+    g->number = number;
+    g->base = base < last ? base : last;
+    g->now_ms = now_ms;
+    g->clock = (field_clock){.stamp = effective, .author = author->author, .seq = store_next_seq(g->s)};
+    g->log_parts = 0;
+    g->depends = 0;
+    g->bad_table = 0;
+    buf_clear(&g->dangling);
+    buf_clear(&g->bad_key);
+    buf_clear(&g->bad_text);
+}
+
+static int merge_transaction(ingest *g, const push_txn *txn) {
+    int rc = each_part(g, txn, merge_part);
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) buf_put(&g->bad_key, g->key.p, g->key.n);
+    if (!rc) rc = ingest_check_references(g);
+    if (!rc && txn->resolves) rc = settle(g, txn->resolves);
+    return rc ? rc : ingest_flush_log(g, true);
+}
+
+static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
+    store_position before = g->s->now;
+    int clamped = 0;
+    uint64_t effective = hlc_effective(txn->effective ? txn->effective : txn->stamp, author->last_effective, now_ms, &clamped);
+    start(g, author, txn->number, txn->base, effective, now_ms);
+    int rc = store_savepoint(g->s);
+    if (rc) return rc;
+    uint64_t conflicts = g->conflicts;
+    rc = merge_transaction(g, txn);
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
+        store_savepoint_rollback(g->s);
+        drop_changes(g);
+        g->s->now = before;
+        g->conflicts = conflicts;
+        rc = park(g, txn, rc, out);
+    } else if (rc) {
+        store_savepoint_rollback(g->s);
+        drop_changes(g);
+        g->s->now = before;
+        return rc;
+    } else {
+        rc = store_savepoint_release(g->s);
+        out->result = (msg_result){.number = txn->number, .seq = g->clock.seq, .effective = effective};
+        if (!rc) rc = save_result(g, txn, &out->result);
+        author->last_effective = effective;
+        if (g->s->now.high_stamp < effective) g->s->now.high_stamp = effective;
+    }
+    if (rc) return rc;
+    author->last_number = txn->number;
+    out->clamped = clamped != 0;
+    if (txn->part && out->result.rc == SATCHEL_OK)
+        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number=?", "ii", (int64_t)author->author, (int64_t)txn->number);
+    return rc;
+}
+
+/* Keeps one part of a large transaction; parts come in order, and a first one forgets what an earlier try left. */
+static int stage(ingest *g, const author_info *author, const push_txn *txn) {
+    int rc = SATCHEL_OK;
+    if (txn->part == 0) {
+        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number NOT IN (SELECT number FROM satchel_refused WHERE"
+                                   " satchel_refused.author=satchel_stage.author)", "i", (int64_t)author->author);
+    } else {
+        sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT count(*) FROM satchel_stage WHERE author=? AND number=?");
+        db_bind(q, "ii", (int64_t)author->author, (int64_t)txn->number);
+        rc = db_next(&g->s->cache, q);
+        if (rc < 0) return rc;
+        rc = sqlite3_column_int64(q, 0) == (int64_t)txn->part ? SATCHEL_OK : SATCHEL_E_ORDER;
+        sqlite3_reset(q);
+    }
+    if (rc) return rc;
+    return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta) VALUES(?,?,?,?,?)", "iiibb", (int64_t)author->author,
+                   (int64_t)txn->number, (int64_t)txn->part, txn->id, (size_t)TXN_ID_BYTES, txn->delta, txn->ndelta);
+}
+
+int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
+    out->fork = out->staged = out->clamped = false;
+    buf_clear(&out->hold);
+    bool found;
+    int rc = find_result(g, author, txn, out, &found);
+    if (rc || out->fork) return rc;
+    if (found) {
+        out->staged = !txn->last; /* a result is given once, with the last part */
+        return SATCHEL_OK;
+    }
+    if (txn->part || !txn->last) {
+        rc = stage(g, author, txn);
+        out->staged = !txn->last;
+        if (rc || out->staged) return rc;
+    }
+    return take(g, author, txn, now_ms, out);
+}
+
+int ingest_author_save(ingest *g, const author_info *author) {
+    return db_exec(&g->s->cache, "UPDATE satchel_author SET last_number=?,last_effective=? WHERE author=?", "iii", (int64_t)author->last_number,
+                   (int64_t)author->last_effective, (int64_t)author->author);
+}
+
+uint64_t ingest_conflicts(const ingest *g) {
+    return g->conflicts;
+}
+
+int ingest_schema_changed(ingest *g) {
+    return ingest_prepare(g);
+}
+
+/* ---- SQL of the server's own authors ---- */
+
+static int merge_captured(ingest *g) {
+    const uint8_t *p = g->captured.p, *end = p + g->captured.n;
+    static _Thread_local changeset_change change;
+    uint64_t n;
+    while (p && p < end && buf_get_varint(&p, end, &n)) {
+        changeset_reader r;
+        changeset_open(&r, p, n);
+        p += n;
+        int more;
+        while ((more = changeset_next(&r, &change)) == 1) {
+            int rc = translate_change(g->schema, g->schema->epoch, &change, &g->in);
+            if (!rc) rc = ingest_row(g, &g->in);
+            if (rc) return rc;
+        }
+        if (more < 0) return more;
+    }
+    int rc = ingest_check_references(g);
+    return rc ? rc : ingest_flush_log(g, true);
+}
+
+int ingest_author_begin(ingest *g) {
+    int rc = store_savepoint(g->s);
+    buf_clear(&g->captured);
+    capture_reset(g->capture);
+    capture_enable(g->capture, true);
+    return rc;
+}
+
+int ingest_author_end(ingest *g, uint64_t now_ms, buf *error) {
+    int rc = capture_flush(g->capture);
+    if (rc) buf_printf(error, "%s", capture_error(g->capture));
+    capture_reset(g->capture);
+    capture_enable(g->capture, false);
+    store_savepoint_rollback(g->s);
+    if (rc || !g->captured.n) return rc;
+    static author_info server;
+    store_position before = g->s->now;
+    start(g, &server, 0, before.seq, hlc_next(before.high_stamp, now_ms), now_ms);
+    rc = merge_captured(g);
+    if (rc) {
+        drop_changes(g);
+        g->s->now = before;
+        if (g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
+        return rc;
+    }
+    g->s->now.high_stamp = g->clock.stamp;
+    return SATCHEL_OK;
+}
+
+void ingest_author_cancel(ingest *g) {
+    capture_reset(g->capture);
+    capture_enable(g->capture, false);
+    store_savepoint_rollback(g->s);
+}

@@ -1,0 +1,40 @@
+/* ingest.h - takes one author's transaction into the store: authorise, merge field by field, order, log.
+ *
+ * Runs inside store_begin ... store_commit. A refused transaction leaves nothing but its result and its place among the refused. The server's own authors
+ * (SQL of an admin, an import, an automation) come through the same door as author 0. */
+#ifndef SERVER_INGEST_H
+#define SERVER_INGEST_H
+
+#include "server/store.h"
+
+typedef struct ingest ingest;
+
+int ingest_new(store *s, ingest **out);
+void ingest_free(ingest *g);
+
+typedef struct ingest_result {
+    msg_result result; /* key and text point into `hold` */
+    bool fork;         /* the number is known with another id: nothing was done (N3) */
+    bool staged;       /* a part of a larger transaction was kept; no result yet */
+    bool clamped;
+    buf hold;
+} ingest_result;
+/* Ingests one pushed transaction or part. A known (number, id) gets its stored result. Returns a database code if the store failed (roll back
+ * everything), else SATCHEL_OK with the outcome in *out; SATCHEL_E_MALFORMED or _ORDER if the bytes do not make sense (close the connection). */
+int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out);
+
+/* Runs SQL text as the server's author: each BEGIN ... COMMIT in it, or each single statement outside, is one transaction with one seq.
+ * Stops at the first error, naming the line; what was before it stays. *rows counts changed rows. Whole text at once. */
+int ingest_sql(ingest *g, const char *sql, uint64_t now_ms, uint64_t *transactions, uint64_t *rows, buf *error);
+/* The same text as one transaction inside the caller's store transaction (the data file of a migration). */
+int ingest_sql_inside(ingest *g, const char *sql, uint64_t now_ms, buf *error);
+/* Writes the author's last number and stamp, once after a run of ingest_push. */
+int ingest_author_save(ingest *g, const author_info *author);
+/* Reads a row of satchel_result, columns number, rc, seq, effective, depends, tbl, key, message; key and text point into `hold`. */
+int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
+/* Conflicts logged since ingest_new. */
+uint64_t ingest_conflicts(const ingest *g);
+/* The descriptor changed (a migration ran): prepare anew. */
+int ingest_schema_changed(ingest *g);
+
+#endif

@@ -1,0 +1,143 @@
+/* SQL text of the server's own authors, cut into transactions: run, captured, undone, and ingested like anyone's. */
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
+
+static unsigned line_of(const char *text, const char *at) {
+    unsigned line = 1;
+    for (const char *p = text; p < at; p++)
+        if (*p == '\n') line++;
+    return line;
+}
+
+/* Past white space and comments. */
+static const char *skip_blank(const char *p) {
+    for (;;) {
+        while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r' || *p == ';') p++;
+        if (p[0] == '-' && p[1] == '-') {
+            while (*p && *p != '\n') p++;
+        } else if (p[0] == '/' && p[1] == '*') {
+            const char *end = strstr(p + 2, "*/");
+            p = end ? end + 2 : p + strlen(p);
+        } else {
+            return p;
+        }
+    }
+}
+
+static bool is_word(const char *p, const char *word) {
+    size_t n = strlen(word);
+    if (sqlite3_strnicmp(p, word, (int)n) != 0) return false;
+    char after = p[n];
+    return !(after == '_' || (after >= '0' && after <= '9') || (after >= 'A' && after <= 'Z') || (after >= 'a' && after <= 'z'));
+}
+
+static const char *past_statement(const char *p) {
+    while (*p && *p != ';') p++;
+    return *p ? p + 1 : p;
+}
+
+typedef struct script {
+    ingest *g;
+    const char *text, *at;
+    uint64_t now_ms;
+    uint64_t transactions, rows;
+    bool explicit_transaction, open;
+    buf *error;
+} script;
+
+static int fail(script *sc, const char *at, int rc, const char *words) {
+    buf_printf(sc->error, "line %u: %s", line_of(sc->text, at), words);
+    return rc;
+}
+
+static int open_transaction(script *sc, bool own_commit) {
+    int rc = own_commit ? store_begin(sc->g->s) : SATCHEL_OK;
+    if (!rc) rc = ingest_author_begin(sc->g);
+    sc->open = !rc;
+    return rc;
+}
+
+static int close_transaction(script *sc, const char *at, bool own_commit) {
+    buf words;
+    buf_init(&words, 0);
+    sc->open = false;
+    int rc = ingest_author_end(sc->g, sc->now_ms, &words);
+    if (rc) {
+        buf_put_byte(&words, 0);
+        fail(sc, at, rc, words.n > 1 ? (const char *)words.p : satchel_rc_text(rc));
+        if (own_commit) store_rollback(sc->g->s);
+    } else {
+        sc->transactions++;
+        if (own_commit && (rc = store_commit(sc->g->s))) fail(sc, at, rc, store_error(sc->g->s));
+    }
+    buf_fini(&words);
+    return rc;
+}
+
+static int run_statement(script *sc) {
+    sqlite3 *db = sc->g->s->db;
+    sqlite3_stmt *stmt = NULL;
+    const char *tail = NULL, *at = sc->at;
+    int sq = sqlite3_prepare_v2(db, at, -1, &stmt, &tail);
+    if (sq == SQLITE_OK && stmt) {
+        do sq = sqlite3_step(stmt);
+        while (sq == SQLITE_ROW);
+        if (!sqlite3_stmt_readonly(stmt) && sq == SQLITE_DONE) sc->rows += (uint64_t)sqlite3_changes(db);
+        sqlite3_finalize(stmt);
+    }
+    sc->at = tail ? tail : at + strlen(at);
+    return sq == SQLITE_OK || sq == SQLITE_DONE ? SATCHEL_OK : fail(sc, at, db_rc(sqlite3_extended_errcode(db)), sqlite3_errmsg(db));
+}
+
+static int step_script(script *sc, bool own_commit) {
+    const char *at = sc->at;
+    int rc = SATCHEL_OK;
+    if (is_word(at, "BEGIN")) {
+        if (sc->open) return fail(sc, at, SATCHEL_E_MISUSE, "BEGIN inside a transaction");
+        sc->at = past_statement(at);
+        sc->explicit_transaction = true;
+        return own_commit ? open_transaction(sc, true) : SATCHEL_OK;
+    }
+    if (is_word(at, "COMMIT") || is_word(at, "END")) {
+        if (!sc->explicit_transaction) return fail(sc, at, SATCHEL_E_MISUSE, "COMMIT without BEGIN");
+        sc->at = past_statement(at);
+        sc->explicit_transaction = false;
+        return own_commit ? close_transaction(sc, at, true) : SATCHEL_OK;
+    }
+    if (is_word(at, "ROLLBACK") || is_word(at, "SAVEPOINT") || is_word(at, "RELEASE") || is_word(at, "PRAGMA") || is_word(at, "ATTACH") ||
+        is_word(at, "CREATE") || is_word(at, "ALTER") || is_word(at, "DROP"))
+        return fail(sc, at, SATCHEL_E_MISUSE, "only INSERT, UPDATE, DELETE, SELECT, BEGIN and COMMIT are run here");
+    bool single = own_commit && !sc->open;
+    if (single && (rc = open_transaction(sc, true))) return rc;
+    rc = run_statement(sc);
+    return rc || !single ? rc : close_transaction(sc, at, true);
+}
+
+static int run_script(script *sc, bool own_commit) {
+    int rc = SATCHEL_OK;
+    while (!rc && *(sc->at = skip_blank(sc->at))) rc = step_script(sc, own_commit);
+    if (!rc && own_commit && sc->open) rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
+    if (rc && sc->open) {
+        ingest_author_cancel(sc->g);
+        if (own_commit) store_rollback(sc->g->s);
+        sc->open = false;
+    }
+    return rc;
+}
+
+int ingest_sql(ingest *g, const char *sql, uint64_t now_ms, uint64_t *transactions, uint64_t *rows, buf *error) {
+    script sc = {.g = g, .text = sql, .at = sql, .now_ms = now_ms, .error = error};
+    int rc = run_script(&sc, true);
+    *transactions = sc.transactions;
+    *rows = sc.rows;
+    return rc;
+}
+
+int ingest_sql_inside(ingest *g, const char *sql, uint64_t now_ms, buf *error) {
+    script sc = {.g = g, .text = sql, .at = sql, .now_ms = now_ms, .error = error};
+    int rc = open_transaction(&sc, false);
+    if (!rc) rc = run_script(&sc, false);
+    return rc ? rc : close_transaction(&sc, sc.at, false);
+}

@@ -1,0 +1,112 @@
+/* ingest_private.h - what the files of ingest share: the transaction being taken in, and the prepared statements of a table.
+ *
+ * ingest.c drives one transaction (numbers, parts, results, log); ingest_row.c merges one row; ingest_check.c checks types, moves and
+ * references; ingest_author.c runs the server's own SQL. */
+#ifndef SERVER_INGEST_PRIVATE_H
+#define SERVER_INGEST_PRIVATE_H
+
+#include "protocol/capture.h"
+#include "protocol/clock.h"
+#include "protocol/delta.h"
+#include "protocol/merge.h"
+#include "protocol/translate.h"
+#include "server/ingest.h"
+#include "server/store_private.h"
+
+/* An UPDATE of some columns and the clock, prepared for one set of columns. */
+typedef struct update_stmt {
+    sqlite3_stmt *stmt;
+    unsigned n;
+    uint16_t column[LIMIT_COLUMNS]; /* places in table->col, ascending */
+} update_stmt;
+#define UPDATE_SHAPES 8u
+
+/* A reference between two tables, from either end. */
+typedef struct reference {
+    unsigned n;
+    uint16_t from[LIMIT_KEY_COLUMNS]; /* places in the child's table->col */
+    uint16_t to[LIMIT_KEY_COLUMNS];   /* places in the parent's table->col */
+    const schema_table *child, *parent;
+    sqlite3_stmt *find_parent, *find_child;
+} reference;
+
+typedef struct table_state {
+    const schema_table *t;
+    sqlite3_stmt *select, *insert, *delete_row;
+    update_stmt update[UPDATE_SHAPES];
+    unsigned next_shape;
+    sqlite3_stmt **move; /* per live column: guard look-up, prepared on demand */
+} table_state;
+
+/* One row as the store has it. Values are views into the open select statement until row_close. */
+typedef struct stored_row {
+    table_state *ts;
+    value v[LIMIT_COLUMNS]; /* by place in table->col */
+    row_clock clock;
+} stored_row;
+
+struct ingest {
+    store *s;
+    table_state *tables; /* by place in schema->table */
+    reference *refs;
+    unsigned nrefs;
+    const schema *schema; /* that the statements were made for */
+    capture *capture;     /* of the server's own SQL */
+    buf captured;         /* its changesets, each preceded by its length */
+
+    /* The transaction being taken in. */
+    author_info *author;
+    bool from_server;
+    uint64_t base, number, now_ms;
+    field_clock clock; /* effective stamp, author, the seq being given */
+    delta_writer out;  /* effective changes not yet in the log */
+    unsigned log_parts;
+    uint64_t conflicts;
+    buf dangling; /* references to look at again at the end: place in refs, direction, values */
+
+    /* Why it is refused. */
+    uint32_t bad_table;
+    buf bad_key, bad_text;
+    uint64_t depends;
+
+    buf key, scratch;   /* of the row at hand */
+    stored_row row, copy;
+    delta_row in, emit;
+};
+
+/* ---- ingest_check.c ---- */
+
+/* Prepares for the store's present schema; again after a migration. */
+int ingest_prepare(ingest *g);
+void ingest_unprepare(ingest *g);
+table_state *ingest_table(ingest *g, const schema_table *t);
+/* Notes words and passes a refusal on. */
+int ingest_refuse(ingest *g, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A failed statement on a data table: a refusal with SQLite's words if a constraint failed, else the database's code. */
+int ingest_sqlite(ingest *g, int rc);
+/* Resolves the row's table; checks mode, key, column ids, kinds and types; reals stored as reals. */
+int ingest_check_row(ingest *g, delta_row *row, const schema_table **out);
+/* Whether (from, to) is an allowed move of a guarded column: 1, 0, or an error. */
+int ingest_move_allowed(ingest *g, table_state *ts, unsigned column, const value *from, const value *to);
+/* Notes references of the row just written (or about to be deleted) that do not hold now. */
+int ingest_note_references(ingest *g, const stored_row *row, bool deleting);
+/* At the end of the transaction: refuses if one still does not hold. */
+int ingest_check_references(ingest *g);
+
+/* ---- ingest_row.c ---- */
+
+/* Merges one row of the transaction into the store. SATCHEL_OK, a code of class REFUSED (words noted), or a database code. */
+int ingest_row(ingest *g, delta_row *row);
+
+/* ---- ingest.c ---- */
+
+
+
+/* Moves finished changes to the log when they fill a part. */
+int ingest_flush_log(ingest *g, bool all);
+/* A transaction of the server's own SQL: between begin and end statements run captured; end undoes them and ingests what they changed. */
+int ingest_author_begin(ingest *g);
+int ingest_author_end(ingest *g, uint64_t now_ms, buf *error);
+void ingest_author_cancel(ingest *g);
+
+#endif

@@ -1,0 +1,596 @@
+/* One row of a transaction meets the store: protocol/merge.md's rules, applied to rows, tombstones and the conflict log. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
+
+/* ---- rows in the store ---- */
+
+static int place_of_id(const schema_table *t, uint32_t id) {
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (t->col[i]->id == id) return (int)i;
+    return -1;
+}
+
+/* 1 and the row, 0 if there is none. Leaves the select statement open: the values live until row_close. */
+static int row_open(ingest *g, const schema_table *t, const value *key, stored_row *row) {
+    row->ts = ingest_table(g, t);
+    sqlite3_stmt *q = row->ts->select;
+    for (unsigned i = 0; i < t->nkey; i++) value_bind(q, (int)i + 1, &key[i]);
+    int step = sqlite3_step(q);
+    if (step != SQLITE_ROW) {
+        sqlite3_reset(q);
+        return step == SQLITE_DONE ? 0 : db_rc(step);
+    }
+    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = value_of_column(q, (int)i + 1);
+    int rc = clock_decode(&row->clock, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    if (rc) {
+        sqlite3_reset(q);
+        return rc;
+    }
+    return 1;
+}
+
+static void row_close(stored_row *row) {
+    sqlite3_reset(row->ts->select);
+}
+
+static int row_insert(ingest *g, const stored_row *row) {
+    buf_clear(&g->scratch);
+    clock_encode(&row->clock, &g->scratch);
+    if (g->scratch.rc) return g->scratch.rc;
+    sqlite3_stmt *q = row->ts->insert;
+    sqlite3_bind_blob(q, 1, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
+    for (unsigned i = 0; i < row->ts->t->ncol; i++) value_bind(q, (int)i + 2, &row->v[i]);
+    return ingest_sqlite(g, db_run(q));
+}
+
+static int row_delete(ingest *g, const schema_table *t, const value *key) {
+    sqlite3_stmt *q = ingest_table(g, t)->delete_row;
+    for (unsigned i = 0; i < t->nkey; i++) value_bind(q, (int)i + 1, &key[i]);
+    return ingest_sqlite(g, db_run(q));
+}
+
+static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt *u) {
+    buf sql;
+    buf_init(&sql, 0);
+    char *head = sqlite3_mprintf("UPDATE \"%w\" SET satchel_clock=?", ts->t->name);
+    if (head) buf_put(&sql, head, strlen(head));
+    sqlite3_free(head);
+    for (unsigned i = 0; i < n; i++) {
+        char *part = sqlite3_mprintf(",\"%w\"=?", ts->t->col[column[i]]->name);
+        if (part) buf_put(&sql, part, strlen(part));
+        sqlite3_free(part);
+    }
+    for (unsigned i = 0; i < ts->t->nkey; i++) {
+        char *part = sqlite3_mprintf("%s\"%w\"=?", i ? " AND " : " WHERE ", ts->t->key[i]->name);
+        if (part) buf_put(&sql, part, strlen(part));
+        sqlite3_free(part);
+    }
+    sqlite3_finalize(u->stmt);
+    u->stmt = NULL;
+    u->n = n;
+    memcpy(u->column, column, n * sizeof *column);
+    int rc = sql.rc ? sql.rc
+                    : db_rc(sqlite3_prepare_v3(g->s->db, (const char *)sql.p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
+    buf_fini(&sql);
+    return rc;
+}
+
+static int find_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt **out) {
+    for (unsigned i = 0; i < UPDATE_SHAPES; i++) {
+        update_stmt *u = &ts->update[i];
+        if (u->stmt && u->n == n && memcmp(u->column, column, n * sizeof *column) == 0) {
+            *out = u;
+            return SATCHEL_OK;
+        }
+    }
+    *out = &ts->update[ts->next_shape++ % UPDATE_SHAPES];
+    return make_update(g, ts, n, column, *out);
+}
+
+/* Writes the named columns of `row` and its clock. */
+static int row_update(ingest *g, const stored_row *row, unsigned n, const uint16_t *column, const value *key) {
+    update_stmt *u;
+    int rc = find_update(g, row->ts, n, column, &u);
+    if (rc) return rc;
+    buf_clear(&g->scratch);
+    clock_encode(&row->clock, &g->scratch);
+    if (g->scratch.rc) return g->scratch.rc;
+    int at = 1;
+    sqlite3_bind_blob(u->stmt, at++, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
+    for (unsigned i = 0; i < n; i++) value_bind(u->stmt, at++, &row->v[column[i]]);
+    for (unsigned i = 0; i < row->ts->t->nkey; i++) value_bind(u->stmt, at++, &key[i]);
+    return ingest_sqlite(g, db_run(u->stmt));
+}
+
+/* ---- what goes to the log ---- */
+
+static void emit_begin(ingest *g, const delta_row *in, delta_op op) {
+    g->emit.table = in->table;
+    g->emit.op = op;
+    g->emit.nkey = in->nkey;
+    g->emit.ncol = 0;
+    memcpy(g->emit.key, in->key, in->nkey * sizeof in->key[0]);
+}
+
+static void emit_column(ingest *g, uint32_t id, value v) {
+    delta_row *e = &g->emit;
+    e->col[e->ncol] = (delta_column){.id = id, .kind = DELTA_SET};
+    e->v[e->ncol++] = v;
+}
+
+static int emit_end(ingest *g) {
+    delta_put_row(&g->out, &g->emit);
+    return ingest_flush_log(g, false);
+}
+
+/* A whole row. */
+static int emit_row(ingest *g, const delta_row *in, const stored_row *row) {
+    emit_begin(g, in, DELTA_PUT);
+    for (unsigned i = 0; i < row->ts->t->ncol; i++)
+        if (!row->ts->t->col[i]->key) emit_column(g, row->ts->t->col[i]->id, row->v[i]);
+    return emit_end(g);
+}
+
+/* ---- conflicts ---- */
+
+static void bind_value(sqlite3_stmt *q, int at, const value *v) {
+    buf b;
+    buf_init(&b, 0);
+    if (v && v->type != VALUE_ABSENT) value_put(&b, v);
+    sqlite3_bind_blob(q, at, b.n ? b.p : NULL, (int)b.n, SQLITE_TRANSIENT);
+    buf_fini(&b);
+}
+
+/* One lost value. `incoming_lost` tells which side lost; the other was kept. Column 0 is the row as a whole. */
+static int log_conflict(ingest *g, const delta_row *in, uint32_t column, merge_rule rule, const field_clock *stored, const value *stored_value,
+                        const value *incoming_value, bool incoming_lost) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "INSERT INTO satchel_conflict(seq,at_ms,tbl,key,col,rule,kept,lost,kept_stamp,kept_author,lost_stamp,"
+                                               "lost_author,lost_number) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)");
+    if (!q) return db_rc(sqlite3_extended_errcode(g->s->db));
+    const field_clock *kept = incoming_lost ? stored : &g->clock, *lost = incoming_lost ? &g->clock : stored;
+    db_bind(q, "iiibii", (int64_t)g->clock.seq, (int64_t)g->now_ms, (int64_t)in->table, g->key.p, g->key.n, (int64_t)column, (int64_t)rule);
+    bind_value(q, 7, incoming_lost ? stored_value : incoming_value);
+    bind_value(q, 8, incoming_lost ? incoming_value : stored_value);
+    sqlite3_bind_int64(q, 9, (int64_t)kept->stamp);
+    sqlite3_bind_int64(q, 10, kept->author);
+    sqlite3_bind_int64(q, 11, (int64_t)lost->stamp);
+    sqlite3_bind_int64(q, 12, lost->author);
+    sqlite3_bind_int64(q, 13, incoming_lost ? (int64_t)g->number : 0);
+    g->conflicts++;
+    return db_run(q);
+}
+
+/* ---- tombstones ---- */
+
+typedef struct tombstone {
+    field_clock clock;
+    bool has_row;
+    buf row; /* clock blob as a value, then (varint column id, value)* */
+} tombstone;
+
+static int tombstone_find(ingest *g, uint32_t table, tombstone *out) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT seq,stamp,author,row FROM satchel_tombstone WHERE tbl=? AND key=?");
+    db_bind(q, "ib", (int64_t)table, g->key.p, g->key.n);
+    int rc = db_next(&g->s->cache, q);
+    if (rc != 1) return rc;
+    out->clock.seq = (uint64_t)sqlite3_column_int64(q, 0);
+    out->clock.stamp = (uint64_t)sqlite3_column_int64(q, 1);
+    out->clock.author = (uint32_t)sqlite3_column_int64(q, 2);
+    out->has_row = sqlite3_column_type(q, 3) != SQLITE_NULL;
+    buf_clear(&out->row);
+    buf_put(&out->row, sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3));
+    sqlite3_reset(q);
+    return out->row.rc ? out->row.rc : 1;
+}
+
+static int tombstone_drop(ingest *g, uint32_t table) {
+    return db_exec(&g->s->cache, "DELETE FROM satchel_tombstone WHERE tbl=? AND key=?", "ib", (int64_t)table, g->key.p, g->key.n);
+}
+
+/* An update-wins table's tombstone keeps the row, so that a concurrent update can revive it whole. */
+static int tombstone_put(ingest *g, const delta_row *in, const stored_row *row) {
+    buf kept;
+    buf_init(&kept, 0);
+    if (row->ts->t->wins == WINS_UPDATE) {
+        buf_clear(&g->scratch);
+        clock_encode(&row->clock, &g->scratch);
+        value clock = value_blob(g->scratch.p, g->scratch.n);
+        value_put(&kept, &clock);
+        for (unsigned i = 0; i < row->ts->t->ncol; i++) {
+            buf_put_varint(&kept, row->ts->t->col[i]->id);
+            value_put(&kept, &row->v[i]);
+        }
+    }
+    int rc = kept.rc ? kept.rc
+                     : db_exec(&g->s->cache, "INSERT OR REPLACE INTO satchel_tombstone(tbl,key,seq,stamp,author,row) VALUES(?,?,?,?,?,?)", "ibiiib",
+                               (int64_t)in->table, g->key.p, g->key.n, (int64_t)g->clock.seq, (int64_t)g->clock.stamp, (int64_t)g->clock.author,
+                               kept.n ? kept.p : NULL, kept.n);
+    buf_fini(&kept);
+    return rc;
+}
+
+/* Puts the kept row back as it was; columns that came since get their default. */
+static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *t, const tombstone *dead) {
+    stored_row *row = &g->copy;
+    row->ts = ingest_table(g, t);
+    const uint8_t *p = dead->row.p, *end = p + dead->row.n;
+    value v;
+    int rc = value_get(&p, end, &v);
+    if (!rc) rc = clock_decode(&row->clock, v.u.p, v.n);
+    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = t->col[i]->default_value;
+    while (!rc && p < end) {
+        uint64_t id;
+        if (!buf_get_varint(&p, end, &id)) return SATCHEL_E_CORRUPT;
+        rc = value_get(&p, end, &v);
+        int place = place_of_id(t, (uint32_t)id);
+        if (place >= 0) row->v[place] = v;
+    }
+    if (!rc) rc = row_insert(g, row);
+    return rc ? rc : tombstone_drop(g, in->table);
+}
+
+/* ---- put ---- */
+
+/* The row that an insert makes: what it sets, defaults for columns that its author did not know. */
+static int fill_new(ingest *g, const schema_table *t, const delta_row *in, stored_row *row) {
+    row->ts = ingest_table(g, t);
+    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = t->col[i]->default_value;
+    for (unsigned i = 0; i < t->nkey; i++)
+        for (unsigned k = 0; k < t->ncol; k++)
+            if (t->col[k] == t->key[i]) row->v[k] = in->key[i];
+    for (unsigned i = 0; i < in->ncol; i++) {
+        int place = place_of_id(t, in->col[i].id);
+        if (place < 0) {
+            int rc = in->v[i].type == VALUE_NULL ? SATCHEL_OK
+                                                  : log_conflict(g, in, in->col[i].id, RULE_LWW, &g->clock, NULL, &in->v[i], true);
+            if (rc) return rc;
+            continue;
+        }
+        const schema_column *c = t->col[place];
+        if (c->rule == RULE_SERVER && !g->from_server && in->v[i].type != VALUE_NULL && !value_equal(&in->v[i], &c->default_value))
+            return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes %s.%s", t->name, c->name);
+        row->v[place] = in->v[i];
+    }
+    clock_init(&row->clock, g->clock);
+    return SATCHEL_OK;
+}
+
+static int put_new(ingest *g, const schema_table *t, const delta_row *in) {
+    stored_row *row = &g->row;
+    int rc = fill_new(g, t, in, row);
+    if (!rc) rc = row_insert(g, row);
+    if (!rc) rc = ingest_note_references(g, row, false);
+    return rc ? rc : emit_row(g, in, row);
+}
+
+/* M15: what an insert left at its default does not overwrite; what it set is merged as an update. */
+static void put_as_update(const schema_table *t, delta_row *in) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < in->ncol; i++) {
+        const schema_column *c = schema_column_by_id(t, in->col[i].id);
+        if (in->v[i].type == VALUE_NULL || value_equal(&in->v[i], &c->default_value)) continue;
+        in->col[n] = (delta_column){.id = c->id, .kind = c->rule == RULE_COUNTER ? DELTA_ADD : DELTA_SET};
+        in->v[n++] = in->v[i];
+    }
+    in->ncol = n;
+    in->op = DELTA_UPDATE;
+}
+
+static bool same_row(const schema_table *t, const delta_row *in, const stored_row *row) {
+    for (unsigned i = 0; i < in->ncol; i++) {
+        int place = place_of_id(t, in->col[i].id);
+        if (place >= 0 && !value_equal(&in->v[i], &row->v[place])) return false;
+    }
+    return true;
+}
+
+static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revived);
+
+static int put_row(ingest *g, const schema_table *t, delta_row *in) {
+    int found = row_open(g, t, in->key, &g->row);
+    if (found < 0) return found;
+    if (found) {
+        bool same = same_row(t, in, &g->row);
+        row_close(&g->row);
+        if (t->natural) {
+            put_as_update(t, in);
+            return in->ncol ? update_row(g, t, in, false) : SATCHEL_OK;
+        }
+        if (same && t->mode == MODE_APPEND) return SATCHEL_OK;
+        return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
+    }
+    tombstone dead = {0};
+    int rc = tombstone_find(g, in->table, &dead);
+    if (rc == 1) {
+        bool known = merge_is_known(&dead.clock, &g->clock, g->base);
+        if (!known && t->wins == WINS_DELETE)
+            rc = log_conflict(g, in, 0, RULE_LWW, &dead.clock, NULL, NULL, true);
+        else if (!(rc = tombstone_drop(g, in->table)))
+            rc = put_new(g, t, in);
+    } else if (rc == 0) {
+        rc = put_new(g, t, in);
+    }
+    buf_fini(&dead.row);
+    return rc;
+}
+
+/* ---- update ---- */
+
+/* The columns of one clock unit that a row change carries. */
+typedef struct unit {
+    uint32_t id;
+    unsigned n;
+    uint16_t in[LIMIT_COLUMNS];    /* places in the delta row */
+    uint16_t place[LIMIT_COLUMNS]; /* places in table->col */
+} unit;
+
+static int guard_facts(ingest *g, const stored_row *row, const delta_row *in, const unit *u, merge_facts *f) {
+    const value *stored = &row->v[u->place[0]], *incoming = &in->v[u->in[0]];
+    bool has_seen = in->col[u->in[0]].kind == DELTA_MOVE;
+    const value *seen = has_seen ? &in->seen[u->in[0]] : stored;
+    f->seen_is_stored = value_equal(seen, stored);
+    int allowed = ingest_move_allowed(g, row->ts, u->place[0], seen, incoming);
+    if (allowed < 0) return allowed;
+    f->seen_allowed = allowed == 1;
+    allowed = f->seen_is_stored ? allowed : ingest_move_allowed(g, row->ts, u->place[0], stored, incoming);
+    f->stored_allowed = allowed == 1;
+    return allowed < 0 ? allowed : SATCHEL_OK;
+}
+
+/* An `add` to a column that is no counter (any more) is the sum, merged by the column's rule. */
+static int resolve_add(const stored_row *row, delta_row *in, const unit *u, merge_rule *rule) {
+    unsigned i = u->in[0];
+    if (*rule == RULE_COUNTER && in->col[i].kind != DELTA_ADD) *rule = RULE_LWW;
+    if (*rule == RULE_COUNTER || in->col[i].kind != DELTA_ADD) return SATCHEL_OK;
+    value sum;
+    int rc = merge_add(&row->v[u->place[0]], &in->v[i], &sum);
+    in->v[i] = sum;
+    in->col[i].kind = DELTA_SET;
+    return rc;
+}
+
+static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
+    const schema_column *c = row->ts->t->col[u->place[0]];
+    merge_facts f = {.rule = c->rule, .stored = clock_get(&row->clock, u->id), .incoming = g->clock, .base = g->base, .from_server = g->from_server};
+    int rc = resolve_add(row, in, u, &f.rule);
+    if (rc) return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(rc));
+    f.equal = true;
+    for (unsigned i = 0; i < u->n; i++)
+        if (!value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) f.equal = false;
+    const value *stored = &row->v[u->place[0]], *incoming = &in->v[u->in[0]];
+    f.compare = value_compare(incoming, stored);
+    f.stored_null = stored->type == VALUE_NULL;
+    f.incoming_null = incoming->type == VALUE_NULL;
+    if (c->rule == RULE_GUARD && (rc = guard_facts(g, row, in, u, &f))) return rc;
+    *out = merge_field(&f);
+    if (out->action == MERGE_REFUSE) return ingest_refuse(g, out->rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(out->rc));
+    return SATCHEL_OK;
+}
+
+static int log_unit(ingest *g, const stored_row *row, const delta_row *in, const unit *u, bool incoming_lost) {
+    field_clock stored = clock_get(&row->clock, u->id);
+    for (unsigned i = 0; i < u->n; i++) {
+        const schema_column *c = row->ts->t->col[u->place[i]];
+        const value *was = &row->v[u->place[i]], *is = &in->v[u->in[i]];
+        if (value_equal(was, is)) continue;
+        int rc = log_conflict(g, in, c->id, c->rule, &stored, was, is, incoming_lost);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+/* M10: the losing text becomes a row of its own: the stored row with another key, the text, and a reference to the original. */
+static int make_copy(ingest *g, const stored_row *row, const delta_row *in, const unit *u, bool incoming_lost) {
+    const schema_table *t = row->ts->t;
+    const schema_column *c = t->col[u->place[0]];
+    field_clock stored = clock_get(&row->clock, u->id), lost = incoming_lost ? g->clock : stored;
+    uint8_t id[16];
+    char hex[33];
+    merge_copy_id(in->table, g->key.p, g->key.n, c->id, &lost, id);
+    for (unsigned i = 0; i < sizeof id; i++) sqlite3_snprintf(3, hex + 2 * i, "%02x", id[i]);
+    stored_row *copy = &g->copy;
+    copy->ts = row->ts;
+    memcpy(copy->v, row->v, t->ncol * sizeof row->v[0]);
+    delta_row head = {.table = in->table, .op = DELTA_PUT, .nkey = 1};
+    head.key[0] = in->key[0].type == VALUE_TEXT ? value_text(hex, 32) : value_blob(id, sizeof id);
+    for (unsigned i = 0; i < t->ncol; i++) {
+        if (t->col[i] == t->key[0]) copy->v[i] = head.key[0];
+        if (t->col[i] == c) copy->v[i] = incoming_lost ? in->v[u->in[0]] : row->v[u->place[0]];
+        if (c->arg && sqlite3_stricmp(t->col[i]->name, c->arg) == 0) copy->v[i] = in->key[0];
+    }
+    lost.seq = g->clock.seq;
+    clock_init(&copy->clock, lost);
+    int rc = row_insert(g, copy);
+    if (rc == SATCHEL_E_KEY_TAKEN) return SATCHEL_OK; /* the same loser was copied before */
+    return rc ? rc : emit_row(g, &head, copy);
+}
+
+static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *u, const merge_verdict *verdict, uint16_t *changed, unsigned *nchanged) {
+    bool take = verdict->action != MERGE_KEEP && verdict->action != MERGE_COPY_INCOMING;
+    int rc = verdict->conflict ? log_unit(g, row, in, u, !take) : SATCHEL_OK;
+    if (!rc && (verdict->action == MERGE_COPY_STORED || verdict->action == MERGE_COPY_INCOMING)) rc = make_copy(g, row, in, u, !take);
+    if (rc || !take) return rc;
+    for (unsigned i = 0; i < u->n; i++) {
+        value now = in->v[u->in[i]];
+        if (verdict->action == MERGE_ADD && (rc = merge_add(&row->v[u->place[i]], &in->v[u->in[i]], &now)))
+            return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, row->ts->t->col[u->place[i]]->name, satchel_rc_text(rc));
+        if (value_equal(&row->v[u->place[i]], &now)) continue;
+        row->v[u->place[i]] = now;
+        changed[(*nchanged)++] = u->place[i];
+    }
+    clock_set(&row->clock, u->id, g->clock);
+    return SATCHEL_OK;
+}
+
+/* Gathers the delta columns from `first` on that share its unit; marks them done. Dropped columns are logged as lost (P1). */
+static int gather(ingest *g, const schema_table *t, const delta_row *in, unsigned first, bool *done, unit *u) {
+    const schema_column *c = schema_column_by_id(t, in->col[first].id);
+    u->n = 0;
+    if (c->until != SCHEMA_NEVER) {
+        done[first] = true;
+        return log_conflict(g, in, c->id, c->rule, &g->clock, NULL, &in->v[first], true);
+    }
+    u->id = c->unit;
+    for (unsigned i = first; i < in->ncol; i++) {
+        int place = place_of_id(t, in->col[i].id);
+        if (done[i] || place < 0 || t->col[place]->unit != u->id) continue;
+        done[i] = true;
+        u->in[u->n] = (uint16_t)i;
+        u->place[u->n++] = (uint16_t)place;
+    }
+    return SATCHEL_OK;
+}
+
+static int compare_place(const void *a, const void *b) {
+    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+static int merge_units(ingest *g, const schema_table *t, delta_row *in, uint16_t *changed, unsigned *nchanged, bool *touched) {
+    bool done[LIMIT_COLUMNS] = {false};
+    unit u;
+    for (unsigned i = 0; i < in->ncol; i++) {
+        if (done[i]) continue;
+        int rc = gather(g, t, in, i, done, &u);
+        if (rc) return rc;
+        if (!u.n) continue;
+        merge_verdict verdict;
+        rc = judge(g, &g->row, in, &u, &verdict);
+        if (!rc) rc = apply_verdict(g, &g->row, in, &u, &verdict, changed, nchanged);
+        if (rc) return rc;
+        if (verdict.action != MERGE_KEEP && verdict.action != MERGE_COPY_INCOMING) *touched = true;
+    }
+    qsort(changed, *nchanged, sizeof *changed, compare_place);
+    return SATCHEL_OK;
+}
+
+/* Merges into the row that is open in g->row, writes and logs what changed. */
+static int update_open_row(ingest *g, const schema_table *t, delta_row *in, bool revived) {
+    uint16_t changed[LIMIT_COLUMNS];
+    unsigned n = 0;
+    bool touched = false;
+    int rc = merge_units(g, t, in, changed, &n, &touched);
+    if (!rc && touched) rc = row_update(g, &g->row, n, changed, in->key);
+    if (!rc && n) rc = ingest_note_references(g, &g->row, false);
+    if (rc) return rc;
+    if (revived) return emit_row(g, in, &g->row);
+    if (!n) return SATCHEL_OK;
+    emit_begin(g, in, DELTA_UPDATE);
+    for (unsigned i = 0; i < n; i++) emit_column(g, t->col[changed[i]]->id, g->row.v[changed[i]]);
+    return emit_end(g);
+}
+
+/* Who changes a row that is not there: it never was, or its insert was refused (N6), or it is known to be deleted. */
+static int row_missing(ingest *g, const schema_table *t) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(number) FROM satchel_refused_row WHERE author=? AND tbl=? AND key=?");
+    db_bind(q, "iib", (int64_t)g->author->author, (int64_t)t->id, g->key.p, g->key.n);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    g->depends = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    if (g->depends)
+        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused", (unsigned long long)g->depends);
+    return ingest_refuse(g, SATCHEL_E_ROW_MISSING, "%s has no row with this key", t->name);
+}
+
+/* M13: the row is deleted, the concurrent update is lost, value by value. */
+static int log_lost_update(ingest *g, const schema_table *t, const delta_row *in, const tombstone *dead) {
+    for (unsigned i = 0; i < in->ncol; i++) {
+        const schema_column *c = schema_column_by_id(t, in->col[i].id);
+        int rc = log_conflict(g, in, c->id, c->rule, &dead->clock, NULL, &in->v[i], true);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
+    tombstone dead = {0};
+    int rc = tombstone_find(g, in->table, &dead);
+    if (rc == 0 || (rc == 1 && merge_is_known(&dead.clock, &g->clock, g->base))) {
+        rc = row_missing(g, t);
+    } else if (rc == 1) {
+        bool conflict;
+        if (merge_update_of_deleted(t->wins, &conflict) == MERGE_ROW_REVIVE && dead.has_row) {
+            rc = tombstone_revive(g, in, t, &dead);
+            if (!rc) rc = log_conflict(g, in, 0, RULE_LWW, &dead.clock, NULL, NULL, false);
+            if (!rc) rc = update_row(g, t, in, true);
+        } else {
+            rc = log_lost_update(g, t, in, &dead);
+        }
+    }
+    buf_fini(&dead.row);
+    return rc;
+}
+
+static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revived) {
+    int found = row_open(g, t, in->key, &g->row);
+    if (found < 0) return found;
+    if (!found) return revived ? SATCHEL_E_INTERNAL : update_missing(g, t, in);
+    int rc = update_open_row(g, t, in, revived);
+    row_close(&g->row);
+    return rc;
+}
+
+/* ---- delete ---- */
+
+/* Whether some field of the open row was written concurrently; with `log`, each such value goes to the conflict log. */
+static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row, bool log, bool *any) {
+    *any = false;
+    for (unsigned i = 0; i < row->ts->t->ncol; i++) {
+        const schema_column *c = row->ts->t->col[i];
+        field_clock stored = clock_get(&row->clock, c->unit);
+        if (c->key || merge_is_known(&stored, &g->clock, g->base)) continue;
+        *any = true;
+        if (!log || row->v[i].type == VALUE_NULL) continue;
+        int rc = log_conflict(g, in, c->id, c->rule, &stored, &row->v[i], NULL, false);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in) {
+    bool unknown, conflict;
+    int rc = unknown_fields(g, in, &g->row, false, &unknown);
+    if (rc) return rc;
+    field_clock latest = clock_latest(&g->row.clock);
+    if (merge_delete(t->wins, unknown, &conflict) == MERGE_ROW_KEEP) return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
+    if (conflict) rc = unknown_fields(g, in, &g->row, true, &unknown);
+    if (!rc) rc = tombstone_put(g, in, &g->row);
+    if (!rc) rc = row_delete(g, t, in->key);
+    if (!rc) rc = ingest_note_references(g, &g->row, true);
+    if (rc) return rc;
+    emit_begin(g, in, DELTA_DELETE);
+    return emit_end(g);
+}
+
+static int delete_row(ingest *g, const schema_table *t, delta_row *in) {
+    int found = row_open(g, t, in->key, &g->row);
+    if (found < 0) return found;
+    if (found) {
+        int rc = delete_open_row(g, t, in);
+        row_close(&g->row);
+        return rc;
+    }
+    /* Deleted by somebody else meanwhile: what was wanted is so. Refused when it never was, or its insert was refused. */
+    tombstone dead = {0};
+    int rc = tombstone_find(g, in->table, &dead);
+    buf_fini(&dead.row);
+    return rc == 1 ? SATCHEL_OK : rc == 0 ? row_missing(g, t) : rc;
+}
+
+int ingest_row(ingest *g, delta_row *row) {
+    const schema_table *t;
+    g->bad_table = row->table;
+    int rc = ingest_check_row(g, row, &t);
+    if (rc) return rc;
+    switch (row->op) {
+    case DELTA_PUT:
+        return put_row(g, t, row);
+    case DELTA_UPDATE:
+        return update_row(g, t, row, false);
+    default:
+        return delete_row(g, t, row);
+    }
+}

@@ -1,0 +1,137 @@
+/* Runs a schema directory: NNN_name.sql shapes the database on both sides, NNN_name.data.sql is run by the server alone, right after it, as ordinary changes of
+ * the server's author; both in one transaction, so that a mistake leaves nothing half done. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/ingest.h"
+#include "server/store_private.h"
+
+static int read_file(const char *dir, const char *name, buf *out, buf *error) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        buf_printf(error, "%s: %s", path, strerror(errno));
+        return SATCHEL_E_NOT_FOUND;
+    }
+    out->max = LIMIT_MIGRATION_BYTES + 1;
+    uint8_t chunk[8192];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0) buf_put(out, chunk, n);
+    bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed || out->rc) {
+        buf_printf(error, "%s: %s", path, failed ? "cannot be read" : "is larger than a migration may be");
+        return failed ? SATCHEL_E_IO : SATCHEL_E_MIGRATION;
+    }
+    if (memchr(out->p ? out->p : chunk, 0, out->n)) {
+        buf_printf(error, "%s: holds a zero byte; it must be SQL text", path);
+        return SATCHEL_E_MIGRATION;
+    }
+    buf_put_byte(out, 0);
+    return out->rc;
+}
+
+static bool is_migration(const char *name, bool data) {
+    size_t n = strlen(name);
+    for (int i = 0; i < 3; i++)
+        if (name[i] < '0' || name[i] > '9') return false;
+    bool is_data = n > 9 && strcmp(name + n - 9, ".data.sql") == 0;
+    return name[3] == '_' && n > 4 && strcmp(name + n - 4, ".sql") == 0 && is_data == data;
+}
+
+/* The file of migration `epoch`, "" if there is none. */
+static int find_file(const char *dir, unsigned epoch, bool data, char *out, size_t room, buf *error) {
+    DIR *d = opendir(dir);
+    if (!d) {
+        buf_printf(error, "%s: %s; name a directory of numbered migrations", dir, strerror(errno));
+        return SATCHEL_E_NOT_FOUND;
+    }
+    out[0] = 0;
+    int rc = SATCHEL_OK;
+    for (struct dirent *e; !rc && (e = readdir(d));) {
+        if (!is_migration(e->d_name, data) || strtoul(e->d_name, NULL, 10) != epoch) continue;
+        if (out[0]) {
+            buf_printf(error, "%s: both %s and %s are migration %u", dir, out, e->d_name, epoch);
+            rc = SATCHEL_E_MIGRATION;
+        }
+        snprintf(out, room, "%s", e->d_name);
+    }
+    closedir(d);
+    return rc;
+}
+
+/* A migration that has run must stay as it was: devices have run it too. */
+static int check_unchanged(store *s, unsigned epoch, const char *dir, const char *file, buf *error) {
+    buf name, was, is;
+    buf_init(&name, 0);
+    buf_init(&was, 0);
+    buf_init(&is, 0);
+    int rc = schema_migration(s->db, epoch, &name, &was);
+    if (!rc) rc = read_file(dir, file, &is, error);
+    size_t n = is.n ? is.n - 1 : 0;
+    if (!rc && (was.n != n || memcmp(was.p, is.p, n) != 0)) {
+        buf_printf(error, "%s/%s: was changed after it had run; put it back and write a new migration instead", dir, file);
+        rc = SATCHEL_E_MIGRATION;
+    }
+    buf_fini(&name);
+    buf_fini(&was);
+    buf_fini(&is);
+    return rc;
+}
+
+static int run_data(store *s, const char *dir, unsigned epoch, uint64_t now_ms, buf *error) {
+    char file[256];
+    int rc = find_file(dir, epoch, true, file, sizeof file, error);
+    if (rc || !file[0]) return rc;
+    buf sql, words;
+    buf_init(&sql, 0);
+    buf_init(&words, 0);
+    ingest *g = NULL;
+    rc = read_file(dir, file, &sql, error);
+    if (!rc) rc = ingest_new(s, &g);
+    if (!rc && (rc = ingest_sql_inside(g, (const char *)sql.p, now_ms, &words)))
+        buf_printf(error, "%s/%s: %.*s", dir, file, (int)words.n, words.p ? (const char *)words.p : "");
+    ingest_free(g);
+    buf_fini(&sql);
+    buf_fini(&words);
+    return rc;
+}
+
+static int run_one(store *s, const char *dir, const char *file, unsigned epoch, uint64_t now_ms, buf *error) {
+    buf sql;
+    buf_init(&sql, 0);
+    int rc = read_file(dir, file, &sql, error);
+    if (!rc && (rc = store_begin(s))) buf_printf(error, "%s", store_error(s));
+    if (!rc) {
+        rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error);
+        if (!rc) rc = store_reload_schema(s, error);
+        if (!rc) rc = run_data(s, dir, epoch, now_ms, error);
+        if (rc)
+            store_rollback(s);
+        else if ((rc = store_commit(s)))
+            buf_printf(error, "%s", store_error(s));
+    }
+    buf_fini(&sql);
+    return rc;
+}
+
+int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    for (unsigned epoch = 1; epoch < 1000; epoch++) {
+        char file[256];
+        int rc = find_file(dir, epoch, false, file, sizeof file, error);
+        bool ran = epoch <= s->schema->epoch;
+        if (!rc && !file[0]) {
+            if (ran) buf_printf(error, "%s: the store has run migration %03u, which is not there", dir, epoch);
+            if (!ran && epoch == 1) buf_printf(error, "%s: holds no migration (001_name.sql)", dir);
+            return ran || epoch == 1 ? SATCHEL_E_MIGRATION : SATCHEL_OK;
+        }
+        if (!rc) rc = ran ? check_unchanged(s, epoch, dir, file, error) : run_one(s, dir, file, epoch, now_ms, error);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}

@@ -1,0 +1,42 @@
+/* service.h - what the front, the HTTPS answers and the admin's socket share: the hub behind them, and where the server is found.
+ *
+ * A service_job is work for the hub's writer whose end is told on the loop's thread. */
+#ifndef SERVER_SERVICE_H
+#define SERVER_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/hub.h"
+#include "server/identity.h"
+#include "server/loop.h"
+
+typedef struct service {
+    hub *hub;
+    loop *loop;
+    const identity *identity;
+    const char *data;   /* the data directory, for the admin's eyes */
+    char host[256];     /* the name that devices are told */
+    uint16_t sync_port; /* as listened on */
+    uint16_t https_port;
+    uint64_t started_ms;
+    uint64_t (*now_ms)(void *ctx);
+    bool draining; /* no new work is taken */
+} service;
+
+typedef struct service_job service_job;
+struct service_job {
+    hub_job job;
+    loop_task task;
+    service *service;
+    int rc; /* what `run` returned, or what the commit failed with */
+    /* On the writer's thread, inside a transaction unless submitted without. */
+    int (*run)(service_job *job, store *s, ingest *g, uint64_t now_ms);
+    /* On the loop's thread, after the commit is durable or undone; frees the job. */
+    void (*done)(service_job *job);
+};
+
+/* False when the server is closing: neither run nor done is called. `own_transaction`: see hub.h. */
+bool service_submit(service *sv, service_job *job, bool own_transaction);
+
+#endif

@@ -1,0 +1,360 @@
+#include "server/snapshot.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/crypto.h"
+#include "protocol/delta.h"
+#include "protocol/message.h"
+#include "protocol/satchel_rc.h"
+#include "protocol/db.h"
+
+#define PAGES_A_STEP 8u
+/* A snapshot is used for new devices until this share of its rows has changed since. */
+#define STALE_SHARE 10u
+#define STALE_LEAST 2000u
+
+typedef struct builder {
+    sqlite3 *db; /* its open read transaction pins the seq */
+    const schema *schema;
+    snapshot_info info;
+    uint64_t high_stamp;
+    unsigned table; /* place in schema->table */
+    sqlite3_stmt *q;
+    bool row_ready, has_from;
+    buf last_key; /* value_put bytes of the last row's key: where the next range begins */
+    delta_row row;
+} builder;
+
+struct snapshots {
+    pthread_mutex_t mutex;
+    sqlite3 *db;
+    db_cache cache;
+    char *store_path;
+    builder *building;
+};
+
+static const char LAYOUT[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                             "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, seq INT, rows INT, pages INT,"
+                             " done INT, at_ms INT);"
+                             "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
+                             "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
+                             "DELETE FROM snapshot WHERE NOT done;";
+
+static int open_file(snapshots *s, const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd);
+    int sq = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq == SQLITE_OK) sq = sqlite3_exec(s->db, LAYOUT, NULL, NULL, NULL);
+    return sq;
+}
+
+int snapshots_open(const char *path, const char *store_path, snapshots **out, buf *error) {
+    *out = NULL;
+    snapshots *s = calloc(1, sizeof *s);
+    if (!s) return SATCHEL_E_NOMEM;
+    pthread_mutex_init(&s->mutex, NULL);
+    s->store_path = strdup(store_path);
+    int sq = open_file(s, path);
+    if (db_rc(sq) == SATCHEL_E_CORRUPT || db_rc(sq) == SATCHEL_E_NOT_A_DATABASE) {
+        /* A cache that is damaged is made anew. */
+        sqlite3_close(s->db);
+        unlink(path);
+        sq = open_file(s, path);
+    }
+    if (sq != SQLITE_OK || !s->store_path) {
+        db_explain(s->db, path, error);
+        snapshots_close(s);
+        return sq == SQLITE_OK ? SATCHEL_E_NOMEM : db_rc(sq);
+    }
+    db_cache_init(&s->cache, s->db);
+    *out = s;
+    return SATCHEL_OK;
+}
+
+static void builder_free(builder *b) {
+    if (!b) return;
+    sqlite3_finalize(b->q);
+    sqlite3_close(b->db);
+    buf_fini(&b->last_key);
+    free(b);
+}
+
+void snapshots_close(snapshots *s) {
+    if (!s) return;
+    builder_free(s->building);
+    db_cache_fini(&s->cache);
+    sqlite3_close(s->db);
+    pthread_mutex_destroy(&s->mutex);
+    free(s->store_path);
+    free(s);
+}
+
+/* ---- finding ---- */
+
+static bool read_info(snapshots *s, sqlite3_stmt *q, snapshot_info *out) {
+    if (db_next(&s->cache, q) != 1) return false;
+    *out = (snapshot_info){.id = (uint64_t)sqlite3_column_int64(q, 0),
+                           .seq = (uint64_t)sqlite3_column_int64(q, 1),
+                           .rows = (uint64_t)sqlite3_column_int64(q, 2),
+                           .pages = (uint32_t)sqlite3_column_int64(q, 3),
+                           .done = sqlite3_column_int(q, 4) != 0};
+    sqlite3_reset(q);
+    return true;
+}
+
+bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head, snapshot_info *out) {
+    pthread_mutex_lock(&s->mutex);
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND seq>=? AND seq<=?"
+                                            " ORDER BY seq DESC LIMIT 1");
+    db_bind(q, "biii", epoch, (size_t)8, (int64_t)schema_epoch, (int64_t)floor, (int64_t)head);
+    bool found = read_info(s, q, out);
+    pthread_mutex_unlock(&s->mutex);
+    uint64_t stale = found && out->rows / STALE_SHARE > STALE_LEAST ? out->rows / STALE_SHARE : STALE_LEAST;
+    return found && head - out->seq <= stale;
+}
+
+bool snapshots_find(snapshots *s, uint64_t id, snapshot_info *out) {
+    pthread_mutex_lock(&s->mutex);
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=?");
+    db_bind(q, "i", (int64_t)id);
+    bool found = read_info(s, q, out);
+    pthread_mutex_unlock(&s->mutex);
+    return found;
+}
+
+int snapshots_page(snapshots *s, uint64_t id, uint32_t page, frame **out, bool *last) {
+    *out = NULL;
+    pthread_mutex_lock(&s->mutex);
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT frame,last FROM page WHERE id=? AND n=?");
+    db_bind(q, "ii", (int64_t)id, (int64_t)page);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) {
+        *out = frame_of_bytes(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+        *last = sqlite3_column_int(q, 1) != 0;
+        sqlite3_reset(q);
+        rc = *out ? SATCHEL_OK : SATCHEL_E_NOMEM;
+    } else if (rc == 0) {
+        rc = SATCHEL_E_NOT_FOUND;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return rc;
+}
+
+/* ---- building ---- */
+
+static int one_integer(sqlite3 *db, const char *sql, uint64_t *out) {
+    sqlite3_stmt *q = NULL;
+    int sq = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+    if (sq == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW) *out = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    return db_rc(sq);
+}
+
+static int count_rows(builder *b) {
+    for (unsigned i = 0; i < b->schema->ntable; i++) {
+        const schema_table *t = &b->schema->table[i];
+        if (t->until != SCHEMA_NEVER) continue;
+        char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\"", t->name);
+        uint64_t n = 0;
+        int rc = sql ? one_integer(b->db, sql, &n) : SATCHEL_E_NOMEM;
+        sqlite3_free(sql);
+        if (rc) return rc;
+        b->info.rows += n;
+    }
+    return SATCHEL_OK;
+}
+
+static int builder_new(const char *store_path, const schema *shape, builder **out) {
+    builder *b = calloc(1, sizeof *b);
+    if (!b) return SATCHEL_E_NOMEM;
+    b->schema = shape;
+    int sq = sqlite3_open_v2(store_path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq == SQLITE_OK) sq = sqlite3_exec(b->db, "PRAGMA query_only=1; PRAGMA busy_timeout=10000; BEGIN", NULL, NULL, NULL);
+    int rc = db_rc(sq);
+    if (!rc) rc = one_integer(b->db, "SELECT seq FROM satchel_server", &b->info.seq);
+    if (!rc) rc = one_integer(b->db, "SELECT high_stamp FROM satchel_server", &b->high_stamp);
+    if (!rc) rc = count_rows(b);
+    if (!rc) rc = crypto_random(&b->info.id, sizeof b->info.id);
+    b->info.id &= INT64_MAX;
+    if (rc) {
+        builder_free(b);
+        return rc;
+    }
+    *out = b;
+    return SATCHEL_OK;
+}
+
+int snapshots_start(snapshots *s, const uint8_t epoch[8], const schema *shape, uint64_t now_ms) {
+    pthread_mutex_lock(&s->mutex);
+    builder *b = NULL;
+    int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, &b);
+    if (!rc) {
+        sqlite3_stmt *q = db_prepare(&s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,0,0,?)");
+        db_bind(q, "ibiiii", (int64_t)b->info.id, epoch, (size_t)8, (int64_t)shape->epoch, (int64_t)b->info.seq, (int64_t)b->info.rows,
+                (int64_t)now_ms);
+        rc = q ? db_run(q) : SATCHEL_E_INTERNAL;
+        if (rc)
+            builder_free(b);
+        else
+            s->building = b;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return rc;
+}
+
+static int prepare_table(builder *b, const schema_table *t) {
+    sqlite3_str *sql = sqlite3_str_new(b->db);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->key[i]->name);
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (!t->col[i]->key) sqlite3_str_appendf(sql, ",\"%w\"", t->col[i]->name);
+    sqlite3_str_appendf(sql, " FROM \"%w\"", t->name);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : " ORDER BY ", t->key[i]->name);
+    char *text = sqlite3_str_finish(sql);
+    int sq = text ? sqlite3_prepare_v2(b->db, text, -1, &b->q, NULL) : SQLITE_NOMEM;
+    sqlite3_free(text);
+    b->row.table = t->id;
+    b->row.op = DELTA_PUT;
+    b->row.nkey = t->nkey;
+    b->row.ncol = 0;
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (!t->col[i]->key) b->row.col[b->row.ncol++] = (delta_column){.id = t->col[i]->id, .kind = DELTA_SET};
+    return db_rc(sq);
+}
+
+static const schema_table *current_table(const builder *b) {
+    return b->table < b->schema->ntable ? &b->schema->table[b->table] : NULL;
+}
+
+static int skip_dropped(builder *b) {
+    while (current_table(b) && current_table(b)->until != SCHEMA_NEVER) b->table++;
+    if (!current_table(b) || b->q) return SATCHEL_OK;
+    b->has_from = false;
+    return prepare_table(b, current_table(b));
+}
+
+static void load_key(const builder *b, const buf *bytes, value *out) {
+    const uint8_t *p = bytes->p, *end = p + bytes->n;
+    for (unsigned i = 0; i < b->row.nkey; i++) value_get(&p, end, &out[i]);
+}
+
+/* Fills one range from the current table until the page is full or the table ends; true in *ended then. */
+static int fill_range(builder *b, delta_writer *w, size_t room, bool *ended) {
+    *ended = false;
+    while (delta_size(w) < room) {
+        int step = sqlite3_step(b->q);
+        if (step == SQLITE_DONE) {
+            *ended = true;
+            break;
+        }
+        if (step != SQLITE_ROW) return db_rc(step);
+        for (unsigned i = 0; i < b->row.nkey; i++) b->row.key[i] = value_of_column(b->q, (int)i);
+        for (unsigned i = 0; i < b->row.ncol; i++) b->row.v[i] = value_of_column(b->q, (int)(b->row.nkey + i));
+        delta_put_row(w, &b->row);
+        buf_clear(&b->last_key);
+        for (unsigned i = 0; i < b->row.nkey; i++) value_put(&b->last_key, &b->row.key[i]);
+    }
+    return b->last_key.rc;
+}
+
+static int put_range(builder *b, delta_writer *w, buf *body) {
+    buf from, delta;
+    buf_init(&from, 0);
+    buf_init(&delta, 0);
+    buf_put(&from, b->last_key.p, b->last_key.n);
+    bool ended;
+    int rc = fill_range(b, w, body->n < LIMIT_PAGE_BYTES ? LIMIT_PAGE_BYTES - body->n : 1, &ended);
+    if (!rc) rc = delta_finish(w, &delta);
+    static _Thread_local snapshot_range r;
+    r.table = current_table(b)->id;
+    r.has_from = b->has_from;
+    r.has_to = !ended;
+    r.nkey = b->row.nkey;
+    r.delta = delta.p;
+    r.ndelta = delta.n;
+    if (!rc && r.has_from) load_key(b, &from, r.from);
+    if (!rc && r.has_to) load_key(b, &b->last_key, r.to);
+    if (!rc) snapshot_put_range(&r, body);
+    b->has_from = true;
+    if (ended) {
+        sqlite3_finalize(b->q);
+        b->q = NULL;
+        b->table++;
+    }
+    buf_fini(&from);
+    buf_fini(&delta);
+    return rc ? rc : body->rc;
+}
+
+static int make_page(builder *b, frame **out, bool *last) {
+    buf body, message;
+    buf_init(&body, LIMIT_MESSAGE_BYTES);
+    buf_init(&message, LIMIT_MESSAGE_BYTES);
+    delta_writer w;
+    delta_writer_init(&w);
+    uint64_t ranges = 0;
+    int rc = skip_dropped(b);
+    while (!rc && current_table(b) && body.n < LIMIT_PAGE_BYTES) {
+        rc = put_range(b, &w, &body);
+        ranges++;
+        if (!rc) rc = skip_dropped(b);
+    }
+    *last = !current_table(b);
+    msg_snapshot head = {.id = b->info.id, .seq = b->info.seq, .page = b->info.pages, .last = *last, .total_rows = b->info.rows,
+                         .high_stamp = b->high_stamp, .ranges = ranges};
+    snapshot_begin(&head, &message);
+    buf_put(&message, body.p, body.n);
+    if (!rc) rc = message.rc;
+    if (!rc && !(*out = frame_of_message(&message))) rc = SATCHEL_E_NOMEM;
+    delta_writer_fini(&w);
+    buf_fini(&body);
+    buf_fini(&message);
+    return rc;
+}
+
+static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) {
+    int rc = db_exec(&s->cache, "INSERT INTO page(id,n,last,frame) VALUES(?,?,?,?)", "iiib", (int64_t)b->info.id, (int64_t)b->info.pages,
+                     (int64_t)last, f->p, f->n);
+    if (!rc)
+        rc = db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1, (int64_t)last, (int64_t)b->info.id);
+    /* A device may be in the middle of the one before the newest; older ones are done with. */
+    if (!rc && last)
+        rc = db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot ORDER BY at_ms DESC LIMIT 2)", "");
+    if (!rc && last) rc = db_exec(&s->cache, "DELETE FROM snapshot WHERE id NOT IN (SELECT id FROM snapshot ORDER BY at_ms DESC LIMIT 2)", "");
+    return rc;
+}
+
+static void drop(snapshots *s) {
+    db_exec(&s->cache, "DELETE FROM page WHERE id=?", "i", (int64_t)s->building->info.id);
+    db_exec(&s->cache, "DELETE FROM snapshot WHERE id=?", "i", (int64_t)s->building->info.id);
+    builder_free(s->building);
+    s->building = NULL;
+}
+
+int snapshots_step(snapshots *s) {
+    pthread_mutex_lock(&s->mutex);
+    int rc = SATCHEL_OK;
+    bool last = false;
+    if (s->building) rc = db_exec(&s->cache, "BEGIN", "");
+    for (unsigned i = 0; s->building && !rc && !last && i < PAGES_A_STEP; i++) {
+        frame *f = NULL;
+        rc = make_page(s->building, &f, &last);
+        if (!rc) rc = keep_page(s, s->building, f, last);
+        s->building->info.pages++;
+        frame_release(f);
+    }
+    if (s->building && !rc) rc = db_exec(&s->cache, "COMMIT", "");
+    if (rc && s->building) {
+        if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+        drop(s);
+    } else if (last) {
+        builder_free(s->building);
+        s->building = NULL;
+    }
+    bool more = s->building != NULL;
+    pthread_mutex_unlock(&s->mutex);
+    return rc ? rc : more;
+}

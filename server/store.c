@@ -1,0 +1,294 @@
+/* The store's file: layout, opening, transactions, position. Devices and listings are in store_device.c and store_admin.c. */
+#include "server/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "server/store_private.h"
+
+#define STORE_APPLICATION_ID 0x53617453 /* "SatS" */
+#define STORE_FORMAT 1
+
+static const char LAYOUT[] =
+    "CREATE TABLE satchel_server(id INTEGER PRIMARY KEY CHECK(id=1), seq INT NOT NULL, floor INT NOT NULL, high_stamp INT NOT NULL,"
+    " backup_seq INT NOT NULL, created_ms INT NOT NULL);"
+    /* Server epochs: a store restored from a backup begins a new one at the seq it was restored to (N7). */
+    "CREATE TABLE satchel_epoch(n INTEGER PRIMARY KEY, epoch BLOB NOT NULL UNIQUE, start_seq INT NOT NULL, at_ms INT NOT NULL);"
+    "CREATE TABLE satchel_device(id INTEGER PRIMARY KEY, name TEXT NOT NULL, fingerprint BLOB NOT NULL UNIQUE, state INT NOT NULL,"
+    " enrolled_ms INT NOT NULL, last_seen_ms INT NOT NULL DEFAULT 0, acked_seq INT NOT NULL DEFAULT 0, pending INT NOT NULL DEFAULT 0,"
+    " clock_offset_ms INT NOT NULL DEFAULT 0, clamped INT NOT NULL DEFAULT 0, schema_epoch INT NOT NULL DEFAULT 0,"
+    " software TEXT NOT NULL DEFAULT '');"
+    "CREATE UNIQUE INDEX satchel_device_name ON satchel_device(name) WHERE state=1;"
+    "CREATE TABLE satchel_author(author INTEGER PRIMARY KEY, device INT NOT NULL REFERENCES satchel_device, incarnation INT NOT NULL,"
+    " last_number INT NOT NULL DEFAULT 0, last_effective INT NOT NULL DEFAULT 0, UNIQUE(device,incarnation));"
+    /* N3: what became of each transaction, until every live device has passed it. */
+    "CREATE TABLE satchel_result(author INT, number INT, id BLOB NOT NULL, rc INT NOT NULL, seq INT NOT NULL, effective INT NOT NULL,"
+    " depends INT NOT NULL, tbl INT NOT NULL, key BLOB, message TEXT, at_ms INT NOT NULL, PRIMARY KEY(author,number)) WITHOUT ROWID;"
+    "CREATE TABLE satchel_refused(author INT, number INT, id BLOB NOT NULL, stamp INT, base INT, epoch INT, delta BLOB,"
+    " state TEXT NOT NULL DEFAULT 'open', resolved_ms INT, PRIMARY KEY(author,number)) WITHOUT ROWID;"
+    /* N6: the rows that a refused transaction would have made or changed. */
+    "CREATE TABLE satchel_refused_row(author INT, tbl INT, key BLOB, number INT, PRIMARY KEY(author,tbl,key,number)) WITHOUT ROWID;"
+    "CREATE TABLE satchel_conflict(id INTEGER PRIMARY KEY AUTOINCREMENT, seq INT NOT NULL, at_ms INT NOT NULL, tbl INT NOT NULL, key BLOB NOT NULL,"
+    " col INT NOT NULL, rule INT NOT NULL, kept BLOB, lost BLOB, kept_stamp INT, kept_author INT, lost_stamp INT, lost_author INT,"
+    " lost_number INT);"
+    "CREATE INDEX satchel_conflict_loser ON satchel_conflict(lost_author,id);"
+    "CREATE TABLE satchel_tombstone(tbl INT, key BLOB, seq INT NOT NULL, stamp INT NOT NULL, author INT NOT NULL, row BLOB,"
+    " PRIMARY KEY(tbl,key)) WITHOUT ROWID;"
+    /* id = seq << 24 | part: a rowid table in commit order, scanned by seq without an index of its own. */
+    "CREATE TABLE satchel_log(id INTEGER PRIMARY KEY, bucket INT NOT NULL, author INT NOT NULL, stamp INT NOT NULL, at_ms INT NOT NULL,"
+    " delta BLOB NOT NULL);"
+    /* Rows are in bucket 1, 'all', without being listed; satchel_member lists membership in every other bucket. */
+    "CREATE TABLE satchel_bucket(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "INSERT INTO satchel_bucket VALUES(1,'all');"
+    "CREATE TABLE satchel_member(bucket INT, tbl INT, key BLOB, PRIMARY KEY(bucket,tbl,key)) WITHOUT ROWID;"
+    "CREATE TABLE satchel_stage(author INT, number INT, part INT, txn BLOB NOT NULL, delta BLOB NOT NULL, PRIMARY KEY(author,number,part));"
+    "CREATE TABLE satchel_enrol(secret_hash BLOB PRIMARY KEY, name TEXT NOT NULL, expires_ms INT NOT NULL, fingerprint BLOB) WITHOUT ROWID;"
+    "CREATE TABLE satchel_event(id INTEGER PRIMARY KEY, at_ms INT NOT NULL, device INT, kind TEXT NOT NULL, text TEXT NOT NULL);";
+
+int store_fail(store *s, int rc, const char *what) {
+    buf_clear(&s->error);
+    if (sqlite3_errcode(s->db) != SQLITE_OK && rc != SATCHEL_OK)
+        db_explain(s->db, what, &s->error);
+    else
+        buf_printf(&s->error, "%s", what);
+    return rc;
+}
+
+const char *store_error(const store *s) {
+    return s->error.n ? (const char *)s->error.p : "";
+}
+
+const schema *store_schema(const store *s) {
+    return s->schema;
+}
+
+sqlite3 *store_db(store *s) {
+    return s->db;
+}
+
+store_position store_where(const store *s) {
+    return s->open ? s->now : s->committed;
+}
+
+uint64_t store_next_seq(store *s) {
+    return ++s->now.seq;
+}
+
+/* ---- opening ---- */
+
+static int pragma_text(sqlite3 *db, const char *sql, char *out, size_t room) {
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    out[0] = 0;
+    if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0)) {
+        strncpy(out, (const char *)sqlite3_column_text(stmt, 0), room - 1);
+        out[room - 1] = 0;
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_OK ? SATCHEL_OK : db_rc(sqlite3_extended_errcode(db));
+}
+
+/* The file is made by us first so that nobody but its owner can ever read it; -wal and -shm inherit its mode. */
+static int make_private(const char *path, buf *error) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        int e = errno;
+        buf_printf(error, "%s: cannot be opened for writing: %s", path, strerror(e));
+        return e == ENOSPC ? SATCHEL_E_FULL : e == EACCES || e == EROFS || e == EPERM ? SATCHEL_E_READONLY : SATCHEL_E_IO;
+    }
+    close(fd);
+    return SATCHEL_OK;
+}
+
+static int check_identity(store *s, const char *path, bool *fresh, buf *error) {
+    char text[32];
+    int rc = pragma_text(s->db, "PRAGMA application_id", text, sizeof text);
+    if (rc) {
+        buf_printf(error, "%s: %s", path, sqlite3_errmsg(s->db));
+        return rc;
+    }
+    long application = strtol(text, NULL, 10);
+    if ((rc = pragma_text(s->db, "SELECT count(*) FROM sqlite_master", text, sizeof text))) {
+        buf_printf(error, "%s: %s", path, sqlite3_errmsg(s->db));
+        return rc;
+    }
+    *fresh = strcmp(text, "0") == 0;
+    if (application != STORE_APPLICATION_ID && !*fresh) {
+        buf_printf(error, "%s: is a SQLite database, but not a Satchel store; name another file", path);
+        return SATCHEL_E_FOREIGN_FILE;
+    }
+    pragma_text(s->db, "PRAGMA user_version", text, sizeof text);
+    if (strtol(text, NULL, 10) > STORE_FORMAT) {
+        buf_printf(error, "%s: was written by a newer satcheld (format %s, this one knows %d)", path, text, STORE_FORMAT);
+        return SATCHEL_E_NEWER_FILE;
+    }
+    return SATCHEL_OK;
+}
+
+static int begin_epoch(store *s, uint64_t now_ms) {
+    uint8_t epoch[EPOCH_BYTES];
+    int rc = crypto_random(epoch, sizeof epoch);
+    if (rc) return rc;
+    return db_exec(&s->cache, "INSERT INTO satchel_epoch(epoch,start_seq,at_ms) VALUES(?,(SELECT seq FROM satchel_server),?)", "bi", epoch,
+                   sizeof epoch, (int64_t)now_ms);
+}
+
+static int create(store *s, uint64_t now_ms, buf *error) {
+    char sql[128];
+    sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id=%d; PRAGMA user_version=%d;", STORE_APPLICATION_ID, STORE_FORMAT);
+    int rc = db_rc(sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
+    if (!rc) rc = db_rc(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
+    if (!rc) rc = db_rc(sqlite3_exec(s->db, LAYOUT, NULL, NULL, NULL));
+    if (!rc) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
+    if (!rc) rc = begin_epoch(s, now_ms);
+    if (!rc) rc = schema_init(s->db, error);
+    if (!rc) rc = db_rc(sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL));
+    if (rc) {
+        if (!error->n) db_explain(s->db, "making the store", error);
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return rc;
+}
+
+int store_reload_schema(store *s, buf *error) {
+    schema *fresh = NULL;
+    int rc = schema_load(s->db, &fresh, error);
+    if (rc) return rc;
+    schema_free(s->schema);
+    s->schema = fresh;
+    s->committed.schema_epoch = s->now.schema_epoch = fresh->epoch;
+    memcpy(s->committed.schema_hash, fresh->hash, sizeof fresh->hash);
+    memcpy(s->now.schema_hash, fresh->hash, sizeof fresh->hash);
+    return SATCHEL_OK;
+}
+
+static int read_position(store *s) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT seq,floor,high_stamp,backup_seq,epoch,start_seq FROM satchel_server, satchel_epoch"
+                                            " ORDER BY n DESC LIMIT 1");
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc < 0 ? rc : SATCHEL_E_CORRUPT;
+    store_position *p = &s->committed;
+    p->seq = (uint64_t)sqlite3_column_int64(q, 0);
+    p->floor = (uint64_t)sqlite3_column_int64(q, 1);
+    p->high_stamp = (uint64_t)sqlite3_column_int64(q, 2);
+    p->backup_seq = (uint64_t)sqlite3_column_int64(q, 3);
+    p->epoch_start = (uint64_t)sqlite3_column_int64(q, 5);
+    bool whole = sqlite3_column_bytes(q, 4) == EPOCH_BYTES;
+    if (whole) memcpy(p->epoch, sqlite3_column_blob(q, 4), EPOCH_BYTES);
+    sqlite3_reset(q);
+    return whole ? SATCHEL_OK : SATCHEL_E_CORRUPT;
+}
+
+static int open_database(store *s, const char *path, buf *error) {
+    int rc = make_private(path, error);
+    if (rc) return rc;
+    int sq = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq != SQLITE_OK) {
+        db_explain(s->db, path, error);
+        return db_rc(sq);
+    }
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, 10000);
+    /* Foreign keys are checked by ingest, transaction by transaction; SQLite can only check them for the whole group commit. */
+    sq = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
+                             "PRAGMA wal_autocheckpoint=4000", NULL, NULL, NULL);
+    if (sq != SQLITE_OK) db_explain(s->db, path, error);
+    db_cache_init(&s->cache, s->db);
+    return db_rc(sq);
+}
+
+static int begin_restored(store *s, uint64_t now_ms) {
+    int rc = begin_epoch(s, now_ms);
+    /* What was waiting in parts will be sent again. */
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_stage", "");
+    return rc ? rc : read_position(s);
+}
+
+int store_open(const store_config *config, store **out, buf *error) {
+    *out = NULL;
+    store *s = calloc(1, sizeof *s);
+    if (!s) return SATCHEL_E_NOMEM;
+    bool fresh = false;
+    int rc = open_database(s, config->path, error);
+    if (!rc) rc = check_identity(s, config->path, &fresh, error);
+    if (!rc && fresh) rc = create(s, config->now_ms, error);
+    if (!rc) rc = read_position(s);
+    if (!rc && config->restored) rc = begin_restored(s, config->now_ms);
+    if (!rc) rc = store_reload_schema(s, error);
+    if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
+    if (rc) {
+        if (!error->n) db_explain(s->db, config->path, error);
+        store_close(s);
+        return rc;
+    }
+    *out = s;
+    return SATCHEL_OK;
+}
+
+void store_close(store *s) {
+    if (!s) return;
+    if (s->open) store_rollback(s);
+    db_cache_fini(&s->cache);
+    sqlite3_close(s->db);
+    schema_free(s->schema);
+    buf_fini(&s->error);
+    free(s);
+}
+
+bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT (SELECT min(start_seq) FROM satchel_epoch b WHERE b.n>a.n) FROM satchel_epoch a WHERE epoch=?");
+    db_bind(q, "b", epoch, (size_t)EPOCH_BYTES);
+    if (db_next(&s->cache, q) != 1) return false;
+    *end = sqlite3_column_type(q, 0) == SQLITE_NULL ? UINT64_MAX : (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return true;
+}
+
+/* ---- transactions ---- */
+
+int store_begin(store *s) {
+    int rc = db_exec(&s->cache, "BEGIN IMMEDIATE", "");
+    if (rc) return store_fail(s, rc, "beginning a transaction");
+    s->now = s->committed;
+    s->open = true;
+    return SATCHEL_OK;
+}
+
+int store_commit(store *s) {
+    int rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii", (int64_t)s->now.seq,
+                     (int64_t)s->now.floor, (int64_t)s->now.high_stamp, (int64_t)s->now.backup_seq);
+    if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
+    if (rc) {
+        store_fail(s, rc, "committing");
+        store_rollback(s);
+        return rc;
+    }
+    s->committed = s->now;
+    s->open = false;
+    return SATCHEL_OK;
+}
+
+void store_rollback(store *s) {
+    /* After some errors (disk full) SQLite has rolled back by itself; then this one fails and that is right. */
+    if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+    s->open = false;
+}
+
+int store_savepoint(store *s) {
+    return db_exec(&s->cache, "SAVEPOINT satchel_undo", "");
+}
+
+int store_savepoint_release(store *s) {
+    return db_exec(&s->cache, "RELEASE satchel_undo", "");
+}
+
+void store_savepoint_rollback(store *s) {
+    db_exec(&s->cache, "ROLLBACK TO satchel_undo", "");
+    db_exec(&s->cache, "RELEASE satchel_undo", "");
+}

@@ -1,0 +1,166 @@
+/* store.h - the only way to the server's durable data: one SQLite file now, PostgreSQL later.
+ *
+ * A store has one writer (this handle, one thread) and any number of readers (store_reader, each with its own connection and
+ * thread). Everything that changes happens between store_begin and store_commit; a commit is durable when store_commit returns
+ * (synchronous=FULL), and nothing is told to a device before. Invariant: a seq is given once, in commit order, and the log holds
+ * every effective change above store_floor.
+ *
+ * Layout (design 7): the data tables with their `satchel_clock` column; satchel_server (one row), satchel_epoch, satchel_device,
+ * satchel_author (a device's incarnations), satchel_result, satchel_refused, satchel_conflict, satchel_tombstone, satchel_log (id = seq
+ * << 24 | part, one encoded delta each), satchel_bucket, satchel_stage (parts of large pushes), satchel_enrol, satchel_event. */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/buf.h"
+#include "protocol/crypto.h"
+#include "protocol/message.h"
+#include "protocol/schema.h"
+
+typedef struct store store;
+
+typedef struct store_config {
+    const char *path;       /* of the SQLite file; made if missing, mode 0600 */
+    const char *schema_dir; /* numbered migrations NNN_name.sql and NNN_name.data.sql; run as far as the store has not; NULL: none */
+    uint64_t now_ms;
+    bool restored;          /* the file came from a backup: begin a new server epoch (N7) */
+} store_config;
+
+/* Opens, creates, migrates. On failure `error` names file (and line of a migration) and what to do, and nothing was half done.
+ * SATCHEL_E_CORRUPT, _NOT_A_DATABASE, _FOREIGN_FILE, _READONLY, _FULL, _NEWER_FILE, _MIGRATION, _RULE, _TABLE_SHAPE, _IO. */
+int store_open(const store_config *config, store **out, buf *error);
+void store_close(store *s);
+
+const schema *store_schema(const store *s);
+sqlite3 *store_db(store *s); /* for this directory's own modules */
+/* Words about the last failed call; "" if none. Valid until the next call. */
+const char *store_error(const store *s);
+
+typedef struct store_position {
+    uint8_t epoch[EPOCH_BYTES];
+    uint64_t epoch_start; /* seq at which this server epoch began */
+    uint64_t seq;         /* newest commit */
+    uint64_t floor;       /* the log is complete above it */
+    uint64_t high_stamp;  /* highest effective stamp given */
+    uint64_t backup_seq;
+    uint32_t schema_epoch;
+    uint8_t schema_hash[8];
+} store_position;
+/* As of the open transaction, else of the last commit. */
+store_position store_where(const store *s);
+/* Whether `epoch` is this store's or an older one of it; *end receives the seq at which it ended (UINT64_MAX for the current). */
+bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end);
+
+int store_begin(store *s);
+/* Durable on return. On failure everything since store_begin is undone. */
+int store_commit(store *s);
+void store_rollback(store *s);
+/* An undo point inside the transaction. */
+int store_savepoint(store *s);
+int store_savepoint_release(store *s);
+void store_savepoint_rollback(store *s);
+
+/* ---- devices ---- */
+
+typedef enum device_state { DEVICE_ACTIVE = 1, DEVICE_REVOKED = 2 } device_state;
+
+typedef struct device_info {
+    int64_t id;
+    char name[LIMIT_NAME_BYTES + 1];
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    device_state state;
+    uint64_t enrolled_ms, last_seen_ms;
+    uint64_t acked_seq;       /* durable on the device */
+    uint64_t pending;         /* transactions waiting on the device, as it last said */
+    int64_t clock_offset_ms;  /* device minus server, as last seen */
+    uint64_t clamped;         /* stamps that lay more than LIMIT_CLOCK_AHEAD_MS ahead */
+    uint64_t rejected_open;
+    uint64_t conflicts;       /* own losses */
+    uint32_t incarnations;
+    uint32_t schema_epoch;
+    char software[LIMIT_NAME_BYTES + 1];
+} device_info;
+
+/* Stores a one-time enrolment secret (kept as its SHA-256). SATCHEL_E_KEY_TAKEN: an active device or open code has this name. */
+int store_enrol_offer(store *s, const char *name, const uint8_t secret[16], uint64_t expires_ms);
+/* Redeems a secret for a key: makes the device. The same secret with the same key again gives the same device (a lost
+ * answer). SATCHEL_E_ENROL_CODE, _ENROL_USED, _EXPIRED. A device whose key is known re-enrols under its old id. */
+int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms, device_info *out);
+/* SATCHEL_E_NOT_FOUND. */
+int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out);
+int store_device_by_name(store *s, const char *name, device_info *out);
+int store_device_revoke(store *s, int64_t id, uint64_t now_ms);
+/* What a hello or pull told; written with the next commit. */
+typedef struct device_seen {
+    uint64_t now_ms;
+    uint64_t acked_seq;
+    uint64_t pending;
+    int64_t clock_offset_ms;
+    uint32_t schema_epoch;
+    const char *software; /* not terminated */
+    size_t nsoftware;
+} device_seen;
+int store_device_seen(store *s, int64_t id, const device_seen *seen);
+/* The device has made `acked_seq` durable. */
+int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms);
+/* A stamp of this device had to be clamped: its clock is ahead. */
+int store_device_clamped(store *s, int64_t id);
+
+/* An author is an incarnation of a device, by a small number; 0 is the server. */
+typedef struct author_info {
+    uint32_t author;
+    int64_t device;
+    uint32_t incarnation;
+    uint64_t last_number;    /* highest with a result */
+    uint64_t last_effective; /* stamp */
+} author_info;
+/* Finds, or makes: incarnation 1 of a new device, or one that a restored store no longer knows. SATCHEL_E_NOT_FOUND for incarnation 0. */
+int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
+/* Gives the device its next incarnation (N3) and records the event. */
+int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out);
+
+/* ---- listing, for the admin; each calls visit for every row until it returns non-zero ---- */
+
+typedef struct conflict_info {
+    uint64_t id, seq, at_ms;
+    const char *table, *column; /* column NULL: the whole row */
+    const char *rule;
+    const char *key;            /* as SQL literals, comma-separated */
+    const char *kept, *lost;    /* as SQL literals */
+    const char *kept_device, *lost_device; /* names; "server" */
+    uint64_t kept_stamp, lost_stamp;
+} conflict_info;
+typedef struct refused_info {
+    const char *device;
+    uint32_t incarnation;
+    uint64_t number, at_ms, depends;
+    int rc;
+    const char *message, *table, *key;
+    const char *state; /* open, discarded, retried */
+    const char *changes; /* JSON text of the refused changes */
+} refused_info;
+int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx);
+int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx);
+int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx);
+/* An admin settles a refusal. SATCHEL_E_RESOLVED if somebody was first (N6), SATCHEL_E_NOT_FOUND. */
+int store_refused_discard(store *s, const char *device, uint64_t number, uint64_t now_ms);
+
+typedef struct store_counts {
+    uint64_t devices, active, rows, conflicts, rejected_open, log_rows, tombstones, bytes;
+} store_counts;
+int store_count(store *s, store_counts *out);
+
+/* Checks file, row clocks, log, tombstones, foreign keys, against each other; one line per finding in `report`; *problems counts them. */
+int store_verify(store *s, buf *report, unsigned *problems);
+/* Content hash of every synced table, for comparing sides: "table rows sha256" lines, sorted by name. */
+int store_digest(store *s, buf *report);
+
+/* ---- maintenance ---- */
+
+/* Removes log and results that every active device has acknowledged and that are older than history_ms. *removed counts log rows. */
+int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed);
+
+#endif

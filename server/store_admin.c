@@ -1,0 +1,279 @@
+/* What an admin reads of the store: conflicts, refusals, counts; and what upkeep removes. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "protocol/delta.h"
+#include "protocol/merge.h"
+#include "protocol/satchel_rc.h"
+#include "server/store_private.h"
+
+/* ---- values as people read them ---- */
+
+static void put_hex(buf *out, const value *v) {
+    buf_printf(out, "x'");
+    for (uint32_t i = 0; i < v->n; i++) buf_printf(out, "%02x", v->u.p[i]);
+    buf_printf(out, "'");
+}
+
+void store_put_literal(buf *out, const value *v) {
+    switch (v->type) {
+    case VALUE_INTEGER:
+        buf_printf(out, "%" PRId64, v->u.i);
+        break;
+    case VALUE_REAL:
+        buf_printf(out, "%.17g", v->u.r);
+        break;
+    case VALUE_TEXT:
+        buf_put_byte(out, '\'');
+        for (uint32_t i = 0; i < v->n; i++) {
+            if (v->u.p[i] == '\'') buf_put_byte(out, '\'');
+            buf_put_byte(out, v->u.p[i]);
+        }
+        buf_put_byte(out, '\'');
+        break;
+    case VALUE_BLOB:
+        put_hex(out, v);
+        break;
+    default:
+        buf_printf(out, "NULL");
+    }
+}
+
+/* Every value in the bytes, as SQL literals separated by commas; zero-terminated in `out`. */
+static const char *literals(buf *out, const void *bytes, size_t n) {
+    const uint8_t *p = bytes, *end = p ? p + n : NULL;
+    value v;
+    buf_clear(out);
+    for (bool first = true; p && p < end && value_get(&p, end, &v) == SATCHEL_OK; first = false) {
+        if (!first) buf_put_byte(out, ',');
+        store_put_literal(out, &v);
+    }
+    buf_put_byte(out, 0);
+    return out->p ? (const char *)out->p : "";
+}
+
+static const char *table_name(const store *s, uint32_t id) {
+    const schema_table *t = schema_table_by_id(s->schema, id);
+    return t ? t->name : "";
+}
+
+static const char *column_name(const store *s, uint32_t table, uint32_t id) {
+    const schema_table *t = schema_table_by_id(s->schema, table);
+    const schema_column *c = t && id ? schema_column_by_id(t, id) : NULL;
+    return c ? c->name : NULL;
+}
+
+static const char *text_or(sqlite3_stmt *q, int column, const char *otherwise) {
+    const unsigned char *t = sqlite3_column_text(q, column);
+    return t ? (const char *)t : otherwise;
+}
+
+/* ---- conflicts ---- */
+
+int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name FROM satchel_conflict c"
+                                            " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
+                                            " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
+                                            " ORDER BY c.id DESC LIMIT ?");
+    db_bind(q, "i", (int64_t)(limit ? limit : INT64_MAX));
+    buf key, kept, lost;
+    buf_init(&key, 0);
+    buf_init(&kept, 0);
+    buf_init(&lost, 0);
+    int rc;
+    while ((rc = db_next(&s->cache, q)) == 1) {
+        uint32_t table = (uint32_t)sqlite3_column_int64(q, 3);
+        conflict_info c = {.id = (uint64_t)sqlite3_column_int64(q, 0),
+                           .seq = (uint64_t)sqlite3_column_int64(q, 1),
+                           .at_ms = (uint64_t)sqlite3_column_int64(q, 2),
+                           .table = table_name(s, table),
+                           .column = column_name(s, table, (uint32_t)sqlite3_column_int64(q, 4)),
+                           .rule = merge_rule_name((merge_rule)sqlite3_column_int(q, 5)),
+                           .key = literals(&key, sqlite3_column_blob(q, 6), (size_t)sqlite3_column_bytes(q, 6)),
+                           .kept = literals(&kept, sqlite3_column_blob(q, 7), (size_t)sqlite3_column_bytes(q, 7)),
+                           .lost = literals(&lost, sqlite3_column_blob(q, 8), (size_t)sqlite3_column_bytes(q, 8)),
+                           .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
+                           .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
+                           .kept_device = text_or(q, 11, "server"),
+                           .lost_device = text_or(q, 12, "server")};
+        if (visit(ctx, &c)) break;
+    }
+    if (q) sqlite3_reset(q);
+    buf_fini(&key);
+    buf_fini(&kept);
+    buf_fini(&lost);
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
+/* ---- refusals ---- */
+
+static void put_json_text(buf *out, const char *p, size_t n) {
+    buf_put_byte(out, '"');
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)p[i];
+        if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else if (c < 0x20)
+            buf_printf(out, "\\u%04x", c);
+        else
+            buf_put_byte(out, c);
+    }
+    buf_put_byte(out, '"');
+}
+
+static void put_json_literal(buf *out, const value *v) {
+    buf text;
+    buf_init(&text, 0);
+    store_put_literal(&text, v);
+    put_json_text(out, (const char *)text.p, text.n);
+    buf_fini(&text);
+}
+
+static const char *const OP_NAME[] = {"insert", "update", "delete", "leave"};
+
+static void put_json_row(const store *s, buf *out, const delta_row *row) {
+    buf_printf(out, "{\"op\":\"%s\",\"table\":\"%s\",\"key\":[", OP_NAME[row->op], table_name(s, row->table));
+    for (unsigned i = 0; i < row->nkey; i++) {
+        if (i) buf_put_byte(out, ',');
+        put_json_literal(out, &row->key[i]);
+    }
+    buf_printf(out, "],\"columns\":{");
+    for (unsigned i = 0; i < row->ncol; i++) {
+        const char *name = column_name(s, row->table, row->col[i].id);
+        if (i) buf_put_byte(out, ',');
+        buf_printf(out, "\"%s%s\":", name ? name : "?", row->col[i].kind == DELTA_ADD ? " +=" : "");
+        put_json_literal(out, &row->v[i]);
+    }
+    buf_printf(out, "}}");
+}
+
+#define CHANGES_SHOWN 20u
+
+/* The refused changes as JSON: an array of rows, the first of a long one. Values are SQL literals in strings. */
+static const char *changes_json(const store *s, buf *out, const void *delta, size_t n) {
+    static _Thread_local delta_row row;
+    wire w;
+    delta_reader r;
+    buf_clear(out);
+    wire_open(&w, delta, n);
+    delta_open(&r, &w);
+    buf_put_byte(out, '[');
+    for (unsigned i = 0; n && i < CHANGES_SHOWN && delta_next(&r, &row) == 1; i++) {
+        if (i) buf_put_byte(out, ',');
+        put_json_row(s, out, &row);
+    }
+    buf_put_byte(out, ']');
+    buf_put_byte(out, 0);
+    return out->p ? (const char *)out->p : "[]";
+}
+
+int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT d.name,incarnation,f.number,at_ms,depends,rc,message,tbl,key,f.state,delta FROM satchel_refused f"
+                                            " JOIN satchel_result r ON r.author=f.author AND r.number=f.number JOIN satchel_author a ON a.author=f.author"
+                                            " JOIN satchel_device d ON d.id=a.device WHERE f.state='open' OR ? ORDER BY at_ms,f.author,f.number");
+    db_bind(q, "i", (int64_t)all);
+    buf key, changes;
+    buf_init(&key, 0);
+    buf_init(&changes, 0);
+    int rc;
+    while ((rc = db_next(&s->cache, q)) == 1) {
+        refused_info f = {.device = text_or(q, 0, ""),
+                          .incarnation = (uint32_t)sqlite3_column_int64(q, 1),
+                          .number = (uint64_t)sqlite3_column_int64(q, 2),
+                          .at_ms = (uint64_t)sqlite3_column_int64(q, 3),
+                          .depends = (uint64_t)sqlite3_column_int64(q, 4),
+                          .rc = sqlite3_column_int(q, 5),
+                          .message = text_or(q, 6, ""),
+                          .table = table_name(s, (uint32_t)sqlite3_column_int64(q, 7)),
+                          .key = literals(&key, sqlite3_column_blob(q, 8), (size_t)sqlite3_column_bytes(q, 8)),
+                          .state = text_or(q, 9, ""),
+                          .changes = changes_json(s, &changes, sqlite3_column_blob(q, 10), (size_t)sqlite3_column_bytes(q, 10))};
+        if (visit(ctx, &f)) break;
+    }
+    if (q) sqlite3_reset(q);
+    buf_fini(&key);
+    buf_fini(&changes);
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
+int store_refused_discard(store *s, const char *device, uint64_t number, uint64_t now_ms) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT f.author,f.state FROM satchel_refused f JOIN satchel_author a USING(author) JOIN satchel_device d ON"
+                                            " d.id=a.device WHERE d.name=? AND f.number=? ORDER BY f.state='open' DESC LIMIT 1");
+    db_bind(q, "si", device, (int64_t)number);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : store_fail(s, SATCHEL_E_NOT_FOUND, "this device has no refused transaction of this number");
+    int64_t author = sqlite3_column_int64(q, 0);
+    bool open = strcmp(text_or(q, 1, ""), "open") == 0;
+    sqlite3_reset(q);
+    if (!open) return store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
+    rc = db_exec(&s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE author=? AND number=?", "iii", (int64_t)now_ms, author,
+                 (int64_t)number);
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", author, (int64_t)number);
+    return rc;
+}
+
+/* ---- counts ---- */
+
+static int count(store *s, const char *sql, uint64_t *out) {
+    int64_t n;
+    int rc = db_integer(&s->cache, sql, 0, &n);
+    *out = (uint64_t)n;
+    return rc;
+}
+
+int store_count(store *s, store_counts *out) {
+    memset(out, 0, sizeof *out);
+    int rc = count(s, "SELECT count(*) FROM satchel_device", &out->devices);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_device WHERE state=1", &out->active);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_conflict", &out->conflicts);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_refused WHERE state='open'", &out->rejected_open);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_log", &out->log_rows);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_tombstone", &out->tombstones);
+    if (!rc) rc = count(s, "SELECT page_count*page_size FROM pragma_page_count,pragma_page_size", &out->bytes);
+    for (unsigned i = 0; !rc && i < s->schema->ntable; i++) {
+        if (s->schema->table[i].until != SCHEMA_NEVER) continue;
+        char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\"", s->schema->table[i].name);
+        sqlite3_stmt *q = NULL;
+        if (!sql || sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK) rc = SATCHEL_E_INTERNAL;
+        if (!rc && sqlite3_step(q) == SQLITE_ROW) out->rows += (uint64_t)sqlite3_column_int64(q, 0);
+        sqlite3_finalize(q);
+        sqlite3_free(sql);
+    }
+    return rc;
+}
+
+/* ---- upkeep ---- */
+
+/* The highest seq that may go: behind every active device, older than the history that is kept. */
+static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *out) {
+    int64_t acked, old;
+    int rc = db_integer(&s->cache, "SELECT min(acked_seq) FROM satchel_device WHERE state=1", INT64_MAX, &acked);
+    if (rc) return rc;
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id>>24 FROM satchel_log WHERE at_ms>=? ORDER BY id LIMIT 1");
+    db_bind(q, "i", now_ms > history_ms ? (int64_t)(now_ms - history_ms) : 0);
+    rc = db_next(&s->cache, q);
+    if (rc < 0) return rc;
+    old = rc == 1 ? sqlite3_column_int64(q, 0) - 1 : (int64_t)s->now.seq;
+    if (rc == 1) sqlite3_reset(q);
+    *out = (uint64_t)(acked < old ? acked : old);
+    if (*out > s->now.seq) *out = s->now.seq;
+    return SATCHEL_OK;
+}
+
+int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed) {
+    uint64_t limit;
+    *removed = 0;
+    int rc = prune_limit(s, now_ms, history_ms, &limit);
+    if (rc || limit <= s->now.floor) return rc;
+    rc = db_exec(&s->cache, "DELETE FROM satchel_log WHERE id<?", "i", (int64_t)((limit + 1) << 24));
+    *removed = (uint64_t)sqlite3_changes64(s->db);
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_tombstone WHERE seq<=?", "i", (int64_t)limit);
+    /* Refused ones stay until somebody has settled them. */
+    if (!rc)
+        rc = db_exec(&s->cache, "DELETE FROM satchel_result WHERE at_ms<? AND rc=0 AND seq<=?", "ii",
+                     now_ms > history_ms ? (int64_t)(now_ms - history_ms) : 0, (int64_t)limit);
+    s->now.floor = limit;
+    return rc;
+}

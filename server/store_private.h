@@ -1,0 +1,27 @@
+/* store_private.h - what the files of the store share: the handle. */
+#ifndef SERVER_STORE_PRIVATE_H
+#define SERVER_STORE_PRIVATE_H
+
+#include "protocol/db.h"
+#include "server/store.h"
+
+struct store {
+    sqlite3 *db;
+    db_cache cache;
+    schema *schema;
+    store_position committed, now; /* now: as of the open transaction */
+    bool open;                     /* a transaction is open */
+    buf error;
+};
+
+/* Notes words for store_error and passes the code on. */
+int store_fail(store *s, int rc, const char *what);
+/* Gives the next seq of the open transaction. */
+uint64_t store_next_seq(store *s);
+/* Reads the schema again after a migration. */
+int store_reload_schema(store *s, buf *error);
+
+/* migrations.c: runs the migrations of a directory that the store has not, each with its data file in one transaction. */
+int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error);
+
+#endif
