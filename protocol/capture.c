@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/capture_internal.h"
+#include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
@@ -12,6 +13,15 @@
 typedef struct tap_link {
     capture *c; /* NULL once the capture is closed */
 } tap_link;
+
+/* One connection of the virtual table. When the schema changes within a transaction SQLite connects it anew, and the new one joins
+ * the transaction beside the old one: each then hears of savepoints, commit and rollback. */
+typedef struct tap {
+    sqlite3_vtab base;
+    tap_link *link;
+    bool main;    /* of the main database, not of an attached one */
+    bool joining; /* between xBegin and the xSavepoint that follows it if savepoints are open */
+} tap;
 
 struct capture {
     /* First, and always zero. Another sqlite3session_create() on the connection takes our hook's argument for a session and chains it
@@ -29,13 +39,13 @@ struct capture {
     capture_record record;
     uint64_t *mark; /* [nmark] the record's size when the savepoint of that level was opened */
     unsigned nmark, mark_cap;
-    bool joined;    /* the virtual table takes part */
+    const tap *owner; /* the first that joined, and the one that flushes; NULL while there is none */
     bool unguarded; /* a change came without it: its savepoints were not seen */
     bool flushed;   /* the record as it is was given to the sink */
     bool begun;     /* sink.begin was called */
     bool writing;   /* the sink is at work: what it changes is not captured */
-    int poison;     /* SATCHEL_E_*: this transaction may not commit */
-    const capture_table *poisoned;
+    int poison;     /* SATCHEL_E_*: this transaction may not commit, */
+    char poison_text[LIMIT_TEXT_BYTES]; /* in words */
     /* memory of the work */
     capture_row row;
     capture_net net;
@@ -43,25 +53,45 @@ struct capture {
     char error[LIMIT_TEXT_BYTES];
 };
 
-typedef struct tap {
-    sqlite3_vtab base;
-    tap_link *link;
-    bool main; /* of the main database, not of an attached one */
-} tap;
-
 /* ---- refusing ---- */
+
+/* What SQLite is told when a commit is vetoed. BUSY leaves the transaction open, the others end it. */
+static int sqlite_code(int rc) {
+    switch (rc) {
+    case SATCHEL_OK:
+        return SQLITE_OK;
+    case SATCHEL_E_BUSY:
+        return SQLITE_BUSY;
+    case SATCHEL_E_NOMEM:
+        return SQLITE_NOMEM;
+    case SATCHEL_E_FULL:
+        return SQLITE_FULL;
+    case SATCHEL_E_IO:
+        return SQLITE_IOERR;
+    case SATCHEL_E_READONLY:
+        return SQLITE_READONLY;
+    case SATCHEL_E_CORRUPT:
+        return SQLITE_CORRUPT;
+    default:
+        return SQLITE_CONSTRAINT;
+    }
+}
+
+static void describe(int rc, const capture_table *t, unsigned column, char out[LIMIT_TEXT_BYTES]) {
+    const char *text = satchel_rc_text(rc);
+    if (!t)
+        snprintf(out, LIMIT_TEXT_BYTES, "%s", text);
+    else if (t->rc)
+        snprintf(out, LIMIT_TEXT_BYTES, "table \"%s\" cannot be synced: %s", t->desc->name, t->why);
+    else if (column)
+        snprintf(out, LIMIT_TEXT_BYTES, "table \"%s\", column \"%s\": %s", t->desc->name, t->desc->col[column - 1]->name, text);
+    else
+        snprintf(out, LIMIT_TEXT_BYTES, "table \"%s\": %s", t->desc->name, text);
+}
 
 static int set_error(capture *c, int rc, const capture_table *t, unsigned column) {
     c->error_code = rc;
-    const char *text = satchel_rc_text(rc);
-    if (!t)
-        snprintf(c->error, sizeof c->error, "%s", text);
-    else if (t->rc)
-        snprintf(c->error, sizeof c->error, "table \"%s\" cannot be synced: %s", t->desc->name, t->why);
-    else if (column)
-        snprintf(c->error, sizeof c->error, "table \"%s\", column \"%s\": %s", t->desc->name, t->desc->col[column - 1]->name, text);
-    else
-        snprintf(c->error, sizeof c->error, "table \"%s\": %s", t->desc->name, text);
+    describe(rc, t, column, c->error);
     return rc;
 }
 
@@ -70,11 +100,17 @@ static void clear_error(capture *c) {
     c->error[0] = 0;
 }
 
-/* The first reason stays; savepoints do not undo it. */
+/* This transaction may not commit; savepoints do not undo it. The first reason stays. */
 static void poison(capture *c, int rc, const capture_table *t) {
     if (c->poison) return;
     c->poison = rc;
-    c->poisoned = t;
+    describe(rc, t, 0, c->poison_text);
+}
+
+static int set_poison_error(capture *c) {
+    c->error_code = c->poison;
+    memcpy(c->error, c->poison_text, sizeof c->error);
+    return c->poison;
 }
 
 /* The transaction is over, or its work is forgotten. */
@@ -82,9 +118,9 @@ static void forget(capture *c, bool committed) {
     bool begun = c->begun;
     capture_record_clear(&c->record);
     c->nmark = 0;
-    c->joined = c->unguarded = c->flushed = c->begun = false;
+    c->owner = NULL;
+    c->unguarded = c->flushed = c->begun = false;
     c->poison = SATCHEL_OK;
-    c->poisoned = NULL;
     if (begun && c->sink.end) c->sink.end(c->sink.ctx, committed);
 }
 
@@ -110,7 +146,7 @@ static void on_change(void *arg, sqlite3 *db, int op, const char *database, cons
         return;
     }
     c->flushed = false;
-    if (!c->joined) c->unguarded = true;
+    if (!c->owner) c->unguarded = true;
     if (sqlite3_preupdate_blobwrite(db) >= 0) poison(c, SATCHEL_E_BLOB_WRITE, t);
     if (c->poison) return;
     int rc = capture_row_record(&c->row, t, op, &c->record);
@@ -147,7 +183,7 @@ static int give(capture *c) {
 
 static int flush(capture *c) {
     clear_error(c);
-    if (c->poison) return set_error(c, c->poison, c->poisoned, 0);
+    if (c->poison) return set_poison_error(c);
     if (capture_record_size(&c->record) == 0 && !c->begun) return SATCHEL_OK;
     sqlite3_int64 rowid = sqlite3_last_insert_rowid(c->db);
     c->writing = true;
@@ -164,8 +200,9 @@ static int on_commit(void *arg) {
     capture *c = arg;
     if (!c->enabled) return 0;
     bool unseen = capture_record_size(&c->record) && !c->flushed;
-    if (!c->poison && !c->unguarded && !unseen) return 0;
-    set_error(c, c->poison ? c->poison : SATCHEL_E_UNFLUSHED, c->poisoned, 0);
+    if (c->unguarded || unseen) poison(c, SATCHEL_E_UNFLUSHED, NULL);
+    if (!c->poison) return 0;
+    set_poison_error(c);
     forget(c, false);
     return 1;
 }
@@ -277,24 +314,27 @@ static int tap_begin(sqlite3_vtab *vtab) {
     if (!t->main) return tap_fail(vtab, SQLITE_ERROR, "synced tables of an attached database cannot be written; open it by itself");
     capture *c = tap_capture(vtab);
     if (!c) return SQLITE_OK;
-    clear_error(c);
-    int rc = c->sink.open ? c->sink.open(c->sink.ctx) : SATCHEL_OK;
-    if (rc) return tap_fail(vtab, capture_rc_to_sqlite(set_error(c, rc, NULL, 0)), c->error);
-    c->joined = true;
-    c->nmark = 0;
-    hold_hook(c, false);
+    hold_hook(c, c->owner != NULL);
+    if (!c->owner) {
+        clear_error(c);
+        int rc = c->sink.open ? c->sink.open(c->sink.ctx) : SATCHEL_OK;
+        if (rc) return tap_fail(vtab, sqlite_code(set_error(c, rc, NULL, 0)), c->error);
+        c->owner = t;
+        c->nmark = 0;
+    }
+    t->joining = true;
     return SQLITE_OK;
 }
 
 static int tap_sync(sqlite3_vtab *vtab) {
     capture *c = tap_capture(vtab);
-    if (!c) return SQLITE_OK;
+    if (!c || c->owner != (tap *)vtab) return SQLITE_OK;
     hold_hook(c, true);
     void *was = sqlite3_commit_hook(c->db, on_commit, c);
     if (was && was != c) poison(c, SATCHEL_E_HOOK, NULL);
     if (c->unguarded) poison(c, SATCHEL_E_UNFLUSHED, NULL);
     int rc = flush(c);
-    return rc ? tap_fail(vtab, capture_rc_to_sqlite(rc), c->error) : SQLITE_OK;
+    return rc ? tap_fail(vtab, sqlite_code(rc), c->error) : SQLITE_OK;
 }
 
 static int tap_commit(sqlite3_vtab *vtab) {
@@ -322,12 +362,16 @@ static int grow_marks(capture *c, unsigned level) {
 }
 
 /* Also called for the statement journal of each writing statement within a transaction. A level below, that was opened before the table
- * joined, has seen no change: its mark is 0 (C1). */
+ * joined, has seen no change: its mark is 0 (C1). A second connection of the table that joins does not move the mark that the first one set. */
 static int tap_savepoint(sqlite3_vtab *vtab, int level) {
+    tap *t = (tap *)vtab;
     capture *c = tap_capture(vtab);
     if (!c) return SQLITE_OK;
     hold_hook(c, true);
     unsigned at = level < 0 ? 0 : (unsigned)level;
+    bool late = t->joining && at < c->nmark;
+    t->joining = false;
+    if (late) return SQLITE_OK;
     int rc = grow_marks(c, at);
     if (rc) {
         poison(c, rc, NULL);
@@ -392,9 +436,9 @@ static void satchel_local(sqlite3_context *context, int argc, sqlite3_value **ar
 static int set_encoding(capture *c) {
     sqlite3_stmt *ask;
     int failed = sqlite3_prepare_v2(c->db, "PRAGMA main.encoding", -1, &ask, NULL);
-    if (failed) return capture_rc_of_sqlite(failed);
+    if (failed) return db_rc(failed);
     if (sqlite3_step(ask) == SQLITE_ROW) c->row.utf8 = sqlite3_stricmp((const char *)sqlite3_column_text(ask, 0), "UTF-8") == 0;
-    return capture_rc_of_sqlite(sqlite3_finalize(ask));
+    return db_rc(sqlite3_finalize(ask));
 }
 
 static int register_all(capture *c) {
@@ -405,11 +449,11 @@ static int register_all(capture *c) {
     int failed = sqlite3_create_module_v2(c->db, "satchel_tap", &TAP, c->link, free);
     if (failed) {
         c->link = NULL;
-        return capture_rc_of_sqlite(failed);
+        return db_rc(failed);
     }
     failed = sqlite3_create_function_v2(c->db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_local, NULL, NULL,
                                         NULL);
-    return failed ? capture_rc_of_sqlite(failed) : capture_function_uuid7(c->db);
+    return failed ? db_rc(failed) : capture_function_uuid7(c->db);
 }
 
 /* Takes the hooks; SATCHEL_E_HOOK if somebody has them. */

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "protocol/capture_internal.h"
+#include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 
 /* The last identifier that this connection made. */
@@ -74,7 +75,7 @@ static void constant_local(sqlite3_context *context, int argc, sqlite3_value **a
 int capture_function_uuid7(sqlite3 *db) {
     uuid_state *s = calloc(1, sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
-    return capture_rc_of_sqlite(
+    return db_rc(
         sqlite3_create_function_v2(db, "uuid7", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, s, uuid7, NULL, NULL, free));
 }
 
@@ -82,6 +83,6 @@ int capture_functions(sqlite3 *db, bool local) {
     static const char yes = 1;
     int rc = capture_function_uuid7(db);
     if (rc) return rc;
-    return capture_rc_of_sqlite(sqlite3_create_function_v2(db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS,
+    return db_rc(sqlite3_create_function_v2(db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS,
                                                            local ? (void *)(uintptr_t)&yes : NULL, constant_local, NULL, NULL, NULL));
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "protocol/capture_internal.h"
+#include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
@@ -35,7 +36,7 @@ static int fail(buf *error, int rc, const char *format, ...) {
 }
 
 static int fail_db(sqlite3 *db, buf *error) {
-    int rc = capture_rc_of_sqlite(sqlite3_errcode(db));
+    int rc = db_rc(sqlite3_errcode(db));
     return fail(error, rc ? rc : SATCHEL_E_INTERNAL, "%s", sqlite3_errmsg(db));
 }
 

@@ -42,9 +42,6 @@ int capture_tables_load(sqlite3 *db, const schema *s, capture_tables *out);
 void capture_tables_free(capture_tables *t);
 /* NULL if no such table is synced. */
 const capture_table *capture_tables_find(const capture_tables *t, const char *name);
-/* Maps a SQLite result to a SATCHEL_E_* code, and a code that vetoes a commit to what SQLite is told: the boundary of capture. */
-int capture_rc_of_sqlite(int sqlite_rc);
-int capture_rc_to_sqlite(int rc);
 
 /* ---- record ---- */
 

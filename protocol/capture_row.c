@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "protocol/capture_internal.h"
+#include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
@@ -34,7 +35,7 @@ static int load(capture_row *w, const capture_table *t, getter get, value *out) 
     for (unsigned i = 0; i < t->ncol; i++) {
         sqlite3_value *v = NULL;
         int rc = get(w->db, t->raw[i], &v);
-        if (rc) return capture_rc_of_sqlite(rc);
+        if (rc) return db_rc(rc);
         out[i] = view(w, v, t->real[i]);
         if (out[i].type == VALUE_ABSENT) return SATCHEL_E_NOMEM;
     }

@@ -2,63 +2,11 @@
 #include <string.h>
 
 #include "protocol/capture_internal.h"
+#include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
 #define CLOCK_COLUMN "satchel_clock"
-
-int capture_rc_of_sqlite(int sqlite_rc) {
-    switch (sqlite_rc & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return SATCHEL_OK;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return SATCHEL_E_BUSY;
-    case SQLITE_NOMEM:
-        return SATCHEL_E_NOMEM;
-    case SQLITE_FULL:
-        return SATCHEL_E_FULL;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-        return SATCHEL_E_IO;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return SATCHEL_E_READONLY;
-    case SQLITE_CORRUPT:
-        return SATCHEL_E_CORRUPT;
-    case SQLITE_NOTADB:
-        return SATCHEL_E_NOT_A_DATABASE;
-    case SQLITE_TOOBIG:
-        return SATCHEL_E_TOO_LARGE;
-    default:
-        return SATCHEL_E_INTERNAL;
-    }
-}
-
-int capture_rc_to_sqlite(int rc) {
-    switch (rc) {
-    case SATCHEL_OK:
-        return SQLITE_OK;
-    case SATCHEL_E_BUSY:
-        return SQLITE_BUSY;
-    case SATCHEL_E_NOMEM:
-        return SQLITE_NOMEM;
-    case SATCHEL_E_FULL:
-        return SQLITE_FULL;
-    case SATCHEL_E_IO:
-        return SQLITE_IOERR;
-    case SATCHEL_E_READONLY:
-        return SQLITE_READONLY;
-    case SATCHEL_E_CORRUPT:
-        return SQLITE_CORRUPT;
-    default:
-        return SQLITE_CONSTRAINT;
-    }
-}
-
-/* ---- how the columns lie ---- */
 
 typedef struct raw_column {
     bool left_out; /* generated, or the row clock */
@@ -155,7 +103,7 @@ static int read_columns(sqlite3 *db, raw_table *raw, capture_table *t) {
         step = SQLITE_OK;
     }
     sqlite3_finalize(info);
-    if (!rc) rc = capture_rc_of_sqlite(step);
+    if (!rc) rc = db_rc(step);
     if (rc) return rc;
     if (!raw->n) return misfit(t, "it does not exist");
     if (t->ncol != t->desc->ncol) return misfit(t, "its columns are not those of the schema");

@@ -4,7 +4,7 @@
 #define PROTOCOL_LIMITS_H
 
 /* One message on the wire, as sent and after decompression. Larger: SATCHEL_E_LIMIT, the connection is closed. */
-#define LIMIT_FRAME_BYTES (1u << 20)
+#define LIMIT_FRAME_BYTES (2u << 20)
 #define LIMIT_MESSAGE_BYTES (4u << 20)
 /* One text or blob value. Chosen so that any value fits one part. Larger: SATCHEL_E_TOO_LARGE at commit on the device. */
 #define LIMIT_VALUE_BYTES (768u << 10)

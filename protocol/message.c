@@ -262,7 +262,7 @@ int resolve_decode(const void *p, size_t n, msg_resolve *m) {
     *m = (msg_resolve){0};
     message_open(&w, p, n, MSG_RESOLVE, 2);
     m->number = message_get_number(&w);
-    m->action = (uint32_t)wire_get_uint(&w);
+    m->action = message_get_u32(&w);
     if (m->action != 1) message_fail(&w, SATCHEL_E_MALFORMED);
     return wire_close(&w);
 }

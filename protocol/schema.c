@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "protocol/crypto.h"
+#include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
 
-/* The registry. satchel_rule is what migrations write; the rest of a column's description is noted in satchel_column when a migration
- * ends up with it, so that a descriptor needs no look at the tables and a dropped column keeps its description. */
+/* The registry. satchel_rule is what migrations write; satchel_column has each column's whole description, its rule included, so
+ * that a descriptor needs no look at the tables and a dropped column keeps what it was. */
 static const char *const REGISTRY[] = {
     "CREATE TABLE IF NOT EXISTS main.satchel_table(id INTEGER PRIMARY KEY, name TEXT NOT NULL, mode TEXT NOT NULL DEFAULT 'rows',"
     " wins TEXT NOT NULL DEFAULT 'update', key TEXT NOT NULL DEFAULT 'unique', since INTEGER NOT NULL DEFAULT 0,"
@@ -18,42 +19,12 @@ static const char *const REGISTRY[] = {
     "CREATE TABLE IF NOT EXISTS main.satchel_column(tbl_id INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,"
     " since INTEGER NOT NULL, until INTEGER NOT NULL DEFAULT 4294967295, affinity INTEGER NOT NULL, key INTEGER NOT NULL,"
     " not_null INTEGER NOT NULL, dflt, rule TEXT NOT NULL DEFAULT 'lww', PRIMARY KEY(tbl_id, id)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS main.satchel_former(tbl_id INTEGER NOT NULL, until INTEGER NOT NULL, name TEXT NOT NULL,"
+    " PRIMARY KEY(tbl_id, until)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS main.satchel_migration(epoch INTEGER PRIMARY KEY, name TEXT NOT NULL, sql TEXT NOT NULL,"
     " hash BLOB NOT NULL)",
 };
 #define NREGISTRY (sizeof REGISTRY / sizeof *REGISTRY)
-
-int schema_rc(int rc) {
-    switch (rc & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return SATCHEL_OK;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return SATCHEL_E_BUSY;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_INTERRUPT:
-        return SATCHEL_E_IO;
-    case SQLITE_FULL:
-        return SATCHEL_E_FULL;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return SATCHEL_E_READONLY;
-    case SQLITE_CORRUPT:
-    case SQLITE_SCHEMA:
-        return SATCHEL_E_CORRUPT;
-    case SQLITE_NOTADB:
-        return SATCHEL_E_NOT_A_DATABASE;
-    case SQLITE_NOMEM:
-        return SATCHEL_E_NOMEM;
-    case SQLITE_MISUSE:
-        return SATCHEL_E_MISUSE;
-    default:
-        return SATCHEL_E_INTERNAL;
-    }
-}
 
 bool schema_has_prefix(const char *name) {
     return sqlite3_strnicmp(name, SCHEMA_PREFIX, (int)sizeof SCHEMA_PREFIX - 1) == 0;
@@ -61,7 +32,7 @@ bool schema_has_prefix(const char *name) {
 
 static int fail_db(sqlite3 *db, int rc, buf *error) {
     buf_printf(error, "schema: %s", sqlite3_errmsg(db));
-    return schema_rc(rc);
+    return db_rc(rc);
 }
 
 /* A statement on the registry that does not compile means that the registry is not what it should be. */
@@ -77,7 +48,7 @@ int schema_init(sqlite3 *db, buf *error) {
     sqlite3_stmt *count = NULL;
     int rc = sqlite3_prepare_v2(db,
                                 "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name IN"
-                                " ('satchel_table', 'satchel_rule', 'satchel_column', 'satchel_migration')",
+                                " ('satchel_table', 'satchel_rule', 'satchel_column', 'satchel_former', 'satchel_migration')",
                                 -1, &count, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_step(count);
     bool complete = rc == SQLITE_ROW && sqlite3_column_int(count, 0) == (int)NREGISTRY;
@@ -182,6 +153,21 @@ static int load_table(loader *l, sqlite3_stmt *st) {
     if (!read_life(l, st, 5, &t->since, &t->until)) return corrupt(l, "a table's epochs are wrong", id, 0);
     t->without_rowid = sqlite3_column_int(st, 7) != 0;
     return t->name ? SATCHEL_OK : SATCHEL_E_NOMEM;
+}
+
+/* Ascending `until`, so that the first that reaches beyond an epoch is the name of that epoch. */
+static int load_former(loader *l, sqlite3_stmt *st) {
+    uint32_t id = (uint32_t)sqlite3_column_int64(st, 0);
+    if (id < 1 || id > l->s->ntable) return corrupt(l, "a former name is of no table", id, 0);
+    schema_table *t = &l->s->table[id - 1];
+    schema_name *more = realloc(t->former, (t->nformer + 1) * sizeof *more);
+    if (!more) return SATCHEL_E_NOMEM;
+    t->former = more;
+    schema_name *f = &more[t->nformer];
+    f->until = (uint32_t)sqlite3_column_int64(st, 1);
+    if (!read_text(st, 2, LIMIT_NAME_BYTES, &f->name)) return corrupt(l, "a table has no proper name", id, 0);
+    t->nformer++;
+    return f->name ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }
 
 /* The descriptor owns a copy of a default's bytes. */
@@ -306,6 +292,8 @@ static int load_all(loader *l) {
     rc = load_rows(l, "SELECT id, name, mode, wins, key, since, until, without_rowid FROM main.satchel_table ORDER BY id",
                    load_table);
     if (rc) return rc;
+    rc = load_rows(l, "SELECT tbl_id, until, name FROM main.satchel_former ORDER BY tbl_id, until", load_former);
+    if (rc) return rc;
     rc = load_rows(l,
                    "SELECT tbl_id, id, name, since, until, affinity, key, not_null, dflt, rule FROM main.satchel_column"
                    " ORDER BY tbl_id, id",
@@ -328,8 +316,9 @@ int schema_load(sqlite3 *db, schema **out, buf *error) {
     crypto_sha256("", 0, digest);
     memcpy(s->hash, digest, sizeof s->hash);
     loader l = {.db = db, .s = s, .error = error};
-    /* one view of three tables, though another process migrates meanwhile */
-    bool own = sqlite3_get_autocommit(db);
+    /* One view of all tables, though another process migrates meanwhile. Not the autocommit flag: it is still set inside the commit of
+     * an autocommit statement, where capture calls this, and a BEGIN there would leave the connection in a transaction. */
+    bool own = sqlite3_txn_state(db, "main") == SQLITE_TXN_NONE;
     int rc = own ? sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) : SQLITE_OK;
     rc = rc == SQLITE_OK ? load_all(&l) : fail_db(db, rc, error);
     if (own) sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
@@ -356,6 +345,8 @@ void schema_free(schema *s) {
         free(t->col);
         free(t->key);
         free(t->name);
+        for (unsigned j = 0; j < t->nformer; j++) free(t->former[j].name);
+        free(t->former);
     }
     free(s->table);
     free(s);
@@ -370,6 +361,20 @@ const schema_table *schema_table_by_id(const schema *s, uint32_t id) {
 const schema_table *schema_table_by_name(const schema *s, const char *name) {
     for (unsigned i = 0; i < s->ntable; i++)
         if (s->table[i].until == SCHEMA_NEVER && !strcmp(s->table[i].name, name)) return &s->table[i];
+    return NULL;
+}
+
+static const char *name_in_epoch(const schema_table *t, uint32_t epoch) {
+    for (unsigned i = 0; i < t->nformer; i++)
+        if (epoch < t->former[i].until) return t->former[i].name;
+    return t->name;
+}
+
+const schema_table *schema_table_in_epoch(const schema *s, uint32_t epoch, const char *name) {
+    for (unsigned i = 0; i < s->ntable; i++) {
+        const schema_table *t = &s->table[i];
+        if (t->since <= epoch && epoch < t->until && strcmp(name_in_epoch(t, epoch), name) == 0) return t;
+    }
     return NULL;
 }
 
@@ -410,7 +415,7 @@ int schema_migration(sqlite3 *db, uint32_t epoch, buf *name, buf *sql) {
         buf_put(sql, text.u.p, text.n);
         rc = n.type == VALUE_TEXT && text.type == VALUE_TEXT ? (name->rc ? name->rc : sql->rc) : SATCHEL_E_CORRUPT;
     } else {
-        rc = rc == SQLITE_DONE ? SATCHEL_E_NOT_FOUND : schema_rc(rc);
+        rc = rc == SQLITE_DONE ? SATCHEL_E_NOT_FOUND : db_rc(rc);
     }
     sqlite3_finalize(st);
     return rc;

@@ -20,9 +20,15 @@
  * the next table id, a new column the next column id of its table; a statement that leaves a table's column count
  * but changes one name is a RENAME and keeps the id. Column ids therefore ascend in table order at every epoch.
  *
+ * A table is declared after its CREATE and in the same migration (a local table may hold rows that were never captured), its
+ * rules after that. A rule is never changed; a later migration may give one to a column that had none, except that a column
+ * joins a group only in the migration that makes it. What a rule names (guard's table, keep's column) follows a RENAME and
+ * cannot be dropped before the column.
+ *
  * Refused, naming file and line: virtual generated columns (C4), UNIQUE inside CREATE TABLE (C10: write CREATE UNIQUE INDEX;
  * a replica makes it a plain index), no primary key or a key with a collation other than BINARY (C9; any non-BINARY column too),
- * user triggers on synced tables that do not mention satchel_local() (C10), names that begin with "satchel_", unknown rules,
+ * user triggers on synced tables that do not mention satchel_local() (C10; one that keeps up a local table, such as a search
+ * index, must run for applied rows too and says WHEN satchel_local() IN (0, 1)), names that begin with "satchel_", unknown rules,
  * AUTOINCREMENT, data statements, anything over the limits. Stored generated columns are left out of the descriptor (C4).
  *
  * The server's tables carry one more column, `satchel_clock BLOB`, added when a table is declared; it has no id. */
@@ -60,20 +66,28 @@ typedef enum affinity { AFFINITY_ANY, AFFINITY_INTEGER, AFFINITY_REAL, AFFINITY_
 
 typedef struct schema_column {
     uint32_t id;    /* stable within its table */
-    uint32_t unit;  /* the id under which its clock is kept: its own, or the lowest id of its group */
+    uint32_t unit;  /* the id under which its clock is kept: its own, or the lowest that its group ever had */
     char *name;     /* of the newest epoch that had it */
     affinity affinity;
     merge_rule rule;
     char *arg;            /* of group, guard, keep; else NULL */
     unsigned key;         /* 1-based place in the primary key, 0 outside it */
     bool not_null;
-    value default_value;  /* VALUE_NULL when there is none */
+    value default_value;  /* VALUE_NULL when there is none, or none without calling a function (such columns cannot be added later) */
     uint32_t since, until; /* schema epochs [since, until); until is SCHEMA_NEVER while it lives */
 } schema_column;
+
+/* What a table was called in epochs below `until`. */
+typedef struct schema_name {
+    char *name;
+    uint32_t until;
+} schema_name;
 
 typedef struct schema_table {
     uint32_t id;
     char *name;
+    unsigned nformer; /* earlier names, ascending until: a changeset has the name of its epoch */
+    schema_name *former;
     table_mode mode;
     table_wins wins;
     bool natural;
@@ -89,7 +103,7 @@ typedef struct schema_table {
 
 typedef struct schema {
     uint32_t epoch;
-    uint8_t hash[8]; /* first bytes of SHA-256 over all migrations' SQL in order, each followed by a zero byte */
+    uint8_t hash[8]; /* first bytes of SHA-256 over all migrations' SQL in order, each followed by a zero byte; epoch 0: of nothing */
     unsigned ntable; /* every table that ever was, ascending ids */
     schema_table *table;
 } schema;
@@ -113,6 +127,8 @@ const schema_table *schema_table_by_id(const schema *s, uint32_t id);
 const schema_table *schema_table_by_name(const schema *s, const char *name);
 /* Any column that ever was, NULL if none. */
 const schema_column *schema_column_by_id(const schema_table *t, uint32_t id);
+/* The table that was called `name` in `epoch`, NULL if none. */
+const schema_table *schema_table_in_epoch(const schema *s, uint32_t epoch, const char *name);
 /* The columns of `t` as they stood in `epoch`, in table order (which is how a changeset captured then has them).
  * `out` has room for LIMIT_COLUMNS; returns how many, 0 if the table did not exist. */
 unsigned schema_layout(const schema_table *t, uint32_t epoch, const schema_column **out);

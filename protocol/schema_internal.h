@@ -41,8 +41,6 @@ typedef struct migration {
     const char *refusal; /* why it was refused; static */
 } migration;
 
-/* Maps a SQLite result to a SATCHEL_E_* code: the one place for the schema files. */
-int schema_rc(int sqlite_rc);
 bool schema_has_prefix(const char *name);
 /* Prepares, with words in `error` on failure. */
 int schema_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, buf *error);
@@ -51,7 +49,7 @@ int schema_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, buf *error)
 int migration_fail(migration *m, unsigned line, int rc, const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same, with SQLite's words for what just failed in Satchel's own SQL. */
 int migration_fail_db(migration *m, int sqlite_rc);
-/* Runs one statement of our own, text values bound from the arguments as given by `types`: 's' const char *, 'u' uint32_t. */
+/* Runs one statement of our own; `types` says what the arguments are: 's' const char *, 'u' uint32_t. */
 int migration_run(migration *m, const char *sql, const char *types, ...);
 
 /* A rule's text taken apart; *arg points into it or is NULL. False if it is none. */

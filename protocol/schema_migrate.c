@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/crypto.h"
+#include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
 
@@ -20,7 +21,7 @@ int migration_fail(migration *m, unsigned line, int rc, const char *format, ...)
 }
 
 int migration_fail_db(migration *m, int sqlite_rc) {
-    return migration_fail(m, m->line, schema_rc(sqlite_rc), "%s", sqlite3_errmsg(m->db));
+    return migration_fail(m, m->line, db_rc(sqlite_rc), "%s", sqlite3_errmsg(m->db));
 }
 
 static int bind_all(sqlite3_stmt *st, const char *types, va_list args) {
@@ -91,7 +92,7 @@ static int authorize_drop_table(migration *m, const char *name, const char *data
     return m->dropping ? authorize_shape(m, name, NULL, database) : SQLITE_DENY;
 }
 
-/* Only while a statement of the migration is compiled: what it then does while it runs (shadow tables of FTS5, say) is its own matter. */
+/* Only while a statement of the migration is compiled: what it needs while it runs (shadow tables of FTS5, say) is its own matter. */
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
     migration *m = ctx;
     (void)trigger;
@@ -105,10 +106,12 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     case SQLITE_CREATE_VIEW:
     case SQLITE_CREATE_VTABLE:
         return authorize_shape(m, a, NULL, database);
+    case SQLITE_DROP_TRIGGER: /* a table takes its triggers along, capture's too */
+        if (m->dropping && b && !strcmp(b, m->dropping)) return SQLITE_OK;
+        return authorize_shape(m, a, b, database);
     case SQLITE_CREATE_INDEX:
     case SQLITE_CREATE_TRIGGER:
     case SQLITE_DROP_INDEX:
-    case SQLITE_DROP_TRIGGER:
         return authorize_shape(m, a, b, database);
     case SQLITE_ALTER_TABLE: /* the one action whose first argument is the database */
         return authorize_shape(m, b, NULL, a);
@@ -180,9 +183,10 @@ static int statement_failed(migration *m, const char *statement, int rc) {
     int offset = sqlite3_error_offset(m->db);
     unsigned line = offset > 0 ? m->line + line_at(statement, statement + offset) - 1 : m->line;
     if (m->refusal) return migration_fail(m, m->line, SATCHEL_E_MIGRATION, "%s", m->refusal);
-    int mapped = schema_rc(rc);
-    bool mistake = mapped == SATCHEL_E_INTERNAL || mapped == SATCHEL_E_MISUSE;
-    return migration_fail(m, line, mistake ? SATCHEL_E_MIGRATION : mapped, "%s", sqlite3_errmsg(m->db));
+    int mapped = db_rc(rc);
+    satchel_class class = satchel_rc_class(mapped);
+    bool passed_on = mapped != SATCHEL_E_INTERNAL && mapped != SATCHEL_E_TOO_LARGE && class != SATCHEL_CLASS_REFUSED;
+    return migration_fail(m, line, passed_on ? mapped : SATCHEL_E_MIGRATION, "%s", sqlite3_errmsg(m->db));
 }
 
 /* Runs the statement at p and sets *tail behind it. */
@@ -248,7 +252,13 @@ static int table_renamed(migration *m, const char *from, const char *to) {
     if (schema_has_prefix(to))
         return migration_fail(m, m->line, SATCHEL_E_MIGRATION,
                               "names that begin with satchel_ are Satchel's own; choose another");
-    int rc = migration_run(m, "UPDATE main.satchel_table SET name = ?2 WHERE name = ?1 AND until = 4294967295", "ss", from, to);
+    /* a changeset that waits in an outbox has the old name; of several renames in one migration the first old one counts */
+    int rc = migration_run(m,
+                           "INSERT OR IGNORE INTO main.satchel_former(tbl_id, until, name)"
+                           " SELECT id, ?2, name FROM main.satchel_table WHERE name = ?1 AND until = 4294967295 AND since < ?2",
+                           "su", from, m->epoch);
+    if (rc == SATCHEL_OK)
+        rc = migration_run(m, "UPDATE main.satchel_table SET name = ?2 WHERE name = ?1 AND until = 4294967295", "ss", from, to);
     if (rc == SATCHEL_OK) rc = migration_run(m, "UPDATE main.satchel_rule SET tbl = ?2 WHERE tbl = ?1", "ss", from, to);
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_rule SET rule = 'guard:' || ?2 WHERE rule = 'guard:' || ?1", "ss", from, to);
@@ -271,7 +281,7 @@ static int table_dropped(migration *m, const char *name) {
     return rc;
 }
 
-/* Takes the lines over from `before`; a table that is new gets the statement's. Returns the only new one, NULL if there is not just one. */
+/* Takes the lines over from `before`; a new table gets the statement's. Returns the new one, NULL if there is not just one. */
 static seen_table *match_tables(const seen_tables *before, seen_tables *after, unsigned line) {
     seen_table *born = NULL;
     unsigned nborn = 0;
@@ -500,7 +510,7 @@ static int check_declaration(migration *m, const declaration *d, const seen_tabl
     const char *words = NULL;
     if (!d->proper)
         words =
-            "mode is rows, append or server, wins is update or delete, key is unique or natural; id, since and until are given by Satchel";
+            "mode is rows, append or server; wins is update or delete; key is unique or natural; the rest is given by Satchel";
     else if (d->taken)
         words = "it is declared already";
     else if (d->id > LIMIT_TABLES)

@@ -73,9 +73,9 @@ static int check_keep(migration *m, const ruled *r) {
     static const char *const PLACE =
         "SELECT count(*) FROM main.satchel_column c JOIN main.satchel_table t ON t.id = c.tbl_id"
         " WHERE t.name = ?1 AND t.until = 4294967295 AND c.until = 4294967295 AND c.name = ?2 AND c.key = 0";
-    static const char *const KEY =
-        "SELECT count(*) = 1 AND min(c.affinity) IN (3, 4) FROM main.satchel_column c JOIN main.satchel_table t ON t.id = c.tbl_id"
-        " WHERE t.name = ?1 AND t.until = 4294967295 AND c.until = 4294967295 AND c.key > 0";
+    static const char *const KEY = "SELECT count(*) = 1 AND min(c.affinity) IN (3, 4) FROM main.satchel_column c"
+                                   " JOIN main.satchel_table t ON t.id = c.tbl_id"
+                                   " WHERE t.name = ?1 AND t.until = 4294967295 AND c.until = 4294967295 AND c.key > 0";
     int64_t n = count(m, PLACE, r->table, r->arg);
     if (n < 0) return SATCHEL_E_INTERNAL;
     if (n != 1 || !strcmp(r->arg, r->column))
@@ -86,8 +86,8 @@ static int check_keep(migration *m, const ruled *r) {
     return n == 1 ? SATCHEL_OK : fail(m, r, "copies need a primary key of one BLOB or TEXT column");
 }
 
-/* A group shares one clock from its columns' first day, and any other rule is fixed once given: replicas that stand at different epochs
- * must not merge one column in two ways. */
+/* A group shares one clock from its columns' first day, and any other rule is fixed once given: what was written under two
+ * epochs must not be merged in two ways. */
 static int check_change(migration *m, const ruled *r) {
     if (!strcmp(r->noted, r->text)) return SATCHEL_OK;
     if (strcmp(r->noted, "lww")) return fail(m, r, "the column has another rule already; a rule is never changed");

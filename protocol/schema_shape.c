@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
 
@@ -119,8 +120,8 @@ static int note_function(void *ctx, int action, const char *a, const char *b, co
     return SQLITE_OK;
 }
 
-/* True if the expression calls a function, CURRENT_TIMESTAMP included: then it is no constant. (Asked of a query: an INSERT of defaults
- * is compiled without asking the authorizer.) */
+/* True if the expression calls a function, CURRENT_TIMESTAMP included: then it is no constant. (Asked of a query: an INSERT of
+ * defaults is compiled without asking the authorizer.) */
 static bool calls_function(sqlite3 *memory, const char *dflt) {
     sqlite3_stmt *st = NULL;
     bool calls = false;
@@ -134,8 +135,8 @@ static bool calls_function(sqlite3 *memory, const char *dflt) {
     return calls;
 }
 
-/* Lets SQLite itself parse the expression and apply the column's affinity, in a database of its own. SQLITE_DONE with *out NULL if the
- * expression does not stand alone. */
+/* Lets SQLite itself parse the expression and apply the column's affinity, in a database of its own. SQLITE_DONE with *out NULL
+ * if the expression does not stand alone. */
 static int evaluate(sqlite3 *memory, const char *format, const char *type, const char *dflt, sqlite3_value **out) {
     sqlite3_stmt *st = NULL;
     int rc = SQLITE_NOMEM;
@@ -167,7 +168,7 @@ int shape_default(migration *m, const shape *s, const shape_column *c, sqlite3_v
     if (rc == SQLITE_OK) rc = evaluate(memory, "CREATE TABLE d(c %s DEFAULT (%s))", type, c->dflt, out);
     /* without parentheses a bare or double-quoted word is a text */
     if (rc == SQLITE_DONE && !*out) rc = evaluate(memory, "CREATE TABLE d(c %s DEFAULT %s)", type, c->dflt, out);
-    if (rc != SQLITE_DONE) rc = migration_fail(m, m->line, schema_rc(rc), "default of %s: %s", c->name, sqlite3_errstr(rc));
+    if (rc != SQLITE_DONE) rc = migration_fail(m, m->line, db_rc(rc), "default of %s: %s", c->name, sqlite3_errstr(rc));
     sqlite3_close(memory);
     return rc == SQLITE_DONE ? SATCHEL_OK : rc;
 }

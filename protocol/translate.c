@@ -1,18 +1,8 @@
 #include "protocol/translate.h"
 
-#include <string.h>
 
 #include "protocol/merge.h"
 #include "protocol/satchel_rc.h"
-
-const schema_table *translate_table(const schema *s, uint32_t epoch, const changeset_change *change) {
-    const schema_table *found = NULL;
-    for (unsigned i = 0; i < s->ntable; i++) {
-        const schema_table *t = &s->table[i];
-        if (t->since <= epoch && epoch < t->until && strcmp(t->name, change->table) == 0) found = t;
-    }
-    return found;
-}
 
 static int translate_column(const schema_column *c, const changeset_change *change, unsigned at, delta_row *out) {
     unsigned i = out->ncol;
@@ -33,7 +23,7 @@ static int translate_column(const schema_column *c, const changeset_change *chan
 }
 
 int translate_change(const schema *s, uint32_t epoch, const changeset_change *change, delta_row *out) {
-    const schema_table *t = translate_table(s, epoch, change);
+    const schema_table *t = schema_table_in_epoch(s, epoch, change->table);
     if (!t) return SATCHEL_E_UNKNOWN_TABLE;
     const schema_column *layout[LIMIT_COLUMNS];
     unsigned n = schema_layout(t, epoch, layout);

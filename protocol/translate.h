@@ -13,7 +13,5 @@
 /* `epoch` is the schema epoch under which the change was captured (P1). SATCHEL_E_UNKNOWN_TABLE if no table of that epoch has the name,
  * SATCHEL_E_SCHEMA if the column count differs from the layout, SATCHEL_E_RANGE or _TYPE if a counter's difference cannot be taken. */
 int translate_change(const schema *s, uint32_t epoch, const changeset_change *change, delta_row *out);
-/* The table that had this name in `epoch`, NULL if none: names may have changed since. */
-const schema_table *translate_table(const schema *s, uint32_t epoch, const changeset_change *change);
 
 #endif

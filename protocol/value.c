@@ -1,6 +1,7 @@
 #include "protocol/value.h"
 
 #include <math.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
@@ -233,6 +234,49 @@ int value_get(const uint8_t **p, const uint8_t *end, value *out) {
         return SATCHEL_E_CORRUPT;
     }
     return SATCHEL_OK;
+}
+
+static void put_text_literal(buf *b, const value *v) {
+    buf_put_byte(b, '\'');
+    for (uint32_t i = 0; i < v->n; i++) {
+        if (v->u.p[i] == '\'') buf_put_byte(b, '\'');
+        buf_put_byte(b, v->u.p[i]);
+    }
+    buf_put_byte(b, '\'');
+}
+
+void value_put_literal(buf *b, const value *v) {
+    switch (v->type) {
+    case VALUE_INTEGER:
+        buf_printf(b, "%" PRId64, v->u.i);
+        break;
+    case VALUE_REAL: {
+        /* SQLite's own form, so that 1.0 does not read as an integer. */
+        char text[48];
+        sqlite3_snprintf(sizeof text, text, "%!.17g", v->u.r);
+        buf_printf(b, "%s", text);
+        break;
+    }
+    case VALUE_TEXT:
+        put_text_literal(b, v);
+        break;
+    case VALUE_BLOB:
+        buf_printf(b, "x'");
+        for (uint32_t i = 0; i < v->n; i++) buf_printf(b, "%02x", v->u.p[i]);
+        buf_put_byte(b, '\'');
+        break;
+    default:
+        buf_printf(b, "NULL");
+    }
+}
+
+void value_put_literals(buf *b, const void *bytes, size_t n) {
+    const uint8_t *p = bytes, *end = p ? p + n : NULL;
+    value v;
+    for (bool first = true; p && p < end && value_get(&p, end, &v) == SATCHEL_OK; first = false) {
+        if (!first) buf_put_byte(b, ',');
+        value_put_literal(b, &v);
+    }
 }
 
 /* Bytes that follow a lead byte, and the range its first follower must lie in (RFC 3629, section 4). */

@@ -50,6 +50,10 @@ size_t value_size(const value *v);
 uint8_t *value_write(uint8_t *to, const value *v);
 /* Reads one, moves *p; SATCHEL_E_CORRUPT if truncated. The view points into the input. */
 int value_get(const uint8_t **p, const uint8_t *end, value *out);
+/* Appends a value as people read it: a SQL literal (text quoted, blobs as x'..'). */
+void value_put_literal(buf *b, const value *v);
+/* The same for every value in bytes that value_put wrote, separated by commas (a key). */
+void value_put_literals(buf *b, const void *bytes, size_t n);
 /* True if the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool value_utf8_valid(const uint8_t *p, size_t n);
 /* 64-bit hash of bytes (FNV-1a folded through a finaliser); for in-memory tables, never stored or sent. */

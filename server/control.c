@@ -110,7 +110,8 @@ static void on_done(service_job *job) {
     if (call->command->after && !job->rc) call->command->after(call);
     if (p) {
         p->call = NULL;
-        send_reply(p, call->reply, job->rc, call->error.n ? (const char *)call->error.p : NULL);
+        buf_put_byte(&call->error, 0);
+        send_reply(p, call->reply, job->rc, call->error.rc ? NULL : (const char *)call->error.p);
         take_requests(p);
     }
     free_call(call);
@@ -233,8 +234,8 @@ static int listen_on(control *c, const char *path) {
 int control_open(service *sv, const datadir *data, control **out, buf *error) {
     char path[DATADIR_PATH_BYTES];
     if (datadir_path(data, CONTROL_SOCKET, path) || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        buf_printf(error, "%s/%s: a Unix socket's name may have %zu bytes at most; choose a shorter --data", data->path, CONTROL_SOCKET,
-                   sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+        buf_printf(error, "%s/%s: a Unix socket's name may have %zu bytes at most; choose a shorter --data", data->path,
+                   CONTROL_SOCKET, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
         return SATCHEL_E_NETWORK;
     }
     control *c = calloc(1, sizeof *c);

@@ -33,6 +33,11 @@ static void put_text(json_t *o, const char *member, const char *text) {
     json_object_set_new(o, member, v);
 }
 
+static void put_report(json_t *o, const char *member, buf *report) {
+    buf_put_byte(report, 0);
+    put_text(o, member, report->rc ? "" : (const char *)report->p);
+}
+
 static void put_number(json_t *o, const char *member, uint64_t v) {
     json_object_set_new(o, member, json_integer((json_int_t)v));
 }
@@ -120,7 +125,7 @@ static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_
     int rc = crypto_random(code.secret, sizeof code.secret);
     if (!rc) rc = store_enrol_offer(s, name, code.secret, expires_ms);
     if (rc == SATCHEL_E_KEY_TAKEN) {
-        buf_printf(&call->error, "an active device, or a code that is still open, has the name %s", name);
+        buf_printf(&call->error, "an active device has the name %s; revoke it first or choose another", name);
     } else if (!rc) {
         enrol_code_encode(&code, &text);
         put_text(call->reply, "enrolment_code", (const char *)text.p);
@@ -239,10 +244,12 @@ static int run_rejected_discard(control_call *call, store *s, ingest *g, uint64_
     (void)g;
     const char *device = text_member(call, "device");
     json_t *number = json_object_get(call->request, "number");
-    if (!device || !json_is_integer(number) || json_integer_value(number) < 1) return misuse(call, "which device, and which number?");
+    if (!device || !json_is_integer(number) || json_integer_value(number) < 1)
+        return misuse(call, "which device, and which number?");
     int rc = store_refused_discard(s, device, (uint64_t)json_integer_value(number), now_ms);
     if (rc == SATCHEL_E_NOT_FOUND)
-        buf_printf(&call->error, "no transaction %" JSON_INTEGER_FORMAT " of a device %s was refused", json_integer_value(number), device);
+        buf_printf(&call->error, "no transaction %" JSON_INTEGER_FORMAT " of a device %s was refused", json_integer_value(number),
+                   device);
     else if (rc == SATCHEL_E_RESOLVED)
         buf_printf(&call->error, "somebody has settled this refusal before");
     else
@@ -257,7 +264,8 @@ static int run_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     buf report = {0};
     unsigned problems = 0;
     int rc = store_verify(s, &report, &problems);
-    put_text(call->reply, "report", report.n ? (const char *)report.p : "");
+    if (!rc) rc = report.rc;
+    put_report(call->reply, "report", &report);
     put_number(call->reply, "problems", problems);
     buf_fini(&report);
     return failed(call, rc, s, "cannot verify the store");
@@ -267,7 +275,8 @@ static int run_digest(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     (void)g, (void)now_ms;
     buf report = {0};
     int rc = store_digest(s, &report);
-    put_text(call->reply, "digest", report.n ? (const char *)report.p : "");
+    if (!rc) rc = report.rc;
+    put_report(call->reply, "digest", &report);
     buf_fini(&report);
     return failed(call, rc, s, "cannot read the tables");
 }

@@ -22,7 +22,7 @@ struct control_call {
     const control_command *command;
     json_t *request, *reply; /* objects, owned */
     buf error;
-    int64_t device; /* of device.revoke */
+    int64_t device;            /* of device.revoke */
     struct control_peer *peer; /* NULL: it has gone */
 };
 

@@ -13,6 +13,7 @@
 #include "server/front.h"
 #include "server/log.h"
 
+#define PORTS_FILE "ports.json"
 #define LOCAL_HOSTS "localhost,127.0.0.1,::1"
 /* After the hub has finished, sessions get this long to take what is queued for them. */
 #define FLUSH_MS 3000
@@ -124,6 +125,8 @@ static int open_files(parts *p, buf *error) {
     if (!rc) rc = datadir_open(c->data, &p->data, error);
     if (!rc) rc = datadir_path(&p->data, "store.db", p->store_path);
     if (!rc) rc = datadir_path(&p->data, "snapshot.db", p->snapshot_path);
+    /* Left by a server that was killed: whoever waits for this file waits for this server. */
+    if (!rc) unlinkat(p->data.fd, PORTS_FILE, 0);
     if (!rc) rc = identity_open(&p->data, p->hosts, wall_ms(NULL), &p->identity, error);
     if (rc) return rc;
     if (p->identity.made_ca) log_line('i', NULL, "made a certificate for the device authority in %s", c->data);
@@ -174,7 +177,8 @@ static int open_sockets(parts *p, buf *error) {
 static int watch_signals(parts *p) {
     static const int numbers[2] = {SIGTERM, SIGINT};
     for (int i = 0; i < 2; i++) {
-        if (uv_signal_init(&p->loop.uv, &p->signals[i]) || uv_signal_start(&p->signals[i], on_signal, numbers[i])) return SATCHEL_E_IO;
+        if (uv_signal_init(&p->loop.uv, &p->signals[i]) || uv_signal_start(&p->signals[i], on_signal, numbers[i]))
+            return SATCHEL_E_IO;
         p->signals[i].data = p;
     }
     if (uv_timer_init(&p->loop.uv, &p->flush)) return SATCHEL_E_IO;
@@ -183,10 +187,10 @@ static int watch_signals(parts *p) {
 }
 
 static int write_ports(parts *p, buf *error) {
-    json_t *o = json_pack("{si ss ss si si}", "pid", (int)getpid(), "host", p->service.host, "listen", p->config->listen, "sync_port",
-                          (int)p->service.sync_port, "https_port", (int)p->service.https_port);
+    json_t *o = json_pack("{si ss ss si si}", "pid", (int)getpid(), "host", p->service.host, "listen", p->config->listen,
+                          "sync_port", (int)p->service.sync_port, "https_port", (int)p->service.https_port);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    int rc = text ? datadir_write(&p->data, "ports.json", text, strlen(text), error) : SATCHEL_E_NOMEM;
+    int rc = text ? datadir_write(&p->data, PORTS_FILE, text, strlen(text), error) : SATCHEL_E_NOMEM;
     free(text);
     json_decref(o);
     return rc;
@@ -220,6 +224,7 @@ static void stop(parts *p) {
     if (p->hub) hub_close(p->hub);
     if (p->store) store_close(p->store);
     identity_close(&p->identity);
+    if (p->data.fd >= 0) unlinkat(p->data.fd, PORTS_FILE, 0);
     datadir_close(&p->data);
 }
 

@@ -15,14 +15,19 @@
 
 static int rc_of_errno(int e) {
     switch (e) {
-    case ENOENT: return SATCHEL_E_NOT_FOUND;
+    case ENOENT:
+        return SATCHEL_E_NOT_FOUND;
     case EROFS:
     case EACCES:
-    case EPERM: return SATCHEL_E_READONLY;
+    case EPERM:
+        return SATCHEL_E_READONLY;
     case ENOSPC:
-    case EDQUOT: return SATCHEL_E_FULL;
-    case ENOMEM: return SATCHEL_E_NOMEM;
-    default: return SATCHEL_E_IO;
+    case EDQUOT:
+        return SATCHEL_E_FULL;
+    case ENOMEM:
+        return SATCHEL_E_NOMEM;
+    default:
+        return SATCHEL_E_IO;
     }
 }
 
@@ -75,7 +80,8 @@ static int take_lock(datadir *d, buf *error) {
         buf_printf(error, "%s: another server has this data directory open%s%s", d->path, *pid ? ", process " : "", pid);
         return SATCHEL_E_BUSY;
     }
-    if (ftruncate(d->lock, 0) || dprintf(d->lock, "%ld\n", (long)getpid()) < 0) return fail(error, d, "satcheld.lock", "cannot write");
+    if (ftruncate(d->lock, 0) || dprintf(d->lock, "%ld\n", (long)getpid()) < 0)
+        return fail(error, d, "satcheld.lock", "cannot write");
     return SATCHEL_OK;
 }
 
@@ -112,8 +118,8 @@ static int check_secret(const datadir *d, const char *name, int fd, buf *error) 
     struct stat st;
     if (fstat(fd, &st)) return fail(error, d, name, "cannot look at it");
     if (!(st.st_mode & (S_IRWXG | S_IRWXO))) return SATCHEL_OK;
-    buf_printf(error, "%s/%s: other users may read this key (mode %04o); chmod 600 it, or replace it if they may have", d->path, name,
-               (unsigned)(st.st_mode & 07777));
+    buf_printf(error, "%s/%s: other users may read this key (mode %04o); chmod 600 it, or replace it if they may have", d->path,
+               name, (unsigned)(st.st_mode & 07777));
     return SATCHEL_E_CERTIFICATE;
 }
 

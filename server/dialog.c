@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
@@ -49,46 +50,52 @@ static int say_schema(dialog_world *w, uint32_t from) {
 /* Results wait here until they fill a message. */
 typedef struct result_batch {
     msg_result r[LIMIT_RESULTS];
-    buf hold[LIMIT_RESULTS];
+    size_t at[LIMIT_RESULTS]; /* of key and text in hold */
     size_t n;
+    buf hold;
 } result_batch;
+
+static result_batch *batch_new(void) {
+    result_batch *b = malloc(sizeof *b);
+    if (!b) return NULL;
+    b->n = 0;
+    buf_init(&b->hold, 0);
+    return b;
+}
+
+static void batch_free(result_batch *b) {
+    if (b) buf_fini(&b->hold);
+    free(b);
+}
 
 static int say_results(dialog_world *w, result_batch *b) {
     if (!b->n) return SATCHEL_OK;
+    for (size_t i = 0; i < b->n; i++) {
+        b->r[i].key = b->hold.p + b->at[i];
+        b->r[i].text = (const char *)b->hold.p + b->at[i] + b->r[i].nkey;
+    }
     buf out;
     buf_init(&out, LIMIT_MESSAGE_BYTES);
     int rc = results_encode(b->r, b->n, &out);
     if (!rc) rc = say(w, &out);
     buf_fini(&out);
     b->n = 0;
+    buf_clear(&b->hold);
     return rc;
 }
 
 static int add_result(dialog_world *w, result_batch *b, const msg_result *r) {
-    if (b->n == LIMIT_RESULTS) {
-        int rc = say_results(w, b);
-        if (rc) return rc;
-    }
-    buf *hold = &b->hold[b->n];
-    buf_clear(hold);
-    buf_put(hold, r->key, r->nkey);
-    buf_put(hold, r->text, r->ntext);
-    b->r[b->n] = *r;
-    b->r[b->n].key = hold->p;
-    b->r[b->n].text = (const char *)hold->p + r->nkey;
-    b->n++;
-    return hold->rc;
-}
-
-/* One batch a thread: a session that sends thousands of results must not allocate for each. */
-static result_batch *batch(void) {
-    static _Thread_local result_batch b;
-    b.n = 0;
-    return &b;
+    b->at[b->n] = b->hold.n;
+    buf_put(&b->hold, r->key, r->nkey);
+    buf_put(&b->hold, r->text, r->ntext);
+    b->r[b->n++] = *r;
+    if (b->hold.rc) return b->hold.rc;
+    return b->n == LIMIT_RESULTS || b->hold.n >= LIMIT_PAGE_BYTES ? say_results(w, b) : SATCHEL_OK;
 }
 
 static int say_known_results(dialog *c, dialog_world *w) {
-    result_batch *b = batch();
+    result_batch *b = batch_new();
+    if (!b) return SATCHEL_E_NOMEM;
     buf hold;
     buf_init(&hold, 0);
     sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT number,rc,seq,effective,depends,tbl,key,message FROM satchel_result WHERE author=? AND"
@@ -103,7 +110,9 @@ static int say_known_results(dialog *c, dialog_world *w) {
     }
     if (q) sqlite3_reset(q);
     buf_fini(&hold);
-    return rc ? rc : say_results(w, b);
+    if (!rc) rc = say_results(w, b);
+    batch_free(b);
+    return rc;
 }
 
 /* Whether pages can go on from the device's cursor, or it needs a snapshot. A cursor ahead of this store means that the store was put back. */
@@ -122,7 +131,7 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
         }
     }
     snapshot_info info;
-    if (c->wants_snapshot && m->snapshot && snapshots_find(w->snaps, m->snapshot, &info) && info.seq >= p.floor && info.seq <= p.seq) {
+    if (c->wants_snapshot && m->snapshot && snapshots_find(w->snaps, m->snapshot, p.epoch, p.schema_epoch, &info) && info.seq >= p.floor && info.seq <= p.seq) {
         c->snapshot = m->snapshot;
         c->snapshot_page = m->snapshot_page;
     }
@@ -142,7 +151,7 @@ static int check_schema(dialog_world *w, const msg_hello *m, buf *words) {
     return SATCHEL_OK;
 }
 
-static int say_forked(dialog *c, dialog_world *w, buf *words) {
+static int say_forked(dialog *c, dialog_world *w) {
     author_info fresh;
     int rc = store_author_fork(w->s, c->device, w->now_ms, &fresh);
     if (rc) return rc;
@@ -153,8 +162,7 @@ static int say_forked(dialog *c, dialog_world *w, buf *words) {
     buf_fini(&out);
     w->forks++;
     w->log(w->ctx, 'w', "the device's file was restored or cloned; it goes on under a new incarnation");
-    (void)words;
-    c->phase = DIALOG_NEW;
+    c->phase = DIALOG_FORKED;
     return rc;
 }
 
@@ -203,9 +211,11 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     c->author = author.author;
     c->settled = m.settled_number;
     c->loss_cursor = m.loss_cursor;
+    c->last_number = m.last_number;
+    c->caught_up = !m.pending || author.last_number >= m.last_number;
     if ((rc = note_seen(c, w, &m))) return rc;
     /* N3: a file that gave fewer numbers than the server has results for is an older copy. */
-    if (m.last_number < author.last_number) return say_forked(c, w, words);
+    if (m.last_number < author.last_number) return say_forked(c, w);
     rc = say_welcome(c, w, &author);
     if (!rc) rc = say_schema(w, m.schema_epoch);
     if (!rc) rc = say_known_results(c, w);
@@ -216,52 +226,65 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
 
 /* ---- push ---- */
 
-static int push_one(dialog *c, dialog_world *w, author_info *author, const push_txn *t, ingest_result *r, bool *forked, buf *words) {
+static void log_refused(dialog_world *w, const msg_result *r) {
+    char text[LIMIT_TEXT_BYTES + 128];
+    snprintf(text, sizeof text, "transaction %" PRIu64 " refused: %s: %.*s", r->number, satchel_rc_name(r->rc), (int)r->ntext, r->text);
+    w->log(w->ctx, 'w', text);
+}
+
+static int push_one(dialog *c, dialog_world *w, author_info *author, const push_txn *t, ingest_result *r, buf *words) {
     uint64_t known = author->last_number;
-    if (t->schema_epoch > store_where(w->s).schema_epoch) return SATCHEL_E_SCHEMA;
+    if (t->schema_epoch > store_where(w->s).schema_epoch) {
+        buf_printf(words, "transaction %" PRIu64 " was written under schema epoch %u, which the server does not have", t->number, t->schema_epoch);
+        return SATCHEL_E_SCHEMA;
+    }
     int rc = ingest_push(w->g, author, t, w->now_ms, r);
     if (rc || r->staged) return rc;
-    *forked = r->fork;
-    if (r->fork) return say_forked(c, w, words);
-    if (author->last_number == known)
+    if (r->fork) return say_forked(c, w);
+    if (author->last_number == known) {
         w->repeated++;
-    else if (r->result.rc)
+    } else if (r->result.rc) {
         w->refused++;
-    else
+        log_refused(w, &r->result);
+    } else {
         w->accepted++;
-    if (r->result.rc && author->last_number != known) {
-        char text[LIMIT_TEXT_BYTES + 128];
-        snprintf(text, sizeof text, "transaction %" PRIu64 " refused: %s: %.*s", t->number, satchel_rc_name(r->result.rc), (int)r->result.ntext,
-                 r->result.text);
-        w->log(w->ctx, 'w', text);
     }
-    if (r->clamped) {
-        w->log(w->ctx, 'w', "the device's clock is ahead; its stamps are clamped");
-        rc = store_device_clamped(w->s, c->device);
+    return r->clamped ? store_device_clamped(w->s, c->device) : SATCHEL_OK;
+}
+
+static int push_all(dialog *c, dialog_world *w, push_reader *reader, author_info *author, result_batch *b, buf *words) {
+    ingest_result r = {0};
+    push_txn t;
+    bool clamped = false;
+    int rc = SATCHEL_OK, more = 0;
+    while (!rc && c->phase == DIALOG_READY && (more = push_next(reader, &t)) == 1) {
+        rc = push_one(c, w, author, &t, &r, words);
+        if (!rc && !r.fork && !r.staged) rc = add_result(w, b, &r.result);
+        clamped = clamped || r.clamped;
     }
-    return rc;
+    if (clamped) w->log(w->ctx, 'w', "the device's clock is ahead; its stamps are clamped");
+    buf_fini(&r.hold);
+    return rc ? rc : more < 0 ? more : SATCHEL_OK;
 }
 
 static int on_push(dialog *c, dialog_world *w, const void *message, size_t n, buf *words) {
     push_reader reader;
+    author_info author;
     int rc = push_open(&reader, message, n);
     if (rc) return rc;
-    if (reader.incarnation != c->incarnation) return SATCHEL_E_ORDER;
-    author_info author;
-    if ((rc = store_author(w->s, c->device, c->incarnation, &author))) return rc;
-    result_batch *b = batch();
-    ingest_result r = {0};
-    push_txn t;
-    bool forked = false;
-    int more = 0;
-    while (!rc && !forked && (more = push_next(&reader, &t)) == 1) {
-        rc = push_one(c, w, &author, &t, &r, &forked, words);
-        if (!rc && !forked && !r.staged) rc = add_result(w, b, &r.result);
+    if (reader.incarnation != c->incarnation) {
+        buf_printf(words, "a push of incarnation %u in a conversation of %u", reader.incarnation, c->incarnation);
+        return SATCHEL_E_ORDER;
     }
-    if (!rc && more < 0) rc = more;
-    buf_fini(&r.hold);
+    if ((rc = store_author(w->s, c->device, c->incarnation, &author))) return rc;
+    result_batch *b = batch_new();
+    if (!b) return SATCHEL_E_NOMEM;
+    rc = push_all(c, w, &reader, &author, b, words);
     if (!rc) rc = ingest_author_save(w->g, &author);
-    return rc ? rc : say_results(w, b);
+    if (!rc) rc = say_results(w, b);
+    if (author.last_number >= c->last_number) c->caught_up = true;
+    batch_free(b);
+    return rc;
 }
 
 /* ---- the rest ---- */
@@ -274,54 +297,111 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     rc = db_exec(&w->s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE number=? AND state='open' AND author IN"
                                " (SELECT author FROM satchel_author WHERE device=?)", "iii", (int64_t)w->now_ms, (int64_t)m.number, c->device);
     if (!rc)
-        rc = db_exec(&w->s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", (int64_t)c->author, (int64_t)m.number);
+        rc = db_exec(&w->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN (SELECT author FROM satchel_author WHERE device=?)", "ii",
+                     (int64_t)m.number, c->device);
     return rc;
 }
 
-static value stored_value(sqlite3_stmt *q, int column) {
-    const uint8_t *p = sqlite3_column_blob(q, column), *end = p ? p + sqlite3_column_bytes(q, column) : NULL;
-    value v;
-    return p && value_get(&p, end, &v) == SATCHEL_OK ? v : value_null();
+/* ---- losses ---- */
+
+/* Losses wait here until they fill a message. */
+typedef struct loss_batch {
+    msg_loss l[LIMIT_LOSSES];
+    size_t at[LIMIT_LOSSES]; /* in hold: the key, the kept value, the lost value */
+    size_t n;
+    buf hold;
+} loss_batch;
+
+/* Messages of losses that one call says. */
+#define LOSS_MESSAGES 8u
+
+static void put_stored(buf *hold, sqlite3_stmt *q, int column) {
+    static const uint8_t null = VALUE_NULL;
+    size_t n = (size_t)sqlite3_column_bytes(q, column);
+    const void *p = sqlite3_column_blob(q, column);
+    buf_put(hold, n ? p : &null, n ? n : 1);
+}
+
+static void add_loss(loss_batch *b, sqlite3_stmt *q) {
+    b->at[b->n] = b->hold.n;
+    b->l[b->n++] = (msg_loss){.id = (uint64_t)sqlite3_column_int64(q, 0),
+                              .seq = (uint64_t)sqlite3_column_int64(q, 1),
+                              .number = (uint64_t)sqlite3_column_int64(q, 2),
+                              .table = (uint32_t)sqlite3_column_int64(q, 3),
+                              .column = (uint32_t)sqlite3_column_int64(q, 4),
+                              .rule = (uint8_t)sqlite3_column_int(q, 5),
+                              .nkey = (size_t)sqlite3_column_bytes(q, 6),
+                              .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
+                              .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
+                              .kept_author = (uint32_t)sqlite3_column_int64(q, 11)};
+    buf_put(&b->hold, sqlite3_column_blob(q, 6), b->l[b->n - 1].nkey);
+    put_stored(&b->hold, q, 7);
+    put_stored(&b->hold, q, 8);
+}
+
+static int say_loss_batch(dialog *c, dialog_world *w, loss_batch *b) {
+    int rc = b->hold.rc;
+    if (!b->n) return rc;
+    for (size_t i = 0; i < b->n && !rc; i++) {
+        const uint8_t *p = b->hold.p + b->at[i], *end = b->hold.p + b->hold.n;
+        b->l[i].key = p;
+        p += b->l[i].nkey;
+        rc = value_get(&p, end, &b->l[i].kept);
+        if (!rc) rc = value_get(&p, end, &b->l[i].lost);
+        /* Both would not fit a frame: the device has the kept one in its row. */
+        if (value_size(&b->l[i].kept) + value_size(&b->l[i].lost) > LIMIT_ROW_BYTES) b->l[i].kept = value_null();
+    }
+    buf out;
+    buf_init(&out, LIMIT_MESSAGE_BYTES);
+    if (!rc) rc = losses_encode(b->l, b->n, &out);
+    if (!rc) rc = say(w, &out);
+    buf_fini(&out);
+    if (!rc) c->loss_cursor = b->l[b->n - 1].id;
+    b->n = 0;
+    buf_clear(&b->hold);
+    return rc;
+}
+
+static bool has_room(const loss_batch *b, sqlite3_stmt *q) {
+    size_t n = (size_t)sqlite3_column_bytes(q, 7) + (size_t)sqlite3_column_bytes(q, 8);
+    return !b->n || (b->n < LIMIT_LOSSES && b->hold.n + n <= LIMIT_PAGE_BYTES);
+}
+
+static int say_losses(dialog *c, dialog_world *w, loss_batch *b) {
+    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id,seq,lost_number,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,kept_author FROM"
+                                               " satchel_conflict WHERE lost_author IN (SELECT author FROM satchel_author WHERE device=?) AND id>?"
+                                               " ORDER BY id LIMIT ?");
+    db_bind(q, "iii", c->device, (int64_t)c->loss_cursor, (int64_t)LIMIT_LOSSES * LOSS_MESSAGES + 1);
+    int rc;
+    unsigned said = 0;
+    c->losses_left = false;
+    while ((rc = db_next(&w->s->cache, q)) == 1) {
+        if (!has_room(b, q)) {
+            if ((rc = say_loss_batch(c, w, b))) break;
+            c->losses_left = ++said == LOSS_MESSAGES;
+            if (c->losses_left) break;
+        }
+        add_loss(b, q);
+    }
+    if (q) sqlite3_reset(q);
+    return rc < 0 ? rc : say_loss_batch(c, w, b);
 }
 
 int dialog_losses(dialog *c, dialog_world *w) {
-    msg_loss l[1];
-    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id,seq,lost_number,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,kept_author FROM"
-                                               " satchel_conflict WHERE lost_author IN (SELECT author FROM satchel_author WHERE device=?) AND id>?"
-                                               " ORDER BY id");
-    buf out;
-    buf_init(&out, LIMIT_MESSAGE_BYTES);
-    db_bind(q, "ii", c->device, (int64_t)c->loss_cursor);
-    int rc;
-    while ((rc = db_next(&w->s->cache, q)) == 1) {
-        l[0] = (msg_loss){.id = (uint64_t)sqlite3_column_int64(q, 0),
-                          .seq = (uint64_t)sqlite3_column_int64(q, 1),
-                          .number = (uint64_t)sqlite3_column_int64(q, 2),
-                          .table = (uint32_t)sqlite3_column_int64(q, 3),
-                          .column = (uint32_t)sqlite3_column_int64(q, 4),
-                          .rule = (uint8_t)sqlite3_column_int(q, 5),
-                          .key = sqlite3_column_blob(q, 6),
-                          .nkey = (size_t)sqlite3_column_bytes(q, 6),
-                          .kept = stored_value(q, 7),
-                          .lost = stored_value(q, 8),
-                          .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
-                          .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
-                          .kept_author = (uint32_t)sqlite3_column_int64(q, 11)};
-        buf_clear(&out);
-        rc = losses_encode(l, 1, &out);
-        if (!rc) rc = say(w, &out);
-        if (rc) break;
-        c->loss_cursor = l[0].id;
-    }
-    if (q) sqlite3_reset(q);
-    buf_fini(&out);
+    loss_batch *b = malloc(sizeof *b);
+    if (!b) return SATCHEL_E_NOMEM;
+    b->n = 0;
+    buf_init(&b->hold, 0);
+    int rc = say_losses(c, w, b);
+    buf_fini(&b->hold);
+    free(b);
     return rc;
 }
 
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words) {
     message_type type = message_peek(message, n);
     if (type == MSG_HELLO) {
-        if (c->phase != DIALOG_NEW) return SATCHEL_E_ORDER;
+        if (c->phase == DIALOG_READY) return SATCHEL_E_ORDER;
         return on_hello(c, w, message, n, words);
     }
     if (type == MSG_ERROR) {
@@ -330,7 +410,8 @@ int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, bu
         if (!rc) buf_printf(words, "the device closed: %.*s", (int)m.ntext, m.text);
         return rc ? rc : SATCHEL_E_CLOSED;
     }
-    if (c->phase != DIALOG_READY) return SATCHEL_E_ORDER;
+    if (c->phase == DIALOG_FORKED && (type == MSG_PUSH || type == MSG_RESOLVE)) return SATCHEL_OK;
+    if (c->phase != DIALOG_READY) return type ? SATCHEL_E_ORDER : SATCHEL_E_MALFORMED;
     if (type == MSG_PUSH) return on_push(c, w, message, n, words);
     if (type == MSG_RESOLVE) return on_resolve(c, w, message, n);
     return type ? SATCHEL_E_ORDER : SATCHEL_E_MALFORMED;

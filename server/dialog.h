@@ -9,7 +9,8 @@
 #include "server/snapshot.h"
 #include "server/store.h"
 
-typedef enum dialog_phase { DIALOG_NEW, DIALOG_READY, DIALOG_CLOSED } dialog_phase;
+/* FORKED: the device was told and says hello again; what it had sent before it heard is passed over. */
+typedef enum dialog_phase { DIALOG_NEW, DIALOG_READY, DIALOG_FORKED } dialog_phase;
 
 typedef struct dialog {
     int64_t device;
@@ -18,7 +19,10 @@ typedef struct dialog {
     uint32_t incarnation;
     uint32_t author;
     uint64_t settled;     /* of hello */
+    uint64_t last_number; /* of hello */
+    bool caught_up;       /* what was waiting on the device at hello is here: its cursor may be counted as acknowledged */
     uint64_t loss_cursor; /* losses up to here were said */
+    bool losses_left;     /* and there are more, for when those are sent */
     /* Where its pulls begin, for the hub. */
     uint64_t cursor;
     bool wants_snapshot;
@@ -45,7 +49,7 @@ int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRI
 /* One message that is not a pull. On SATCHEL_OK the conversation goes on. A code of class PERMANENT is the device's mistake or state: `words` says what, the session
  * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). */
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
-/* Says losses of this device above loss_cursor, if there are any. */
+/* Says losses of this device above loss_cursor, some messages full of them at most (see losses_left). */
 int dialog_losses(dialog *c, dialog_world *w);
 
 #endif

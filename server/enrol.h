@@ -13,7 +13,7 @@
 typedef struct enrol {
     uint8_t secret[16];
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
-    buf csr;         /* PEM, zero-terminated */
+    buf csr; /* PEM, zero-terminated */
     char software[LIMIT_NAME_BYTES + 1];
     device_info device; /* of the answer */
     buf certificate;    /* of the answer */

@@ -57,12 +57,15 @@ int front_count(struct lws *wsi, enum lws_callback_reasons reason) {
         if (f->open < f->capacity) return 0;
         log_line('w', NULL, "a connection was turned away: %u are open, as many as the limit of open files allows", f->open);
         return 1;
-    case LWS_CALLBACK_WSI_CREATE: f->open++; return 0;
+    case LWS_CALLBACK_WSI_CREATE:
+        f->open++;
+        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         /* Listening sockets go this way too, and did not come by the other. */
         if (f->open) f->open--;
         return 0;
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
@@ -229,12 +232,14 @@ static int make_vhost(front *f, const front_config *config, const vhost_config *
     }
     *out = lws_create_vhost(f->context, &info);
     if (*out) return SATCHEL_OK;
-    buf_printf(error, "cannot serve the %s port %u on %s with the certificate %s; the lines above say why", v->name, v->port, v->listen, cert);
+    buf_printf(error, "cannot serve the %s port %u on %s with the certificate %s; the lines above say why", v->name, v->port,
+               v->listen, cert);
     return SATCHEL_E_CERTIFICATE;
 }
 
 static int make_vhosts(front *f, const front_config *config, buf *error) {
-    static struct lws_protocols https_protocols[] = {{.name = "https", .callback = front_https, .rx_buffer_size = RX_BUFFER_BYTES}, {0}};
+    static struct lws_protocols https_protocols[] = {
+        {.name = "https", .callback = front_https, .rx_buffer_size = RX_BUFFER_BYTES}, {0}};
     https_protocols[0].per_session_data_size = front_https_user_bytes();
     const char *listen = !strcmp(config->listen, "localhost") ? "127.0.0.1" : config->listen;
     vhost_config sync = {"sync", listen, config->sync_port, sync_protocols, true};
@@ -286,6 +291,8 @@ void front_close(front *f) {
 
 void front_free(front *f) {
     if (!f) return;
+    /* On a loop that is not its own, libwebsockets destroys in two calls: this one frees. */
+    if (f->context) lws_context_destroy(f->context);
     free(f->table);
     free(f->scratch);
     free(f);

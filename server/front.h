@@ -17,8 +17,8 @@ typedef struct front front;
 typedef struct front_config {
     service *service; /* its ports are set by front_open */
     http *http;
-    const datadir *data; /* holds the certificates */
-    const char *listen;  /* an address; "localhost" is 127.0.0.1 */
+    const datadir *data;            /* holds the certificates */
+    const char *listen;             /* an address; "localhost" is 127.0.0.1 */
     uint16_t sync_port, https_port; /* 0 picks a free one */
 } front_config;
 

@@ -48,8 +48,11 @@ static int begin(front *f, struct lws *wsi, request *r, const char *path) {
     if (!r->x) return -1;
     r->head = method == HTTP_HEAD;
     lws_hdr_copy(wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    r->body_left = strtoull(length, NULL, 10) > 0 || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
-    if (http_answered(r->x) || method != HTTP_POST || !*length) finish(wsi, r);
+    /* A length that is no number becomes one that is too large, or none at all. */
+    uint64_t expected = strtoull(length, NULL, 10);
+    http_expect(r->x, expected);
+    r->body_left = expected > 0 || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    if (http_answered(r->x) || method != HTTP_POST || !expected) finish(wsi, r);
     return 0;
 }
 
@@ -106,10 +109,15 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
     case LWS_CALLBACK_WSI_CREATE:
-    case LWS_CALLBACK_WSI_DESTROY: return front_count(wsi, reason);
-    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return 1;
-    case LWS_CALLBACK_HTTP: return begin(f, wsi, r, in);
-    case LWS_CALLBACK_HTTP_BODY: take_body(wsi, r, in, len); return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        return front_count(wsi, reason);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return 1;
+    case LWS_CALLBACK_HTTP:
+        return begin(f, wsi, r, in);
+    case LWS_CALLBACK_HTTP_BODY:
+        take_body(wsi, r, in, len);
+        return 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         r->body_left = false;
         if (r->x) finish(wsi, r);
@@ -117,9 +125,13 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
     case LWS_CALLBACK_TIMER:
         if (r && r->x) http_timeout(r->x);
         return 0;
-    case LWS_CALLBACK_HTTP_WRITEABLE: return answer(f, wsi, r);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return answer(f, wsi, r);
     case LWS_CALLBACK_CLOSED_HTTP:
-    case LWS_CALLBACK_HTTP_DROP_PROTOCOL: end(r); return 0;
-    default: return 0;
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+        end(r);
+        return 0;
+    default:
+        return 0;
     }
 }

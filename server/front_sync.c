@@ -53,10 +53,15 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return !len;
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
     case LWS_CALLBACK_WSI_CREATE:
-    case LWS_CALLBACK_WSI_DESTROY: return front_count(wsi, reason);
-    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return 1;
-    case LWS_CALLBACK_HTTP: return lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, NULL) || lws_http_transaction_completed(wsi) ? -1 : 0;
-    default: (void)in; return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        return front_count(wsi, reason);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return 1;
+    case LWS_CALLBACK_HTTP:
+        return lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, NULL) || lws_http_transaction_completed(wsi) ? -1 : 0;
+    default:
+        (void)in;
+        return 0;
     }
 }
 
@@ -83,7 +88,7 @@ static void hand_over(front *f, front_client *c) {
 }
 
 static int receive(front *f, struct lws *wsi, front_client *c, const void *p, size_t n) {
-    if (c->deaf || !c->session) return 0;
+    if (c->deaf || c->closing || !c->session) return 0;
     if (!lws_frame_is_binary(wsi)) {
         static const char words[] = "messages are binary frames";
         lws_close_reason(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, (unsigned char *)(uintptr_t)words, sizeof words - 1);
@@ -97,15 +102,21 @@ static int receive(front *f, struct lws *wsi, front_client *c, const void *p, si
     return 0;
 }
 
+/* Says why and waits for the peer, who so has read the last message before the connection goes. Not by returning -1 where we are: from
+ * SERVER_WRITEABLE, Debian's libwebsockets closes twice, and the second time at once, without a close frame. From a timer it closes once. */
+static void close_politely(struct lws *wsi, front_client *c, enum lws_close_status why) {
+    c->closing = true;
+    lws_close_reason(wsi, why, NULL, 0);
+    lws_set_timer_usecs(wsi, 1);
+}
+
 static int send_next(front *f, struct lws *wsi, front_client *c) {
     hub_frame frame;
     bool close = false;
-    if (!c->session) return 0;
+    if (!c->session || c->closing) return 0;
     if (!hub_output(f->service->hub, c->session, &frame, &close)) {
-        if (!close && !f->draining) return 0;
-        /* With a reason the peer is waited for, and so has read the last message before the connection goes. */
-        lws_close_reason(wsi, close ? LWS_CLOSE_STATUS_NORMAL : LWS_CLOSE_STATUS_GOINGAWAY, NULL, 0);
-        return -1;
+        if (close || f->draining) close_politely(wsi, c, close ? LWS_CLOSE_STATUS_NORMAL : LWS_CLOSE_STATUS_GOINGAWAY);
+        return 0;
     }
     uint8_t *p = front_scratch(f, frame.n);
     if (!p) return -1;
@@ -129,11 +140,20 @@ static void closed(front *f, front_client *c) {
 int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     front *f = front_of(wsi);
     switch (reason) {
-    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: return filter_upgrade(wsi);
-    case LWS_CALLBACK_ESTABLISHED: return established(f, wsi, user);
-    case LWS_CALLBACK_RECEIVE: return receive(f, wsi, user, in, len);
-    case LWS_CALLBACK_SERVER_WRITEABLE: return send_next(f, wsi, user);
-    case LWS_CALLBACK_CLOSED: closed(f, user); return 0;
-    default: return 0;
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return filter_upgrade(wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(f, wsi, user);
+    case LWS_CALLBACK_RECEIVE:
+        return receive(f, wsi, user, in, len);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return send_next(f, wsi, user);
+    case LWS_CALLBACK_TIMER:
+        return user && ((front_client *)user)->closing ? -1 : 0;
+    case LWS_CALLBACK_CLOSED:
+        closed(f, user);
+        return 0;
+    default:
+        return 0;
     }
 }

@@ -30,8 +30,8 @@ struct http {
     service *service;
     enrol_limiter limiter;
     store_counts counts;
-    uint64_t counted_ms;   /* 0: never */
-    counts_job *counting;  /* NULL: none is under way */
+    uint64_t counted_ms;    /* 0: never */
+    counts_job *counting;   /* NULL: none is under way */
     http_exchange *scrapes; /* that wait for it */
 };
 
@@ -73,8 +73,8 @@ static void answer_text(http_exchange *x, unsigned status, const char *type, con
 }
 
 static void answer_problem(http_exchange *x, unsigned status, const char *code, const char *title, const char *detail) {
-    json_t *o = json_pack("{ss ss si ss* ss*}", "type", "about:blank", "title", title, "status", (int)status, "code", code, "detail",
-                          detail && *detail ? detail : NULL);
+    json_t *o = json_pack("{ss ss si ss* ss*}", "type", "about:blank", "title", title, "status", (int)status, "code", code,
+                          "detail", detail && *detail ? detail : NULL);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     answer_text(x, status, "application/problem+json", text ? text : "{}");
     free(text);
@@ -86,12 +86,17 @@ static unsigned status_of(int rc) {
     case SATCHEL_E_ENROL_CODE:
     case SATCHEL_E_ENROL_USED:
     case SATCHEL_E_EXPIRED:
-    case SATCHEL_E_REVOKED: return 403;
+    case SATCHEL_E_REVOKED:
+        return 403;
     case SATCHEL_E_MALFORMED:
-    case SATCHEL_E_CERTIFICATE: return 400;
-    case SATCHEL_E_LIMIT: return 413;
-    case SATCHEL_E_OVERLOAD: return 429;
-    default: return satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 503 : 500;
+    case SATCHEL_E_CERTIFICATE:
+        return 400;
+    case SATCHEL_E_LIMIT:
+        return 413;
+    case SATCHEL_E_OVERLOAD:
+        return 429;
+    default:
+        return satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 503 : 500;
     }
 }
 
@@ -199,7 +204,8 @@ static void log_enrolment(const enrol_job *j, int rc) {
     if (rc)
         log_line('w', NULL, "enrolment from %s refused: %s", j->peer, satchel_rc_text(rc));
     else
-        log_line('i', j->request.device.name, "enrolled from %s%s%s", j->peer, *j->request.software ? ", " : "", j->request.software);
+        log_line('i', j->request.device.name, "enrolled from %s%s%s", j->peer, *j->request.software ? ", " : "",
+                 j->request.software);
 }
 
 static void answer_enrolled(http_exchange *x, enrol_job *j, int rc) {
@@ -286,7 +292,8 @@ void http_free(http *h) {
     free(h);
 }
 
-http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner), void *owner) {
+http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner),
+                          void *owner) {
     http_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
     x->h = h;
@@ -304,6 +311,10 @@ http_exchange *http_begin(http *h, http_method method, const char *path, const c
         answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
     }
     return x;
+}
+
+void http_expect(http_exchange *x, uint64_t n) {
+    if (!x->answered && n > LIMIT_HTTP_BODY_BYTES) answer_rc(x, SATCHEL_E_LIMIT, "the body is too large");
 }
 
 void http_body(http_exchange *x, const void *p, size_t n) {

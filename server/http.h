@@ -30,7 +30,10 @@ int http_new(service *sv, http **out);
 void http_free(http *h);
 
 /* A request's head is there. `ready(owner)` is called once, later, if the answer was not there at http_finish. `peer`: the address. */
-http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner), void *owner);
+http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner),
+                          void *owner);
+/* How long the body will be, where the head says so: over LIMIT_HTTP_BODY_BYTES the answer is there at once (413). */
+void http_expect(http_exchange *x, uint64_t n);
 /* A piece of the body; over LIMIT_HTTP_BODY_BYTES the answer is there at once (413). */
 void http_body(http_exchange *x, const void *p, size_t n);
 /* The request is whole. */

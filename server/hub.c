@@ -10,6 +10,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/hub_private.h"
+#include "server/store_private.h"
 
 /* ---- sessions ---- */
 
@@ -17,12 +18,13 @@ static session *find(hub *h, uint64_t id) {
     size_t at = (size_t)(id & UINT32_MAX);
     if (at >= h->nslots) return NULL;
     session *c = h->slots[at];
-    return c && c->id == id ? c : NULL;
+    return c && c->id == id && !c->gone ? c : NULL;
 }
 
 static session *session_add(hub *h) {
-    size_t at = 0;
+    size_t at = h->free_slot;
     while (at < h->nslots && h->slots[at]) at++;
+    h->free_slot = at;
     if (at == h->nslots) {
         size_t n = h->nslots ? h->nslots * 2 : 64;
         session **slots = realloc(h->slots, n * sizeof *slots);
@@ -41,7 +43,9 @@ static session *session_add(hub *h) {
 }
 
 static void session_remove(hub *h, session *c) {
-    h->slots[c->id & UINT32_MAX] = NULL;
+    size_t at = (size_t)(c->id & UINT32_MAX);
+    h->slots[at] = NULL;
+    if (at < h->free_slot) h->free_slot = at;
     h->stats.sessions--;
     while (c->out) {
         output *o = c->out;
@@ -75,6 +79,8 @@ static void unmark_ready(hub *h, session *c) {
     c->in_ready = false;
 }
 
+static void tell_and_close(hub *h, session *c, int rc, const char *words);
+
 static void queue_frame(hub *h, session *c, frame *f) {
     output *o = f ? calloc(1, sizeof *o) : NULL;
     if (!o) {
@@ -93,6 +99,14 @@ static void queue_frame(hub *h, session *c, frame *f) {
     mark_ready(h, c);
 }
 
+/* A device that pushes and does not read what it is told has this much kept for it, and no more. */
+#define QUEUE_LIMIT_BYTES (2 * (size_t)LIMIT_CONN_QUEUE_BYTES)
+
+static void drop_if_deaf(hub *h, session *c) {
+    if (c->queued <= QUEUE_LIMIT_BYTES || c->closing) return;
+    tell_and_close(h, c, SATCHEL_E_OVERLOAD, "the device does not read what it is sent");
+}
+
 static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     if (c->closing) return;
     msg_error m = {.rc = rc, .retry_after_ms = satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 1000 : 0, .text = words, .ntext = strlen(words)};
@@ -101,6 +115,7 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     if (error_encode(&m, &message) == SATCHEL_OK) queue_frame(h, c, frame_of_message(&message));
     buf_fini(&message);
     c->closing = true;
+    c->credit = 0;
     mark_ready(h, c);
     char line[LIMIT_TEXT_BYTES + 64];
     snprintf(line, sizeof line, "closing: %s: %s", satchel_rc_name(rc), words);
@@ -108,7 +123,11 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
 }
 
 static void want_reader(hub *h, session *c) {
-    if (c->in_readers || !c->credit || c->closing || !c->pulling) return;
+    if (c->in_readers || !c->credit || c->closing || c->stalled) return;
+    if (c->busy) {
+        c->again = true;
+        return;
+    }
     c->in_readers = true;
     c->next_reader = NULL;
     if (h->readers_tail)
@@ -143,6 +162,15 @@ static void add_input(hub *h, input *i) {
     pthread_cond_signal(&h->writer_cond);
 }
 
+static bool add_kind(hub *h, input_kind kind, uint64_t id) {
+    input *i = calloc(1, sizeof *i);
+    if (!i) return false;
+    i->kind = kind;
+    i->session = id;
+    add_input(h, i);
+    return true;
+}
+
 /* ---- the front's calls ---- */
 
 uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]) {
@@ -151,12 +179,7 @@ uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]
     uint64_t id = c ? c->id : 0;
     if (c) {
         memcpy(c->fingerprint, fingerprint, sizeof c->fingerprint);
-        input *i = calloc(1, sizeof *i);
-        if (i) {
-            i->kind = INPUT_CONNECT;
-            i->session = id;
-            add_input(h, i);
-        }
+        if (!add_kind(h, INPUT_CONNECT, id)) tell_and_close(h, c, SATCHEL_E_OVERLOAD, satchel_rc_text(SATCHEL_E_OVERLOAD));
     }
     pthread_mutex_unlock(&h->mutex);
     return id;
@@ -168,7 +191,7 @@ void hub_disconnect(hub *h, uint64_t id) {
     if (c) {
         if (c->in_ready) unmark_ready(h, c);
         if (c->in_readers) forget_reader(h, c);
-        /* A reader or the writer may be at work for it with the lock released. */
+        /* A reader may be at work for it with the lock released; the writer knows it by its id alone. */
         if (c->busy) {
             c->gone = true;
             c->closing = true;
@@ -180,20 +203,35 @@ void hub_disconnect(hub *h, uint64_t id) {
 }
 
 /* A pull needs no writer: it only gives credit. */
-static int take_pull(hub *h, session *c, const void *frame_bytes, size_t n) {
+static int take_pull(hub *h, session *c, const void *message, size_t n) {
     msg_pull m;
-    int rc = pull_decode(frame_bytes, n, &m);
+    int rc = pull_decode(message, n, &m);
     if (rc) return rc;
+    if (c->d.phase == DIALOG_FORKED) return SATCHEL_OK;
     if (c->d.phase != DIALOG_READY) return SATCHEL_E_ORDER;
     if (c->credit + m.credit > LIMIT_PULL_CREDIT) return SATCHEL_E_LIMIT;
-    if (m.cursor > h->head) return SATCHEL_E_ORDER;
+    /* Until it has a snapshot whole, the device names the cursor that it had before, which this server may never have reached. */
+    if (m.cursor > h->head && !c->began_snapshot) return SATCHEL_E_ORDER;
     c->credit += m.credit;
-    c->pulling = true;
-    if (m.cursor > c->acked) {
+    if (m.cursor > c->acked && m.cursor <= c->place.cursor && !c->wants_snapshot) {
         c->acked = m.cursor;
         c->acked_dirty = true;
     }
     want_reader(h, c);
+    return SATCHEL_OK;
+}
+
+/* Takes a frame for the writer. */
+static int take_frame(hub *h, session *c, const void *bytes, size_t n) {
+    if (n > LIMIT_FRAME_BYTES || c->waiting_bytes + sizeof(input) + n > 2 * LIMIT_PUSH_WINDOW_BYTES) return SATCHEL_E_LIMIT;
+    input *i = calloc(1, sizeof *i + n);
+    if (!i) return SATCHEL_E_OVERLOAD;
+    i->kind = INPUT_FRAME;
+    i->session = c->id;
+    i->n = n;
+    if (n) memcpy(i->p, bytes, n);
+    c->waiting_bytes += sizeof *i + n;
+    add_input(h, i);
     return SATCHEL_OK;
 }
 
@@ -206,24 +244,7 @@ void hub_receive(hub *h, uint64_t id, const void *bytes, size_t n) {
         pthread_mutex_unlock(&h->mutex);
         return;
     }
-    int rc = SATCHEL_OK;
-    if (message_peek(bytes, n) == MSG_PULL) {
-        rc = take_pull(h, c, bytes, n);
-    } else if (n > LIMIT_FRAME_BYTES || c->waiting_bytes + n > 2 * LIMIT_PUSH_WINDOW_BYTES) {
-        rc = SATCHEL_E_LIMIT;
-    } else {
-        input *i = calloc(1, sizeof *i + n);
-        if (!i) {
-            rc = SATCHEL_E_OVERLOAD;
-        } else {
-            i->kind = INPUT_FRAME;
-            i->session = id;
-            i->n = n;
-            memcpy(i->p, bytes, n);
-            c->waiting_bytes += n;
-            add_input(h, i);
-        }
-    }
+    int rc = message_peek(bytes, n) == MSG_PULL ? take_pull(h, c, bytes, n) : take_frame(h, c, bytes, n);
     if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
     pthread_mutex_unlock(&h->mutex);
     if (rc) h->config.wake(h->config.ctx);
@@ -267,6 +288,7 @@ void hub_output_done(hub *h, uint64_t id) {
             c->stalled = false;
             want_reader(h, c);
         }
+        if (!c->out && c->d.losses_left && !c->losses_asked && !c->closing) c->losses_asked = add_kind(h, INPUT_LOSSES, id);
     }
     pthread_mutex_unlock(&h->mutex);
 }
@@ -323,9 +345,12 @@ static void cache_put(hub *h, const page_place *at, const page_place *after, fra
 
 /* What a reader does for a session, decided under the lock and done without it. */
 typedef struct errand {
+    unsigned round;
     page_place place;
-    uint64_t head, high_stamp, snapshot;
+    uint64_t head, high_stamp, floor, snapshot;
+    uint8_t epoch[EPOCH_BYTES];
     uint32_t snapshot_page;
+    bool waits; /* for a page of a snapshot that is not made yet */
 } errand;
 
 static int fetch_page(hub *h, unsigned reader, errand *e, frame **f) {
@@ -350,30 +375,35 @@ static int fetch_page(hub *h, unsigned reader, errand *e, frame **f) {
 /* The snapshot that the session reads: the one it resumes, a current one, or a new one that is begun. */
 static int choose_snapshot(hub *h, errand *e) {
     snapshot_info info;
-    if (e->snapshot && snapshots_find(h->snaps, e->snapshot, &info)) return SATCHEL_OK;
+    if (e->snapshot && snapshots_find(h->snaps, e->snapshot, e->epoch, h->schema->epoch, &info)) return SATCHEL_OK;
     e->snapshot_page = 0;
-    if (!snapshots_current(h->snaps, h->epoch, h->schema->epoch, h->floor, e->head, &info)) {
-        int rc = snapshots_start(h->snaps, h->epoch, h->schema, h->config.now_ms(h->config.ctx));
+    e->snapshot = 0;
+    if (!snapshots_current(h->snaps, e->epoch, h->schema->epoch, e->floor, e->head, &info)) {
+        int rc = snapshots_start(h->snaps, e->epoch, h->schema, h->config.now_ms(h->config.ctx));
         if (rc && rc != SATCHEL_E_BUSY) return rc;
         pthread_mutex_lock(&h->mutex);
         h->building = true;
         if (!rc) h->stats.snapshots_built++;
-        pthread_cond_signal(&h->reader_cond);
+        pthread_cond_broadcast(&h->reader_cond);
         pthread_mutex_unlock(&h->mutex);
-        return SATCHEL_E_NOT_FOUND;
+        e->waits = true;
+        return SATCHEL_OK;
     }
     e->snapshot = info.id;
     return SATCHEL_OK;
 }
 
+/* *f stays NULL, and e->waits is set, while the page is not made yet. */
 static int fetch_snapshot(hub *h, errand *e, frame **f, bool *last) {
     int rc = choose_snapshot(h, e);
-    if (rc) return rc;
+    if (rc || e->waits) return rc;
     snapshot_info info;
     /* N5: nothing as of a commit whose results were not queued yet. */
-    if (!snapshots_find(h->snaps, e->snapshot, &info) || info.seq > e->head) return SATCHEL_E_NOT_FOUND;
+    e->waits = !snapshots_find(h->snaps, e->snapshot, e->epoch, h->schema->epoch, &info) || info.seq > e->head;
+    if (e->waits) return SATCHEL_OK;
     rc = snapshots_page(h->snaps, e->snapshot, e->snapshot_page, f, last);
-    if (rc) return rc;
+    e->waits = rc == SATCHEL_E_NOT_FOUND;
+    if (rc) return e->waits ? SATCHEL_OK : rc;
     e->snapshot_page++;
     if (*last) e->place = (page_place){.cursor = info.seq};
     return SATCHEL_OK;
@@ -381,50 +411,70 @@ static int fetch_snapshot(hub *h, errand *e, frame **f, bool *last) {
 
 static void deliver(hub *h, session *c, const errand *e, frame *f, bool snapshot, bool last) {
     c->place = e->place;
-    c->snapshot = e->snapshot;
-    c->snapshot_page = e->snapshot_page;
     if (snapshot && last) c->wants_snapshot = false;
     if (snapshot) h->stats.snapshot_pages++;
     c->credit--;
     queue_frame(h, c, f);
-    if (c->queued > LIMIT_CONN_QUEUE_BYTES)
-        c->stalled = true;
-    else
+    c->stalled = c->queued > LIMIT_CONN_QUEUE_BYTES;
+    want_reader(h, c);
+}
+
+/* What became of an errand; the session is no longer busy. */
+static void settle_errand(hub *h, session *c, const errand *e, int rc, frame *f, bool snapshot, bool last) {
+    bool again = c->again;
+    c->again = false;
+    if (c->closing || c->round != e->round) {
+        frame_release(f);
+        want_reader(h, c);
+        return;
+    }
+    if (rc == SATCHEL_E_NOT_FOUND && !snapshot) {
+        tell_and_close(h, c, SATCHEL_E_CLOSED, "the log no longer goes back to where the device stands; it comes back and gets a snapshot");
+        return;
+    }
+    if (rc) {
+        tell_and_close(h, c, satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? rc : SATCHEL_E_OVERLOAD, "the server could not read its store");
+        return;
+    }
+    c->snapshot = e->snapshot;
+    c->snapshot_page = e->snapshot_page;
+    if (f)
+        deliver(h, c, e, f, snapshot, last);
+    else if (again) /* the page was made, or the head moved, while it was looked for */
         want_reader(h, c);
 }
 
 static bool serve(hub *h, unsigned reader, session *c) {
-    errand e = {.place = c->place, .head = h->head, .high_stamp = h->high_stamp, .snapshot = c->snapshot, .snapshot_page = c->snapshot_page};
+    errand e = {.round = c->round, .place = c->place, .head = h->head, .high_stamp = h->high_stamp, .floor = h->floor, .snapshot = c->snapshot,
+                .snapshot_page = c->snapshot_page};
+    memcpy(e.epoch, h->epoch, sizeof e.epoch);
     bool snapshot = c->wants_snapshot, last = false;
+    if (c->closing || !c->credit) return false;
     if (!snapshot && c->place.cursor >= e.head && !c->place.part) return false; /* waits at the head for the next commit */
-    c->busy++;
+    c->busy = true;
     pthread_mutex_unlock(&h->mutex);
     frame *f = NULL;
     int rc = snapshot ? fetch_snapshot(h, &e, &f, &last) : fetch_page(h, reader, &e, &f);
     pthread_mutex_lock(&h->mutex);
-    c->busy--;
+    c->busy = false;
     if (c->gone) {
         frame_release(f);
-        if (!c->busy) session_remove(h, c);
-        return true;
-    }
-    if (rc == SATCHEL_OK) {
-        deliver(h, c, &e, f, snapshot, last);
-    } else if (rc != SATCHEL_E_NOT_FOUND) {
-        tell_and_close(h, c, rc == SATCHEL_E_BUSY ? SATCHEL_E_OVERLOAD : rc, "the server could not read its store");
+        session_remove(h, c);
     } else {
-        c->snapshot = e.snapshot; /* waits for the snapshot's next step */
-        c->waits_snapshot = true;
+        settle_errand(h, c, &e, rc, f, snapshot, last);
     }
     return true;
 }
 
-static void wake_snapshot_waiters(hub *h) {
+/* Pages were made, or none will be: whoever waits for one looks again. */
+static void wake_snapshot_waiters(hub *h, int rc) {
     for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
-        if (!c || !c->waits_snapshot) continue;
-        c->waits_snapshot = false;
-        want_reader(h, c);
+        if (!c || c->gone || !c->wants_snapshot || c->d.phase != DIALOG_READY) continue;
+        if (rc < 0)
+            tell_and_close(h, c, SATCHEL_E_OVERLOAD, "the server could not make a snapshot");
+        else
+            want_reader(h, c);
     }
 }
 
@@ -441,7 +491,7 @@ static bool step_snapshot(hub *h) {
         h->config.log(h->config.ctx, 'e', NULL, text);
     }
     if (rc <= 0) h->building = false;
-    wake_snapshot_waiters(h);
+    wake_snapshot_waiters(h, rc);
     return true;
 }
 
@@ -453,11 +503,11 @@ bool hub_read_step(hub *h, unsigned reader) {
         forget_reader(h, c);
         worked = serve(h, reader, c);
     }
-    if (reader == 0 && step_snapshot(h)) worked = true;
+    if (step_snapshot(h)) worked = true;
     bool wake = h->ready != NULL;
     pthread_mutex_unlock(&h->mutex);
     if (wake) h->config.wake(h->config.ctx);
-    return worked || c;
+    return worked || c != NULL;
 }
 
 /* ---- opening, threads ---- */
@@ -522,6 +572,11 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
         return rc;
     }
     publish_position(h);
+    rc = db_integer(&config->store->cache, "SELECT max(id) FROM satchel_conflict", 0, &h->last_conflict);
+    if (rc) {
+        hub_close(h);
+        return rc;
+    }
     *out = h;
     return SATCHEL_OK;
 }
@@ -535,6 +590,7 @@ void hub_close(hub *h) {
     while (h->inputs) {
         input *i = h->inputs;
         h->inputs = i->next;
+        if (i->kind == INPUT_JOB) i->job->done(i->job, SATCHEL_E_CLOSED);
         free(i);
     }
     for (unsigned i = 0; i < PAGE_CACHE; i++) frame_release(h->cache[i].f);
@@ -577,7 +633,7 @@ static void *reader_main(void *arg) {
         if (hub_read_step(h, t->number)) continue;
         pthread_mutex_lock(&h->mutex);
         bool end = h->stopping;
-        if (!end && !h->readers && !(h->building && t->number == 0)) wait_for(h, &h->reader_cond, 1000);
+        if (!end && !h->readers && (!h->building || h->stepping)) wait_for(h, &h->reader_cond, 1000);
         pthread_mutex_unlock(&h->mutex);
         if (end) return NULL;
     }
@@ -602,10 +658,10 @@ void hub_stop(hub *h) {
     pthread_cond_broadcast(&h->writer_cond);
     pthread_cond_broadcast(&h->reader_cond);
     pthread_mutex_unlock(&h->mutex);
-    if (!h->threads) return;
+    if (h->threads) pthread_join(h->writer_thread, NULL);
     h->threads = false;
-    pthread_join(h->writer_thread, NULL);
     for (unsigned i = 0; i < h->started_readers; i++) pthread_join(h->reader_threads[i].thread, NULL);
+    h->started_readers = 0;
     free(h->reader_threads);
     h->reader_threads = NULL;
 }
@@ -616,12 +672,22 @@ session *hub_find(hub *h, uint64_t id) {
     return find(h, id);
 }
 
-void hub_session_remove(hub *h, session *c) {
-    session_remove(h, c);
+void hub_take_pull(hub *h, session *c, const void *message, size_t n) {
+    int rc = take_pull(h, c, message, n);
+    if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
+}
+
+void hub_supersede(hub *h, uint64_t newer, uint32_t author) {
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || c->gone || c->id >= newer || c->d.phase != DIALOG_READY || c->d.author != author) continue;
+        tell_and_close(h, c, SATCHEL_E_CLOSED, "the device has connected anew");
+    }
 }
 
 void hub_queue_frame(hub *h, session *c, frame *f) {
     queue_frame(h, c, f);
+    drop_if_deaf(h, c);
 }
 
 void hub_tell_and_close(hub *h, session *c, int rc, const char *words) {
@@ -631,5 +697,5 @@ void hub_tell_and_close(hub *h, session *c, int rc, const char *words) {
 void hub_publish(hub *h) {
     publish_position(h);
     for (size_t i = 0; i < h->nslots; i++)
-        if (h->slots[i] && !h->slots[i]->stalled) want_reader(h, h->slots[i]);
+        if (h->slots[i]) want_reader(h, h->slots[i]);
 }

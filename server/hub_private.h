@@ -15,23 +15,27 @@ typedef struct output {
     frame *f;
 } output;
 
-/* Everything here is under the hub's mutex, but `d`, which only the writer uses while busy. */
+/* Everything here is under the hub's mutex. The writer works on a copy of `d` and puts it back after the commit; a reader that is at work for a session
+ * with the mutex released has it `busy`, and nobody else serves or frees it. */
 typedef struct session {
     uint64_t id; /* generation << 32 | slot */
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     dialog d;
     bool closing; /* after what is queued */
-    bool gone;    /* disconnected while a thread was at work for it */
-    unsigned busy;
+    bool gone;    /* disconnected while a reader was at work for it: found by nobody any more */
+    bool busy;
+    bool again; /* wanted a reader meanwhile */
     output *out, *out_tail;
     size_t queued;        /* bytes in out */
     size_t waiting_bytes; /* received and not taken by the writer */
-    bool in_ready, in_readers, stalled, waits_snapshot;
+    bool in_ready, in_readers, stalled;
+    bool losses_asked; /* the writer is to say more losses */
     struct session *next_ready, *next_reader;
     /* Pulls. */
-    bool pulling;
+    unsigned round; /* hellos so far: what a reader made for an earlier one is dropped */
     uint32_t credit;
     page_place place;
+    bool began_snapshot; /* since the last hello: the device may still name the cursor it had before */
     bool wants_snapshot;
     uint64_t snapshot;
     uint32_t snapshot_page;
@@ -39,7 +43,7 @@ typedef struct session {
     bool acked_dirty;
 } session;
 
-typedef enum input_kind { INPUT_CONNECT, INPUT_FRAME, INPUT_JOB } input_kind;
+typedef enum input_kind { INPUT_CONNECT, INPUT_FRAME, INPUT_LOSSES, INPUT_JOB } input_kind;
 typedef struct input {
     struct input *next;
     input_kind kind;
@@ -76,7 +80,7 @@ struct hub {
     pthread_mutex_t mutex;
     pthread_cond_t writer_cond, reader_cond;
     session **slots;
-    size_t nslots;
+    size_t nslots, free_slot; /* no free one lies below */
     uint64_t generation;
     session *ready, *ready_tail;
     session *readers, *readers_tail;
@@ -90,6 +94,7 @@ struct hub {
     uint8_t epoch[EPOCH_BYTES];
     hub_stats stats;
     uint64_t last_upkeep_ms, last_seen_ms;
+    int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
 
     bool threads;
     pthread_t writer_thread;
@@ -99,7 +104,11 @@ struct hub {
 
 /* Under the mutex: */
 session *hub_find(hub *h, uint64_t id);
-void hub_session_remove(hub *h, session *c);
+/* Takes a pull that came compressed, so that only the writer could read it. Closes the session on a mistake. */
+void hub_take_pull(hub *h, session *c, const void *message, size_t n);
+/* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). */
+void hub_supersede(hub *h, uint64_t newer, uint32_t author);
+/* Takes the frame over. A session that lets too much gather is closed. */
 void hub_queue_frame(hub *h, session *c, frame *f);
 void hub_tell_and_close(hub *h, session *c, int rc, const char *words);
 /* Shows the store's position to the readers and wakes every session that waits for it. */

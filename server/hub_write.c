@@ -21,7 +21,8 @@ typedef struct work {
     size_t nsaid, room;
     int close_rc; /* close with this, after what is said */
     char words[LIMIT_TEXT_BYTES];
-    bool full; /* out of memory for an answer */
+    int said_rc; /* why an answer could not be kept: SATCHEL_E_NOMEM, or SATCHEL_E_LIMIT for one that no frame takes */
+    bool hello;  /* said hello in this group, or is to */
 } work;
 
 typedef struct group {
@@ -32,27 +33,34 @@ typedef struct group {
     work *current;
     uint64_t now_ms;
     uint64_t conflicts; /* logged by this group */
+    int64_t last_conflict;
     dialog_world world;
 } group;
+
+static bool said_room(work *w) {
+    if (w->nsaid < w->room) return true;
+    size_t room = w->room ? w->room * 2 : 8;
+    frame **more = realloc(w->said, room * sizeof *more);
+    if (!more) return false;
+    w->said = more;
+    w->room = room;
+    return true;
+}
 
 static void on_say(void *ctx, const buf *message) {
     group *gr = ctx;
     work *w = gr->current;
-    if (w->nsaid == w->room) {
-        size_t room = w->room ? w->room * 2 : 8;
-        frame **more = realloc(w->said, room * sizeof *more);
-        if (!more) {
-            w->full = true;
-            return;
-        }
-        w->said = more;
-        w->room = room;
-    }
-    frame *f = frame_of_message(message);
-    if (f)
-        w->said[w->nsaid++] = f;
+    if (w->said_rc) return;
+    buf packed;
+    buf_init(&packed, 0);
+    w->said_rc = frame_pack(message->p, message->n, &packed);
+    frame *f = w->said_rc ? NULL : frame_of_bytes(packed.p, packed.n);
+    buf_fini(&packed);
+    if (!w->said_rc && (!f || !said_room(w))) w->said_rc = SATCHEL_E_NOMEM;
+    if (w->said_rc)
+        frame_release(f);
     else
-        w->full = true;
+        w->said[w->nsaid++] = f;
 }
 
 static void on_log(void *ctx, char level, const char *text) {
@@ -126,28 +134,55 @@ static int run_connect(group *gr, const input *i) {
     return rc;
 }
 
+/* One message inside a savepoint of its own. */
+static int run_message(group *gr, work *w, const buf *message, buf *words) {
+    store *s = gr->h->config.store;
+    store_position position = s->now;
+    int rc = store_savepoint(s);
+    if (rc) return rc;
+    w->said_rc = SATCHEL_OK;
+    rc = dialog_message(&w->d, &gr->world, message->p, message->n, words);
+    if (!rc) rc = w->said_rc;
+    if (!rc) return store_savepoint_release(s);
+    store_savepoint_rollback(s);
+    s->now = position;
+    return rc;
+}
+
+static void take_packed_pull(group *gr, work *w, const buf *message) {
+    pthread_mutex_lock(&gr->h->mutex);
+    session *c = hub_find(gr->h, w->id);
+    if (c) hub_take_pull(gr->h, c, message->p, message->n);
+    pthread_mutex_unlock(&gr->h->mutex);
+}
+
+/* The conversation has begun, or begun again. */
+static void on_ready(group *gr, work *w) {
+    w->hello = true;
+    pthread_mutex_lock(&gr->h->mutex);
+    hub_supersede(gr->h, w->id, w->d.author);
+    pthread_mutex_unlock(&gr->h->mutex);
+    for (size_t i = 0; i < gr->nworks; i++) {
+        work *other = &gr->works[i];
+        if (other->id < w->id && other->d.phase == DIALOG_READY && other->d.author == w->d.author && !other->close_rc)
+            close_work(other, SATCHEL_E_CLOSED, "the device has connected anew");
+    }
+}
+
 static int run_frame(group *gr, const input *i) {
     work *w = work_for(gr, i->session);
     if (!w || w->close_rc) return SATCHEL_OK;
-    store *s = gr->h->config.store;
     gr->current = w;
     buf message, words;
     buf_init(&message, LIMIT_MESSAGE_BYTES);
     buf_init(&words, LIMIT_TEXT_BYTES);
     size_t said = w->nsaid;
     dialog before = w->d;
-    store_position position = s->now;
     int rc = frame_unpack(i->p, i->n, &message);
-    if (!rc && (rc = store_savepoint(s)) == SATCHEL_OK) {
-        rc = dialog_message(&w->d, &gr->world, message.p, message.n, &words);
-        if (rc) {
-            store_savepoint_rollback(s);
-            s->now = position;
-        } else {
-            rc = store_savepoint_release(s);
-        }
-    }
-    if (!rc && w->full) rc = SATCHEL_E_NOMEM;
+    if (!rc && message_peek(message.p, message.n) == MSG_PULL)
+        take_packed_pull(gr, w, &message);
+    else if (!rc)
+        rc = run_message(gr, w, &message, &words);
     if (rc && !is_store_failure(rc)) {
         unsay(w, said);
         w->d = before;
@@ -155,6 +190,7 @@ static int run_frame(group *gr, const input *i) {
         close_work(w, rc, words.n > 1 ? (const char *)words.p : NULL);
         rc = SATCHEL_OK;
     }
+    if (w->d.phase == DIALOG_READY && before.phase != DIALOG_READY) on_ready(gr, w);
     gr->current = NULL;
     buf_fini(&message);
     buf_fini(&words);
@@ -178,37 +214,96 @@ static int run_job(group *gr, input *i) {
     return is_store_failure(rc) ? rc : SATCHEL_OK;
 }
 
+/* Losses of a session's device that it was not told of. */
+static int say_losses(group *gr, uint64_t id) {
+    work *w = work_for(gr, id);
+    if (!w || w->close_rc || w->d.phase != DIALOG_READY) return SATCHEL_OK;
+    gr->current = w;
+    int rc = dialog_losses(&w->d, &gr->world);
+    gr->current = NULL;
+    return rc ? rc : w->said_rc;
+}
+
+static int run_input(group *gr, input *i) {
+    switch (i->kind) {
+    case INPUT_CONNECT:
+        return run_connect(gr, i);
+    case INPUT_FRAME:
+        return run_frame(gr, i);
+    case INPUT_LOSSES:
+        return say_losses(gr, i->session);
+    default:
+        return i->job->own_transaction ? SATCHEL_OK : run_job(gr, i);
+    }
+}
+
 static int run_inputs(group *gr) {
     int rc = SATCHEL_OK;
     for (input *i = gr->inputs; i && !rc; i = i->next) {
-        if (i->kind == INPUT_CONNECT)
-            rc = run_connect(gr, i);
-        else if (i->kind == INPUT_FRAME)
-            rc = run_frame(gr, i);
-        else if (!i->job->own_transaction)
-            rc = run_job(gr, i);
+        rc = run_input(gr, i);
+        /* After some failures SQLite ends the transaction by itself; what came next would be committed piece by piece. */
+        if (!rc && sqlite3_get_autocommit(store_db(gr->h->config.store))) rc = SATCHEL_E_IO;
     }
     return rc;
 }
 
+#define LOSERS 512u
+
+/* The devices that lost something since last_conflict, ascending; a few at a time, and *last says how far that went. */
+static int find_losers(group *gr, int64_t *device, unsigned *n, int64_t *last) {
+    store *s = gr->h->config.store;
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT device,max(id) FROM (SELECT id,lost_author FROM satchel_conflict WHERE id>? ORDER BY id LIMIT ?) c"
+                                            " LEFT JOIN satchel_author a ON a.author=c.lost_author GROUP BY device ORDER BY device");
+    db_bind(q, "ii", *last, (int64_t)LOSERS);
+    int rc;
+    int64_t high = *last;
+    for (*n = 0; (rc = db_next(&s->cache, q)) == 1;) {
+        if (sqlite3_column_type(q, 0) != SQLITE_NULL) device[(*n)++] = sqlite3_column_int64(q, 0);
+        if (sqlite3_column_int64(q, 1) > high) high = sqlite3_column_int64(q, 1);
+    }
+    *last = high;
+    return rc;
+}
+
+static bool is_among(const int64_t *device, unsigned n, int64_t which) {
+    unsigned low = 0;
+    while (n) {
+        unsigned half = n / 2;
+        if (device[low + half] == which) return true;
+        if (device[low + half] < which) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return false;
+}
+
+/* The next session, from slot *at on, of one of these devices; 0 if there is none left. */
+static uint64_t next_loser(hub *h, const int64_t *device, unsigned n, size_t *at) {
+    uint64_t id = 0;
+    pthread_mutex_lock(&h->mutex);
+    for (; !id && *at < h->nslots; ++*at) {
+        session *c = h->slots[*at];
+        if (c && !c->closing && c->d.phase == DIALOG_READY && is_among(device, n, c->d.device)) id = c->id;
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
 /* Every connected device hears of its own losses as soon as they are in the log. */
 static int run_losses(group *gr) {
-    hub *h = gr->h;
-    int rc = SATCHEL_OK;
-    for (size_t at = 0; !rc; at++) {
-        pthread_mutex_lock(&h->mutex);
-        bool end = at >= h->nslots;
-        session *c = end ? NULL : h->slots[at];
-        uint64_t id = c && !c->closing && c->d.phase == DIALOG_READY ? c->id : 0;
-        pthread_mutex_unlock(&h->mutex);
-        if (end) break;
-        work *w = id ? work_for(gr, id) : NULL;
-        if (!w || w->close_rc) continue;
-        gr->current = w;
-        rc = dialog_losses(&w->d, &gr->world);
-        gr->current = NULL;
-    }
-    return rc;
+    int64_t device[LOSERS], before;
+    do {
+        unsigned n;
+        before = gr->last_conflict;
+        int rc = find_losers(gr, device, &n, &gr->last_conflict);
+        size_t at = 0;
+        for (uint64_t id; !rc && n && (id = next_loser(gr->h, device, n, &at));) rc = say_losses(gr, id);
+        if (rc) return rc;
+    } while (gr->last_conflict > before);
+    return SATCHEL_OK;
 }
 
 /* Cursors that devices have made durable, so that the log can be pruned; late is harmless. */
@@ -219,7 +314,7 @@ static int run_seen(group *gr) {
         pthread_mutex_lock(&h->mutex);
         bool end = at >= h->nslots;
         session *c = end ? NULL : h->slots[at];
-        bool dirty = c && c->acked_dirty && c->d.device;
+        bool dirty = c && c->acked_dirty && c->d.caught_up;
         int64_t device = dirty ? c->d.device : 0;
         uint64_t acked = dirty ? c->acked : 0;
         if (dirty) c->acked_dirty = false;
@@ -248,6 +343,7 @@ static int run_group(group *gr) {
     }
     rc = store_commit(s);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
+    if (!rc) h->last_conflict = gr->last_conflict;
     return rc;
 }
 
@@ -255,28 +351,34 @@ static int run_group(group *gr) {
 
 static void deliver_work(hub *h, work *w) {
     session *c = hub_find(h, w->id);
-    if (!c) {
-        unsay(w, 0);
-        return;
-    }
-    bool now_ready = w->d.phase == DIALOG_READY && c->d.phase != DIALOG_READY;
+    if (!c) return;
+    bool was_ready = c->d.phase == DIALOG_READY;
     c->d = w->d;
-    if (now_ready) {
-        c->place = (page_place){.cursor = w->d.cursor};
-        c->wants_snapshot = w->d.wants_snapshot;
-        c->snapshot = w->d.snapshot;
-        c->snapshot_page = w->d.snapshot_page;
+    if (w->hello || was_ready != (w->d.phase == DIALOG_READY)) {
+        c->round++;
         c->credit = 0;
     }
+    if (w->hello) {
+        c->place = (page_place){.cursor = w->d.cursor};
+        c->wants_snapshot = c->began_snapshot = w->d.wants_snapshot;
+        c->snapshot = w->d.snapshot;
+        c->snapshot_page = w->d.snapshot_page;
+        c->acked = 0;
+    }
+    c->losses_asked = false;
     for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
     w->nsaid = 0;
     if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
 }
 
-static void fail_work(hub *h, work *w, int rc) {
-    unsay(w, 0);
-    session *c = hub_find(h, w->id);
-    if (c) hub_tell_and_close(h, c, rc, "the server could not write its store; nothing was taken, come back later");
+/* Tells everyone who had something in the group, reached or not, that nothing of it was taken. What the device should do is come back, whatever
+ * is the matter here. */
+static void fail_inputs(hub *h, const input *inputs, int rc) {
+    if (satchel_rc_class(rc) != SATCHEL_CLASS_RETRY) rc = SATCHEL_E_OVERLOAD;
+    for (const input *i = inputs; i; i = i->next) {
+        session *c = i->kind == INPUT_JOB ? NULL : hub_find(h, i->session);
+        if (c) hub_tell_and_close(h, c, rc, "the server could not write its store; nothing was taken, come back later");
+    }
 }
 
 static void set_writable(hub *h, int rc) {
@@ -292,17 +394,16 @@ static void finish_group(group *gr, int rc) {
     hub *h = gr->h;
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc);
+    if (rc) fail_inputs(h, gr->inputs, rc);
     for (size_t i = 0; i < gr->nworks; i++) {
-        if (rc)
-            fail_work(h, &gr->works[i], rc);
-        else
-            deliver_work(h, &gr->works[i]);
+        if (!rc) deliver_work(h, &gr->works[i]);
+        unsay(&gr->works[i], 0);
         free(gr->works[i].said);
     }
     for (input *i = gr->inputs; i; i = i->next) {
         h->stats.writer_queue--;
         session *c = i->kind == INPUT_FRAME ? hub_find(h, i->session) : NULL;
-        if (c) c->waiting_bytes -= i->n;
+        if (c) c->waiting_bytes -= sizeof *i + i->n;
     }
     if (!rc) {
         h->stats.groups++;
@@ -371,7 +472,7 @@ static bool upkeep(hub *h, uint64_t now_ms) {
 }
 
 bool hub_write_step(hub *h) {
-    group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx)};
+    group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h);
     pthread_mutex_unlock(&h->mutex);
@@ -388,5 +489,6 @@ bool hub_write_step(hub *h) {
     finish_group(&gr, rc);
     finish_jobs(&gr, rc);
     free(gr.works);
+    upkeep(h, gr.now_ms);
     return true;
 }

@@ -39,16 +39,19 @@ static int read_pair(const datadir *d, const char *key_name, const char *cert_na
     int rc = read_optional(d, key_name, true, key, error);
     if (!rc) rc = read_optional(d, cert_name, false, cert, error);
     if (rc) return rc;
-    if (!is_there(key) && is_there(cert)) return fail(error, d, cert_name, "the certificate is there but its key is not; restore both");
+    if (!is_there(key) && is_there(cert))
+        return fail(error, d, cert_name, "the certificate is there but its key is not; restore both");
     if (!is_there(key)) {
         rc = crypto_make_key(key);
         return rc ? rc : store_text(d, key_name, key, error);
     }
     uint8_t of_key[CRYPTO_FINGERPRINT_BYTES], of_cert[CRYPTO_FINGERPRINT_BYTES];
-    if (crypto_fingerprint(text_of(key), of_key)) return fail(error, d, key_name, "this is not a private key that Satchel can use");
+    if (crypto_fingerprint(text_of(key), of_key))
+        return fail(error, d, key_name, "this is not a private key that Satchel can use");
     if (!is_there(cert)) return SATCHEL_OK;
     if (crypto_fingerprint(text_of(cert), of_cert)) return fail(error, d, cert_name, "this is not a certificate");
-    if (memcmp(of_key, of_cert, sizeof of_key)) return fail(error, d, cert_name, "this certificate belongs to another key; restore both");
+    if (memcmp(of_key, of_cert, sizeof of_key))
+        return fail(error, d, cert_name, "this certificate belongs to another key; restore both");
     return SATCHEL_OK;
 }
 
@@ -75,7 +78,8 @@ static int open_server(const datadir *d, const char *hosts, uint64_t now_ms, ide
     bool same = is_there(&made_for) && !strcmp(text_of(&made_for), hosts);
     if (same && !id->made_ca && !ends_soon(&id->cert, now_ms, IDENTITY_SERVER_RENEW_DAYS)) goto out;
     buf_clear(&id->cert);
-    rc = crypto_make_server(text_of(&id->ca_key), text_of(&id->ca_cert), text_of(&id->key), hosts, now_ms, IDENTITY_SERVER_DAYS, &id->cert);
+    rc = crypto_make_server(text_of(&id->ca_key), text_of(&id->ca_cert), text_of(&id->key), hosts, now_ms, IDENTITY_SERVER_DAYS,
+                            &id->cert);
     id->made_cert = true;
     /* The names last: after a crash between the two, the certificate is made once more. */
     if (!rc) rc = store_text(d, "server.crt", &id->cert, error);

@@ -160,9 +160,9 @@ static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t
     delta_open(&r, &w);
     int more;
     while ((more = delta_next(&r, &g->in)) == 1) {
-        buf_clear(&g->key);
-        for (unsigned i = 0; i < g->in.nkey; i++) value_put(&g->key, &g->in.key[i]);
-        int rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
+        int rc = ingest_put_key(g, &g->in);
+        if (rc == SATCHEL_E_TOO_LARGE) continue; /* no row can have this key */
+        if (!rc) rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
                          (int64_t)g->author->author, (int64_t)g->in.table, g->key.p, g->key.n, (int64_t)number);
         if (rc) return rc;
     }
@@ -216,16 +216,24 @@ static int merge_part(ingest *g, const uint8_t *delta, size_t n, uint64_t number
     return more;
 }
 
-/* N6: a transaction that retries a refused one settles it, unless somebody did before. */
+#define AUTHORS_OF_DEVICE "(SELECT b.author FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?)"
+
+/* N6: a transaction that retries a refused one settles it, unless somebody did before. A refusal that is not known at all was made by a server
+ * that has been put back since. */
 static int settle(ingest *g, uint64_t number) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN"
-                                               " (SELECT b.author FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?)");
-    db_bind(q, "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
-    int rc = db_run(q);
-    if (rc) return rc;
-    if (sqlite3_changes(g->s->db) == 0)
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(state='open') FROM satchel_refused WHERE number=? AND author IN " AUTHORS_OF_DEVICE);
+    db_bind(q, "ii", (int64_t)number, (int64_t)g->author->author);
+    int rc = db_next(&g->s->cache, q);
+    if (rc != 1) return rc;
+    bool known = sqlite3_column_type(q, 0) != SQLITE_NULL, open = sqlite3_column_int(q, 0) != 0;
+    sqlite3_reset(q);
+    if (known && !open)
         return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before", (unsigned long long)number);
-    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", (int64_t)g->author->author, (int64_t)number);
+    rc = db_exec(&g->s->cache, "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN " AUTHORS_OF_DEVICE,
+                 "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
+    if (rc) return rc;
+    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN " AUTHORS_OF_DEVICE, "ii", (int64_t)number,
+                   (int64_t)g->author->author);
 }
 
 static void start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
@@ -239,16 +247,18 @@ static void start(ingest *g, author_info *author, uint64_t number, uint64_t base
     g->log_parts = 0;
     g->depends = 0;
     g->bad_table = 0;
+    g->merging_insert = false;
     buf_clear(&g->dangling);
     buf_clear(&g->bad_key);
     buf_clear(&g->bad_text);
 }
 
 static int merge_transaction(ingest *g, const push_txn *txn) {
-    int rc = each_part(g, txn, merge_part);
-    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) buf_put(&g->bad_key, g->key.p, g->key.n);
+    int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
+    if (rc) return rc;
+    rc = each_part(g, txn, merge_part);
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED && g->bad_table) buf_put(&g->bad_key, g->key.p, g->key.n);
     if (!rc) rc = ingest_check_references(g);
-    if (!rc && txn->resolves) rc = settle(g, txn->resolves);
     return rc ? rc : ingest_flush_log(g, true);
 }
 
@@ -287,20 +297,22 @@ static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t no
     return rc;
 }
 
+/* SATCHEL_E_ORDER unless every part before this one, and nothing else, is here under its id. */
+static int check_part(ingest *g, const author_info *author, const push_txn *txn) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT count(*),sum(txn=?) FROM satchel_stage WHERE author=? AND number=?");
+    db_bind(q, "bii", txn->id, (size_t)TXN_ID_BYTES, (int64_t)author->author, (int64_t)txn->number);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    int64_t parts = sqlite3_column_int64(q, 0), same = sqlite3_column_int64(q, 1);
+    sqlite3_reset(q);
+    return parts == (int64_t)txn->part && same == parts ? SATCHEL_OK : SATCHEL_E_ORDER;
+}
+
 /* Keeps one part of a large transaction; parts come in order, and a first one forgets what an earlier try left. */
 static int stage(ingest *g, const author_info *author, const push_txn *txn) {
-    int rc = SATCHEL_OK;
-    if (txn->part == 0) {
-        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number NOT IN (SELECT number FROM satchel_refused WHERE"
-                                   " satchel_refused.author=satchel_stage.author)", "i", (int64_t)author->author);
-    } else {
-        sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT count(*) FROM satchel_stage WHERE author=? AND number=?");
-        db_bind(q, "ii", (int64_t)author->author, (int64_t)txn->number);
-        rc = db_next(&g->s->cache, q);
-        if (rc < 0) return rc;
-        rc = sqlite3_column_int64(q, 0) == (int64_t)txn->part ? SATCHEL_OK : SATCHEL_E_ORDER;
-        sqlite3_reset(q);
-    }
+    int rc = txn->part ? check_part(g, author, txn)
+                       : db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number NOT IN (SELECT number FROM satchel_refused WHERE"
+                                               " satchel_refused.author=satchel_stage.author AND state='open')", "i", (int64_t)author->author);
     if (rc) return rc;
     return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta) VALUES(?,?,?,?,?)", "iiibb", (int64_t)author->author,
                    (int64_t)txn->number, (int64_t)txn->part, txn->id, (size_t)TXN_ID_BYTES, txn->delta, txn->ndelta);

@@ -8,13 +8,17 @@
 #include "server/ingest_private.h"
 
 int ingest_refuse(ingest *g, int rc, const char *format, ...) {
-    char text[LIMIT_TEXT_BYTES];
+    char text[LIMIT_TEXT_BYTES + 1];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int whole = vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    size_t n = strlen(text);
+    /* Cut before a character, not within it. */
+    if (whole >= (int)sizeof text)
+        while (n && !value_utf8_valid((const uint8_t *)text, n)) n--;
     buf_clear(&g->bad_text);
-    buf_put(&g->bad_text, text, strlen(text));
+    buf_put(&g->bad_text, text, n);
     return rc;
 }
 
@@ -54,6 +58,19 @@ static int prepare(ingest *g, buf *sql, sqlite3_stmt **out) {
     return db_rc(sq);
 }
 
+static int make_places(table_state *ts) {
+    const schema_table *t = ts->t;
+    ts->move = calloc(t->ncol, sizeof *ts->move);
+    ts->place = malloc((t->nall + 1) * sizeof *ts->place);
+    if (!ts->move || !ts->place) return SATCHEL_E_NOMEM;
+    for (unsigned id = 0; id <= t->nall; id++) ts->place[id] = -1;
+    for (unsigned i = 0; i < t->ncol; i++) {
+        ts->place[t->col[i]->id] = (int16_t)i;
+        if (t->col[i]->key) ts->key_place[t->col[i]->key - 1] = (uint16_t)i;
+    }
+    return SATCHEL_OK;
+}
+
 static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     const schema_table *t = ts->t;
     buf_printf(sql, "SELECT satchel_clock,");
@@ -77,8 +94,7 @@ static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     buf_printf(sql, " WHERE ");
     put_names(sql, t->nkey, t->key, " AND ", "=?");
     if ((rc = prepare(g, sql, &ts->delete_row))) return rc;
-    ts->move = calloc(t->ncol, sizeof *ts->move);
-    return ts->move ? SATCHEL_OK : SATCHEL_E_NOMEM;
+    return make_places(ts);
 }
 
 static int place_of(const schema_table *t, const char *name) {
@@ -102,6 +118,8 @@ static int prepare_reference(ingest *g, reference *r, buf *sql) {
     put_names(sql, r->n, col, " AND ", "=?");
     int rc = prepare(g, sql, &r->find_parent);
     if (rc) return rc;
+    r->to_key = r->n == r->parent->nkey;
+    for (unsigned i = 0; i < r->n && r->to_key; i++) r->to_key = col[i] == r->parent->key[i];
     for (unsigned i = 0; i < r->n; i++) col[i] = r->child->col[r->from[i]];
     buf_printf(sql, "SELECT 1 FROM ");
     put_name(sql, r->child->name);
@@ -110,40 +128,58 @@ static int prepare_reference(ingest *g, reference *r, buf *sql) {
     return prepare(g, sql, &r->find_child);
 }
 
+static reference *add_reference(ingest *g, const schema_table *child, const schema_table *parent) {
+    reference *more = realloc(g->refs, (g->nrefs + 1) * sizeof *more);
+    if (!more) return NULL;
+    g->refs = more;
+    g->refs[g->nrefs] = (reference){.child = child, .parent = parent};
+    return &g->refs[g->nrefs++];
+}
+
+/* One column of a foreign key; false if it is not ours to check, as it names a column that does not sync. */
+static bool add_column(reference *r, const char *from, const char *to) {
+    if (r->n == LIMIT_KEY_COLUMNS) return false;
+    if (!to) to = r->n < r->parent->nkey ? r->parent->key[r->n]->name : "";
+    int from_place = place_of(r->child, from), to_place = place_of(r->parent, to);
+    if (from_place < 0 || to_place < 0) return false;
+    r->from[r->n] = (uint16_t)from_place;
+    r->to[r->n++] = (uint16_t)to_place;
+    return true;
+}
+
 /* Reads one table's foreign keys; those to tables that do not sync are not ours to check. */
-static int read_references(ingest *g, const schema_table *t, buf *sql) {
+static int read_references(ingest *g, const schema_table *t) {
     sqlite3_stmt *q = NULL;
     int sq = sqlite3_prepare_v2(g->s->db, "SELECT id,seq,\"table\",\"from\",\"to\" FROM pragma_foreign_key_list(?) ORDER BY id,seq", -1, &q, NULL);
     if (sq != SQLITE_OK) return db_rc(sq);
     sqlite3_bind_text(q, 1, t->name, -1, SQLITE_STATIC);
     reference *r = NULL;
-    bool usable = false;
-    while (sqlite3_step(q) == SQLITE_ROW) {
+    int rc = SATCHEL_OK;
+    while (!rc && sqlite3_step(q) == SQLITE_ROW) {
         if (sqlite3_column_int(q, 1) == 0) {
             const schema_table *parent = live_table(g->schema, (const char *)sqlite3_column_text(q, 2));
-            usable = parent != NULL;
-            if (!usable) continue;
-            reference *more = realloc(g->refs, (g->nrefs + 1) * sizeof *more);
-            if (!more) break;
-            g->refs = more;
-            r = &g->refs[g->nrefs++];
-            *r = (reference){.child = t, .parent = parent};
+            r = parent ? add_reference(g, t, parent) : NULL;
+            if (parent && !r) rc = SATCHEL_E_NOMEM;
         }
-        if (!usable || !r || r->n == LIMIT_KEY_COLUMNS) continue;
-        const char *to = (const char *)sqlite3_column_text(q, 4);
-        int from_place = place_of(t, (const char *)sqlite3_column_text(q, 3));
-        int to_place = place_of(r->parent, to ? to : r->n < r->parent->nkey ? r->parent->key[r->n]->name : "");
-        if (from_place < 0 || to_place < 0) {
+        if (r && !add_column(r, (const char *)sqlite3_column_text(q, 3), (const char *)sqlite3_column_text(q, 4))) {
             g->nrefs--;
-            usable = false;
-            continue;
+            r = NULL;
         }
-        r->from[r->n] = (uint16_t)from_place;
-        r->to[r->n++] = (uint16_t)to_place;
     }
-    int rc = db_rc(sqlite3_finalize(q));
-    buf_clear(sql);
-    return rc;
+    int end = db_rc(sqlite3_finalize(q));
+    return rc ? rc : end;
+}
+
+/* Each table's own references, so that writing a row does not look through all. */
+static int list_references(ingest *g, table_state *ts) {
+    ts->as_child = malloc((g->nrefs ? g->nrefs : 1) * sizeof *ts->as_child);
+    ts->as_parent = malloc((g->nrefs ? g->nrefs : 1) * sizeof *ts->as_parent);
+    if (!ts->as_child || !ts->as_parent) return SATCHEL_E_NOMEM;
+    for (unsigned i = 0; i < g->nrefs; i++) {
+        if (g->refs[i].child == ts->t) ts->as_child[ts->nchild++] = (uint16_t)i;
+        if (g->refs[i].parent == ts->t) ts->as_parent[ts->nparent++] = (uint16_t)i;
+    }
+    return SATCHEL_OK;
 }
 
 int ingest_prepare(ingest *g) {
@@ -158,9 +194,10 @@ int ingest_prepare(ingest *g) {
         g->tables[i].t = &g->schema->table[i];
         if (g->schema->table[i].until != SCHEMA_NEVER) continue;
         rc = prepare_table(g, &g->tables[i], &sql);
-        if (!rc) rc = read_references(g, &g->schema->table[i], &sql);
+        if (!rc) rc = read_references(g, &g->schema->table[i]);
     }
     for (unsigned i = 0; i < g->nrefs && !rc; i++) rc = prepare_reference(g, &g->refs[i], &sql);
+    for (unsigned i = 0; i < g->schema->ntable && !rc; i++) rc = list_references(g, &g->tables[i]);
     buf_fini(&sql);
     capture_set_schema(g->capture, g->schema);
     return rc;
@@ -175,6 +212,9 @@ void ingest_unprepare(ingest *g) {
         for (unsigned k = 0; k < UPDATE_SHAPES; k++) sqlite3_finalize(ts->update[k].stmt);
         for (unsigned k = 0; ts->move && k < ts->t->ncol; k++) sqlite3_finalize(ts->move[k]);
         free(ts->move);
+        free(ts->place);
+        free(ts->as_child);
+        free(ts->as_parent);
     }
     for (unsigned i = 0; i < g->nrefs; i++) {
         sqlite3_finalize(g->refs[i].find_parent);
@@ -200,10 +240,20 @@ static int check_mode(ingest *g, const schema_table *t, delta_op op) {
 static const char *const TYPE_NAME[] = {"nothing", "INTEGER", "REAL", "TEXT", "BLOB", "NULL"};
 static const char *const AFFINITY_NAME[] = {"any", "INTEGER", "REAL", "TEXT", "BLOB", "NUMERIC"};
 
+void ingest_as_stored(const schema_column *c, value *v) {
+    if (c->affinity == AFFINITY_REAL && v->type == VALUE_INTEGER) *v = value_real((double)v->u.i);
+    if (c->affinity != AFFINITY_NUMERIC || v->type != VALUE_REAL) return;
+    /* NUMERIC keeps a whole number as an integer, but for the ends of the range, where it may not be exact. */
+    if (v->u.r > -9223372036854775808.0 && v->u.r < 9223372036854774784.0 && (double)(int64_t)v->u.r == v->u.r)
+        *v = value_integer((int64_t)v->u.r);
+}
+
 static int check_value(ingest *g, const schema_table *t, const schema_column *c, value *v) {
     if (!schema_takes(c, v))
         return ingest_refuse(g, SATCHEL_E_TYPE, "%s.%s takes %s, not %s", t->name, c->name, AFFINITY_NAME[c->affinity], TYPE_NAME[v->type]);
-    if (c->affinity == AFFINITY_REAL && v->type == VALUE_INTEGER) *v = value_real((double)v->u.i);
+    if ((v->type == VALUE_BLOB || v->type == VALUE_TEXT) && v->n > LIMIT_VALUE_BYTES)
+        return ingest_refuse(g, SATCHEL_E_TOO_LARGE, "%s.%s: a value of %u bytes is over the limit", t->name, c->name, v->n);
+    ingest_as_stored(c, v);
     return SATCHEL_OK;
 }
 
@@ -220,8 +270,7 @@ static int check_key(ingest *g, const schema_table *t, delta_row *row) {
 static int check_column(ingest *g, const schema_table *t, delta_row *row, unsigned i) {
     const schema_column *c = schema_column_by_id(t, row->col[i].id);
     if (!c || c->key) return ingest_refuse(g, SATCHEL_E_UNKNOWN_COLUMN, "%s has no column number %u", t->name, row->col[i].id);
-    if (row->v[i].type == VALUE_BLOB || row->v[i].type == VALUE_TEXT)
-        if (row->v[i].n > LIMIT_VALUE_BYTES) return ingest_refuse(g, SATCHEL_E_TOO_LARGE, "%s.%s is over the limit", t->name, c->name);
+    if (row->col[i].kind == DELTA_MOVE) ingest_as_stored(c, &row->seen[i]);
     if (row->col[i].kind == DELTA_ADD) {
         if (row->v[i].type == VALUE_INTEGER || row->v[i].type == VALUE_REAL) return SATCHEL_OK;
         return ingest_refuse(g, SATCHEL_E_TYPE, "%s.%s: a difference must be a number", t->name, c->name);
@@ -229,18 +278,29 @@ static int check_column(ingest *g, const schema_table *t, delta_row *row, unsign
     return check_value(g, t, c, &row->v[i]);
 }
 
+int ingest_put_key(ingest *g, delta_row *row) {
+    const schema_table *t = schema_table_by_id(g->schema, row->table);
+    buf_clear(&g->key);
+    for (unsigned i = 0; i < row->nkey; i++) {
+        if (t && i < t->nkey) ingest_as_stored(t->key[i], &row->key[i]);
+        value_put(&g->key, &row->key[i]);
+    }
+    if (g->key.rc || g->key.n <= LIMIT_KEY_BYTES) return g->key.rc;
+    buf_clear(&g->key);
+    return ingest_refuse(g, SATCHEL_E_TOO_LARGE, "a key is over the limit of %u bytes", LIMIT_KEY_BYTES);
+}
+
 int ingest_check_row(ingest *g, delta_row *row, const schema_table **out) {
     const schema_table *t = schema_table_by_id(g->schema, row->table);
+    if (row->op == DELTA_LEAVE) return SATCHEL_E_MALFORMED;
+    int rc = ingest_put_key(g, row);
+    if (rc) return rc;
     if (!t) return ingest_refuse(g, SATCHEL_E_UNKNOWN_TABLE, "there is no table number %u", row->table);
     if (t->until != SCHEMA_NEVER) return ingest_refuse(g, SATCHEL_E_UNKNOWN_TABLE, "table %s was dropped", t->name);
     *out = t;
-    int rc = check_key(g, t, row);
-    buf_clear(&g->key);
-    for (unsigned i = 0; i < row->nkey; i++) value_put(&g->key, &row->key[i]);
-    if (!rc) rc = check_mode(g, t, row->op);
-    if (!rc && row->op == DELTA_LEAVE) rc = SATCHEL_E_MALFORMED;
+    if ((rc = check_key(g, t, row)) || (rc = check_mode(g, t, row->op))) return rc;
     for (unsigned i = 0; i < row->ncol && !rc; i++) rc = check_column(g, t, row, i);
-    return rc ? rc : g->key.rc;
+    return rc;
 }
 
 /* ---- guards and references ---- */
@@ -291,22 +351,82 @@ static void note_dangling(ingest *g, unsigned ref, bool deleting, const value *v
     for (unsigned i = 0; i < g->refs[ref].n; i++) value_put(&g->dangling, &v[i]);
 }
 
-int ingest_note_references(ingest *g, const stored_row *row, bool deleting) {
-    for (unsigned k = 0; k < g->nrefs; k++) {
-        reference *r = &g->refs[k];
-        if ((deleting ? r->parent : r->child) != row->ts->t) continue;
-        value v[LIMIT_KEY_COLUMNS];
-        bool any_null = false;
-        for (unsigned i = 0; i < r->n; i++) {
-            v[i] = row->v[deleting ? r->to[i] : r->from[i]];
-            if (v[i].type == VALUE_NULL) any_null = true;
-        }
-        if (any_null) continue;
-        int found = look_up(deleting ? r->find_child : r->find_parent, r->n, v);
-        if (found < 0) return found;
-        if (found == (deleting ? 1 : 0)) note_dangling(g, k, deleting, v);
-    }
+static int noted(ingest *g) {
+    if (g->dangling.rc == SATCHEL_E_LIMIT)
+        return ingest_refuse(g, SATCHEL_E_TOO_LARGE, "too many rows of one transaction come before those that they refer to");
     return g->dangling.rc;
+}
+
+static bool is_changed(const row_changes *changes, uint16_t place) {
+    for (unsigned i = 0; i < changes->n; i++)
+        if (changes->place[i] == place) return true;
+    return false;
+}
+
+static bool touches(const reference *r, const uint16_t *place, const row_changes *changes) {
+    if (!changes) return true;
+    for (unsigned i = 0; i < r->n; i++)
+        if (is_changed(changes, place[i])) return true;
+    return false;
+}
+
+/* Looks one reference up, noting it if it is broken as of now. */
+static int note(ingest *g, unsigned ref, bool deleting, const value *v) {
+    reference *r = &g->refs[ref];
+    for (unsigned i = 0; i < r->n; i++)
+        if (v[i].type == VALUE_NULL) return SATCHEL_OK;
+    int found = look_up(deleting ? r->find_child : r->find_parent, r->n, v);
+    if (found < 0) return found;
+    if (found == (deleting ? 1 : 0)) note_dangling(g, ref, deleting, v);
+    return noted(g);
+}
+
+int ingest_note_child(ingest *g, const stored_row *row, const row_changes *changes) {
+    for (unsigned k = 0; k < row->ts->nchild; k++) {
+        const reference *r = &g->refs[row->ts->as_child[k]];
+        value v[LIMIT_KEY_COLUMNS];
+        if (!touches(r, r->from, changes)) continue;
+        for (unsigned i = 0; i < r->n; i++) v[i] = row->v[r->from[i]];
+        int rc = note(g, row->ts->as_child[k], false, v);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+int ingest_note_parent(ingest *g, const stored_row *row, const row_changes *changes) {
+    for (unsigned k = 0; k < row->ts->nparent; k++) {
+        const reference *r = &g->refs[row->ts->as_parent[k]];
+        value v[LIMIT_KEY_COLUMNS];
+        if (!touches(r, r->to, changes)) continue;
+        for (unsigned i = 0; i < r->n; i++) v[i] = changes && is_changed(changes, r->to[i]) ? changes->was[r->to[i]] : row->v[r->to[i]];
+        int rc = note(g, row->ts->as_parent[k], true, v);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+int ingest_find_refused(ingest *g, uint32_t table, const buf *key, uint64_t *number) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(number) FROM satchel_refused_row WHERE author IN (SELECT b.author FROM satchel_author a"
+                                               " JOIN satchel_author b USING(device) WHERE a.author=?) AND tbl=? AND key=?");
+    db_bind(q, "iib", (int64_t)g->author->author, (int64_t)table, key->p, key->n);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    *number = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+/* A reference to a row that is not there: perhaps because the transaction that would have made it was refused (N6). */
+static int refuse_child(ingest *g, const reference *r, const value *v) {
+    buf_clear(&g->scratch);
+    for (unsigned i = 0; i < r->n; i++) value_put(&g->scratch, &v[i]);
+    if (r->to_key) {
+        int rc = ingest_find_refused(g, r->parent->id, &g->scratch, &g->depends);
+        if (rc) return rc;
+    }
+    if (g->depends)
+        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused", (unsigned long long)g->depends);
+    return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s refers to a row of %s that does not exist", r->child->name, r->parent->name);
 }
 
 int ingest_check_references(ingest *g) {
@@ -319,14 +439,14 @@ int ingest_check_references(ingest *g) {
         for (unsigned i = 0; i < r->n; i++)
             if (value_get(&p, end, &v[i])) return SATCHEL_E_INTERNAL;
         int parent = look_up(r->find_parent, r->n, v);
-        int child = deleting ? look_up(r->find_child, r->n, v) : 1;
+        /* A child that was put and deleted again in one transaction refers to nothing any more. */
+        int child = parent ? 0 : look_up(r->find_child, r->n, v);
         if (parent < 0 || child < 0) return parent < 0 ? parent : child;
         if (parent || !child) continue;
         g->bad_table = r->child->id;
         buf_clear(&g->bad_key);
-        return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, deleting ? "a row of %s still refers to a row of %s that is deleted"
-                                                                 : "a row of %s refers to a row of %s that does not exist",
-                             r->child->name, r->parent->name);
+        if (!deleting) return refuse_child(g, r, v);
+        return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s still refers to a row of %s that is deleted", r->child->name, r->parent->name);
     }
     return SATCHEL_OK;
 }

@@ -27,6 +27,7 @@ typedef struct reference {
     uint16_t from[LIMIT_KEY_COLUMNS]; /* places in the child's table->col */
     uint16_t to[LIMIT_KEY_COLUMNS];   /* places in the parent's table->col */
     const schema_table *child, *parent;
+    bool to_key; /* `to` is the parent's primary key, in its order */
     sqlite3_stmt *find_parent, *find_child;
 } reference;
 
@@ -36,6 +37,10 @@ typedef struct table_state {
     update_stmt update[UPDATE_SHAPES];
     unsigned next_shape;
     sqlite3_stmt **move; /* per live column: guard look-up, prepared on demand */
+    int16_t *place;      /* by column id, [nall + 1]: place in t->col, -1 for one that was dropped */
+    uint16_t key_place[LIMIT_KEY_COLUMNS];
+    unsigned nchild, nparent; /* references of this table, as their child and as their parent: places in refs */
+    uint16_t *as_child, *as_parent;
 } table_state;
 
 /* One row as the store has it. Values are views into the open select statement until row_close. */
@@ -44,6 +49,13 @@ typedef struct stored_row {
     value v[LIMIT_COLUMNS]; /* by place in table->col */
     row_clock clock;
 } stored_row;
+
+/* What an update changed in a row. */
+typedef struct row_changes {
+    unsigned n;
+    uint16_t place[LIMIT_COLUMNS]; /* ascending */
+    value was[LIMIT_COLUMNS];      /* by place in table->col; set for the changed ones */
+} row_changes;
 
 struct ingest {
     store *s;
@@ -69,9 +81,11 @@ struct ingest {
     buf bad_key, bad_text;
     uint64_t depends;
 
-    buf key, scratch;   /* of the row at hand */
+    buf key, scratch;    /* of the row at hand */
+    bool merging_insert; /* M15: an insert meets a row of its key */
     stored_row row, copy;
     delta_row in, emit;
+    row_changes changes;
 };
 
 /* ---- ingest_check.c ---- */
@@ -84,12 +98,18 @@ table_state *ingest_table(ingest *g, const schema_table *t);
 int ingest_refuse(ingest *g, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A failed statement on a data table: a refusal with SQLite's words if a constraint failed, else the database's code. */
 int ingest_sqlite(ingest *g, int rc);
+/* Puts the bytes by which the row is known to results, conflicts and tombstones into g->key. SATCHEL_E_TOO_LARGE. */
+int ingest_put_key(ingest *g, delta_row *row);
 /* Resolves the row's table; checks mode, key, column ids, kinds and types; reals stored as reals. */
 int ingest_check_row(ingest *g, delta_row *row, const schema_table **out);
 /* Whether (from, to) is an allowed move of a guarded column: 1, 0, or an error. */
 int ingest_move_allowed(ingest *g, table_state *ts, unsigned column, const value *from, const value *to);
-/* Notes references of the row just written (or about to be deleted) that do not hold now. */
-int ingest_note_references(ingest *g, const stored_row *row, bool deleting);
+/* A value as SQLite keeps it in a column of this affinity. */
+void ingest_as_stored(const schema_column *c, value *v);
+/* Notes references of the row just written that do not hold now. `changes` NULL: all of them. */
+int ingest_note_child(ingest *g, const stored_row *row, const row_changes *changes);
+/* Notes references to the row that would be left without it: just deleted, or (changes not NULL) with the columns changed that they name. */
+int ingest_note_parent(ingest *g, const stored_row *row, const row_changes *changes);
 /* At the end of the transaction: refuses if one still does not hold. */
 int ingest_check_references(ingest *g);
 
@@ -98,9 +118,10 @@ int ingest_check_references(ingest *g);
 /* Merges one row of the transaction into the store. SATCHEL_OK, a code of class REFUSED (words noted), or a database code. */
 int ingest_row(ingest *g, delta_row *row);
 
+/* Whether a transaction of this device that touched this row was refused and not settled: its number, 0 if none. */
+int ingest_find_refused(ingest *g, uint32_t table, const buf *key, uint64_t *number);
+
 /* ---- ingest.c ---- */
-
-
 
 /* Moves finished changes to the log when they fill a part. */
 int ingest_flush_log(ingest *g, bool all);

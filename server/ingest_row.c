@@ -7,10 +7,16 @@
 
 /* ---- rows in the store ---- */
 
-static int place_of_id(const schema_table *t, uint32_t id) {
-    for (unsigned i = 0; i < t->ncol; i++)
-        if (t->col[i]->id == id) return (int)i;
-    return -1;
+/* -1 for a column that was dropped. */
+static int place_of_id(const table_state *ts, uint32_t id) {
+    return id <= ts->t->nall ? ts->place[id] : -1;
+}
+
+/* Any row must fit a page of a snapshot. */
+static int check_size(ingest *g, const stored_row *row) {
+    size_t n = 0;
+    for (unsigned i = 0; i < row->ts->t->ncol; i++) n += value_size(&row->v[i]);
+    return n <= LIMIT_ROW_BYTES ? SATCHEL_OK : ingest_refuse(g, SATCHEL_E_TOO_LARGE, "a row of %s would have %zu bytes", row->ts->t->name, n);
 }
 
 /* 1 and the row, 0 if there is none. Leaves the select statement open: the values live until row_close. */
@@ -37,6 +43,8 @@ static void row_close(stored_row *row) {
 }
 
 static int row_insert(ingest *g, const stored_row *row) {
+    int rc = check_size(g, row);
+    if (rc) return rc;
     buf_clear(&g->scratch);
     clock_encode(&row->clock, &g->scratch);
     if (g->scratch.rc) return g->scratch.rc;
@@ -90,17 +98,18 @@ static int find_update(ingest *g, table_state *ts, unsigned n, const uint16_t *c
     return make_update(g, ts, n, column, *out);
 }
 
-/* Writes the named columns of `row` and its clock. */
-static int row_update(ingest *g, const stored_row *row, unsigned n, const uint16_t *column, const value *key) {
+/* Writes the changed columns of `row` and its clock. */
+static int row_update(ingest *g, const stored_row *row, const row_changes *changes, const value *key) {
     update_stmt *u;
-    int rc = find_update(g, row->ts, n, column, &u);
+    int rc = changes->n ? check_size(g, row) : SATCHEL_OK;
+    if (!rc) rc = find_update(g, row->ts, changes->n, changes->place, &u);
     if (rc) return rc;
     buf_clear(&g->scratch);
     clock_encode(&row->clock, &g->scratch);
     if (g->scratch.rc) return g->scratch.rc;
     int at = 1;
     sqlite3_bind_blob(u->stmt, at++, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
-    for (unsigned i = 0; i < n; i++) value_bind(u->stmt, at++, &row->v[column[i]]);
+    for (unsigned i = 0; i < changes->n; i++) value_bind(u->stmt, at++, &row->v[changes->place[i]]);
     for (unsigned i = 0; i < row->ts->t->nkey; i++) value_bind(u->stmt, at++, &key[i]);
     return ingest_sqlite(g, db_run(u->stmt));
 }
@@ -122,8 +131,12 @@ static void emit_column(ingest *g, uint32_t id, value v) {
 }
 
 static int emit_end(ingest *g) {
+    size_t n = 0;
+    for (unsigned i = 0; i < g->emit.ncol; i++) n += value_size(&g->emit.v[i]);
+    /* A part that is not empty takes no row with which it would not fit a frame. */
+    int rc = delta_size(&g->out) + n > LIMIT_ROW_BYTES ? ingest_flush_log(g, true) : SATCHEL_OK;
     delta_put_row(&g->out, &g->emit);
-    return ingest_flush_log(g, false);
+    return rc ? rc : ingest_flush_log(g, false);
 }
 
 /* A whole row. */
@@ -225,7 +238,7 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
         uint64_t id;
         if (!buf_get_varint(&p, end, &id)) return SATCHEL_E_CORRUPT;
         rc = value_get(&p, end, &v);
-        int place = place_of_id(t, (uint32_t)id);
+        int place = place_of_id(row->ts, (uint32_t)id);
         if (place >= 0) row->v[place] = v;
     }
     if (!rc) rc = row_insert(g, row);
@@ -234,15 +247,18 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
 
 /* ---- put ---- */
 
+/* An insert holds every column: what is NULL or the default was not said (M7, M15). */
+static bool says_nothing(const schema_column *c, const value *v) {
+    return v->type == VALUE_NULL || value_equal(v, &c->default_value);
+}
+
 /* The row that an insert makes: what it sets, defaults for columns that its author did not know. */
 static int fill_new(ingest *g, const schema_table *t, const delta_row *in, stored_row *row) {
     row->ts = ingest_table(g, t);
     for (unsigned i = 0; i < t->ncol; i++) row->v[i] = t->col[i]->default_value;
-    for (unsigned i = 0; i < t->nkey; i++)
-        for (unsigned k = 0; k < t->ncol; k++)
-            if (t->col[k] == t->key[i]) row->v[k] = in->key[i];
+    for (unsigned i = 0; i < t->nkey; i++) row->v[row->ts->key_place[i]] = in->key[i];
     for (unsigned i = 0; i < in->ncol; i++) {
-        int place = place_of_id(t, in->col[i].id);
+        int place = place_of_id(row->ts, in->col[i].id);
         if (place < 0) {
             int rc = in->v[i].type == VALUE_NULL ? SATCHEL_OK
                                                   : log_conflict(g, in, in->col[i].id, RULE_LWW, &g->clock, NULL, &in->v[i], true);
@@ -250,8 +266,10 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
             continue;
         }
         const schema_column *c = t->col[place];
-        if (c->rule == RULE_SERVER && !g->from_server && in->v[i].type != VALUE_NULL && !value_equal(&in->v[i], &c->default_value))
+        if (c->rule == RULE_SERVER && !g->from_server) {
+            if (says_nothing(c, &in->v[i])) continue;
             return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes %s.%s", t->name, c->name);
+        }
         row->v[place] = in->v[i];
     }
     clock_init(&row->clock, g->clock);
@@ -262,26 +280,44 @@ static int put_new(ingest *g, const schema_table *t, const delta_row *in) {
     stored_row *row = &g->row;
     int rc = fill_new(g, t, in, row);
     if (!rc) rc = row_insert(g, row);
-    if (!rc) rc = ingest_note_references(g, row, false);
+    if (!rc) rc = ingest_note_child(g, row, NULL);
     return rc ? rc : emit_row(g, in, row);
 }
 
-/* M15: what an insert left at its default does not overwrite; what it set is merged as an update. */
-static void put_as_update(const schema_table *t, delta_row *in) {
+/* Whether the insert says anything of the unit of its column i. */
+static bool says_unit(const schema_table *t, const delta_row *in, unsigned i) {
+    const schema_column *c = schema_column_by_id(t, in->col[i].id);
+    if (c->rule != RULE_GROUP) return !says_nothing(c, &in->v[i]);
+    for (unsigned k = 0; k < in->ncol; k++) {
+        const schema_column *other = schema_column_by_id(t, in->col[k].id);
+        if (other->unit == c->unit && !says_nothing(other, &in->v[k])) return true;
+    }
+    return false;
+}
+
+/* M15: what an insert left at its default does not overwrite; what it set is merged as an update. A counter adds what it set beyond the
+ * default that both rows began with. */
+static int put_as_update(ingest *g, const schema_table *t, delta_row *in) {
     unsigned n = 0;
+    bool said[LIMIT_COLUMNS];
+    for (unsigned i = 0; i < in->ncol; i++) said[i] = says_unit(t, in, i);
     for (unsigned i = 0; i < in->ncol; i++) {
         const schema_column *c = schema_column_by_id(t, in->col[i].id);
-        if (in->v[i].type == VALUE_NULL || value_equal(&in->v[i], &c->default_value)) continue;
+        if (!said[i]) continue;
         in->col[n] = (delta_column){.id = c->id, .kind = c->rule == RULE_COUNTER ? DELTA_ADD : DELTA_SET};
-        in->v[n++] = in->v[i];
+        in->v[n] = in->v[i];
+        int rc = c->rule == RULE_COUNTER ? merge_subtract(&in->v[i], &c->default_value, &in->v[n]) : SATCHEL_OK;
+        if (rc) return ingest_refuse(g, rc, "%s.%s: %s", t->name, c->name, satchel_rc_text(rc));
+        n++;
     }
     in->ncol = n;
     in->op = DELTA_UPDATE;
+    return SATCHEL_OK;
 }
 
-static bool same_row(const schema_table *t, const delta_row *in, const stored_row *row) {
+static bool same_row(const delta_row *in, const stored_row *row) {
     for (unsigned i = 0; i < in->ncol; i++) {
-        int place = place_of_id(t, in->col[i].id);
+        int place = place_of_id(row->ts, in->col[i].id);
         if (place >= 0 && !value_equal(&in->v[i], &row->v[place])) return false;
     }
     return true;
@@ -289,30 +325,53 @@ static bool same_row(const schema_table *t, const delta_row *in, const stored_ro
 
 static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revived);
 
+/* An insert of a key that a row has already. */
+static int put_on_row(ingest *g, const schema_table *t, delta_row *in, bool same) {
+    if (t->mode == MODE_APPEND && same) return SATCHEL_OK;
+    if (t->mode == MODE_APPEND || !t->natural) return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
+    int rc = put_as_update(g, t, in);
+    if (rc || !in->ncol) return rc;
+    g->merging_insert = true;
+    rc = update_row(g, t, in, false);
+    g->merging_insert = false;
+    return rc;
+}
+
+/* The values of an insert or update that met a deletion, one by one. */
+static int log_lost_values(ingest *g, const schema_table *t, const delta_row *in, const field_clock *dead) {
+    for (unsigned i = 0; i < in->ncol; i++) {
+        const schema_column *c = schema_column_by_id(t, in->col[i].id);
+        if (in->op == DELTA_PUT && says_nothing(c, &in->v[i])) continue;
+        int rc = log_conflict(g, in, c->id, c->rule, dead, NULL, &in->v[i], true);
+        if (rc) return rc;
+    }
+    return SATCHEL_OK;
+}
+
+/* An insert of a key that was deleted: it makes the row anew, unless its author did not know of the deletion and deletions win (M13, M14). */
+static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, const field_clock *dead) {
+    if (t->wins == WINS_DELETE && !merge_is_known(dead, &g->clock, g->base)) {
+        int rc = log_conflict(g, in, 0, RULE_LWW, dead, NULL, NULL, true);
+        return rc ? rc : log_lost_values(g, t, in, dead);
+    }
+    int rc = tombstone_drop(g, in->table);
+    return rc ? rc : put_new(g, t, in);
+}
+
 static int put_row(ingest *g, const schema_table *t, delta_row *in) {
     int found = row_open(g, t, in->key, &g->row);
     if (found < 0) return found;
     if (found) {
-        bool same = same_row(t, in, &g->row);
+        bool same = same_row(in, &g->row);
         row_close(&g->row);
-        if (t->natural) {
-            put_as_update(t, in);
-            return in->ncol ? update_row(g, t, in, false) : SATCHEL_OK;
-        }
-        if (same && t->mode == MODE_APPEND) return SATCHEL_OK;
-        return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
+        return put_on_row(g, t, in, same);
     }
     tombstone dead = {0};
     int rc = tombstone_find(g, in->table, &dead);
-    if (rc == 1) {
-        bool known = merge_is_known(&dead.clock, &g->clock, g->base);
-        if (!known && t->wins == WINS_DELETE)
-            rc = log_conflict(g, in, 0, RULE_LWW, &dead.clock, NULL, NULL, true);
-        else if (!(rc = tombstone_drop(g, in->table)))
-            rc = put_new(g, t, in);
-    } else if (rc == 0) {
+    if (rc == 1)
+        rc = put_on_tombstone(g, t, in, &dead.clock);
+    else if (rc == 0)
         rc = put_new(g, t, in);
-    }
     buf_fini(&dead.row);
     return rc;
 }
@@ -340,16 +399,54 @@ static int guard_facts(ingest *g, const stored_row *row, const delta_row *in, co
     return allowed < 0 ? allowed : SATCHEL_OK;
 }
 
+/* The stored value plus a difference, as SQLite will keep it. SATCHEL_E_RANGE, _TYPE. */
+static int add_to(const stored_row *row, unsigned place, const value *difference, value *out) {
+    value sum;
+    int rc = merge_add(&row->v[place], difference, &sum);
+    if (rc) return rc;
+    if (!schema_takes(row->ts->t->col[place], &sum)) return SATCHEL_E_TYPE;
+    ingest_as_stored(row->ts->t->col[place], &sum);
+    *out = sum;
+    return SATCHEL_OK;
+}
+
 /* An `add` to a column that is no counter (any more) is the sum, merged by the column's rule. */
 static int resolve_add(const stored_row *row, delta_row *in, const unit *u, merge_rule *rule) {
     unsigned i = u->in[0];
     if (*rule == RULE_COUNTER && in->col[i].kind != DELTA_ADD) *rule = RULE_LWW;
     if (*rule == RULE_COUNTER || in->col[i].kind != DELTA_ADD) return SATCHEL_OK;
-    value sum;
-    int rc = merge_add(&row->v[u->place[0]], &in->v[i], &sum);
-    in->v[i] = sum;
+    int rc = add_to(row, u->place[0], &in->v[i], &in->v[i]);
     in->col[i].kind = DELTA_SET;
     return rc;
+}
+
+/* M15: a unit of a natural row that still stands as an insert left it, at NULL or its default: nobody has said it yet. */
+static bool is_unsaid(const stored_row *row, const unit *u) {
+    field_clock c = clock_get(&row->clock, u->id);
+    const field_clock *base = &row->clock.base;
+    if (!row->ts->t->natural || c.seq != base->seq || c.author != base->author || c.stamp != base->stamp) return false;
+    for (unsigned i = 0; i < u->n; i++)
+        if (!says_nothing(row->ts->t->col[u->place[i]], &row->v[u->place[i]])) return false;
+    return true;
+}
+
+/* Whether what nobody has said gives way to any value, whatever the stamps: else the order of the pushes would decide. Where a default is a state of its
+ * own (the start of a guard's moves, the bound of max and min, the first of all) only to another insert. */
+static bool unsaid_gives_way(const ingest *g, merge_rule rule) {
+    switch (rule) {
+    case RULE_LWW:
+    case RULE_GROUP:
+    case RULE_KEEP:
+    case RULE_STRICT:
+        return true;
+    case RULE_MAX:
+    case RULE_MIN:
+    case RULE_FIRST:
+    case RULE_GUARD:
+        return g->merging_insert;
+    default:
+        return false;
+    }
 }
 
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
@@ -357,6 +454,10 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     merge_facts f = {.rule = c->rule, .stored = clock_get(&row->clock, u->id), .incoming = g->clock, .base = g->base, .from_server = g->from_server};
     int rc = resolve_add(row, in, u, &f.rule);
     if (rc) return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(rc));
+    if (unsaid_gives_way(g, f.rule) && is_unsaid(row, u)) {
+        *out = (merge_verdict){.action = MERGE_TAKE};
+        return SATCHEL_OK;
+    }
     f.equal = true;
     for (unsigned i = 0; i < u->n; i++)
         if (!value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) f.equal = false;
@@ -394,7 +495,9 @@ static int make_copy(ingest *g, const stored_row *row, const delta_row *in, cons
     stored_row *copy = &g->copy;
     copy->ts = row->ts;
     memcpy(copy->v, row->v, t->ncol * sizeof row->v[0]);
-    delta_row head = {.table = in->table, .op = DELTA_PUT, .nkey = 1};
+    delta_row head; /* only what emit_row reads of it */
+    head.table = in->table;
+    head.nkey = 1;
     head.key[0] = in->key[0].type == VALUE_TEXT ? value_text(hex, 32) : value_blob(id, sizeof id);
     for (unsigned i = 0; i < t->ncol; i++) {
         if (t->col[i] == t->key[0]) copy->v[i] = head.key[0];
@@ -404,38 +507,43 @@ static int make_copy(ingest *g, const stored_row *row, const delta_row *in, cons
     lost.seq = g->clock.seq;
     clock_init(&copy->clock, lost);
     int rc = row_insert(g, copy);
-    if (rc == SATCHEL_E_KEY_TAKEN) return SATCHEL_OK; /* the same loser was copied before */
+    /* The same loser was copied before, or the row may not stand twice: then the conflict log alone keeps the text. */
+    if (rc == SATCHEL_E_KEY_TAKEN || rc == SATCHEL_E_UNIQUE || rc == SATCHEL_E_TOO_LARGE) return SATCHEL_OK;
     return rc ? rc : emit_row(g, &head, copy);
 }
 
-static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *u, const merge_verdict *verdict, uint16_t *changed, unsigned *nchanged) {
+/* Notes the change, in table order, and makes it. Units come in order but for a group's later columns. */
+static void change(row_changes *changes, stored_row *row, uint16_t place, value now) {
+    unsigned at = changes->n++;
+    for (; at && changes->place[at - 1] > place; at--) changes->place[at] = changes->place[at - 1];
+    changes->place[at] = place;
+    changes->was[place] = row->v[place];
+    row->v[place] = now;
+}
+
+static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *u, const merge_verdict *verdict, row_changes *changes) {
     bool take = verdict->action != MERGE_KEEP && verdict->action != MERGE_COPY_INCOMING;
     int rc = verdict->conflict ? log_unit(g, row, in, u, !take) : SATCHEL_OK;
     if (!rc && (verdict->action == MERGE_COPY_STORED || verdict->action == MERGE_COPY_INCOMING)) rc = make_copy(g, row, in, u, !take);
     if (rc || !take) return rc;
     for (unsigned i = 0; i < u->n; i++) {
         value now = in->v[u->in[i]];
-        if (verdict->action == MERGE_ADD && (rc = merge_add(&row->v[u->place[i]], &in->v[u->in[i]], &now)))
+        if (verdict->action == MERGE_ADD && (rc = add_to(row, u->place[i], &in->v[u->in[i]], &now)))
             return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, row->ts->t->col[u->place[i]]->name, satchel_rc_text(rc));
-        if (value_equal(&row->v[u->place[i]], &now)) continue;
-        row->v[u->place[i]] = now;
-        changed[(*nchanged)++] = u->place[i];
+        if (!value_equal(&row->v[u->place[i]], &now)) change(changes, row, u->place[i], now);
     }
-    clock_set(&row->clock, u->id, g->clock);
-    return SATCHEL_OK;
+    return clock_set(&row->clock, u->id, g->clock);
 }
 
 /* Gathers the delta columns from `first` on that share its unit; marks them done. Dropped columns are logged as lost (P1). */
 static int gather(ingest *g, const schema_table *t, const delta_row *in, unsigned first, bool *done, unit *u) {
     const schema_column *c = schema_column_by_id(t, in->col[first].id);
+    const table_state *ts = ingest_table(g, t);
     u->n = 0;
-    if (c->until != SCHEMA_NEVER) {
-        done[first] = true;
-        return log_conflict(g, in, c->id, c->rule, &g->clock, NULL, &in->v[first], true);
-    }
+    if (c->until != SCHEMA_NEVER) return log_conflict(g, in, c->id, c->rule, &g->clock, NULL, &in->v[first], true);
     u->id = c->unit;
-    for (unsigned i = first; i < in->ncol; i++) {
-        int place = place_of_id(t, in->col[i].id);
+    for (unsigned i = first; i < (c->rule == RULE_GROUP ? in->ncol : first + 1); i++) {
+        int place = place_of_id(ts, in->col[i].id);
         if (done[i] || place < 0 || t->col[place]->unit != u->id) continue;
         done[i] = true;
         u->in[u->n] = (uint16_t)i;
@@ -444,13 +552,11 @@ static int gather(ingest *g, const schema_table *t, const delta_row *in, unsigne
     return SATCHEL_OK;
 }
 
-static int compare_place(const void *a, const void *b) {
-    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
-}
-
-static int merge_units(ingest *g, const schema_table *t, delta_row *in, uint16_t *changed, unsigned *nchanged, bool *touched) {
-    bool done[LIMIT_COLUMNS] = {false};
+static int merge_units(ingest *g, const schema_table *t, delta_row *in, row_changes *changes, bool *touched) {
+    bool done[LIMIT_COLUMNS];
     unit u;
+    memset(done, 0, in->ncol * sizeof *done);
+    changes->n = 0;
     for (unsigned i = 0; i < in->ncol; i++) {
         if (done[i]) continue;
         int rc = gather(g, t, in, i, done, &u);
@@ -458,51 +564,36 @@ static int merge_units(ingest *g, const schema_table *t, delta_row *in, uint16_t
         if (!u.n) continue;
         merge_verdict verdict;
         rc = judge(g, &g->row, in, &u, &verdict);
-        if (!rc) rc = apply_verdict(g, &g->row, in, &u, &verdict, changed, nchanged);
+        if (!rc) rc = apply_verdict(g, &g->row, in, &u, &verdict, changes);
         if (rc) return rc;
         if (verdict.action != MERGE_KEEP && verdict.action != MERGE_COPY_INCOMING) *touched = true;
     }
-    qsort(changed, *nchanged, sizeof *changed, compare_place);
     return SATCHEL_OK;
 }
 
 /* Merges into the row that is open in g->row, writes and logs what changed. */
 static int update_open_row(ingest *g, const schema_table *t, delta_row *in, bool revived) {
-    uint16_t changed[LIMIT_COLUMNS];
-    unsigned n = 0;
+    row_changes *changes = &g->changes;
     bool touched = false;
-    int rc = merge_units(g, t, in, changed, &n, &touched);
-    if (!rc && touched) rc = row_update(g, &g->row, n, changed, in->key);
-    if (!rc && n) rc = ingest_note_references(g, &g->row, false);
+    int rc = merge_units(g, t, in, changes, &touched);
+    if (!rc && touched) rc = row_update(g, &g->row, changes, in->key);
+    if (!rc && (changes->n || revived)) rc = ingest_note_child(g, &g->row, revived ? NULL : changes);
+    if (!rc && changes->n) rc = ingest_note_parent(g, &g->row, changes);
     if (rc) return rc;
     if (revived) return emit_row(g, in, &g->row);
-    if (!n) return SATCHEL_OK;
+    if (!changes->n) return SATCHEL_OK;
     emit_begin(g, in, DELTA_UPDATE);
-    for (unsigned i = 0; i < n; i++) emit_column(g, t->col[changed[i]]->id, g->row.v[changed[i]]);
+    for (unsigned i = 0; i < changes->n; i++) emit_column(g, t->col[changes->place[i]]->id, g->row.v[changes->place[i]]);
     return emit_end(g);
 }
 
 /* Who changes a row that is not there: it never was, or its insert was refused (N6), or it is known to be deleted. */
 static int row_missing(ingest *g, const schema_table *t) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(number) FROM satchel_refused_row WHERE author=? AND tbl=? AND key=?");
-    db_bind(q, "iib", (int64_t)g->author->author, (int64_t)t->id, g->key.p, g->key.n);
-    int rc = db_next(&g->s->cache, q);
-    if (rc < 0) return rc;
-    g->depends = (uint64_t)sqlite3_column_int64(q, 0);
-    sqlite3_reset(q);
+    int rc = ingest_find_refused(g, t->id, &g->key, &g->depends);
+    if (rc) return rc;
     if (g->depends)
         return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused", (unsigned long long)g->depends);
     return ingest_refuse(g, SATCHEL_E_ROW_MISSING, "%s has no row with this key", t->name);
-}
-
-/* M13: the row is deleted, the concurrent update is lost, value by value. */
-static int log_lost_update(ingest *g, const schema_table *t, const delta_row *in, const tombstone *dead) {
-    for (unsigned i = 0; i < in->ncol; i++) {
-        const schema_column *c = schema_column_by_id(t, in->col[i].id);
-        int rc = log_conflict(g, in, c->id, c->rule, &dead->clock, NULL, &in->v[i], true);
-        if (rc) return rc;
-    }
-    return SATCHEL_OK;
 }
 
 static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
@@ -517,7 +608,7 @@ static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
             if (!rc) rc = log_conflict(g, in, 0, RULE_LWW, &dead.clock, NULL, NULL, false);
             if (!rc) rc = update_row(g, t, in, true);
         } else {
-            rc = log_lost_update(g, t, in, &dead);
+            rc = log_lost_values(g, t, in, &dead.clock);
         }
     }
     buf_fini(&dead.row);
@@ -535,31 +626,38 @@ static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revi
 
 /* ---- delete ---- */
 
-/* Whether some field of the open row was written concurrently; with `log`, each such value goes to the conflict log. */
-static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row, bool log, bool *any) {
+/* Whether some field of the open row was written concurrently, and the latest clock of such; with `log`, each such value goes to the conflict
+ * log. */
+static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row, bool log, bool *any, field_clock *latest) {
     *any = false;
     for (unsigned i = 0; i < row->ts->t->ncol; i++) {
         const schema_column *c = row->ts->t->col[i];
         field_clock stored = clock_get(&row->clock, c->unit);
         if (c->key || merge_is_known(&stored, &g->clock, g->base)) continue;
+        if (!*any || clock_compare(&stored, latest) > 0) *latest = stored;
         *any = true;
         if (!log || row->v[i].type == VALUE_NULL) continue;
         int rc = log_conflict(g, in, c->id, c->rule, &stored, &row->v[i], NULL, false);
         if (rc) return rc;
+    }
+    /* A row of keys alone has only its own clock. */
+    if (row->ts->t->ncol == row->ts->t->nkey && !merge_is_known(&row->clock.base, &g->clock, g->base)) {
+        *any = true;
+        *latest = row->clock.base;
     }
     return SATCHEL_OK;
 }
 
 static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in) {
     bool unknown, conflict;
-    int rc = unknown_fields(g, in, &g->row, false, &unknown);
+    field_clock latest;
+    int rc = unknown_fields(g, in, &g->row, false, &unknown, &latest);
     if (rc) return rc;
-    field_clock latest = clock_latest(&g->row.clock);
     if (merge_delete(t->wins, unknown, &conflict) == MERGE_ROW_KEEP) return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
-    if (conflict) rc = unknown_fields(g, in, &g->row, true, &unknown);
+    if (conflict) rc = unknown_fields(g, in, &g->row, true, &unknown, &latest);
     if (!rc) rc = tombstone_put(g, in, &g->row);
     if (!rc) rc = row_delete(g, t, in->key);
-    if (!rc) rc = ingest_note_references(g, &g->row, true);
+    if (!rc) rc = ingest_note_parent(g, &g->row, NULL);
     if (rc) return rc;
     emit_begin(g, in, DELTA_DELETE);
     return emit_end(g);

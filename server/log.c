@@ -35,10 +35,14 @@ void log_time(uint64_t ms, char out[32]) {
 
 static const char *level_name(char level) {
     switch (level) {
-    case 'd': return "debug";
-    case 'w': return "warn";
-    case 'e': return "error";
-    default: return "info";
+    case 'd':
+        return "debug";
+    case 'w':
+        return "warn";
+    case 'e':
+        return "error";
+    default:
+        return "info";
     }
 }
 

@@ -11,8 +11,10 @@ typedef struct metric {
     size_t offset; /* of a uint64_t */
 } metric;
 
-#define COUNTER(field, name, help) {name, "counter", help, offsetof(hub_stats, field)}
-#define GAUGE(field, name, help) {name, "gauge", help, offsetof(hub_stats, field)}
+#define COUNTER(field, name, help)                                                                                               \
+    { name, "counter", help, offsetof(hub_stats, field) }
+#define GAUGE(field, name, help)                                                                                                 \
+    { name, "gauge", help, offsetof(hub_stats, field) }
 static const metric of_hub[] = {
     GAUGE(sessions, "satchel_sessions", "Devices connected now."),
     COUNTER(sessions_total, "satchel_sessions_opened_total", "Connections of devices since the start."),
@@ -38,7 +40,8 @@ static const metric of_hub[] = {
 #undef COUNTER
 #undef GAUGE
 
-#define GAUGE(field, name, help) {name, "gauge", help, offsetof(store_counts, field)}
+#define GAUGE(field, name, help)                                                                                                 \
+    { name, "gauge", help, offsetof(store_counts, field) }
 static const metric of_store[] = {
     GAUGE(devices, "satchel_devices", "Devices ever enrolled."),
     GAUGE(active, "satchel_devices_active", "Devices that are not revoked."),
@@ -102,7 +105,8 @@ static void put_process(buf *out, uint64_t started_ms) {
     struct rlimit files;
     put_memory(out);
     if (!getrusage(RUSAGE_SELF, &used))
-        put_real(out, "process_cpu_seconds_total", "counter", "User and system CPU time.", seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
+        put_real(out, "process_cpu_seconds_total", "counter", "User and system CPU time.",
+                 seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
     put_integer(out, "process_open_fds", "gauge", "Open file descriptors.", open_files());
     if (!getrlimit(RLIMIT_NOFILE, &files))
         put_integer(out, "process_max_fds", "gauge", "Largest number of open file descriptors.", files.rlim_cur);

@@ -36,12 +36,39 @@ static int read_file(const char *dir, const char *name, buf *out, buf *error) {
     return out->rc;
 }
 
-static bool is_migration(const char *name, bool data) {
-    size_t n = strlen(name);
+static bool ends_with(const char *name, const char *end) {
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+static bool is_numbered(const char *name) {
     for (int i = 0; i < 3; i++)
         if (name[i] < '0' || name[i] > '9') return false;
-    bool is_data = n > 9 && strcmp(name + n - 9, ".data.sql") == 0;
-    return name[3] == '_' && n > 4 && strcmp(name + n - 4, ".sql") == 0 && is_data == data;
+    return name[3] == '_' && strtoul(name, NULL, 10) > 0;
+}
+
+static bool is_migration(const char *name, bool data) {
+    return is_numbered(name) && ends_with(name, ".sql") && ends_with(name, ".data.sql") == data;
+}
+
+/* What lies in the directory and would never run: a SQL file without a number, or with one after a gap. */
+static int check_directory(const char *dir, unsigned last, buf *error) {
+    DIR *d = opendir(dir);
+    int rc = SATCHEL_OK;
+    for (struct dirent *e; !rc && d && (e = readdir(d));) {
+        if (!ends_with(e->d_name, ".sql") || e->d_name[0] == '.') continue;
+        rc = SATCHEL_E_MIGRATION;
+        if (!is_numbered(e->d_name))
+            buf_printf(error, "%s/%s: is not named as a migration; call it NNN_name.sql with the next number", dir, e->d_name);
+        else if (strtoul(e->d_name, NULL, 10) > last && is_migration(e->d_name, true))
+            buf_printf(error, "%s/%s: there is no migration of this number that it belongs to", dir, e->d_name);
+        else if (strtoul(e->d_name, NULL, 10) > last)
+            buf_printf(error, "%s/%s: migration %03u is missing before it", dir, e->d_name, last + 1);
+        else
+            rc = SATCHEL_OK;
+    }
+    if (d) closedir(d);
+    return rc;
 }
 
 /* The file of migration `epoch`, "" if there is none. */
@@ -120,18 +147,32 @@ static int run_one(store *s, const char *dir, const char *file, unsigned epoch, 
     return rc;
 }
 
-int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error) {
-    for (unsigned epoch = 1; epoch < 1000; epoch++) {
-        char file[256];
-        int rc = find_file(dir, epoch, false, file, sizeof file, error);
-        bool ran = epoch <= s->schema->epoch;
-        if (!rc && !file[0]) {
-            if (ran) buf_printf(error, "%s: the store has run migration %03u, which is not there", dir, epoch);
-            if (!ran && epoch == 1) buf_printf(error, "%s: holds no migration (001_name.sql)", dir);
-            return ran || epoch == 1 ? SATCHEL_E_MIGRATION : SATCHEL_OK;
-        }
-        if (!rc) rc = ran ? check_unchanged(s, epoch, dir, file, error) : run_one(s, dir, file, epoch, now_ms, error);
-        if (rc) return rc;
+/* How many migrations there are; all of the directory is looked at before anything runs. */
+static int count_files(store *s, const char *dir, unsigned *last, buf *error) {
+    char file[256];
+    int rc = SATCHEL_OK;
+    for (*last = 0; !rc && *last < 999; ++*last) {
+        rc = find_file(dir, *last + 1, false, file, sizeof file, error);
+        if (rc || !file[0]) break;
+        rc = find_file(dir, *last + 1, true, file, sizeof file, error);
     }
-    return SATCHEL_OK;
+    if (!rc) rc = check_directory(dir, *last, error);
+    if (rc) return rc;
+    if (*last < s->schema->epoch)
+        buf_printf(error, "%s: the store has run migration %03u, which is not there", dir, *last + 1);
+    else if (!*last)
+        buf_printf(error, "%s: holds no migration (001_name.sql)", dir);
+    return *last < s->schema->epoch || !*last ? SATCHEL_E_MIGRATION : SATCHEL_OK;
+}
+
+int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    unsigned last;
+    int rc = count_files(s, dir, &last, error);
+    for (unsigned epoch = 1; !rc && epoch <= last; epoch++) {
+        char file[256];
+        bool ran = epoch <= s->schema->epoch;
+        rc = find_file(dir, epoch, false, file, sizeof file, error);
+        if (!rc) rc = ran ? check_unchanged(s, epoch, dir, file, error) : run_one(s, dir, file, epoch, now_ms, error);
+    }
+    return rc;
 }

@@ -83,6 +83,8 @@ static int gather(pages *r, making *m, bool *to_head) {
             put_held(m);
             return SATCHEL_OK;
         }
+        /* A page that holds something takes no commit with which it would not fit a frame. */
+        if (m->head.commits && m->body.n + m->held.ndelta > LIMIT_ROW_BYTES) return SATCHEL_OK;
         m->head.to = m->held.seq;
         put_held(m);
         if (m->body.n >= LIMIT_PAGE_BYTES && more == 1) return SATCHEL_OK;
@@ -106,16 +108,29 @@ static int finish(making *m, frame **out) {
     return rc;
 }
 
+/* The commits after *place, or the rest of the one that it stands in. SATCHEL_E_NOT_FOUND if the log does not go back so far. */
+static int read_log(pages *r, making *m, const page_place *place, uint64_t head, bool *to_head) {
+    int64_t floor;
+    int rc = db_integer(&r->cache, "SELECT floor FROM satchel_server", 0, &floor);
+    if (!rc && place->cursor < (uint64_t)floor) rc = SATCHEL_E_NOT_FOUND;
+    if (rc) return rc;
+    uint64_t first = place->part ? place->part_seq << 24 | place->part : (place->cursor + 1) << 24;
+    m->q = db_prepare(&r->cache, "SELECT id,author,stamp,delta FROM satchel_log WHERE id>=? AND id<? ORDER BY id");
+    if (!m->q) return db_rc(sqlite3_extended_errcode(r->db));
+    db_bind(m->q, "ii", (int64_t)first, (int64_t)((head + 1) << 24));
+    rc = gather(r, m, to_head);
+    sqlite3_reset(m->q);
+    return rc;
+}
+
 int pages_next(pages *r, page_place *place, uint64_t head, uint64_t high_stamp, frame **out, bool *full) {
     *out = NULL;
     making m = {.head = {.from = place->cursor, .to = place->cursor, .high_stamp = high_stamp}};
-    uint64_t first = place->part ? place->part_seq << 24 | place->part : (place->cursor + 1) << 24;
-    m.q = db_prepare(&r->cache, "SELECT id,author,stamp,delta FROM satchel_log WHERE id>=? AND id<? ORDER BY id");
-    if (!m.q) return db_rc(sqlite3_extended_errcode(r->db));
-    db_bind(m.q, "ii", (int64_t)first, (int64_t)((head + 1) << 24));
-    bool to_head;
-    int rc = gather(r, &m, &to_head);
-    sqlite3_reset(m.q);
+    bool to_head = false;
+    /* One view of floor and log, though the writer prunes meanwhile. */
+    int rc = db_exec(&r->cache, "BEGIN", "");
+    if (!rc) rc = read_log(r, &m, place, head, &to_head);
+    if (!sqlite3_get_autocommit(r->db)) db_exec(&r->cache, "COMMIT", "");
     if (!rc && to_head) m.head.to = head;
     if (!rc) rc = finish(&m, out);
     if (!rc) {

@@ -21,7 +21,7 @@ typedef struct page_place {
 } page_place;
 
 /* Makes the next page after *place, looking no further than seq `head`; moves *place past it. *full: the page would be the same if the head were
- * higher. Large commits come in parts, one a page. */
+ * higher. Large commits come in parts, one a page. SATCHEL_E_NOT_FOUND: the log was pruned above *place. */
 int pages_next(pages *r, page_place *place, uint64_t head, uint64_t high_stamp, frame **out, bool *full);
 
 #endif

@@ -24,7 +24,8 @@ typedef struct builder {
     uint64_t high_stamp;
     unsigned table; /* place in schema->table */
     sqlite3_stmt *q;
-    bool row_ready, has_from;
+    bool row_ready; /* q stands on a row that the last page had no room for */
+    bool has_from;
     buf last_key; /* value_put bytes of the last row's key: where the next range begins */
     delta_row row;
 } builder;
@@ -35,6 +36,7 @@ struct snapshots {
     db_cache cache;
     char *store_path;
     builder *building;
+    bool stepping; /* a step makes pages of it without the mutex */
 };
 
 static const char LAYOUT[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
@@ -117,10 +119,10 @@ bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epo
     return found && head - out->seq <= stale;
 }
 
-bool snapshots_find(snapshots *s, uint64_t id, snapshot_info *out) {
+bool snapshots_find(snapshots *s, uint64_t id, const uint8_t epoch[8], uint32_t schema_epoch, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=?");
-    db_bind(q, "i", (int64_t)id);
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=?");
+    db_bind(q, "ibi", (int64_t)id, epoch, (size_t)8, (int64_t)schema_epoch);
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
     return found;
@@ -241,18 +243,32 @@ static void load_key(const builder *b, const buf *bytes, value *out) {
     for (unsigned i = 0; i < b->row.nkey; i++) value_get(&p, end, &out[i]);
 }
 
-/* Fills one range from the current table until the page is full or the table ends; true in *ended then. */
-static int fill_range(builder *b, delta_writer *w, size_t room, bool *ended) {
+/* 1 with the next row in b->row, 0 at the table's end, or an error. */
+static int next_row(builder *b, size_t *size) {
+    int step = b->row_ready ? SQLITE_ROW : sqlite3_step(b->q);
+    b->row_ready = false;
+    *size = 0;
+    if (step != SQLITE_ROW) return step == SQLITE_DONE ? 0 : db_rc(step);
+    for (unsigned i = 0; i < b->row.nkey; i++) b->row.key[i] = value_of_column(b->q, (int)i);
+    for (unsigned i = 0; i < b->row.ncol; i++) {
+        b->row.v[i] = value_of_column(b->q, (int)(b->row.nkey + i));
+        *size += value_size(&b->row.v[i]);
+    }
+    return 1;
+}
+
+/* Fills one range from the current table until the page is full or the table ends; true in *ended then. `before`: bytes in the page already. */
+static int fill_range(builder *b, delta_writer *w, size_t before, bool *ended) {
     *ended = false;
-    while (delta_size(w) < room) {
-        int step = sqlite3_step(b->q);
-        if (step == SQLITE_DONE) {
-            *ended = true;
-            break;
-        }
-        if (step != SQLITE_ROW) return db_rc(step);
-        for (unsigned i = 0; i < b->row.nkey; i++) b->row.key[i] = value_of_column(b->q, (int)i);
-        for (unsigned i = 0; i < b->row.ncol; i++) b->row.v[i] = value_of_column(b->q, (int)(b->row.nkey + i));
+    while (before + delta_size(w) < LIMIT_PAGE_BYTES) {
+        size_t size;
+        int more = next_row(b, &size);
+        if (more < 0) return more;
+        *ended = !more;
+        if (!more) break;
+        /* A page that holds something takes no row with which it would not fit a frame. */
+        b->row_ready = before + delta_size(w) && before + delta_size(w) + size > LIMIT_ROW_BYTES;
+        if (b->row_ready) break;
         delta_put_row(w, &b->row);
         buf_clear(&b->last_key);
         for (unsigned i = 0; i < b->row.nkey; i++) value_put(&b->last_key, &b->row.key[i]);
@@ -260,13 +276,16 @@ static int fill_range(builder *b, delta_writer *w, size_t room, bool *ended) {
     return b->last_key.rc;
 }
 
-static int put_range(builder *b, delta_writer *w, buf *body) {
+/* One range more on the page; *full when a row is left that it has no room for. */
+static int put_range(builder *b, delta_writer *w, buf *body, bool *full) {
     buf from, delta;
     buf_init(&from, 0);
     buf_init(&delta, 0);
     buf_put(&from, b->last_key.p, b->last_key.n);
     bool ended;
-    int rc = fill_range(b, w, body->n < LIMIT_PAGE_BYTES ? LIMIT_PAGE_BYTES - body->n : 1, &ended);
+    int rc = fill_range(b, w, body->n, &ended);
+    *full = b->row_ready;
+    if (!rc && *full && delta_size(w) == 0) goto out; /* nothing of this table was put: its range begins on the next page */
     if (!rc) rc = delta_finish(w, &delta);
     static _Thread_local snapshot_range r;
     r.table = current_table(b)->id;
@@ -284,6 +303,7 @@ static int put_range(builder *b, delta_writer *w, buf *body) {
         b->q = NULL;
         b->table++;
     }
+out:
     buf_fini(&from);
     buf_fini(&delta);
     return rc ? rc : body->rc;
@@ -296,10 +316,12 @@ static int make_page(builder *b, frame **out, bool *last) {
     delta_writer w;
     delta_writer_init(&w);
     uint64_t ranges = 0;
+    bool full = false;
     int rc = skip_dropped(b);
-    while (!rc && current_table(b) && body.n < LIMIT_PAGE_BYTES) {
-        rc = put_range(b, &w, &body);
-        ranges++;
+    while (!rc && !full && current_table(b) && body.n < LIMIT_PAGE_BYTES) {
+        size_t before = body.n;
+        rc = put_range(b, &w, &body, &full);
+        if (body.n > before) ranges++;
         if (!rc) rc = skip_dropped(b);
     }
     *last = !current_table(b);
@@ -322,8 +344,9 @@ static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) 
         rc = db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1, (int64_t)last, (int64_t)b->info.id);
     /* A device may be in the middle of the one before the newest; older ones are done with. */
     if (!rc && last)
-        rc = db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot ORDER BY at_ms DESC LIMIT 2)", "");
-    if (!rc && last) rc = db_exec(&s->cache, "DELETE FROM snapshot WHERE id NOT IN (SELECT id FROM snapshot ORDER BY at_ms DESC LIMIT 2)", "");
+        rc = db_exec(&s->cache, "DELETE FROM snapshot WHERE id<>?1 AND id NOT IN (SELECT id FROM snapshot WHERE id<>?1 ORDER BY at_ms DESC,seq DESC"
+                                " LIMIT 1)", "i", (int64_t)b->info.id);
+    if (!rc && last) rc = db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot)", "");
     return rc;
 }
 
@@ -334,27 +357,47 @@ static void drop(snapshots *s) {
     s->building = NULL;
 }
 
-int snapshots_step(snapshots *s) {
-    pthread_mutex_lock(&s->mutex);
+/* Makes up to PAGES_A_STEP pages; they are made without the mutex, so that pages of another snapshot go out meanwhile. */
+static int make_pages(builder *b, frame **made, unsigned *n, bool *last) {
     int rc = SATCHEL_OK;
-    bool last = false;
-    if (s->building) rc = db_exec(&s->cache, "BEGIN", "");
-    for (unsigned i = 0; s->building && !rc && !last && i < PAGES_A_STEP; i++) {
-        frame *f = NULL;
-        rc = make_page(s->building, &f, &last);
-        if (!rc) rc = keep_page(s, s->building, f, last);
-        s->building->info.pages++;
-        frame_release(f);
+    *last = false;
+    for (*n = 0; !rc && !*last && *n < PAGES_A_STEP; b->info.pages += !rc, *n += !rc) rc = make_page(b, &made[*n], last);
+    return rc;
+}
+
+static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, bool last) {
+    int rc = db_exec(&s->cache, "BEGIN", "");
+    b->info.pages -= n;
+    for (unsigned i = 0; i < n && !rc; i++) {
+        rc = keep_page(s, b, made[i], last && i + 1 == n);
+        b->info.pages++;
     }
-    if (s->building && !rc) rc = db_exec(&s->cache, "COMMIT", "");
-    if (rc && s->building) {
-        if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+    if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
+    if (rc && !sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+    return rc;
+}
+
+int snapshots_step(snapshots *s) {
+    frame *made[PAGES_A_STEP] = {NULL};
+    unsigned n = 0;
+    bool last = false;
+    pthread_mutex_lock(&s->mutex);
+    builder *b = s->stepping ? NULL : s->building;
+    s->stepping = s->stepping || b;
+    pthread_mutex_unlock(&s->mutex);
+    if (!b) return 0;
+    int rc = make_pages(b, made, &n, &last);
+    pthread_mutex_lock(&s->mutex);
+    if (!rc) rc = keep_pages(s, b, made, n, last);
+    if (rc) {
         drop(s);
     } else if (last) {
-        builder_free(s->building);
+        builder_free(b);
         s->building = NULL;
     }
+    s->stepping = false;
     bool more = s->building != NULL;
     pthread_mutex_unlock(&s->mutex);
+    for (unsigned i = 0; i < n; i++) frame_release(made[i]);
     return rc ? rc : more;
 }

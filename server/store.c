@@ -84,14 +84,12 @@ uint64_t store_next_seq(store *s) {
 
 static int pragma_text(sqlite3 *db, const char *sql, char *out, size_t room) {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    int sq = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
     out[0] = 0;
-    if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0)) {
-        strncpy(out, (const char *)sqlite3_column_text(stmt, 0), room - 1);
-        out[room - 1] = 0;
-    }
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_OK ? SATCHEL_OK : db_rc(sqlite3_extended_errcode(db));
+    if (sq == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
+        sqlite3_snprintf((int)room, out, "%s", (const char *)sqlite3_column_text(stmt, 0));
+    int end = sqlite3_finalize(stmt);
+    return db_rc(sq == SQLITE_OK ? end : sq);
 }
 
 /* The file is made by us first so that nobody but its owner can ever read it; -wal and -shm inherit its mode. */
@@ -119,7 +117,7 @@ static int check_identity(store *s, const char *path, bool *fresh, buf *error) {
         return rc;
     }
     *fresh = strcmp(text, "0") == 0;
-    if (application != STORE_APPLICATION_ID && !*fresh) {
+    if (application != STORE_APPLICATION_ID && (application || !*fresh)) {
         buf_printf(error, "%s: is a SQLite database, but not a Satchel store; name another file", path);
         return SATCHEL_E_FOREIGN_FILE;
     }
@@ -171,6 +169,7 @@ int store_reload_schema(store *s, buf *error) {
 static int read_position(store *s) {
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT seq,floor,high_stamp,backup_seq,epoch,start_seq FROM satchel_server, satchel_epoch"
                                             " ORDER BY n DESC LIMIT 1");
+    if (!q) return SATCHEL_E_CORRUPT; /* says that it is ours, and has not our tables */
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc < 0 ? rc : SATCHEL_E_CORRUPT;
     store_position *p = &s->committed;
@@ -195,18 +194,31 @@ static int open_database(store *s, const char *path, buf *error) {
     }
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 10000);
-    /* Foreign keys are checked by ingest, transaction by transaction; SQLite can only check them for the whole group commit. */
-    sq = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
-                             "PRAGMA wal_autocheckpoint=4000", NULL, NULL, NULL);
-    if (sq != SQLITE_OK) db_explain(s->db, path, error);
     db_cache_init(&s->cache, s->db);
+    return SATCHEL_OK;
+}
+
+/* Once the file is known to be ours: the journal mode is written into it. */
+static int set_modes(store *s, const char *path, buf *error) {
+    /* Foreign keys are checked by ingest, transaction by transaction; SQLite can only check them for the whole group commit. */
+    int sq = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
+                                 "PRAGMA wal_autocheckpoint=4000", NULL, NULL, NULL);
+    if (sq != SQLITE_OK) db_explain(s->db, path, error);
     return db_rc(sq);
 }
 
 static int begin_restored(store *s, uint64_t now_ms) {
-    int rc = begin_epoch(s, now_ms);
-    /* What was waiting in parts will be sent again. */
-    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_stage", "");
+    int rc = store_begin(s);
+    if (rc) return rc;
+    rc = begin_epoch(s, now_ms);
+    /* What was waiting in parts will be sent again; parts of a refused transaction are all there is of it. */
+    if (!rc)
+        rc = db_exec(&s->cache, "DELETE FROM satchel_stage WHERE (author,number) NOT IN (SELECT author,number FROM satchel_refused)", "");
+    if (rc) {
+        store_rollback(s);
+        return rc;
+    }
+    rc = store_commit(s);
     return rc ? rc : read_position(s);
 }
 
@@ -217,13 +229,14 @@ int store_open(const store_config *config, store **out, buf *error) {
     bool fresh = false;
     int rc = open_database(s, config->path, error);
     if (!rc) rc = check_identity(s, config->path, &fresh, error);
+    if (!rc) rc = set_modes(s, config->path, error);
     if (!rc && fresh) rc = create(s, config->now_ms, error);
     if (!rc) rc = read_position(s);
     if (!rc && config->restored) rc = begin_restored(s, config->now_ms);
     if (!rc) rc = store_reload_schema(s, error);
     if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
     if (rc) {
-        if (!error->n) db_explain(s->db, config->path, error);
+        if (!error->n) buf_printf(error, "%s: %s", config->path, satchel_rc_text(rc));
         store_close(s);
         return rc;
     }

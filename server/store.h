@@ -96,7 +96,7 @@ int store_device_revoke(store *s, int64_t id, uint64_t now_ms);
 /* What a hello or pull told; written with the next commit. */
 typedef struct device_seen {
     uint64_t now_ms;
-    uint64_t acked_seq;
+    uint64_t acked_seq; /* the cursor that it came with; of a file put back it is lower than before */
     uint64_t pending;
     int64_t clock_offset_ms;
     uint32_t schema_epoch;

@@ -9,47 +9,12 @@
 #include "protocol/satchel_rc.h"
 #include "server/store_private.h"
 
-/* ---- values as people read them ---- */
-
-static void put_hex(buf *out, const value *v) {
-    buf_printf(out, "x'");
-    for (uint32_t i = 0; i < v->n; i++) buf_printf(out, "%02x", v->u.p[i]);
-    buf_printf(out, "'");
-}
-
-void store_put_literal(buf *out, const value *v) {
-    switch (v->type) {
-    case VALUE_INTEGER:
-        buf_printf(out, "%" PRId64, v->u.i);
-        break;
-    case VALUE_REAL:
-        buf_printf(out, "%.17g", v->u.r);
-        break;
-    case VALUE_TEXT:
-        buf_put_byte(out, '\'');
-        for (uint32_t i = 0; i < v->n; i++) {
-            if (v->u.p[i] == '\'') buf_put_byte(out, '\'');
-            buf_put_byte(out, v->u.p[i]);
-        }
-        buf_put_byte(out, '\'');
-        break;
-    case VALUE_BLOB:
-        put_hex(out, v);
-        break;
-    default:
-        buf_printf(out, "NULL");
-    }
-}
+/* ---- words ---- */
 
 /* Every value in the bytes, as SQL literals separated by commas; zero-terminated in `out`. */
 static const char *literals(buf *out, const void *bytes, size_t n) {
-    const uint8_t *p = bytes, *end = p ? p + n : NULL;
-    value v;
     buf_clear(out);
-    for (bool first = true; p && p < end && value_get(&p, end, &v) == SATCHEL_OK; first = false) {
-        if (!first) buf_put_byte(out, ',');
-        store_put_literal(out, &v);
-    }
+    value_put_literals(out, bytes, n);
     buf_put_byte(out, 0);
     return out->p ? (const char *)out->p : "";
 }
@@ -126,7 +91,7 @@ static void put_json_text(buf *out, const char *p, size_t n) {
 static void put_json_literal(buf *out, const value *v) {
     buf text;
     buf_init(&text, 0);
-    store_put_literal(&text, v);
+    value_put_literal(&text, v);
     put_json_text(out, (const char *)text.p, text.n);
     buf_fini(&text);
 }
@@ -170,7 +135,9 @@ static const char *changes_json(const store *s, buf *out, const void *delta, siz
 }
 
 int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT d.name,incarnation,f.number,at_ms,depends,rc,message,tbl,key,f.state,delta FROM satchel_refused f"
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT d.name,incarnation,f.number,at_ms,depends,rc,message,tbl,key,f.state,"
+                                            "coalesce(delta,(SELECT p.delta FROM satchel_stage p WHERE p.author=f.author AND p.number=f.number AND part=0))"
+                                            " FROM satchel_refused f"
                                             " JOIN satchel_result r ON r.author=f.author AND r.number=f.number JOIN satchel_author a ON a.author=f.author"
                                             " JOIN satchel_device d ON d.id=a.device WHERE f.state='open' OR ? ORDER BY at_ms,f.author,f.number");
     db_bind(q, "i", (int64_t)all);

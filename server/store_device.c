@@ -79,7 +79,7 @@ int store_device_revoke(store *s, int64_t id, uint64_t now_ms) {
 }
 
 int store_device_seen(store *s, int64_t id, const device_seen *seen) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "UPDATE satchel_device SET last_seen_ms=?,acked_seq=max(acked_seq,?),pending=?,clock_offset_ms=?,"
+    sqlite3_stmt *q = db_prepare(&s->cache, "UPDATE satchel_device SET last_seen_ms=?,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?,"
                                             "schema_epoch=?,software=coalesce(?,software) WHERE id=?");
     db_bind(q, "iiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms, (int64_t)seen->schema_epoch);
     if (!q) return db_rc(sqlite3_extended_errcode(s->db));

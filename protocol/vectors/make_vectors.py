@@ -421,6 +421,7 @@ INVALID = [
     ("a number of 2^63", enc([11, 2**63, 1]), "E_LIMIT"),
     ("a negative number", enc([11, -1, 1]), "E_MALFORMED"),
     ("an unknown action", enc([11, 3, 2]), "E_MALFORMED"),
+    ("an action of 2^32+1", enc([11, 3, 2**32 + 1]), "E_LIMIT"),
     ("hello of version 2", altered(hello(), 1, 2), "E_VERSION"),
     ("hello of version 2 with other fields", enc([1, 2, "what a later version may add"]), "E_VERSION"),
     ("welcome of version 0", altered(welcome(), 1, 0), "E_VERSION"),

@@ -1,0 +1,132 @@
+#include "replica/credentials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/satchel_rc.h"
+
+/* A chain of a few certificates; a larger file is none of ours. */
+#define FILE_BYTES (64u << 10)
+
+/* The one place where errno becomes a code of ours. */
+static int fail_errno(buf *error, const char *what, const char *dir, const char *name) {
+    int e = errno;
+    buf_printf(error, "cannot %s %s%s%s: %s", what, dir, name ? "/" : "", name ? name : "", strerror(e));
+    switch (e) {
+    case ENOSPC:
+    case EDQUOT:
+        return SATCHEL_E_FULL;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        return SATCHEL_E_READONLY;
+    case ENOMEM:
+        return SATCHEL_E_NOMEM;
+    default:
+        return SATCHEL_E_IO;
+    }
+}
+
+void credentials_wipe(buf *b) {
+    if (b->p) explicit_bzero(b->p, b->cap);
+    buf_fini(b);
+}
+
+void credentials_fini(credentials *c) {
+    credentials_wipe(&c->key);
+    credentials_wipe(&c->cert);
+    credentials_wipe(&c->ca);
+}
+
+int credentials_make_dir(const char *dir, buf *error) {
+    struct stat st;
+    if (mkdir(dir, 0700) && errno != EEXIST) return fail_errno(error, "make the directory", dir, NULL);
+    if (stat(dir, &st)) return fail_errno(error, "look at", dir, NULL);
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return fail_errno(error, "use", dir, NULL);
+    }
+    if ((st.st_mode & 077) && chmod(dir, 0700)) return fail_errno(error, "make private", dir, NULL);
+    return SATCHEL_OK;
+}
+
+static int read_all(int fd, buf *out) {
+    for (;;) {
+        uint8_t *room = buf_reserve(out, 4096);
+        if (!room) return out->rc;
+        ssize_t got = read(fd, room, 4095);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return SATCHEL_E_IO;
+        room[got] = 0;
+        if (!got) return SATCHEL_OK;
+        out->n += (size_t)got;
+    }
+}
+
+int credentials_read_file(const char *dir, const char *name, buf *out, buf *error) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path) return SATCHEL_E_MISUSE;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        buf_printf(error, "there is no %s", path);
+        return SATCHEL_E_NOT_FOUND;
+    }
+    if (fd < 0) return fail_errno(error, "open", dir, name);
+    out->max = FILE_BYTES;
+    int rc = read_all(fd, out);
+    if (rc == SATCHEL_E_IO) fail_errno(error, "read", dir, name);
+    if (rc == SATCHEL_E_LIMIT) buf_printf(error, "%s is too large to be a key or certificate", path);
+    close(fd);
+    return rc;
+}
+
+int credentials_read(const char *dir, credentials *out, buf *error) {
+    *out = (credentials){0};
+    int rc = credentials_read_file(dir, CREDENTIALS_KEY, &out->key, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CERT, &out->cert, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CA, &out->ca, error);
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_NOT_ENROLLED : rc;
+}
+
+static int write_all(int fd, const char *p, size_t n) {
+    while (n) {
+        ssize_t put = write(fd, p, n);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return -1;
+        p += put;
+        n -= (size_t)put;
+    }
+    return fsync(fd);
+}
+
+/* A rename is durable when its directory is. */
+static int sync_dir(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    int err = fsync(fd);
+    close(fd);
+    return err;
+}
+
+int credentials_write_file(const char *dir, const char *name, const char *text, buf *error) {
+    char path[4096], temporary[4096];
+    int n = snprintf(temporary, sizeof temporary, "%s/.%s.XXXXXX", dir, name);
+    if (n >= (int)sizeof temporary) return SATCHEL_E_MISUSE;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+    if (fd < 0) return fail_errno(error, "write", dir, name);
+    int rc = SATCHEL_OK;
+    if (write_all(fd, text, strlen(text)) || rename(temporary, path)) {
+        rc = fail_errno(error, "write", dir, name);
+        unlink(temporary);
+    } else if (sync_dir(dir)) {
+        rc = fail_errno(error, "write", dir, name);
+    }
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,30 @@
+/* credentials.h - this device's key and certificates as files of its identity directory: key.pem, cert.pem, ca.pem (mode 0600, the directory 0700).
+ *
+ * A file is written whole or not at all: under another name, to the disk, then renamed. Keys are wiped from memory when they are freed. */
+#ifndef REPLICA_CREDENTIALS_H
+#define REPLICA_CREDENTIALS_H
+
+#include "protocol/buf.h"
+
+#define CREDENTIALS_KEY "key.pem"
+#define CREDENTIALS_CERT "cert.pem"
+#define CREDENTIALS_CA "ca.pem"
+
+typedef struct credentials {
+    buf key, cert, ca; /* PEM, zero-terminated */
+} credentials;
+
+/* Reads all three. SATCHEL_E_NOT_ENROLLED: one is missing; _IO, _NOMEM; words in `error`. credentials_fini in any case. */
+int credentials_read(const char *dir, credentials *out, buf *error);
+void credentials_fini(credentials *c);
+
+/* Makes the directory if it is missing, and makes it private. SATCHEL_E_READONLY, _FULL, _IO with words. */
+int credentials_make_dir(const char *dir, buf *error);
+/* Reads one file as text, zero-terminated. SATCHEL_E_NOT_FOUND, _IO, _LIMIT, _NOMEM with words. */
+int credentials_read_file(const char *dir, const char *name, buf *out, buf *error);
+/* Writes or replaces one file; when it returns 0 the file is on the disk. SATCHEL_E_READONLY, _FULL, _IO with words, and the old file is untouched. */
+int credentials_write_file(const char *dir, const char *name, const char *text, buf *error);
+/* Wipes and frees. */
+void credentials_wipe(buf *b);
+
+#endif

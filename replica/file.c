@@ -1,0 +1,460 @@
+#include "replica/file.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol/crypto.h"
+#include "protocol/satchel_rc.h"
+#include "replica/overlay.h"
+#include "replica/satchel.h"
+
+#define BUSY_TIMEOUT_MS 5000
+
+/* Satchel's own tables. The outbox's small columns come before `changes`, so that scanning them reads no overflow page. The
+ * partial index serves satchel_rejected and the search for discards to tell; a local commit does not touch it. Who wants it says
+ * "state>=3", because SQLite does not see that state=3 implies it. */
+#define NAME_OF_CODE(name, number, class_, text) " WHEN " #number " THEN 'E_" #name "'"
+static const char *const TABLES =
+    "CREATE TABLE IF NOT EXISTS satchel_state("
+    "id INTEGER PRIMARY KEY CHECK(id=1), format INTEGER NOT NULL, epoch BLOB, cursor INTEGER NOT NULL DEFAULT 0,"
+    "placed INTEGER NOT NULL DEFAULT 0, schema_epoch INTEGER NOT NULL DEFAULT 0, incarnation INTEGER NOT NULL DEFAULT 1, number_floor INTEGER NOT NULL DEFAULT 0,"
+    "sent_number INTEGER NOT NULL DEFAULT 0, settled_number INTEGER NOT NULL DEFAULT 0, hlc INTEGER NOT NULL DEFAULT 0,"
+    "loss_cursor INTEGER NOT NULL DEFAULT 0, snapshot INTEGER NOT NULL DEFAULT 0, snapshot_page INTEGER NOT NULL DEFAULT 0,"
+    "snapshot_seq INTEGER NOT NULL DEFAULT 0, snapshot_rows INTEGER NOT NULL DEFAULT 0, snapshot_total INTEGER NOT NULL DEFAULT 0,"
+    "stage_seq INTEGER NOT NULL DEFAULT 0, backup_seq INTEGER NOT NULL DEFAULT 0, head INTEGER NOT NULL DEFAULT 0,"
+    "overlay INTEGER NOT NULL DEFAULT 0, clock_offset_ms INTEGER NOT NULL DEFAULT 0, device TEXT, host TEXT, port INTEGER,"
+    "last_sync_ms INTEGER NOT NULL DEFAULT 0, last_error INTEGER NOT NULL DEFAULT 0, last_error_text TEXT NOT NULL DEFAULT '');"
+    "CREATE TABLE IF NOT EXISTS satchel_outbox("
+    "n INTEGER PRIMARY KEY, incarnation INTEGER NOT NULL, id BLOB NOT NULL, stamp INTEGER NOT NULL, base INTEGER NOT NULL,"
+    "epoch INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, seq INTEGER, effective INTEGER, code INTEGER NOT NULL DEFAULT 0,"
+    "depends INTEGER, message TEXT, tbl TEXT, key TEXT, settled_ms INTEGER, parts INTEGER NOT NULL DEFAULT 0,"
+    "resolves INTEGER NOT NULL DEFAULT 0, changes BLOB);"
+    "CREATE INDEX IF NOT EXISTS satchel_outbox_open ON satchel_outbox(state, n) WHERE state>=3;"
+    "CREATE TABLE IF NOT EXISTS satchel_outbox_part(n INTEGER NOT NULL, part INTEGER NOT NULL, changes BLOB NOT NULL, PRIMARY KEY(n, part));"
+    "CREATE TABLE IF NOT EXISTS satchel_base(tbl INTEGER NOT NULL, key BLOB NOT NULL, state INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    "row BLOB, PRIMARY KEY(tbl, key)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS satchel_stage(part INTEGER PRIMARY KEY, page BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS satchel_conflicts(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, tbl TEXT NOT NULL,"
+    "col TEXT NOT NULL, key TEXT NOT NULL, kept, lost, rule TEXT NOT NULL, kept_ms INTEGER NOT NULL, lost_ms INTEGER NOT NULL,"
+    "kept_author INTEGER NOT NULL);"
+    "CREATE VIEW IF NOT EXISTS satchel_rejected AS SELECT n, code, CASE code" SATCHEL_RC_LIST(NAME_OF_CODE) " END AS name,"
+    "message AS text, tbl, key, depends, settled_ms AS refused_ms FROM satchel_outbox WHERE state>=3 AND state=3;"
+    "CREATE VIEW IF NOT EXISTS satchel_status AS SELECT device, host, port, cursor, head, schema_epoch, incarnation,"
+    "(SELECT count(*) FROM satchel_outbox WHERE state=0) AS pending, (SELECT count(*) FROM satchel_outbox WHERE state=1) AS accepted,"
+    "(SELECT count(*) FROM satchel_outbox WHERE state>=3 AND state=3) AS refused, (SELECT count(*) FROM satchel_conflicts) AS conflicts,"
+    "snapshot_rows AS rows_done, snapshot_total AS rows_total, last_sync_ms, clock_offset_ms, last_error, last_error_text"
+    " FROM satchel_state;";
+
+/* ---- the world ---- */
+
+static uint64_t clock_ms(void *ctx) {
+    (void)ctx;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int random_bytes(void *ctx, void *out, size_t n) {
+    (void)ctx;
+    return crypto_random(out, n);
+}
+
+env env_default(void) {
+    return (env){.now_ms = clock_ms, .random = random_bytes};
+}
+
+/* ---- errors ---- */
+
+int file_fail(file *f, int rc, const char *format, ...) {
+    char text[LIMIT_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_clear(&f->error);
+    buf_printf(&f->error, "%s", text);
+    return rc;
+}
+
+int file_db_error(file *f, const char *what) {
+    int rc = db_rc(sqlite3_extended_errcode(f->db));
+    return file_fail(f, rc ? rc : SATCHEL_E_INTERNAL, "%s: %s", what, sqlite3_errmsg(f->db));
+}
+
+/* ---- opening ---- */
+
+static int pragma_integer(sqlite3 *db, const char *sql, int64_t *out) {
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    if (!rc && sqlite3_step(stmt) == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
+    rc = sqlite3_finalize(stmt);
+    return rc ? db_rc(sqlite3_extended_errcode(db)) : SATCHEL_OK;
+}
+
+static int set_wal(sqlite3 *db, buf *error) {
+    sqlite3_stmt *stmt;
+    bool wal = false;
+    int rc = sqlite3_prepare_v2(db, "PRAGMA main.journal_mode=WAL", -1, &stmt, NULL);
+    if (!rc && sqlite3_step(stmt) == SQLITE_ROW) wal = strcmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
+    rc = sqlite3_finalize(stmt);
+    if (rc) {
+        db_explain(db, "cannot open the database", error);
+        return db_rc(sqlite3_extended_errcode(db));
+    }
+    if (wal) return SATCHEL_OK;
+    buf_printf(error, "the database cannot be put into WAL mode; is it in memory, or on a network file system?");
+    return SATCHEL_E_MISUSE;
+}
+
+int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error) {
+    int64_t ignored;
+    sqlite3_busy_timeout(db, busy_timeout_ms ? busy_timeout_ms : BUSY_TIMEOUT_MS);
+    sqlite3_extended_result_codes(db, 1);
+    if (sqlite3_db_readonly(db, "main") == 1) {
+        buf_printf(error, "the database file cannot be written; check its permissions and those of its directory");
+        return SATCHEL_E_READONLY;
+    }
+    int rc = pragma_integer(db, "PRAGMA main.schema_version", &ignored); /* the first read: finds damage, and files that are none */
+    if (rc) {
+        db_explain(db, "cannot read the database", error);
+        return rc;
+    }
+    return set_wal(db, error);
+}
+
+/* Whose file is it? Also true for an empty one. */
+static int check_owner(file *f, unsigned flags, bool *ours) {
+    int64_t application = 0, tables = 0, state = 0;
+    int rc = pragma_integer(f->db, "PRAGMA main.application_id", &application);
+    if (!rc) rc = pragma_integer(f->db, "SELECT count(*) FROM main.sqlite_schema", &tables);
+    if (!rc) rc = pragma_integer(f->db, "SELECT count(*) FROM main.sqlite_schema WHERE name='satchel_state'", &state);
+    if (rc) return file_db_error(f, "cannot read the database");
+    *ours = application == FILE_APPLICATION_ID && state;
+    if (*ours) return SATCHEL_OK;
+    if (application != 0) return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" belongs to another program (application id %lld)", f->path, (long long)application);
+    if (tables && !(flags & SATCHEL_OPEN_ADOPT))
+        return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" is a database of something else; open it with SATCHEL_OPEN_ADOPT to make it Satchel's", f->path);
+    return SATCHEL_OK;
+}
+
+static int run(file *f, const char *sql) {
+    return sqlite3_exec(f->db, sql, NULL, NULL, NULL) ? file_db_error(f, "cannot set up the database") : SATCHEL_OK;
+}
+
+static int create(file *f) {
+    char mark[80];
+    snprintf(mark, sizeof mark, "INSERT OR IGNORE INTO satchel_state(id, format) VALUES(1, %d)", FILE_FORMAT);
+    int rc = run(f, "BEGIN IMMEDIATE");
+    if (rc) return rc;
+    rc = run(f, TABLES);
+    if (!rc) rc = run(f, mark);
+    snprintf(mark, sizeof mark, "PRAGMA main.application_id=%d", FILE_APPLICATION_ID);
+    if (!rc) rc = run(f, mark);
+    if (!rc) rc = schema_init(f->db, &f->error);
+    if (!rc) rc = run(f, "COMMIT");
+    if (rc) sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+/* A newer program may have changed any table but this one's first columns. */
+static int check_format(file *f) {
+    int64_t format = 0;
+    if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", &format)) return file_db_error(f, "cannot read satchel_state");
+    if (format > FILE_FORMAT)
+        return file_fail(f, SATCHEL_E_NEWER_FILE, "\"%s\" has format %lld, and this program knows formats up to %d", f->path, (long long)format, FILE_FORMAT);
+    return format < 1 ? file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row") : SATCHEL_OK;
+}
+
+static int load_schema(file *f) {
+    schema *s = NULL;
+    buf_clear(&f->error);
+    int rc = schema_load(f->db, &s, &f->error);
+    if (rc) return rc;
+    schema_free(f->schema);
+    f->schema = s;
+    return SATCHEL_OK;
+}
+
+static int open_database(file *f, const file_options *o) {
+    bool ours = false;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (o->flags & SATCHEL_OPEN_EXISTING ? 0 : SQLITE_OPEN_CREATE);
+    if (o->flags & SATCHEL_OPEN_EXISTING && access(f->path, F_OK) != 0) return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no file \"%s\"", f->path);
+    if (sqlite3_open_v2(f->path, &f->db, flags, NULL)) return f->db ? file_db_error(f, f->path) : SATCHEL_E_NOMEM;
+    int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
+    if (!rc) rc = check_owner(f, o->flags, &ours);
+    if (!rc && ours) rc = check_format(f);
+    if (!rc) rc = run(f, "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON");
+    if (!rc && !ours) rc = create(f);
+    return rc;
+}
+
+static int no_begin(void *ctx, bool again) {
+    (void)ctx, (void)again;
+    return SATCHEL_OK;
+}
+
+static int no_part(void *ctx, unsigned number, bool last, const void *changeset, size_t n) {
+    (void)ctx, (void)number, (void)last, (void)changeset, (void)n;
+    return SATCHEL_OK;
+}
+
+static int open_rest(file *f) {
+    capture_sink none = {.begin = no_begin, .part = no_part};
+    db_cache_init(&f->sql, f->db);
+    int rc = capture_open(f->db, &none, &f->capture);
+    if (rc) return file_fail(f, rc, "cannot take the connection's hooks: %s", satchel_rc_text(rc));
+    capture_enable(f->capture, false);
+    rc = load_schema(f);
+    if (!rc) rc = file_read_state(f);
+    if (!rc && f->schema->epoch) rc = capture_check(f->db, f->schema, &f->error);
+    return rc ? rc : overlay_new(f, &f->overlay);
+}
+
+static char *copy_text(const char *text, size_t most) {
+    return text ? strndup(text, most) : NULL;
+}
+
+static int copy_options(file *f, const char *path, const file_options *o) {
+    buf name;
+    buf_init(&name, 0);
+    buf_printf(&name, "%s-satchel", path);
+    f->env = o->env;
+    f->path = copy_text(path, SIZE_MAX);
+    f->identity = copy_text(o->identity ? o->identity : (const char *)name.p, SIZE_MAX);
+    f->software = copy_text(o->software ? o->software : "satchel/" SATCHEL_VERSION, 64);
+    buf_fini(&name);
+    return f->path && f->identity && f->software ? SATCHEL_OK : SATCHEL_E_NOMEM;
+}
+
+int file_open(const char *path, const file_options *o, file **out) {
+    file *f = calloc(1, sizeof *f);
+    *out = f;
+    if (!f) return SATCHEL_E_NOMEM;
+    buf_init(&f->error, LIMIT_BUF_BYTES);
+    int rc = copy_options(f, path, o);
+    if (!rc) rc = open_database(f, o);
+    if (!rc) rc = open_rest(f);
+    if (rc && !f->error.n) file_fail(f, rc, "%s", satchel_rc_text(rc));
+    return rc;
+}
+
+void file_close(file *f) {
+    if (!f) return;
+    if (f->in_txn) file_rollback(f);
+    overlay_free(f->overlay);
+    if (f->sql.db) db_cache_fini(&f->sql);
+    capture_close(f->capture);
+    schema_free(f->schema);
+    sqlite3_close(f->db);
+    buf_fini(&f->error);
+    free(f->path);
+    free(f->identity);
+    free(f->software);
+    free(f);
+}
+
+/* ---- the state row ---- */
+
+#define STATE_COLUMNS                                                                                                                \
+    "epoch, cursor, schema_epoch, incarnation, number_floor, sent_number, settled_number, hlc, loss_cursor, snapshot, snapshot_page," \
+    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed"
+
+static uint64_t column_u64(sqlite3_stmt *stmt, int i) {
+    return (uint64_t)sqlite3_column_int64(stmt, i);
+}
+
+static void take_state(sqlite3_stmt *q, file_state *s) {
+    memset(s, 0, sizeof *s);
+    s->has_epoch = sqlite3_column_bytes(q, 0) == EPOCH_BYTES;
+    if (s->has_epoch) memcpy(s->epoch, sqlite3_column_blob(q, 0), EPOCH_BYTES);
+    s->cursor = column_u64(q, 1);
+    s->schema_epoch = (uint32_t)column_u64(q, 2);
+    s->incarnation = (uint32_t)column_u64(q, 3);
+    s->number_floor = column_u64(q, 4);
+    s->sent_number = column_u64(q, 5);
+    s->settled_number = column_u64(q, 6);
+    s->hlc = column_u64(q, 7);
+    s->loss_cursor = column_u64(q, 8);
+    s->snapshot = column_u64(q, 9);
+    s->snapshot_page = (uint32_t)column_u64(q, 10);
+    s->snapshot_seq = column_u64(q, 11);
+    s->snapshot_rows = column_u64(q, 12);
+    s->snapshot_total = column_u64(q, 13);
+    s->stage_seq = column_u64(q, 14);
+    s->backup_seq = column_u64(q, 15);
+    s->head = column_u64(q, 16);
+    s->overlay = column_u64(q, 17);
+    s->clock_offset_ms = sqlite3_column_int64(q, 18);
+    s->placed = sqlite3_column_int(q, 19) != 0;
+}
+
+int file_read_state(file *f) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT " STATE_COLUMNS " FROM satchel_state WHERE id=1");
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return file_db_error(f, "cannot read satchel_state");
+    if (rc == 0) return file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row");
+    take_state(q, &f->state);
+    f->saved = f->state;
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+static int write_state(file *f) {
+    const file_state *s = &f->state;
+    if (memcmp(s, &f->saved, sizeof *s) == 0) return SATCHEL_OK;
+    return db_exec(&f->sql,
+                   "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
+                   "biiiiiiiiiiiiiiiiiii", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor, (int64_t)s->schema_epoch,
+                   (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number, (int64_t)s->settled_number, (int64_t)s->hlc,
+                   (int64_t)s->loss_cursor, (int64_t)s->snapshot, (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq,
+                   (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total, (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head,
+                   (int64_t)s->overlay, s->clock_offset_ms, (int64_t)s->placed);
+}
+
+/* ---- transactions ---- */
+
+int file_begin(file *f) {
+    buf_clear(&f->error);
+    int rc = db_exec(&f->sql, "BEGIN IMMEDIATE", "");
+    if (rc) return file_db_error(f, "cannot begin a transaction");
+    f->in_txn = true;
+    rc = file_read_state(f);
+    if (!rc && f->state.schema_epoch != f->schema->epoch) {
+        rc = load_schema(f);
+        overlay_invalidate(f->overlay);
+    }
+    if (!rc) rc = overlay_refresh(f->overlay);
+    if (rc) file_rollback(f);
+    return rc;
+}
+
+int file_commit(file *f) {
+    int rc = write_state(f);
+    if (!rc) rc = db_exec(&f->sql, "COMMIT", "");
+    if (rc) {
+        rc = file_db_error(f, "cannot commit");
+        file_rollback(f);
+        return rc;
+    }
+    f->in_txn = false;
+    return SATCHEL_OK;
+}
+
+void file_rollback(file *f) {
+    if (!sqlite3_get_autocommit(f->db)) db_exec(&f->sql, "ROLLBACK", "");
+    f->in_txn = false;
+    overlay_invalidate(f->overlay);
+}
+
+int file_end(file *f, int rc) {
+    if (!rc) return file_commit(f);
+    file_rollback(f);
+    return rc;
+}
+
+/* ---- migrations ---- */
+
+/* What was confirmed beneath edits of a table that is gone. */
+static int forget_dropped(file *f) {
+    for (unsigned i = 0; i < f->schema->ntable; i++) {
+        const schema_table *t = &f->schema->table[i];
+        if (t->until == SCHEMA_NEVER) continue;
+        if (db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=?", "i", (int64_t)t->id)) return file_db_error(f, "cannot write satchel_base");
+    }
+    return SATCHEL_OK;
+}
+
+int file_migrate(file *f, const msg_schema *m) {
+    char name[LIMIT_NAME_BYTES + 1];
+    if (m->epoch != f->state.schema_epoch + 1)
+        return file_fail(f, SATCHEL_E_SCHEMA, "migration %u was sent to a schema at %u", m->epoch, f->state.schema_epoch);
+    snprintf(name, sizeof name, "%.*s", (int)m->nname, m->name);
+    char *sql = strndup(m->sql, m->nsql);
+    if (!sql) return SATCHEL_E_NOMEM;
+    buf_clear(&f->error);
+    int rc = schema_migrate(f->db, SCHEMA_REPLICA, m->epoch, name, sql, &f->error);
+    free(sql);
+    if (!rc) rc = load_schema(f);
+    if (!rc) rc = capture_install(f->db, f->schema, &f->error);
+    f->state.schema_epoch = m->epoch;
+    overlay_invalidate(f->overlay);
+    if (!rc) rc = forget_dropped(f);
+    return rc ? rc : overlay_refresh(f->overlay);
+}
+
+/* ---- server and status ---- */
+
+int file_set_server(file *f, const char *host, uint16_t port, const char *device) {
+    int rc = db_exec(&f->sql, "UPDATE satchel_state SET host=?, port=?, device=? WHERE id=1", "sis", host, (int64_t)port, device);
+    return rc ? file_db_error(f, "cannot note the server") : SATCHEL_OK;
+}
+
+int file_get_server(file *f, char *host, uint16_t *port, char *device) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT host, port, device FROM satchel_state WHERE id=1 AND host IS NOT NULL");
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return file_db_error(f, "cannot read satchel_state");
+    if (rc == 0) return file_fail(f, SATCHEL_E_NOT_ENROLLED, "%s", satchel_rc_text(SATCHEL_E_NOT_ENROLLED));
+    const char *name = (const char *)sqlite3_column_text(q, 2);
+    snprintf(host, 256, "%s", (const char *)sqlite3_column_text(q, 0));
+    snprintf(device, 65, "%s", name ? name : "");
+    *port = (uint16_t)sqlite3_column_int(q, 1);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+void file_note_sync(file *f, int rc, const char *text, uint64_t now_ms) {
+    db_exec(&f->sql, "UPDATE satchel_state SET last_error=?1, last_error_text=?2, last_sync_ms=CASE WHEN ?1=0 THEN ?3 ELSE last_sync_ms END WHERE id=1",
+            "isi", (int64_t)rc, rc ? text : "", (int64_t)now_ms);
+}
+
+/* ---- verification ---- */
+
+static int verify_integrity(file *f, buf *report, bool *fault) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "PRAGMA main.integrity_check(20)");
+    int rc;
+    while ((rc = db_next(&f->sql, q)) == 1) {
+        const char *line = (const char *)sqlite3_column_text(q, 0);
+        if (line && strcmp(line, "ok") == 0) continue;
+        buf_printf(report, "integrity: %s\n", line ? line : "");
+        *fault = true;
+    }
+    return rc;
+}
+
+/* True for codes that tell of a fault, not of failing to look. */
+static bool is_fault(int rc) {
+    return rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_UNFLUSHED || rc == SATCHEL_E_TABLE_SHAPE;
+}
+
+static int verify_capture(file *f, buf *report, bool *fault) {
+    buf words;
+    buf_init(&words, 0);
+    int rc = f->schema->epoch ? capture_check(f->db, f->schema, &words) : SATCHEL_OK;
+    if (is_fault(rc)) {
+        buf_printf(report, "capture: %.*s\n", (int)words.n, words.p ? (const char *)words.p : "");
+        *fault = true;
+        rc = SATCHEL_OK;
+    }
+    buf_fini(&words);
+    return rc;
+}
+
+int file_verify(file *f, buf *report) {
+    bool fault = false;
+    int rc = file_begin(f);
+    if (rc) return rc;
+    rc = verify_integrity(f, report, &fault);
+    if (!rc) rc = verify_capture(f, report, &fault);
+    if (!rc) rc = overlay_verify(f->overlay, report);
+    if (is_fault(rc)) {
+        fault = true;
+        rc = SATCHEL_OK;
+    }
+    rc = file_end(f, rc);
+    if (rc) return rc;
+    return fault ? file_fail(f, SATCHEL_E_CORRUPT, "the check found faults") : SATCHEL_OK;
+}

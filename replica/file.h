@@ -1,0 +1,121 @@
+/* file.h - one database file as the sync side sees it: its own connection, the state row, the schema, and transactions around all of it.
+ *
+ * Everything that syncing writes goes through one `file`: capture is off on its connection, synchronous is FULL, foreign keys and CHECK
+ * constraints are off (the server has checked them; N4 may show combinations that no constraint foresaw). The app's connection is
+ * not here (satchel.c). Invariant: between file_begin and file_commit `state` is the row of satchel_state, and the overlay's index
+ * holds exactly the transactions that are pending or accepted; after file_rollback both are read again before their next use.
+ *
+ * Not thread-safe: whoever uses a file of a handle holds the handle's lock (handle.h). */
+#ifndef REPLICA_FILE_H
+#define REPLICA_FILE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/buf.h"
+#include "protocol/capture.h"
+#include "protocol/db.h"
+#include "protocol/message.h"
+#include "protocol/schema.h"
+
+#define FILE_APPLICATION_ID 0x53746368 /* "Stch" */
+#define FILE_FORMAT 1
+
+/* What a replica takes from outside; injected, so that a simulator can drive it. */
+typedef struct env {
+    void *ctx;
+    uint64_t (*now_ms)(void *ctx); /* wall clock, milliseconds since 1970 */
+    int (*random)(void *ctx, void *out, size_t n);
+} env;
+/* The real clock and crypto_random. */
+env env_default(void);
+
+typedef enum txn_state { TXN_PENDING, TXN_ACCEPTED, TXN_CONFIRMED, TXN_REFUSED, TXN_DISCARDED } txn_state;
+
+/* The row of satchel_state, but for texts. */
+typedef struct file_state {
+    bool has_epoch;
+    uint8_t epoch[EPOCH_BYTES]; /* of the server that was met last */
+    bool placed;                /* the cursor is of that epoch and pages go on from it; false until a first snapshot is complete */
+    uint64_t cursor;
+    uint32_t schema_epoch;
+    uint32_t incarnation;
+    uint64_t number_floor;   /* numbers up to here were given, and may have been pruned (N1) */
+    uint64_t sent_number;    /* numbers up to here may have been sent (N2) */
+    uint64_t settled_number; /* every number up to here has its result here */
+    uint64_t hlc;            /* the highest stamp that was received */
+    uint64_t loss_cursor;
+    uint64_t snapshot;       /* id of the snapshot in progress, else 0 */
+    uint32_t snapshot_page;  /* the next one */
+    uint64_t snapshot_seq;
+    uint64_t snapshot_rows;  /* applied so far */
+    uint64_t snapshot_total;
+    uint64_t stage_seq;      /* `to` of the commit that is being staged, else 0 */
+    uint64_t backup_seq;     /* accepted transactions up to here need not be kept (N7) */
+    uint64_t head;           /* newest server seq heard of */
+    uint64_t overlay;        /* counts the transactions that left; tells other processes' indexes that theirs is stale */
+    int64_t clock_offset_ms;
+} file_state;
+
+typedef struct overlay overlay;
+
+typedef struct file {
+    sqlite3 *db; /* the sync connection */
+    db_cache sql;
+    capture *capture; /* off: gives the connection module and functions */
+    schema *schema;   /* of state.schema_epoch */
+    overlay *overlay;
+    file_state state;
+    file_state saved; /* as it was read; only a difference is written */
+    bool in_txn;
+    env env;
+    char *path;
+    char *identity; /* directory of key.pem, cert.pem, ca.pem and lock */
+    char *software;
+    buf error;      /* what went wrong last, in words, zero-terminated */
+} file;
+
+typedef struct file_options {
+    unsigned flags; /* SATCHEL_OPEN_* */
+    int busy_timeout_ms;
+    const char *identity, *software; /* may be NULL */
+    env env;
+} file_options;
+
+/* Opens or creates. On failure *out is a file on which only `error` and file_close may be used (NULL: out of memory). */
+int file_open(const char *path, const file_options *o, file **out);
+void file_close(file *f);
+/* Brings a connection to the state that every Satchel connection needs: busy timeout, WAL, read-only and format checks. For the app's connection too. */
+int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error);
+
+/* BEGIN IMMEDIATE, reads the state row and the schema if its epoch moved, and refreshes the overlay's index. SATCHEL_E_BUSY and database codes. */
+int file_begin(file *f);
+/* Writes the state row and commits; after a failure rolls back. */
+int file_commit(file *f);
+void file_rollback(file *f);
+/* file_commit if rc is 0, else file_rollback; returns the first error. */
+int file_end(file *f, int rc);
+/* Reads the state row outside a transaction (hello, status). */
+int file_read_state(file *f);
+
+/* Runs migration `m` in the open transaction: tables, capture triggers, schema_epoch; then loads the new descriptor. SATCHEL_E_SCHEMA
+ * unless it is the next one; SATCHEL_E_MIGRATION and others with words in f->error. */
+int file_migrate(file *f, const msg_schema *m);
+
+/* Notes the server and this device (enrolment); one transaction of its own. `device` is the key's fingerprint in hexadecimal. */
+int file_set_server(file *f, const char *host, uint16_t port, const char *device);
+/* Reads them back; `host` has room for 256, `device` for 65 bytes. SATCHEL_E_NOT_ENROLLED if there is none. */
+int file_get_server(file *f, char *host, uint16_t *port, char *device);
+/* Notes how the last attempt to sync ended, for satchel_status; rc 0 is a good one, and sets last_sync_ms. Failures to write are not reported. */
+void file_note_sync(file *f, int rc, const char *text, uint64_t now_ms);
+
+/* satchel_verify: appends one line per fault. SATCHEL_OK, SATCHEL_E_CORRUPT, or a database code if it could not look. */
+int file_verify(file *f, buf *report);
+
+/* Sets f->error and returns rc. */
+int file_fail(file *f, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The connection's last error as a code, with SQLite's words in f->error. */
+int file_db_error(file *f, const char *what);
+
+#endif

@@ -1,0 +1,47 @@
+/* handle.h - what a `satchel` handle is made of, for the files that implement satchel.h.
+ *
+ * satchel.c opens and closes it; poll.c carries the session over the transport; enroll.c makes the device's identity. The lock guards file, session
+ * and poll: hold it for one step at a time, never while waiting for the network. It is recursive, because callbacks run with it held and
+ * may call back. The app's connection is guarded by SQLite's own mutex. Lock order: never wait for the app's connection while a transaction of
+ * the file is open. */
+#ifndef REPLICA_HANDLE_H
+#define REPLICA_HANDLE_H
+
+#include <pthread.h>
+
+#include "replica/file.h"
+#include "replica/outbox.h"
+#include "replica/satchel.h"
+#include "replica/session.h"
+
+typedef struct poll_loop poll_loop;
+
+struct satchel {
+    file *file;       /* the sync side */
+    session *session; /* made by satchel_open */
+    sqlite3 *app;     /* NULL if satchel_open failed */
+    outbox_writer *writer;
+    pthread_mutex_t lock;
+    poll_loop *poll; /* poll.c's; NULL until its first use */
+    void (*wake)(void *ctx); /* set by poll.c: the app committed; called in the app's thread without the lock */
+    void *wake_ctx;
+    void (*changed)(void *ctx, const char *table);
+    void *changed_ctx;
+    void (*event)(void *ctx, const satchel_event *e);
+    void *event_ctx;
+    void (*log)(void *ctx, int rc, const char *line);
+    void *log_ctx;
+    int rc; /* of the last failed call */
+    buf error;
+};
+
+/* Remembers code and words for satchel_errmsg; returns rc. An empty or NULL format takes the code's own text. */
+int handle_fail(satchel *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* poll.c: ends the thread, closes the connection, frees s->poll. Called by satchel_close, also when s->poll is NULL. */
+void poll_close(satchel *s);
+/* poll.c: this file has (another) identity; ends the connection and connects anew at the next turn, without a pause. Called by
+ * satchel_enroll, without the lock. */
+void poll_reset(satchel *s);
+
+#endif

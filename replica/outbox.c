@@ -1,0 +1,218 @@
+#include "replica/outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/changeset.h"
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "protocol/translate.h"
+#include "replica/rows.h"
+
+/* A larger changeset goes into satchel_outbox_part, so that the row stays small: it is rewritten when its result comes and scanned past often. */
+#define INLINE_BYTES 2048u
+
+struct outbox_writer {
+    sqlite3 *db;
+    db_cache sql;
+    capture *capture;
+    schema *schema;
+    env env;
+    void (*committed)(void *ctx);
+    void *committed_ctx;
+    /* of the open transaction, read when it first touches a synced table */
+    uint64_t cursor, number, stamp;
+    uint32_t incarnation;
+    uint8_t id[TXN_ID_BYTES];
+    /* of a retry */
+    uint64_t resolves; /* number of the refused transaction, else 0 */
+    bool flushed;      /* the retry has become a transaction */
+};
+
+/* ---- the sink ---- */
+
+static int take_schema(outbox_writer *w, uint32_t epoch) {
+    if (w->schema && w->schema->epoch == epoch) return SATCHEL_OK;
+    schema *fresh = NULL, *stale = w->schema;
+    buf error;
+    buf_init(&error, 0);
+    int rc = schema_load(w->db, &fresh, &error);
+    buf_fini(&error);
+    if (rc) return rc;
+    capture_set_schema(w->capture, fresh);
+    w->schema = fresh;
+    schema_free(stale);
+    return SATCHEL_OK;
+}
+
+/* One statement gives everything that the transaction's outbox row needs. The write lock is held, so nothing of it can change
+ * before the flush. */
+static int sink_open(void *ctx) {
+    outbox_writer *w = ctx;
+    sqlite3_stmt *q = db_prepare(&w->sql, "SELECT cursor, schema_epoch, incarnation, max(number_floor, coalesce((SELECT max(n) FROM main.satchel_outbox), 0)),"
+                                          "max(hlc, coalesce((SELECT stamp FROM main.satchel_outbox ORDER BY n DESC LIMIT 1), 0))"
+                                          "FROM main.satchel_state");
+    int rc = db_next(&w->sql, q);
+    if (rc <= 0) return rc ? rc : SATCHEL_E_CORRUPT;
+    w->cursor = (uint64_t)sqlite3_column_int64(q, 0);
+    uint32_t epoch = (uint32_t)sqlite3_column_int64(q, 1);
+    w->incarnation = (uint32_t)sqlite3_column_int64(q, 2);
+    w->number = (uint64_t)sqlite3_column_int64(q, 3) + 1;
+    uint64_t last = (uint64_t)sqlite3_column_int64(q, 4);
+    sqlite3_reset(q);
+    w->stamp = hlc_next(last, w->env.now_ms(w->env.ctx));
+    return take_schema(w, epoch);
+}
+
+/* A repeated flush of one transaction (C2) replaces what the first wrote, under the same number. */
+static int sink_begin(void *ctx, bool again) {
+    outbox_writer *w = ctx;
+    if (again) {
+        int rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox WHERE n=?", "i", (int64_t)w->number);
+        if (!rc) rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox_part WHERE n=?", "i", (int64_t)w->number);
+        if (rc) return rc;
+    }
+    return w->env.random(w->env.ctx, w->id, sizeof w->id);
+}
+
+static int resolve_old(outbox_writer *w) {
+    if (!w->resolves) return SATCHEL_OK;
+    w->flushed = true;
+    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=4, code=0, settled_ms=? WHERE n=?", "ii", (int64_t)w->env.now_ms(w->env.ctx),
+                   (int64_t)w->resolves);
+}
+
+static int sink_part(void *ctx, unsigned number, bool last, const void *changeset, size_t n) {
+    outbox_writer *w = ctx;
+    bool in_row = number == 0 && last && n <= INLINE_BYTES;
+    int rc = SATCHEL_OK;
+    if (!in_row)
+        rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox_part(n, part, changes) VALUES(?,?,?)", "iib", (int64_t)w->number, (int64_t)number,
+                     changeset, n);
+    if (rc || !last) return rc;
+    rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox(n, incarnation, id, stamp, base, epoch, parts, resolves, changes) VALUES(?,?,?,?,?,?,?,?,?)",
+                 "iibiiiiib", (int64_t)w->number, (int64_t)w->incarnation, w->id, sizeof w->id, (int64_t)w->stamp, (int64_t)w->cursor,
+                 (int64_t)w->schema->epoch, in_row ? (int64_t)0 : (int64_t)number + 1, (int64_t)w->resolves, in_row ? changeset : NULL, n);
+    return rc ? rc : resolve_old(w);
+}
+
+static void sink_end(void *ctx, bool committed) {
+    outbox_writer *w = ctx;
+    if (committed && w->committed) w->committed(w->committed_ctx);
+}
+
+int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
+    outbox_writer *w = calloc(1, sizeof *w);
+    *out = w;
+    if (!w) return SATCHEL_E_NOMEM;
+    *w = (outbox_writer){.db = db, .env = *e, .committed = committed, .committed_ctx = ctx};
+    db_cache_init(&w->sql, db);
+    capture_sink sink = {.ctx = w, .open = sink_open, .begin = sink_begin, .part = sink_part, .end = sink_end};
+    int rc = capture_open(db, &sink, &w->capture);
+    if (!rc) rc = schema_load(db, &w->schema, error);
+    if (!rc) capture_set_schema(w->capture, w->schema);
+    return rc;
+}
+
+void outbox_writer_close(outbox_writer *w) {
+    if (!w) return;
+    db_cache_fini(&w->sql);
+    capture_close(w->capture);
+    schema_free(w->schema);
+    free(w);
+}
+
+const char *outbox_writer_error(const outbox_writer *w) {
+    return capture_error(w->capture);
+}
+
+int outbox_writer_error_code(const outbox_writer *w) {
+    return capture_error_code(w->capture);
+}
+
+/* ---- retry ---- */
+
+typedef struct retry {
+    outbox_writer *w;
+    rows rows;
+    delta_row row;
+    uint32_t epoch;
+    int rc;
+} retry;
+
+static rows_op retry_op(delta_op op) {
+    return op == DELTA_PUT ? ROWS_UPSERT : op == DELTA_UPDATE ? ROWS_UPDATE : ROWS_DELETE;
+}
+
+static int retry_change(retry *r, const changeset_change *change) {
+    rows_column col[LIMIT_COLUMNS];
+    value v[LIMIT_COLUMNS];
+    unsigned n = 0;
+    int rc = translate_change(r->w->schema, r->epoch, change, &r->row);
+    if (rc) return rc;
+    const schema_table *t = schema_table_by_id(r->w->schema, r->row.table);
+    if (t->until != SCHEMA_NEVER) return SATCHEL_E_UNKNOWN_TABLE;
+    for (unsigned i = 0; i < r->row.ncol; i++) {
+        int at = rows_column_index(t, r->row.col[i].id);
+        if (at < 0) continue;
+        col[n] = (rows_column){.at = (uint16_t)at, .add = r->row.col[i].kind == DELTA_ADD};
+        v[n++] = r->row.v[i];
+    }
+    if (r->row.op == DELTA_DELETE) n = 0;
+    return rows_write(&r->rows, retry_op(r->row.op), t, r->row.key, n, col, v, NULL);
+}
+
+static int retry_part(retry *r, const void *blob, size_t n) {
+    changeset_reader reader;
+    changeset_change change;
+    int rc;
+    changeset_open(&reader, blob, n);
+    while ((rc = changeset_next(&reader, &change)) == 1) {
+        rc = retry_change(r, &change);
+        if (rc) return rc;
+    }
+    return rc;
+}
+
+/* One statement over both homes of a changeset; the row keeps open while its changes are written to other tables. */
+static int retry_all(retry *r, uint64_t number) {
+    sqlite3_stmt *q = db_prepare(&r->w->sql, "SELECT state, epoch, changes, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
+                                             "SELECT 3, 0, changes, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
+    int rc;
+    bool found = false;
+    db_bind(q, "i", (int64_t)number);
+    while ((rc = db_next(&r->w->sql, q)) == 1) {
+        if (!found) {
+            int state = sqlite3_column_int(q, 0);
+            r->epoch = (uint32_t)sqlite3_column_int64(q, 1);
+            found = true;
+            if (state != TXN_REFUSED) rc = state == TXN_PENDING ? SATCHEL_E_NOT_FOUND : SATCHEL_E_RESOLVED;
+            if (rc != 1) break;
+        }
+        rc = retry_part(r, sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
+        if (rc) break;
+    }
+    sqlite3_reset(q);
+    return rc ? rc : found ? SATCHEL_OK : SATCHEL_E_NOT_FOUND;
+}
+
+int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
+    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
+    retry *r = calloc(1, sizeof *r);
+    if (!r) return SATCHEL_E_NOMEM;
+    r->w = w;
+    rows_init(&r->rows, w->db);
+    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    if (!rc) rc = sink_open(w);
+    if (!rc) rc = retry_all(r, number);
+    rows_fini(&r->rows);
+    w->resolves = number;
+    w->flushed = false;
+    if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
+    if (rc && !sqlite3_get_autocommit(w->db)) db_exec(&w->sql, "ROLLBACK", "");
+    if (rc && capture_error_code(w->capture)) rc = capture_error_code(w->capture);
+    *moot = !rc && !w->flushed;
+    w->resolves = 0;
+    free(r);
+    return rc;
+}

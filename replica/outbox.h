@@ -1,0 +1,81 @@
+/* outbox.h - the transactions of this file: how they get in (the capture's sink), how they go out (pushes), and what becomes of them (results).
+ *
+ * N1: a transaction's number is max(highest in the outbox, number_floor) + 1, taken inside the transaction itself; whatever removes rows raises
+ * number_floor first. N8: rows are never joined. A row keeps its changeset as captured, with the schema epoch that gives its columns
+ * their meaning (P1), until it is confirmed and the server's backup has passed it (N7). */
+#ifndef REPLICA_OUTBOX_H
+#define REPLICA_OUTBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/capture.h"
+#include "protocol/message.h"
+#include "replica/file.h"
+
+/* The app connection's side: writes each captured transaction inside the app's own commit. */
+typedef struct outbox_writer outbox_writer;
+
+/* Opens capture on `db` with the file's schema. `committed` (may be NULL) is called after each captured commit, in the app's
+ * thread, inside sqlite3_step: it must not use `db`. The env is copied. */
+int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error);
+void outbox_writer_close(outbox_writer *w);
+/* Why the last commit was refused: words ("" if it was not) and code. */
+const char *outbox_writer_error(const outbox_writer *w);
+int outbox_writer_error_code(const outbox_writer *w);
+/* Runs the changes of refused transaction `number` again as a new transaction; see satchel_retry. *moot is set if they changed nothing (then the
+ * caller discards the old one). */
+int outbox_retry(outbox_writer *w, uint64_t number, bool *moot);
+
+/* One row of the outbox without its changes. */
+typedef struct outbox_txn {
+    uint64_t number, stamp, base, seq, effective, resolves;
+    uint32_t incarnation, epoch, parts; /* parts 0: the changeset is in the row itself */
+    uint8_t id[TXN_ID_BYTES];
+    txn_state state;
+    int code;
+} outbox_txn;
+
+/* The first row with a number above `after` (and, if `pending_only`, without a result). 1, 0 or a database code. */
+int outbox_next(file *f, uint64_t after, bool pending_only, outbox_txn *out);
+int outbox_get(file *f, uint64_t number, outbox_txn *out); /* SATCHEL_E_NOT_FOUND */
+/* Appends the changeset of one part (0 when parts is 0). */
+int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out);
+/* How many there are in a state, and the highest number ever given. */
+int outbox_count(file *f, txn_state state, uint64_t *out);
+int outbox_last_number(file *f, uint64_t *out);
+
+/* Where a push stands. One message is filled by outbox_push; a large transaction goes on in the next. */
+typedef struct outbox_cursor {
+    uint64_t number; /* all up to here were put into messages */
+    unsigned part;   /* of the next transaction, when it is under way */
+} outbox_cursor;
+/* Inside file_begin. Appends one push message with the next pending transactions, up to LIMIT_PAGE_BYTES and LIMIT_PUSH_TXNS, and moves the
+ * cursor. *last is the highest number that is wholly or partly in it. Returns 1, 0 if there is nothing, or an error. A transaction that
+ * the schema has no words for (its table's columns are not those that it was captured with) is refused here, so that it blocks nothing. */
+int outbox_push(file *f, outbox_cursor *at, buf *message, uint64_t *last);
+
+/* Inside file_begin. Stores one result (N5, N6): accepted moves the row to TXN_ACCEPTED (and out of the overlay at once if the cursor has passed it);
+ * refused takes it out of the overlay. A result that is known already has no effect. *changed tells whether it had one. */
+int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed);
+/* Inside file_begin. The same for a refusal that was found here: a pending transaction that cannot be sent. */
+int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms);
+/* Inside file_begin. Moves settled_number to the last number below which nothing is pending. */
+int outbox_settle(file *f);
+/* Inside file_begin. N3: everything unsettled from `from_number` on goes on under `incarnation`. */
+int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number);
+/* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; bases are cut. */
+int outbox_rewind(file *f, uint64_t epoch_start);
+/* Inside file_begin. Removes confirmed rows up to state.backup_seq and what was discarded with nobody to tell, some hundreds at once; *more if
+ * there may be more. */
+int outbox_prune(file *f, bool *more);
+/* For overlay_confirm: the cursor has passed the transaction. It is kept for N7, or removed when the backup has passed it too. */
+int outbox_confirm(file *f, const outbox_txn *t);
+/* satchel_discard; a transaction of its own. */
+int outbox_discard(file *f, uint64_t number);
+/* Discards of which the server was not told: the first above `after`. 1, 0 or an error. */
+int outbox_next_untold(file *f, uint64_t after, uint64_t *number);
+/* Inside file_begin. The server has been told of the discards up to `number`. */
+int outbox_told(file *f, uint64_t number);
+
+#endif

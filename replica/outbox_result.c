@@ -1,0 +1,186 @@
+#include <string.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "replica/outbox.h"
+#include "replica/overlay.h"
+#include "replica/rows.h"
+
+static int explain(file *f, int rc) {
+    return rc ? file_db_error(f, "cannot write the outbox") : SATCHEL_OK;
+}
+
+/* N1: raise the floors before a row goes: its number and its stamp are never given again. */
+static void raise_floors(file *f, const outbox_txn *t) {
+    if (f->state.number_floor < t->number) f->state.number_floor = t->number;
+    f->state.hlc = hlc_receive(f->state.hlc, t->stamp);
+}
+
+static int remove_txn(file *f, const outbox_txn *t) {
+    raise_floors(f, t);
+    int rc = db_exec(&f->sql, "DELETE FROM satchel_outbox_part WHERE n=?", "i", (int64_t)t->number);
+    if (!rc) rc = db_exec(&f->sql, "DELETE FROM satchel_outbox WHERE n=?", "i", (int64_t)t->number);
+    return explain(f, rc);
+}
+
+int outbox_confirm(file *f, const outbox_txn *t) {
+    if (t->seq <= f->state.backup_seq) return remove_txn(f, t);
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=2 WHERE n=?", "i", (int64_t)t->number));
+}
+
+/* ---- results ---- */
+
+static int accept(file *f, outbox_txn *t, const msg_result *r) {
+    t->seq = r->seq;
+    t->effective = r->effective;
+    t->state = TXN_ACCEPTED;
+    int rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=1, seq=?, effective=? WHERE n=?", "iii", (int64_t)r->seq,
+                                (int64_t)r->effective, (int64_t)t->number));
+    if (rc) return rc;
+    f->state.hlc = hlc_receive(f->state.hlc, r->effective);
+    overlay_accepted(f->overlay, t->number, r->seq);
+    /* N5 forbids it, but a result that comes late must not leave its changes counted twice. */
+    return r->seq <= f->state.cursor ? overlay_confirm(f->overlay, f->state.cursor) : SATCHEL_OK;
+}
+
+static int refuse(file *f, const outbox_txn *t, const msg_result *r, uint64_t now_ms) {
+    const schema_table *table = r->table ? schema_table_by_id(f->schema, r->table) : NULL;
+    buf key, text;
+    buf_init(&key, 0);
+    buf_init(&text, 0);
+    rows_key_text(r->key, r->nkey, &key);
+    buf_printf(&text, "%.*s", (int)r->ntext, r->ntext ? r->text : "");
+    buf_put_byte(&key, 0);
+    int rc = key.rc ? key.rc : text.rc;
+    if (!rc) rc = overlay_leave(f->overlay, t);
+    if (!rc)
+        rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, code=?, message=?, tbl=?, key=?, depends=?, settled_ms=? WHERE n=?",
+                                "isssiii", (int64_t)r->rc, (const char *)text.p, table ? table->name : NULL, (const char *)key.p,
+                                (int64_t)r->depends, (int64_t)now_ms, (int64_t)t->number));
+    buf_fini(&text);
+    buf_fini(&key);
+    return rc;
+}
+
+int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed) {
+    outbox_txn t;
+    *changed = false;
+    int rc = outbox_get(f, r->number, &t);
+    if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK; /* pruned, or another file's of this device */
+    if (rc || t.state != TXN_PENDING) return rc;
+    *changed = true;
+    return r->rc ? refuse(f, &t, r, now_ms) : accept(f, &t, r);
+}
+
+int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms) {
+    msg_result r = {.number = t->number, .rc = rc, .text = text, .ntext = strlen(text)};
+    return refuse(f, t, &r, now_ms);
+}
+
+int outbox_settle(file *f) {
+    outbox_txn t;
+    uint64_t last;
+    int rc = outbox_next(f, f->state.settled_number, true, &t);
+    if (rc < 0) return rc;
+    if (rc == 1) {
+        f->state.settled_number = t.number - 1;
+        return SATCHEL_OK;
+    }
+    rc = outbox_last_number(f, &last);
+    if (!rc && last > f->state.settled_number) f->state.settled_number = last;
+    return rc;
+}
+
+/* ---- forks and restored servers ---- */
+
+int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE n>=? AND state=0", "ii", (int64_t)incarnation, (int64_t)from_number);
+    if (rc) return explain(f, rc);
+    f->state.incarnation = incarnation;
+    if (f->state.sent_number >= from_number) f->state.sent_number = from_number ? from_number - 1 : 0;
+    return SATCHEL_OK;
+}
+
+int outbox_rewind(file *f, uint64_t epoch_start) {
+    int64_t first;
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL WHERE state IN (1, 2) AND seq>?", "i", (int64_t)epoch_start);
+    if (!rc) rc = db_exec(&f->sql, "UPDATE satchel_outbox SET base=?1 WHERE state=0 AND base>?1", "i", (int64_t)epoch_start);
+    if (!rc) rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE state=0", 0, &first);
+    if (rc) return explain(f, rc);
+    if (first && f->state.settled_number >= (uint64_t)first) f->state.settled_number = (uint64_t)first - 1;
+    f->state.overlay++;
+    overlay_invalidate(f->overlay);
+    return overlay_refresh(f->overlay);
+}
+
+/* ---- pruning and discarding ---- */
+
+#define PRUNE_AT_ONCE 500
+
+int outbox_prune(file *f, bool *more) {
+    *more = false;
+    for (unsigned i = 0; i < PRUNE_AT_ONCE; i++) {
+        sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, stamp FROM satchel_outbox WHERE (state=2 AND seq<=?) OR (state=4 AND code=0) LIMIT 1");
+        db_bind(q, "i", (int64_t)f->state.backup_seq);
+        int rc = db_next(&f->sql, q);
+        if (rc <= 0) return explain(f, rc);
+        outbox_txn t = {.number = (uint64_t)sqlite3_column_int64(q, 0), .stamp = (uint64_t)sqlite3_column_int64(q, 1)};
+        sqlite3_reset(q);
+        rc = remove_txn(f, &t);
+        if (rc) return rc;
+    }
+    *more = true;
+    return SATCHEL_OK;
+}
+
+/* The changes are of no more use. A code that is not 0 says that the server knows of a refusal and is to be told. */
+static int mark_discarded(file *f, const outbox_txn *t) {
+    int rc = db_exec(&f->sql, "DELETE FROM satchel_outbox_part WHERE n=?", "i", (int64_t)t->number);
+    if (!rc)
+        rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=4, parts=0, changes=NULL, settled_ms=? WHERE n=?", "ii",
+                     (int64_t)f->env.now_ms(f->env.ctx), (int64_t)t->number);
+    return explain(f, rc);
+}
+
+static int discard(file *f, uint64_t number) {
+    outbox_txn t;
+    int rc = outbox_get(f, number, &t);
+    if (rc) return rc;
+    if (t.state == TXN_PENDING) {
+        if (number <= f->state.sent_number)
+            return file_fail(f, SATCHEL_E_BUSY, "transaction %llu was sent; its result is awaited", (unsigned long long)number);
+        rc = overlay_leave(f->overlay, &t);
+        return rc ? rc : mark_discarded(f, &t);
+    }
+    if (t.state == TXN_REFUSED) return mark_discarded(f, &t);
+    return file_fail(f, SATCHEL_E_RESOLVED, "transaction %llu was accepted or resolved before", (unsigned long long)number);
+}
+
+int outbox_discard(file *f, uint64_t number) {
+    int rc = file_begin(f);
+    return rc ? rc : file_end(f, discard(f, number));
+}
+
+int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE state>=3 AND state=4 AND n>? AND code<>0 ORDER BY n LIMIT 1");
+    db_bind(q, "i", (int64_t)after);
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return explain(f, rc);
+    if (rc == 1) {
+        *number = (uint64_t)sqlite3_column_int64(q, 0);
+        sqlite3_reset(q);
+    }
+    return rc;
+}
+
+int outbox_told(file *f, uint64_t number) {
+    uint64_t n = 0;
+    int rc;
+    while ((rc = outbox_next_untold(f, n, &n)) == 1 && n <= number) {
+        outbox_txn t;
+        rc = outbox_get(f, n, &t);
+        if (!rc) rc = remove_txn(f, &t);
+        if (rc) return rc;
+    }
+    return rc < 0 ? rc : SATCHEL_OK;
+}

@@ -1,0 +1,418 @@
+#include "replica/overlay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "protocol/translate.h"
+#include "replica/overlay_internal.h"
+
+/* ---- life ---- */
+
+int overlay_new(file *f, overlay **out) {
+    overlay *o = calloc(1, sizeof *o);
+    *out = o;
+    if (!o) return SATCHEL_E_NOMEM;
+    o->f = f;
+    rows_init(&o->rows, f->db);
+    arena_init(&o->arena);
+    buf_init(&o->key, 0);
+    for (unsigned i = 0; i < BLOB_SLOTS; i++) buf_init(&o->blob[i].bytes, 0);
+    return SATCHEL_OK;
+}
+
+void overlay_free(overlay *o) {
+    if (!o) return;
+    rows_fini(&o->rows);
+    arena_fini(&o->arena);
+    buf_fini(&o->key);
+    for (unsigned i = 0; i < BLOB_SLOTS; i++) buf_fini(&o->blob[i].bytes);
+    free(o->entry);
+    free(o->slot);
+    free(o->txn);
+    free(o->found);
+    free(o->touched);
+    free(o);
+}
+
+void overlay_invalidate(overlay *o) {
+    o->valid = false;
+    overlay_forget_touched(o);
+    rows_forget(&o->rows);
+    o->map.table = NULL;
+}
+
+size_t overlay_size(const overlay *o) {
+    return o->live;
+}
+
+static int size_touched(overlay *o) {
+    unsigned n = o->f->schema->ntable;
+    if (n <= o->touched_cap) return SATCHEL_OK;
+    const char **p = realloc(o->touched, n * sizeof *p);
+    if (!p) return SATCHEL_E_NOMEM;
+    o->touched = p;
+    o->touched_cap = n;
+    return SATCHEL_OK;
+}
+
+static int read_outbox(overlay *o) {
+    file *f = o->f;
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, seq, epoch, parts FROM satchel_outbox WHERE n>? AND state<=1 ORDER BY n");
+    int rc;
+    db_bind(q, "i", (int64_t)o->last_number);
+    while ((rc = db_next(&f->sql, q)) == 1) {
+        pending p = {.number = (uint64_t)sqlite3_column_int64(q, 0),
+                     .seq = (uint64_t)sqlite3_column_int64(q, 1),
+                     .epoch = (uint32_t)sqlite3_column_int64(q, 2),
+                     .parts = (uint32_t)sqlite3_column_int64(q, 3)};
+        int failed = index_add(o, &p);
+        o->last_number = p.number;
+        if (failed) {
+            sqlite3_reset(q);
+            return failed;
+        }
+    }
+    return rc ? file_db_error(f, "cannot read the outbox") : SATCHEL_OK;
+}
+
+int overlay_refresh(overlay *o) {
+    if (!o->valid || o->known != o->f->state.overlay) index_clear(o);
+    o->valid = false;
+    int rc = size_touched(o);
+    if (!rc) rc = read_outbox(o);
+    if (rc) return rc;
+    o->known = o->f->state.overlay;
+    o->valid = true;
+    return SATCHEL_OK;
+}
+
+/* Other indexes on this file learn from the count that something left. */
+static void count_change(overlay *o) {
+    o->known = ++o->f->state.overlay;
+}
+
+/* ---- rows of pages ---- */
+
+/* Rows of a table that is gone are passed over: *t is NULL. */
+static int find_table(overlay *o, const delta_row *change, const schema_table **t) {
+    *t = schema_table_by_id(o->f->schema, change->table);
+    if (!*t) return file_fail(o->f, SATCHEL_E_UNKNOWN_TABLE, "the server sent rows of table %u, which the schema does not have", change->table);
+    if ((*t)->until != SCHEMA_NEVER) {
+        *t = NULL;
+        return SATCHEL_OK;
+    }
+    if (change->nkey != (*t)->nkey)
+        return file_fail(o->f, SATCHEL_E_MALFORMED, "the server sent a key of %u values for table \"%s\"", change->nkey, (*t)->name);
+    return SATCHEL_OK;
+}
+
+int overlay_apply(overlay *o, const delta_row *change, uint64_t seq) {
+    const schema_table *t;
+    row_reason why = {.change = change, .seq = seq, .leave_to = seq};
+    int rc = find_table(o, change, &t);
+    return rc || !t ? rc : row_process(o, t, change->key, &why);
+}
+
+int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq) {
+    const schema_table *t;
+    row_reason why = {.change = change, .seq = seq};
+    int rc = find_table(o, change, &t);
+    return rc || !t ? rc : row_process(o, t, change->key, &why);
+}
+
+/* ---- transactions that leave ---- */
+
+void overlay_accepted(overlay *o, uint64_t number, uint64_t seq) {
+    pending *p = index_txn(o, number);
+    count_change(o);
+    if (!p) return;
+    if (!p->seq) o->naccepted++;
+    p->seq = seq;
+}
+
+static int leave_change(overlay *o, uint32_t epoch, const changeset_change *change, const row_reason *why, uint64_t number) {
+    const schema_table *t;
+    value key[LIMIT_KEY_COLUMNS];
+    int rc = index_key(o, epoch, change, &t, &o->key);
+    if (rc || !t || !index_holds(o, index_hash(t->id, o->key.p, o->key.n), number)) return rc;
+    const value *row = change->op == SQLITE_INSERT ? change->new : change->old;
+    for (unsigned i = 0; i < change->ncol; i++)
+        if (change->pk[i]) key[change->pk[i] - 1] = row[i];
+    return row_process(o, t, key, why);
+}
+
+static int leave_part(overlay *o, const outbox_txn *t, unsigned part, buf *bytes, const row_reason *why) {
+    changeset_reader reader;
+    changeset_change change;
+    buf_clear(bytes);
+    int rc = outbox_changes(o->f, t, part, bytes);
+    if (rc) return rc;
+    changeset_open(&reader, bytes->p, bytes->n);
+    while ((rc = changeset_next(&reader, &change)) == 1) {
+        rc = leave_change(o, t->epoch, &change, why, t->number);
+        if (rc) return rc;
+    }
+    return rc;
+}
+
+static int leave(overlay *o, const outbox_txn *t, const row_reason *why) {
+    buf bytes;
+    unsigned part = 0;
+    int rc;
+    buf_init(&bytes, 0);
+    do rc = leave_part(o, t, part, &bytes, why);
+    while (!rc && ++part < t->parts);
+    buf_fini(&bytes);
+    return rc;
+}
+
+int overlay_leave(overlay *o, const outbox_txn *t) {
+    row_reason why = {.leave_number = t->number};
+    count_change(o);
+    int rc = leave(o, t, &why);
+    if (!rc) index_remove_txn(o, t->number);
+    return rc;
+}
+
+/* Rows that a page touched have lost these entries already; what is left shows that a change of the transaction was not taken. */
+int overlay_confirm(overlay *o, uint64_t seq) {
+    row_reason why = {.leave_to = seq};
+    if (o->naccepted == 0) return SATCHEL_OK;
+    for (size_t i = 0; i < o->ntxn; i++) {
+        outbox_txn t;
+        if (!o->txn[i].seq || o->txn[i].seq > seq) continue;
+        int rc = outbox_get(o->f, o->txn[i].number, &t);
+        if (!rc) rc = leave(o, &t, &why);
+        if (!rc) rc = outbox_confirm(o->f, &t);
+        if (rc) return rc;
+        o->txn[i].gone = true;
+    }
+    index_sweep_txns(o);
+    count_change(o);
+    return SATCHEL_OK;
+}
+
+/* ---- ranges of a snapshot ---- */
+
+#define DOOMED_AT_ONCE 512
+
+/* The hashes of the keys that a range's delta holds, sorted. */
+typedef struct key_set {
+    buf hashes;
+    size_t n;
+} key_set;
+
+static int compare_hashes(const void *a, const void *b) {
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y ? -1 : x > y;
+}
+
+static int read_keys(overlay *o, const snapshot_range *r, const schema_table *t, key_set *set) {
+    wire w;
+    delta_reader reader;
+    delta_row row;
+    int rc;
+    wire_open(&w, r->delta, r->ndelta);
+    delta_open(&reader, &w);
+    while ((rc = delta_next(&reader, &row)) == 1) {
+        if (row.table != t->id || row.op != DELTA_PUT || row.nkey != t->nkey)
+            return file_fail(o->f, SATCHEL_E_MALFORMED, "a snapshot's range holds something else than rows of its table");
+        buf_clear(&o->key);
+        rows_key_bytes(t, row.key, &o->key);
+        uint64_t hash = index_hash(t->id, o->key.p, o->key.n);
+        buf_put(&set->hashes, &hash, sizeof hash);
+        set->n++;
+    }
+    if (!rc) rc = set->hashes.rc;
+    if (!rc && set->n) qsort(set->hashes.p, set->n, sizeof(uint64_t), compare_hashes);
+    return rc;
+}
+
+static bool in_set(const key_set *set, uint64_t hash) {
+    return set->n && bsearch(&hash, set->hashes.p, set->n, sizeof hash, compare_hashes);
+}
+
+static void put_bound(sqlite3_str *sql, const schema_table *t, const char *before, const char *relation, unsigned first) {
+    sqlite3_str_appendf(sql, "%s(", before);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", t->key[i]->name);
+    sqlite3_str_appendf(sql, ")%s(", relation);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s?%u", i ? "," : "", first + i);
+    sqlite3_str_appendall(sql, ")");
+}
+
+static int prepare_range(overlay *o, const schema_table *t, bool has_from, bool has_to, sqlite3_stmt **out) {
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->key[i]->name);
+    sqlite3_str_appendf(sql, " FROM main.\"%w\"", t->name);
+    if (has_from) put_bound(sql, t, " WHERE ", ">", 1);
+    if (has_to) put_bound(sql, t, has_from ? " AND " : " WHERE ", "<=", t->nkey + 1);
+    sqlite3_str_appendall(sql, " ORDER BY ");
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", t->key[i]->name);
+    char *text = sqlite3_str_finish(sql);
+    if (!text) return SATCHEL_E_NOMEM;
+    int rc = sqlite3_prepare_v2(o->f->db, text, -1, out, NULL);
+    sqlite3_free(text);
+    return rc ? file_db_error(o->f, "cannot read a table") : SATCHEL_OK;
+}
+
+static int remove_row(overlay *o, const schema_table *t, const void *key, size_t n, uint64_t seq) {
+    delta_row change = {.table = t->id, .op = DELTA_DELETE, .nkey = t->nkey};
+    int rc = rows_key_values(t, key, n, change.key);
+    return rc ? rc : overlay_apply_snapshot(o, &change, seq);
+}
+
+/* Keys to remove, each with its length before it: rows are deleted only when the statement that found them has ended. */
+static int remove_doomed(overlay *o, const schema_table *t, const buf *doomed, uint64_t seq) {
+    const uint8_t *p = doomed->p, *end = p + doomed->n;
+    uint64_t n;
+    while (p < end && buf_get_varint(&p, end, &n)) {
+        int rc = remove_row(o, t, p, (size_t)n, seq);
+        if (rc) return rc;
+        p += n;
+    }
+    return doomed->rc;
+}
+
+/* One run of the statement: up to DOOMED_AT_ONCE keys that the set lacks. *last holds the bytes of the last one. */
+static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const key_set *set, buf *doomed, buf *last, unsigned *n) {
+    int step;
+    buf_clear(doomed);
+    *n = 0;
+    while (*n < DOOMED_AT_ONCE && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        value key[LIMIT_KEY_COLUMNS];
+        for (unsigned i = 0; i < t->nkey; i++) key[i] = value_of_column(q, (int)i);
+        buf_clear(last);
+        rows_key_bytes(t, key, last);
+        if (in_set(set, index_hash(t->id, last->p, last->n))) continue;
+        buf_put_varint(doomed, last->n);
+        buf_put(doomed, last->p, last->n);
+        ++*n;
+    }
+    int rc = sqlite3_reset(q);
+    return rc ? file_db_error(o->f, "cannot read a table") : doomed->rc;
+}
+
+static void bind_bound(sqlite3_stmt *q, const schema_table *t, const value *bound, unsigned first) {
+    for (unsigned i = 0; i < t->nkey; i++) value_bind_copy(q, (int)(first + i), &bound[i]);
+}
+
+/* Rows that are shown. After a full run it goes on behind the last key that it removed. */
+static int clear_shown(overlay *o, const schema_table *t, const snapshot_range *r, const key_set *set, uint64_t seq) {
+    value from[LIMIT_KEY_COLUMNS];
+    bool has_from = r->has_from;
+    buf doomed, last;
+    unsigned n = DOOMED_AT_ONCE;
+    int rc = SATCHEL_OK;
+    buf_init(&doomed, 0);
+    buf_init(&last, 0);
+    if (has_from) memcpy(from, r->from, t->nkey * sizeof *from);
+    while (!rc && n == DOOMED_AT_ONCE) {
+        sqlite3_stmt *q = NULL;
+        rc = prepare_range(o, t, has_from, r->has_to, &q);
+        if (rc) break;
+        if (has_from) bind_bound(q, t, from, 1);
+        if (r->has_to) bind_bound(q, t, r->to, t->nkey + 1);
+        rc = find_doomed(o, t, q, set, &doomed, &last, &n);
+        sqlite3_finalize(q);
+        if (!rc) rc = remove_doomed(o, t, &doomed, seq);
+        if (!rc && n == DOOMED_AT_ONCE) rc = rows_key_values(t, last.p, last.n, from);
+        has_from = true;
+    }
+    buf_fini(&last);
+    buf_fini(&doomed);
+    return rc;
+}
+
+static int compare_keys(const schema_table *t, const value *a, const value *b) {
+    for (unsigned i = 0; i < t->nkey; i++) {
+        int c = value_compare(&a[i], &b[i]);
+        if (c) return c;
+    }
+    return 0;
+}
+
+/* Rows that a pending change hides (or makes): their confirmed value must go as well. */
+static int clear_hidden(overlay *o, const schema_table *t, const snapshot_range *r, const key_set *set, uint64_t seq) {
+    buf doomed;
+    int rc = SATCHEL_OK;
+    buf_init(&doomed, 0);
+    for (uint32_t i = 0; i < o->nentry && !rc; i++) {
+        const entry *e = &o->entry[i];
+        const schema_table *its;
+        value key[LIMIT_KEY_COLUMNS];
+        if (!e->number || e->table != t->id || in_set(set, e->hash)) continue;
+        rc = index_load(o, t, i);
+        if (!rc) rc = index_key(o, o->map.epoch, &o->change, &its, &o->key);
+        if (!rc) rc = rows_key_values(t, o->key.p, o->key.n, key);
+        if (rc || (r->has_from && compare_keys(t, key, r->from) <= 0) || (r->has_to && compare_keys(t, key, r->to) > 0)) continue;
+        buf_put_varint(&doomed, o->key.n);
+        buf_put(&doomed, o->key.p, o->key.n);
+    }
+    if (!rc) rc = remove_doomed(o, t, &doomed, seq);
+    buf_fini(&doomed);
+    return rc;
+}
+
+int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq) {
+    const schema_table *t;
+    delta_row as_row = {.table = r->table, .nkey = r->nkey};
+    key_set set = {0};
+    t = schema_table_by_id(o->f->schema, r->table);
+    if (t && !r->has_from && !r->has_to) as_row.nkey = t->nkey;
+    int rc = find_table(o, &as_row, &t);
+    if (rc || !t) return rc;
+    buf_init(&set.hashes, 0);
+    rc = read_keys(o, r, t, &set);
+    if (!rc) rc = clear_shown(o, t, r, &set, seq);
+    if (!rc && o->live) rc = clear_hidden(o, t, r, &set, seq);
+    buf_fini(&set.hashes);
+    return rc;
+}
+
+/* ---- callbacks and checks ---- */
+
+void overlay_forget_touched(overlay *o) {
+    o->ntouched = 0;
+}
+
+/* The list is taken over, because a callback may begin a transaction of its own. */
+void overlay_announce(overlay *o, void (*changed)(void *ctx, const char *table), void *ctx) {
+    const char **touched = o->touched;
+    unsigned n = o->ntouched;
+    o->touched = NULL;
+    o->ntouched = o->touched_cap = 0;
+    for (unsigned i = 0; i < n && changed; i++) changed(ctx, touched[i]);
+    free(touched);
+}
+
+static int verify_base(overlay *o, uint32_t id, const void *key, size_t n, const char **fault) {
+    value v[LIMIT_KEY_COLUMNS];
+    const schema_table *t = schema_table_by_id(o->f->schema, id);
+    *fault = NULL;
+    if (!t || t->until != SCHEMA_NEVER) return SATCHEL_OK;
+    int rc = rows_key_values(t, key, n, v);
+    return rc ? rc : row_verify(o, t, v, fault);
+}
+
+int overlay_verify(overlay *o, buf *report) {
+    sqlite3_stmt *q;
+    bool any = false;
+    if (sqlite3_prepare_v2(o->f->db, "SELECT tbl, key FROM satchel_base", -1, &q, NULL)) return file_db_error(o->f, "cannot read satchel_base");
+    int rc = SATCHEL_OK, step;
+    while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        const char *fault;
+        const void *key = sqlite3_column_blob(q, 1);
+        size_t n = (size_t)sqlite3_column_bytes(q, 1);
+        rc = verify_base(o, (uint32_t)sqlite3_column_int64(q, 0), key, n, &fault);
+        if (rc || !fault) continue;
+        buf_printf(report, "overlay: table %lld, key ", (long long)sqlite3_column_int64(q, 0));
+        rows_key_text(key, n, report);
+        buf_printf(report, ": %s\n", fault);
+        any = true;
+    }
+    if (sqlite3_finalize(q) && !rc) rc = file_db_error(o->f, "cannot read satchel_base");
+    return rc ? rc : any ? SATCHEL_E_CORRUPT : SATCHEL_OK;
+}

@@ -1,0 +1,214 @@
+/* satchel.h - the whole public API of the Satchel replica: an ordinary SQLite database that keeps itself in step with a server.
+ *
+ * A program opens a file with satchel_open, takes the sqlite3 connection that satchel_db gives it, and uses SQL as it always did. Whatever it
+ * commits there is captured in the same transaction, sent when there is a network, and merged on the server per field. What others write
+ * comes back and is applied in short transactions beneath the program's own unsent edits. There need not be a network, for weeks.
+ *
+ *     satchel *s;
+ *     if (satchel_open("crm.db", NULL, &s)) { fprintf(stderr, "%s\n", satchel_errmsg(s)); satchel_close(s); return 1; }
+ *     satchel_enroll(s, code, "Ann's phone");          // once; the code comes from the admin
+ *     satchel_start(s);                                // or call satchel_poll(s, 1000) from a loop of your own
+ *     sqlite3_exec(satchel_db(s), "UPDATE contact SET phone = '555' WHERE id = x'0a'", 0, 0, 0);
+ *     satchel_close(s);
+ *
+ * RESULTS. Functions that return int give 0 (SATCHEL_OK) or a negative code of satchel_rc.h; satchel_errmsg tells more, in words.
+ * satchel_rc_class tells what to do about a code: RETRY (later, by itself), PERMANENT (a person must act), MISUSE, FATAL.
+ *
+ * WHAT SYNCS. Tables come from the server as numbered migrations; a table that the server's schema declares is synced, any other
+ * table in the file is the program's own. Names that begin with "satchel_" are Satchel's. The recommended key is a blob made by the SQL
+ * function uuid7(). Triggers of yours that write synced tables must begin with WHEN satchel_local(), which is 1 on the program's
+ * connection and 0 while changes of others are applied.
+ *
+ * WHAT A COMMIT MAY BE REFUSED FOR. COMMIT (or an autocommit statement) fails with SQLITE_ERROR or SQLITE_CONSTRAINT, and the
+ * transaction is as it was before, if a synced row has NULL in its key, a value is over 768 KiB, a change came past the capture
+ * (sqlite3_blob_write, a dropped trigger), or a migration changed the table in between (SATCHEL_E_SCHEMA: run the transaction again).
+ * satchel_errmsg has the words.
+ *
+ * READING WHAT GOES ON, IN SQL. On any connection, even one without this library:
+ *   satchel_status     one row: device, host, cursor, pending, refused, conflicts, last_sync_ms, last_error ...
+ *   satchel_outbox     one row per transaction: n, state (0 pending, 1 accepted, 2 confirmed, 3 refused, 4 discarded), seq, code, message ...
+ *   satchel_rejected   one row per refused transaction: n, code, name, text, tbl, key, refused_ms
+ *   satchel_conflicts  one row per value of this device that lost to another: tbl, col, key, kept, lost, rule, kept_ms, lost_ms
+ * Only read these. Writing needs this library: a plain connection fails with "no such module: satchel_tap".
+ *
+ * THREADS. One handle may be used by several threads if SQLite is built thread-safe (it is, unless you changed it); the connection of
+ * satchel_db obeys SQLite's own rules. Callbacks run in the thread that syncs: the one in satchel_poll, or the background thread of
+ * satchel_start; they may use satchel_get_status, satchel_discard and SQL, not satchel_close, satchel_stop or satchel_poll.
+ *
+ * PROCESSES. Several handles, in one or several processes, may open one file and write. One of them at a time syncs; the others
+ * find the lock taken and leave it to that one (satchel_poll then only waits).
+ */
+#ifndef SATCHEL_H
+#define SATCHEL_H
+
+#include <sqlite3.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "satchel_rc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct satchel satchel;
+
+/* Options of satchel_open. Set `size`, zero the rest, set what you want: fields may be added at the end in later versions.
+ *     satchel_options o = {sizeof o}; */
+typedef struct satchel_options {
+    size_t size;          /* sizeof(satchel_options) */
+    unsigned flags;       /* SATCHEL_OPEN_* */
+    int busy_timeout_ms;  /* how long either connection waits for the other's lock; 0 means 5000 */
+    const char *identity; /* directory of key.pem, cert.pem and ca.pem; NULL means "<path>-satchel". Copied. */
+    const char *software; /* what the server shows as this device's software; NULL means "satchel/<version>". Copied, cut at 64 bytes. */
+    /* Lines for a log, without newline; may be called from the syncing thread. No secrets, no row contents. NULL: none. */
+    void (*log)(void *ctx, int rc, const char *line);
+    void *log_ctx;
+} satchel_options;
+
+enum {
+    SATCHEL_OPEN_EXISTING = 1, /* fail with SATCHEL_E_NOT_FOUND if there is no file; without it one is created */
+    SATCHEL_OPEN_ADOPT = 2     /* an existing SQLite database with tables of its own may become a Satchel file; without it SATCHEL_E_FOREIGN_FILE */
+};
+
+/* Opens or creates the file at `path` (UTF-8), in WAL mode, with two connections: the program's and one for syncing. `options` may be NULL.
+ *
+ * On failure *out is still a handle (NULL only when memory is out) on which satchel_errmsg, satchel_errcode and satchel_close work and
+ * satchel_db is NULL:
+ *   SATCHEL_E_NOT_A_DATABASE, _CORRUPT   damaged: restore it from elsewhere, or move it away and enrol anew
+ *   SATCHEL_E_FOREIGN_FILE, _NEWER_FILE  somebody else's database, or a newer Satchel's
+ *   SATCHEL_E_READONLY                   the file or its directory cannot be written
+ *   SATCHEL_E_BUSY                       another process holds it exclusively
+ *   SATCHEL_E_UNFLUSHED, _TABLE_SHAPE    capture triggers are missing or changed, or a table was altered by hand; errmsg says which and what to do
+ *   SATCHEL_E_IO, _FULL, _NOMEM */
+SATCHEL_API int satchel_open(const char *path, const satchel_options *options, satchel **out);
+
+/* Stops a background thread, closes both connections (the program's lives on, of no more use, until it has finalised its statements) and frees the
+ * handle. Nothing is lost: unsent transactions stay in the file. NULL is allowed. */
+SATCHEL_API void satchel_close(satchel *s);
+
+/* The program's connection; owned by the handle, closed by satchel_close. Do not call sqlite3_close, sqlite3_preupdate_hook,
+ * sqlite3_commit_hook or sqlite3session_create on it: the first frees what Satchel uses, the others replace its capture, and the next commit
+ * is then refused with SATCHEL_E_HOOK. Everything else is free: savepoints, triggers, attached databases, FTS5, prepared statements over a
+ * migration (they prepare themselves again). */
+SATCHEL_API sqlite3 *satchel_db(satchel *s);
+
+/* Makes this file a device of a server. `code` is the one-time enrolment code ("satchel1...."); `name` is what the admin sees (UTF-8, up to 64
+ * bytes). Makes a key pair in the identity directory (it never leaves the device), has it certified, and notes where the server is. Blocks for
+ * one HTTPS request, at most 30 seconds. Also used to renew an expired certificate: rows and unsent transactions stay.
+ *   SATCHEL_E_ENROL_CODE, _ENROL_USED, _EXPIRED  ask the admin for another code
+ *   SATCHEL_E_PIN                                the server that answered is not the one that the code names
+ *   SATCHEL_E_NETWORK, _TIMEOUT                  try again later; the code is not spent
+ *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
+SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
+
+/* Does what there is to do (connect, send, receive, apply) and waits for more, until `timeout_ms` has passed (0: do not wait; negative: wait until
+ * something arrives). Connections are opened and, after failures, opened again with growing, jittered pauses by themselves; a failure that
+ * passes is no error of this function. Returns 1 if everything is in step (all sent, results known, at the server's head), 0 if not yet, or
+ *   SATCHEL_E_NOT_ENROLLED     call satchel_enroll first
+ *   a code of class PERMANENT  a person must act (revoked, expired, wrong version ...); the program may go on offline, and satchel_poll tries again when called
+ *   a code of class FATAL      the file cannot go on
+ *   SATCHEL_E_BUSY             another handle or process syncs this file; it waited for `timeout_ms`
+ *   SATCHEL_E_MISUSE           a background thread runs */
+SATCHEL_API int satchel_poll(satchel *s, int timeout_ms);
+
+/* Runs satchel_poll's loop in a thread of its own until satchel_stop or satchel_close. Starting twice is no error.
+ * SATCHEL_E_NOMEM or _INTERNAL if no thread can be made. */
+SATCHEL_API int satchel_start(satchel *s);
+/* Ends the thread and the connection; returns when it has ended (at most the time of one short transaction). */
+SATCHEL_API void satchel_stop(satchel *s);
+
+typedef enum satchel_sync_state {
+    SATCHEL_OFFLINE = 0,    /* no connection; one is tried when it is time */
+    SATCHEL_CONNECTING = 1, /* connecting, or waiting for welcome */
+    SATCHEL_SYNCING = 2,    /* catching up */
+    SATCHEL_IN_STEP = 3,    /* connected, nothing to send or to receive */
+    SATCHEL_STOPPED = 4     /* a person must act: last_error */
+} satchel_sync_state;
+
+/* Set `size` before the call; only fields within it are written. */
+typedef struct satchel_status_info {
+    size_t size;
+    satchel_sync_state state; /* of this handle; OFFLINE if another process syncs */
+    int enrolled;             /* 1 after satchel_enroll */
+    uint64_t pending;         /* transactions without a result */
+    uint64_t accepted;        /* accepted, not yet seen in a page */
+    uint64_t refused;         /* refused, not yet resolved */
+    uint64_t conflicts;       /* rows in satchel_conflicts */
+    uint64_t cursor;          /* the server commit up to which this file is complete */
+    uint64_t head;            /* the newest server commit that was heard of */
+    uint32_t schema_epoch;    /* number of the newest migration here */
+    uint32_t incarnation;
+    uint64_t rows_done, rows_total; /* of a first sync in progress; both 0 otherwise */
+    uint64_t last_sync_ms;          /* when everything was in step last, milliseconds since 1970; 0 never */
+    int64_t clock_offset_ms;        /* the server's clock minus this device's, at the last contact */
+    int last_error;                 /* of the last attempt to sync; 0 after a good one */
+    char last_error_text[256];
+    char device[65];                /* fingerprint of this device's key, hexadecimal; "" before enrolment */
+    char host[256];                 /* of the server; "" before enrolment */
+    uint16_t port;
+} satchel_status_info;
+
+/* One read of the file and of the handle; does not wait for the network. SATCHEL_E_BUSY, _IO, _CORRUPT. */
+SATCHEL_API int satchel_get_status(satchel *s, satchel_status_info *out);
+
+/* Called after changes of others (or corrections of own ones) to rows of `table` were committed, once per table and transaction. NULL ends it.
+ * What the program itself commits is not announced. */
+SATCHEL_API void satchel_on_change(satchel *s, void (*changed)(void *ctx, const char *table), void *ctx);
+
+typedef enum satchel_event_type {
+    SATCHEL_EVENT_STATE = 1,    /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
+    SATCHEL_EVENT_REFUSED = 2,  /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_retry, satchel_discard */
+    SATCHEL_EVENT_CONFLICT = 3, /* a value of this device lost (a new row of satchel_conflicts): number, table */
+    SATCHEL_EVENT_SCHEMA = 4,   /* a migration was applied: `number` is the schema epoch, `text` its name */
+    SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */
+    SATCHEL_EVENT_PROGRESS = 6, /* first sync: `number` rows of `total` */
+    SATCHEL_EVENT_CLOCK = 7     /* this device's clock is wrong by more than five minutes; `text` says by how much */
+} satchel_event_type;
+
+typedef struct satchel_event {
+    satchel_event_type type;
+    satchel_sync_state state;
+    int rc;
+    uint64_t number;
+    uint64_t total;
+    const char *table; /* "" if none; valid during the call, as text is */
+    const char *text;  /* "" if none */
+} satchel_event;
+
+/* NULL ends it. */
+SATCHEL_API void satchel_on_event(satchel *s, void (*event)(void *ctx, const satchel_event *e), void *ctx);
+
+/* Gives up transaction `number`: one that was refused (the server is told, so that nobody else needs to look after it), or a
+ * pending one that was never sent (its changes are undone here; what later transactions changed stays).
+ *   SATCHEL_E_NOT_FOUND  there is no such transaction
+ *   SATCHEL_E_BUSY       it was sent and has no result yet, or the database is locked
+ *   SATCHEL_E_RESOLVED   it was discarded, retried or accepted before */
+SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
+
+/* Runs the changes of refused transaction `number` again as a new transaction on the program's connection, on the rows as they are now
+ * (inserts replace, updates set, counters add, deletes delete), and marks the old one as resolved by it. Fix the cause first. Between
+ * transactions only, in the thread that uses satchel_db.
+ *   SATCHEL_E_NOT_FOUND  there is no refused transaction of that number
+ *   SATCHEL_E_RESOLVED   it was resolved before
+ *   SATCHEL_E_MISUSE     a transaction is open on satchel_db
+ *   SATCHEL_E_BUSY and what a COMMIT may be refused for */
+SATCHEL_API int satchel_retry(satchel *s, uint64_t number);
+
+/* Checks the file: SQLite's integrity_check, capture triggers, tables against the schema, and that the overlay of unsent edits adds up. Appends
+ * one line per fault to *report (freed with sqlite3_free; NULL when there is none). 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
+SATCHEL_API int satchel_verify(satchel *s, char **report);
+
+/* What went wrong last on this handle, in words: of the last failed function, or why the last commit on satchel_db was refused. Never NULL. Valid
+ * until the next call on the handle. NULL handle: "out of memory". */
+SATCHEL_API const char *satchel_errmsg(satchel *s);
+/* The code that belongs to it. */
+SATCHEL_API int satchel_errcode(satchel *s);
+
+/* "0.1.0". Static. */
+SATCHEL_API const char *satchel_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,77 @@
+/* session_internal.h - what session.c (the state machine, sending) and session_receive.c (one function per message) share. */
+#ifndef REPLICA_SESSION_INTERNAL_H
+#define REPLICA_SESSION_INTERNAL_H
+
+#include "protocol/limits.h"
+#include "replica/outbox.h"
+#include "replica/overlay.h"
+#include "replica/session.h"
+
+#define QUEUE_SLOTS 32u
+#define FLIGHT_SLOTS 64u
+
+/* IDLE -> HELLO -> (SCHEMA ->) OPEN; OPEN -> HELLO after a fork; any -> FAILED; session_end -> IDLE. */
+typedef enum session_phase {
+    PHASE_IDLE,   /* no connection */
+    PHASE_HELLO,  /* hello is sent, welcome is awaited */
+    PHASE_SCHEMA, /* welcome came; migrations are awaited */
+    PHASE_OPEN,   /* pages, pushes and results */
+    PHASE_FAILED  /* an error was told; the connection is to be closed */
+} session_phase;
+
+/* A push message without its results. */
+typedef struct flight {
+    uint64_t last; /* highest number in it */
+    size_t bytes;
+} flight;
+
+struct session {
+    file *file;
+    session_callbacks callbacks;
+    session_phase phase;
+    satchel_sync_state state;
+    int state_rc;
+    uint64_t phase_deadline_ms; /* until when the phase's message, or the known results, may take */
+    uint64_t heard_ms;          /* the last frame */
+    uint64_t retry_after_ms;
+    bool again; /* hello was said again on this connection, after a fork */
+    bool named; /* the error that came is the server's own */
+    /* of welcome */
+    uint32_t schema_epoch;
+    uint64_t known_number; /* results up to here are on their way; 0: none are awaited */
+    uint64_t target;       /* in step when the cursor is here */
+    /* frames to send: a ring; the first is being shown to the transport */
+    buf queue[QUEUE_SLOTS];
+    unsigned first, queued;
+    bool showing;
+    uint32_t granted, credit_due; /* pages asked for and not yet come; to ask for */
+    outbox_cursor push;
+    flight flight[FLIGHT_SLOTS];
+    unsigned nflight;
+    size_t flight_bytes;
+    uint64_t told;       /* resolves were sent up to this number */
+    uint64_t told_after; /* they are known to have arrived when a later number than this has a result */
+    bool settled[LIMIT_RESULTS]; /* which results of the message at hand had an effect */
+    buf message, received, error;
+};
+
+int session_fail(session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same with the file's words; passes rc >= 0 through. */
+int session_file_error(session *s, int rc);
+void session_emit(session *s, const satchel_event *event);
+/* Packs and queues s->message. */
+int session_say(session *s);
+int session_open_phase(session *s, uint64_t now_ms);
+int session_hello_again(session *s, uint64_t now_ms);
+
+/* session_receive.c: one message each, of a phase that admits it. */
+int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms);
+int session_on_schema(session *s, const void *p, size_t n, uint64_t now_ms);
+int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms);
+int session_on_results(session *s, const void *p, size_t n, uint64_t now_ms);
+int session_on_page(session *s, const void *p, size_t n);
+int session_on_snapshot(session *s, const void *p, size_t n);
+int session_on_losses(session *s, const void *p, size_t n);
+int session_on_error(session *s, const void *p, size_t n);
+
+#endif

@@ -1,0 +1,248 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/hlc.h"
+#include "protocol/merge.h"
+#include "protocol/message.h"
+#include "protocol/satchel_rc.h"
+#include "replica/apply.h"
+#include "replica/rows.h"
+#include "replica/session_internal.h"
+
+static int malformed(session *s, int rc, const char *what) {
+    return session_fail(s, rc, "the server sent %s that cannot be read: %s", what, satchel_rc_text(rc));
+}
+
+static void announce(session *s) {
+    overlay_announce(s->file->overlay, s->callbacks.changed, s->callbacks.ctx);
+}
+
+/* ---- welcome and schema ---- */
+
+/* N7: a server of another epoch was restored from a backup; what it accepted above its start is given to it again. */
+static int enter_epoch(file *f, const msg_welcome *m) {
+    file_state *st = &f->state;
+    bool other = st->has_epoch && memcmp(st->epoch, m->epoch, EPOCH_BYTES) != 0;
+    st->has_epoch = true;
+    memcpy(st->epoch, m->epoch, EPOCH_BYTES);
+    if (!other) return SATCHEL_OK;
+    if (st->cursor > m->epoch_start) st->cursor = m->epoch_start;
+    st->head = m->head;
+    return outbox_rewind(f, m->epoch_start);
+}
+
+static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms) {
+    file *f = s->file;
+    int rc = file_begin(f);
+    if (rc) return session_file_error(s, rc);
+    rc = enter_epoch(f, m);
+    f->state.placed = !m->snapshot;
+    if (!m->snapshot) f->state.snapshot = f->state.snapshot_page = 0;
+    if (f->state.head < m->head) f->state.head = m->head;
+    f->state.backup_seq = m->backup_seq;
+    f->state.clock_offset_ms = (int64_t)(m->now_ms - now_ms);
+    return session_file_error(s, file_end(f, rc));
+}
+
+static int prune(session *s) {
+    bool more = true;
+    while (more) {
+        int rc = file_begin(s->file);
+        if (!rc) rc = file_end(s->file, outbox_prune(s->file, &more));
+        if (rc) return session_file_error(s, rc);
+    }
+    return SATCHEL_OK;
+}
+
+static void tell_clock(session *s) {
+    char text[80];
+    int64_t off = s->file->state.clock_offset_ms;
+    if (off <= LIMIT_CLOCK_AHEAD_MS && off >= -LIMIT_CLOCK_AHEAD_MS) return;
+    snprintf(text, sizeof text, "this device's clock is %lld s %s the server's", (long long)(off < 0 ? -off : off) / 1000, off < 0 ? "ahead of" : "behind");
+    session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_CLOCK, .text = text});
+}
+
+int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
+    msg_welcome m;
+    int rc = welcome_decode(p, n, &m);
+    if (rc) return malformed(s, rc, "a welcome");
+    if (m.version != PROTOCOL_VERSION) return session_fail(s, SATCHEL_E_VERSION, "the server speaks version %u of the protocol", m.version);
+    if (m.schema_epoch < s->file->state.schema_epoch)
+        return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch, s->file->state.schema_epoch);
+    rc = take_welcome(s, &m, now_ms);
+    if (!rc) rc = prune(s);
+    if (rc) return rc;
+    s->schema_epoch = m.schema_epoch;
+    s->known_number = m.known_number;
+    s->target = m.head;
+    session_set_state(s, SATCHEL_SYNCING, SATCHEL_OK, "");
+    tell_clock(s);
+    if (s->file->state.schema_epoch == m.schema_epoch) return session_open_phase(s, now_ms);
+    s->phase = PHASE_SCHEMA;
+    return SATCHEL_OK;
+}
+
+int session_on_schema(session *s, const void *p, size_t n, uint64_t now_ms) {
+    msg_schema m;
+    char name[LIMIT_NAME_BYTES + 1];
+    int rc = schema_decode(p, n, &m);
+    if (rc) return malformed(s, rc, "a migration");
+    rc = file_begin(s->file);
+    if (!rc) rc = file_end(s->file, file_migrate(s->file, &m));
+    if (rc) return session_file_error(s, rc);
+    snprintf(name, sizeof name, "%.*s", (int)m.nname, m.name);
+    session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_SCHEMA, .number = m.epoch, .text = name});
+    return m.epoch == s->schema_epoch ? session_open_phase(s, now_ms) : SATCHEL_OK;
+}
+
+int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms) {
+    uint32_t incarnation;
+    uint64_t from;
+    int rc = forked_decode(p, n, &incarnation, &from);
+    if (rc) return malformed(s, rc, "a fork");
+    rc = file_begin(s->file);
+    if (!rc) rc = file_end(s->file, outbox_fork(s->file, incarnation, from));
+    if (rc) return session_file_error(s, rc);
+    session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_FORKED, .number = incarnation, .text = "the file had been restored or copied"});
+    return session_hello_again(s, now_ms);
+}
+
+/* ---- results ---- */
+
+/* Results answer pushes in order. A message without a result answers a push that held only parts of a transaction. */
+static void land_flights(session *s, uint64_t number, bool empty) {
+    unsigned gone = 0;
+    while (gone < s->nflight && (empty ? gone == 0 : s->flight[gone].last <= number)) s->flight_bytes -= s->flight[gone++].bytes;
+    s->nflight -= gone;
+    memmove(s->flight, s->flight + gone, s->nflight * sizeof *s->flight);
+}
+
+static int take_results(session *s, const void *p, size_t n, uint64_t now_ms, uint64_t *highest, unsigned *count) {
+    results_reader reader;
+    msg_result r;
+    int rc = results_open(&reader, p, n);
+    while (!rc && (rc = results_next(&reader, &r)) == 1) {
+        if (*count == LIMIT_RESULTS) return SATCHEL_E_LIMIT;
+        rc = outbox_result(s->file, &r, now_ms, &s->settled[*count]);
+        if (r.number > *highest) *highest = r.number;
+        if (!r.rc && r.seq > s->target) s->target = r.seq;
+        ++*count;
+    }
+    if (!rc) rc = outbox_settle(s->file);
+    if (!rc && s->told && *highest > s->told_after) rc = outbox_told(s->file, s->told);
+    return rc;
+}
+
+static void tell_refusals(session *s, const void *p, size_t n) {
+    results_reader reader;
+    msg_result r;
+    char text[LIMIT_TEXT_BYTES];
+    if (results_open(&reader, p, n)) return;
+    for (unsigned i = 0; results_next(&reader, &r) == 1; i++) {
+        if (!r.rc || !s->settled[i]) continue;
+        const schema_table *t = r.table ? schema_table_by_id(s->file->schema, r.table) : NULL;
+        snprintf(text, sizeof text, "%.*s", (int)r.ntext, r.text);
+        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REFUSED, .rc = r.rc, .number = r.number, .table = t ? t->name : "", .text = text});
+    }
+}
+
+int session_on_results(session *s, const void *p, size_t n, uint64_t now_ms) {
+    uint64_t highest = 0;
+    unsigned count = 0;
+    int rc = file_begin(s->file);
+    if (rc) return session_file_error(s, rc);
+    rc = file_end(s->file, take_results(s, p, n, now_ms, &highest, &count));
+    if (rc) return s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "results");
+    land_flights(s, highest, count == 0);
+    announce(s);
+    tell_refusals(s, p, n);
+    return SATCHEL_OK;
+}
+
+/* ---- pages ---- */
+
+static void page_came(session *s) {
+    if (s->granted) s->granted--;
+    s->credit_due++;
+}
+
+int session_on_page(session *s, const void *p, size_t n) {
+    int rc = apply_page(s->file, p, n);
+    if (rc) return session_file_error(s, rc);
+    page_came(s);
+    announce(s);
+    return SATCHEL_OK;
+}
+
+int session_on_snapshot(session *s, const void *p, size_t n) {
+    bool done;
+    int rc = apply_snapshot(s->file, p, n, &done);
+    if (rc) return session_file_error(s, rc);
+    page_came(s);
+    announce(s);
+    const file_state *st = &s->file->state;
+    if (!done)
+        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_PROGRESS, .number = st->snapshot_rows, .total = st->snapshot_total});
+    return SATCHEL_OK;
+}
+
+/* ---- losses ---- */
+
+/* Names are written out, so that the row can be read without the schema and outlives the column. */
+static int write_loss(file *f, const msg_loss *l) {
+    const schema_table *t = schema_table_by_id(f->schema, l->table);
+    const schema_column *c = t && l->column ? schema_column_by_id(t, l->column) : NULL;
+    buf key;
+    buf_init(&key, 0);
+    rows_key_text(l->key, l->nkey, &key);
+    buf_put_byte(&key, 0);
+    sqlite3_stmt *q = db_prepare(&f->sql, "INSERT OR IGNORE INTO satchel_conflicts(id, n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author, kept, lost)"
+                                          "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
+    db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "", (const char *)key.p,
+            merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp), (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
+    int rc = q ? key.rc : SATCHEL_E_INTERNAL;
+    if (!rc && (value_bind(q, 11, &l->kept) || value_bind(q, 12, &l->lost))) rc = SATCHEL_E_NOMEM;
+    if (!rc) rc = db_run(q);
+    buf_fini(&key);
+    return rc ? file_db_error(f, "cannot write satchel_conflicts") : SATCHEL_OK;
+}
+
+static int take_losses(session *s, const void *p, size_t n) {
+    losses_reader reader;
+    msg_loss l;
+    file_state *st = &s->file->state;
+    int rc = losses_open(&reader, p, n);
+    while (!rc && (rc = losses_next(&reader, &l)) == 1) {
+        rc = write_loss(s->file, &l);
+        if (l.id > st->loss_cursor) st->loss_cursor = l.id;
+    }
+    return rc;
+}
+
+int session_on_losses(session *s, const void *p, size_t n) {
+    losses_reader reader;
+    msg_loss l;
+    int rc = file_begin(s->file);
+    if (rc) return session_file_error(s, rc);
+    rc = file_end(s->file, take_losses(s, p, n));
+    if (rc) return s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "losses");
+    if (losses_open(&reader, p, n)) return SATCHEL_OK;
+    while (losses_next(&reader, &l) == 1) {
+        const schema_table *t = schema_table_by_id(s->file->schema, l.table);
+        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_CONFLICT, .number = l.number, .table = t ? t->name : ""});
+    }
+    return SATCHEL_OK;
+}
+
+/* ---- error ---- */
+
+int session_on_error(session *s, const void *p, size_t n) {
+    msg_error m;
+    int rc = error_decode(p, n, &m);
+    if (rc) return malformed(s, rc, "an error");
+    s->named = true;
+    s->retry_after_ms = m.retry_after_ms;
+    if (m.rc >= 0) return session_fail(s, SATCHEL_E_MALFORMED, "the server sent an error without a code");
+    if (!m.ntext) return session_fail(s, m.rc, "%s", satchel_rc_text(m.rc));
+    return session_fail(s, m.rc, "the server says: %.*s", (int)m.ntext, m.text);
+}

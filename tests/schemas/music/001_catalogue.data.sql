@@ -1,0 +1,1 @@
+INSERT INTO genre(name) VALUES('Jazz'), ('Fado'), ('Techno'), ('Câmara');

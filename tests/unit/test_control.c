@@ -1,0 +1,264 @@
+/* The admin's socket: requests as lines, answers in order, and what it refuses. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/control.h"
+#include "tests/support/outside.h"
+
+#define SCHEMA                                                                                                                   \
+    "CREATE TABLE note(id INTEGER PRIMARY KEY, words TEXT NOT NULL) WITHOUT ROWID;\n"                                            \
+    "INSERT INTO satchel_table(name, mode, wins, key) VALUES('note', 'rows', 'update', 'unique');\n"
+
+typedef struct world {
+    outside o;
+    control *control;
+    char path[100]; /* of the socket */
+    int fd;
+    buf in;
+} world;
+
+static int connect_to(const world *w) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", w->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static int make_world(void **state) {
+    world *w = calloc(1, sizeof *w);
+    buf error = {0};
+    outside_open(&w->o, SCHEMA);
+    assert_int_equal(control_open(&w->o.service, &w->o.data, &w->control, &error), 0);
+    snprintf(w->path, sizeof w->path, "%s/%s", w->o.path, CONTROL_SOCKET);
+    w->fd = connect_to(w);
+    *state = w;
+    return 0;
+}
+
+static int drop_world(void **state) {
+    world *w = *state;
+    close(w->fd);
+    outside_settle(&w->o);
+    control_close(w->control);
+    outside_settle(&w->o);
+    loop_end(&w->o.loop);
+    uv_run(&w->o.loop.uv, UV_RUN_DEFAULT);
+    control_free(w->control);
+    outside_close(&w->o);
+    buf_fini(&w->in);
+    free(w);
+    return 0;
+}
+
+/* False if the server has closed the connection. */
+static bool try_send(world *w, const char *text) {
+    for (size_t n = strlen(text); n;) {
+        ssize_t done = send(w->fd, text, n, MSG_NOSIGNAL);
+        if (done < 0 && errno == EAGAIN) {
+            outside_settle(&w->o);
+            continue;
+        }
+        if (done < 0 && errno == EPIPE) return false;
+        assert_true(done > 0);
+        text += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+static void send_text(world *w, const char *text) {
+    assert_true(try_send(w, text));
+}
+
+/* The next answer; NULL if the connection was closed. */
+static json_t *receive(world *w) {
+    for (int turns = 0; turns < 1000; turns++) {
+        uint8_t *end = w->in.n ? memchr(w->in.p, '\n', w->in.n) : NULL;
+        if (end) {
+            size_t n = (size_t)(end - w->in.p) + 1;
+            json_t *o = json_loadb((const char *)w->in.p, n, 0, NULL);
+            memmove(w->in.p, w->in.p + n, w->in.n - n);
+            w->in.n -= n;
+            assert_non_null(o);
+            return o;
+        }
+        outside_settle(&w->o);
+        ssize_t n = recv(w->fd, buf_reserve(&w->in, 65536), 65536, 0);
+        if (!n || (n < 0 && errno == ECONNRESET)) return NULL;
+        if (n > 0) w->in.n += (size_t)n;
+    }
+    fail_msg("no answer");
+    return NULL;
+}
+
+static json_t *call(world *w, const char *line) {
+    send_text(w, line);
+    send_text(w, "\n");
+    return receive(w);
+}
+
+static void expect_ok(world *w, const char *line) {
+    json_t *o = call(w, line);
+    if (!json_is_true(json_object_get(o, "ok"))) fail_msg("%s: %s", line, json_dumps(o, 0));
+    json_decref(o);
+}
+
+static void expect_code(world *w, const char *line, const char *code, const char *words) {
+    json_t *o = call(w, line);
+    assert_true(json_is_false(json_object_get(o, "ok")));
+    assert_string_equal(json_string_value(json_object_get(o, "code")), code);
+    if (!strstr(json_string_value(json_object_get(o, "message")), words)) fail_msg("%s", json_dumps(o, 0));
+    json_decref(o);
+}
+
+static void open_makes_a_socket_for_the_owner_alone(void **state) {
+    world *w = *state;
+    struct stat st;
+    assert_int_equal(stat(w->path, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void device_add_answers_a_code_that_decodes(void **state) {
+    world *w = *state;
+    enrol_code code;
+    json_t *o = call(w, "{\"command\":\"device.add\",\"name\":\"till-07\"}");
+    assert_int_equal(enrol_code_decode(json_string_value(json_object_get(o, "enrolment_code")), &code), 0);
+    assert_string_equal(code.host, "crm.example.test");
+    assert_int_equal(code.port, 8443);
+    assert_memory_equal(code.pin, w->o.identity.pin, sizeof code.pin);
+    json_decref(o);
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"\"}", "E_MISUSE", "name");
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"a\\u001b[2J\"}", "E_MISUSE", "printable");
+    expect_code(w, "{\"command\":\"device.add\"}", "E_MISUSE", "name");
+}
+
+static void commands_on_what_is_not_there_say_so(void **state) {
+    world *w = *state;
+    expect_code(w, "{\"command\":\"device.show\",\"name\":\"nobody\"}", "E_NOT_FOUND", "nobody");
+    expect_code(w, "{\"command\":\"device.revoke\",\"name\":\"nobody\"}", "E_NOT_FOUND", "nobody");
+    expect_code(w, "{\"command\":\"rejected.discard\",\"device\":\"nobody\",\"number\":3}", "E_NOT_FOUND", "3");
+    expect_code(w, "{\"command\":\"rejected.discard\",\"device\":\"nobody\"}", "E_MISUSE", "which");
+    expect_code(w, "{\"command\":\"conflicts\",\"limit\":0}", "E_MISUSE", "limit");
+    expect_code(w, "{\"command\":\"format.disk\"}", "E_MISUSE", "no such command");
+    expect_code(w, "{}", "E_MISUSE", "no such command");
+}
+
+static void sql_runs_and_reports(void **state) {
+    world *w = *state;
+    json_t *o = call(
+        w,
+        "{\"command\":\"sql\",\"text\":\"BEGIN; INSERT INTO note(id,words) VALUES(1,'a'),(2,'b'); COMMIT; INSERT INTO note(id,words) VALUES(3,'c');\"}");
+    assert_true(json_is_true(json_object_get(o, "ok")));
+    assert_int_equal(json_integer_value(json_object_get(o, "transactions")), 2);
+    assert_int_equal(json_integer_value(json_object_get(o, "rows")), 3);
+    json_decref(o);
+    o = call(w, "{\"command\":\"sql\",\"text\":\"INSERT INTO note(id,words) VALUES(4,'d');\\nINSERT INTO nothing VALUES(1);\"}");
+    assert_true(json_is_false(json_object_get(o, "ok")));
+    assert_int_equal(json_integer_value(json_object_get(o, "transactions")), 1);
+    assert_memory_equal(json_string_value(json_object_get(o, "message")), "line 2:", 7);
+    json_decref(o);
+    o = call(w, "{\"command\":\"digest\"}");
+    assert_memory_equal(json_string_value(json_object_get(o, "digest")), "note 4 ", 7);
+    json_decref(o);
+    o = call(w, "{\"command\":\"verify\"}");
+    assert_int_equal(json_integer_value(json_object_get(o, "problems")), 0);
+    json_decref(o);
+}
+
+static void listings_of_an_empty_store_are_empty_arrays(void **state) {
+    world *w = *state;
+    static const char *const lines[][2] = {{"{\"command\":\"device.list\"}", "devices"},
+                                           {"{\"command\":\"conflicts\"}", "conflicts"},
+                                           {"{\"command\":\"rejected\",\"all\":true}", "rejected"}};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        json_t *o = call(w, lines[i][0]);
+        assert_true(json_is_array(json_object_get(o, lines[i][1])));
+        assert_int_equal(json_array_size(json_object_get(o, lines[i][1])), 0);
+        json_decref(o);
+    }
+    expect_ok(w, "{\"command\":\"status\"}");
+}
+
+static void requests_sent_together_are_answered_in_order(void **state) {
+    world *w = *state;
+    send_text(w, "{\"command\":\"device.add\",\"name\":\"a\"}\n{\"command\":\"nope\"}\n\n{\"command\":\"device.list\"}\n{\"comm");
+    json_t *o = receive(w);
+    assert_non_null(json_object_get(o, "enrolment_code"));
+    json_decref(o);
+    o = receive(w);
+    assert_string_equal(json_string_value(json_object_get(o, "code")), "E_MISUSE");
+    json_decref(o);
+    o = receive(w);
+    assert_string_equal(json_string_value(json_object_get(o, "code")), "E_MALFORMED");
+    json_decref(o);
+    o = receive(w);
+    assert_true(json_is_array(json_object_get(o, "devices")));
+    json_decref(o);
+    expect_ok(w, "and\":\"device.list\"}");
+}
+
+static void request_over_the_limit_is_refused_and_closed(void **state) {
+    world *w = *state;
+    size_t n = 1u << 20;
+    char *piece = malloc(n + 1);
+    memset(piece, 'x', n);
+    piece[n] = 0;
+    for (size_t sent = 0; sent <= CONTROL_LINE_BYTES && try_send(w, piece);) sent += n;
+    json_t *o = receive(w);
+    assert_string_equal(json_string_value(json_object_get(o, "code")), "E_LIMIT");
+    json_decref(o);
+    assert_null(receive(w));
+    free(piece);
+}
+
+static void peer_that_goes_while_its_call_runs_is_forgotten(void **state) {
+    world *w = *state;
+    send_text(w, "{\"command\":\"device.add\",\"name\":\"gone\"}\n");
+    uv_run(&w->o.loop.uv, UV_RUN_NOWAIT);
+    uv_run(&w->o.loop.uv, UV_RUN_NOWAIT);
+    close(w->fd);
+    uv_run(&w->o.loop.uv, UV_RUN_NOWAIT);
+    outside_settle(&w->o);
+    w->fd = connect_to(w);
+    expect_ok(w, "{\"command\":\"device.list\"}");
+}
+
+static void call_while_draining_is_refused(void **state) {
+    world *w = *state;
+    w->o.service.draining = true;
+    expect_code(w, "{\"command\":\"device.list\"}", "E_CLOSED", "shutting down");
+    w->o.service.draining = false;
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, make_world, drop_world)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(open_makes_a_socket_for_the_owner_alone),
+        CASE(device_add_answers_a_code_that_decodes),
+        CASE(commands_on_what_is_not_there_say_so),
+        CASE(sql_runs_and_reports),
+        CASE(listings_of_an_empty_store_are_empty_arrays),
+        CASE(requests_sent_together_are_answered_in_order),
+        CASE(request_over_the_limit_is_refused_and_closed),
+        CASE(peer_that_goes_while_its_call_runs_is_forgotten),
+        CASE(call_while_draining_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,334 @@
+/* The loop and the thread of the replica's API against a real satcheld: when it connects, waits, gives up, tries again, and makes room for others. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "replica/satchel.h"
+#include "replica/stream.h"
+
+#define PATIENCE_MS 20000
+
+typedef struct world {
+    char dir[64];
+    pid_t server;
+    int sync_port, https_port;
+    satchel *a, *b;
+    atomic_uint changes;
+} world;
+
+static void path_of(const world *w, const char *name, char out[128]) {
+    snprintf(out, 128, "%s/%s", w->dir, name);
+}
+
+static void become_server(const world *w) {
+    char data[128], schema[128], sync[8], https[8];
+    path_of(w, "data", data);
+    path_of(w, "schema", schema);
+    snprintf(sync, sizeof sync, "%d", w->sync_port);
+    snprintf(https, sizeof https, "%d", w->https_port);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(open("/dev/null", O_WRONLY), 1);
+    dup2(1, 2);
+    execl(SATCHELD, "satcheld", "--data", data, "--schema", schema, "--sync-port", sync, "--https-port", https, (char *)NULL);
+    _exit(1);
+}
+
+/* Reads the ports once the server that we started has written them; it listens then. */
+static bool read_ports(world *w) {
+    char path[128], text[512] = "";
+    int pid = 0;
+    path_of(w, "data/ports.json", path);
+    FILE *f = fopen(path, "r");
+    if (!f) return false;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    const char *at = strstr(text, "\"pid\":"), *sync = strstr(text, "\"sync_port\":"), *https = strstr(text, "\"https_port\":");
+    if (!at || !sync || !https) return false;
+    pid = atoi(at + 6);
+    w->sync_port = atoi(sync + 12);
+    w->https_port = atoi(https + 13);
+    return pid == w->server;
+}
+
+static void start_server(world *w) {
+    w->server = fork();
+    if (!w->server) become_server(w);
+    for (int i = 0; i < PATIENCE_MS / 10; i++) {
+        if (read_ports(w)) return;
+        usleep(10000);
+    }
+    fail_msg("satcheld does not start");
+}
+
+static void kill_server(world *w) {
+    if (w->server <= 0) return;
+    kill(w->server, SIGKILL);
+    waitpid(w->server, NULL, 0);
+    w->server = 0;
+}
+
+static void ctl(const world *w, const char *arguments, char *answer, size_t room) {
+    char command[512];
+    snprintf(command, sizeof command, "%s --data %s/data %s 2>/dev/null", SATCHELCTL, w->dir, arguments);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    size_t n = fread(answer, 1, room - 1, f);
+    answer[n] = 0;
+    answer[strcspn(answer, "\n")] = 0;
+    assert_int_equal(pclose(f), 0);
+}
+
+static satchel *open_file(const world *w, const char *name) {
+    char path[128];
+    satchel *s;
+    path_of(w, name, path);
+    if (satchel_open(path, NULL, &s)) fail_msg("%s", satchel_errmsg(s));
+    return s;
+}
+
+static satchel *open_device(const world *w, const char *name) {
+    char arguments[64], code[1024];
+    satchel *s = open_file(w, name);
+    snprintf(arguments, sizeof arguments, "device add %s", name);
+    ctl(w, arguments, code, sizeof code);
+    if (satchel_enroll(s, code, name)) fail_msg("%s", satchel_errmsg(s));
+    return s;
+}
+
+static int set_up(void **state) {
+    char path[128];
+    world *w = calloc(1, sizeof *w);
+    *state = w;
+    snprintf(w->dir, sizeof w->dir, "/tmp/satchel-poll-XXXXXX");
+    if (!mkdtemp(w->dir)) return -1;
+    path_of(w, "schema", path);
+    if (mkdir(path, 0700)) return -1;
+    path_of(w, "schema/001_item.sql", path);
+    FILE *f = fopen(path, "w");
+    if (!f) return -1;
+    fputs("CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO satchel_table(name) VALUES('item');\n", f);
+    fclose(f);
+    start_server(w);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    world *w = *state;
+    char command[128];
+    satchel_close(w->a);
+    satchel_close(w->b);
+    kill_server(w);
+    snprintf(command, sizeof command, "rm -rf '%s'", w->dir);
+    int status = system(command);
+    free(w);
+    return status;
+}
+
+static void run_sql(satchel *s, const char *sql) {
+    if (sqlite3_exec(satchel_db(s), sql, NULL, NULL, NULL)) fail_msg("%s: %s", sql, sqlite3_errmsg(satchel_db(s)));
+}
+
+static int64_t ask(satchel *s, const char *sql) {
+    sqlite3_stmt *stmt;
+    int64_t answer = -1;
+    /* The table may not have come yet. */
+    if (sqlite3_prepare_v2(satchel_db(s), sql, -1, &stmt, NULL)) return -1;
+    if (sqlite3_step(stmt) == SQLITE_ROW) answer = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return answer;
+}
+
+static void poll_in_step(satchel *s) {
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    int rc;
+    while (!(rc = satchel_poll(s, 200))) assert_true(stream_clock_ms() < until);
+    if (rc != 1) fail_msg("%d: %s", rc, satchel_errmsg(s));
+}
+
+static void wait_count(satchel *s, int64_t rows) {
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    while (ask(s, "SELECT count(*) FROM item") != rows) {
+        assert_true(stream_clock_ms() < until);
+        usleep(2000);
+    }
+}
+
+static satchel_status_info status_of(satchel *s) {
+    satchel_status_info info = {.size = sizeof info};
+    assert_int_equal(satchel_get_status(s, &info), 0);
+    return info;
+}
+
+static void satchel_poll_without_enrolment_is_not_enrolled(void **state) {
+    world *w = *state;
+    w->a = open_file(w, "a");
+    assert_int_equal(satchel_poll(w->a, 0), SATCHEL_E_NOT_ENROLLED);
+    assert_int_equal(satchel_poll(w->a, -1), SATCHEL_E_NOT_ENROLLED);
+    assert_int_equal(satchel_errcode(w->a), SATCHEL_E_NOT_ENROLLED);
+}
+
+static void satchel_poll_carries_commits_between_devices(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    w->b = open_device(w, "b");
+    poll_in_step(w->a);
+    poll_in_step(w->b);
+    run_sql(w->a, "INSERT INTO item VALUES(1, 'one'), (2, 'two')");
+    poll_in_step(w->a);
+    while (ask(w->b, "SELECT count(*) FROM item") != 2) assert_true(satchel_poll(w->b, 200) >= 0);
+    assert_int_equal(status_of(w->a).state, SATCHEL_IN_STEP);
+}
+
+static void satchel_poll_in_step_waits_for_its_timeout(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    uint64_t before = stream_clock_ms();
+    assert_int_equal(satchel_poll(w->a, 0), 1);
+    assert_true(stream_clock_ms() - before < 100);
+    assert_int_equal(satchel_poll(w->a, 150), 1);
+    assert_true(stream_clock_ms() - before >= 150);
+}
+
+static void on_change(void *ctx, const char *table) {
+    world *w = ctx;
+    if (!strcmp(table, "item")) atomic_fetch_add(&w->changes, 1);
+}
+
+static void satchel_start_commits_travel_from_thread_to_thread(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    w->b = open_device(w, "b");
+    satchel_on_change(w->b, on_change, w);
+    assert_int_equal(satchel_start(w->a), 0);
+    assert_int_equal(satchel_start(w->a), 0);
+    assert_int_equal(satchel_start(w->b), 0);
+    assert_int_equal(satchel_poll(w->a, 0), SATCHEL_E_MISUSE);
+    wait_count(w->a, 0);
+    wait_count(w->b, 0);
+    for (int i = 0; i < 20; i++) run_sql(w->a, "INSERT INTO item(name) VALUES('from a thread')");
+    wait_count(w->b, 20);
+    assert_true(atomic_load(&w->changes) > 0);
+    satchel_stop(w->a);
+    satchel_stop(w->a);
+    assert_int_equal(status_of(w->a).state, SATCHEL_OFFLINE);
+    poll_in_step(w->a);
+    /* b is closed with its thread running. */
+}
+
+static void satchel_start_before_enrolment_syncs_after_it(void **state) {
+    world *w = *state;
+    char code[1024];
+    w->a = open_file(w, "a");
+    assert_int_equal(satchel_start(w->a), 0);
+    usleep(50000);
+    ctl(w, "device add a", code, sizeof code);
+    assert_int_equal(satchel_enroll(w->a, code, "a"), 0);
+    uint64_t before = stream_clock_ms();
+    wait_count(w->a, 0);
+    assert_true(stream_clock_ms() - before < 4000);
+}
+
+static void satchel_poll_second_handle_is_busy_until_the_first_lets_go(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    w->b = open_file(w, "a");
+    uint64_t before = stream_clock_ms();
+    assert_int_equal(satchel_poll(w->b, 100), SATCHEL_E_BUSY);
+    assert_true(stream_clock_ms() - before >= 100);
+    /* What the second one commits is sent by the first. */
+    run_sql(w->b, "INSERT INTO item VALUES(7, 'by the other handle')");
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    while (status_of(w->b).pending) assert_true(satchel_poll(w->a, 100) >= 0 && stream_clock_ms() < until);
+    satchel_close(w->a);
+    w->a = NULL;
+    poll_in_step(w->b);
+}
+
+static void satchel_poll_killed_server_is_no_error_and_is_found_again(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    kill_server(w);
+    run_sql(w->a, "INSERT INTO item VALUES(1, 'offline')");
+    assert_int_equal(satchel_poll(w->a, 300), 0);
+    satchel_status_info info = status_of(w->a);
+    assert_int_equal(info.pending, 1);
+    assert_int_equal(satchel_rc_class(info.last_error), SATCHEL_CLASS_RETRY);
+    assert_true(strlen(info.last_error_text) > 10);
+    start_server(w);
+    poll_in_step(w->a);
+    assert_int_equal(status_of(w->a).pending, 0);
+    assert_int_equal(status_of(w->a).last_error, 0);
+}
+
+static atomic_uint connections;
+
+static void count_connections(void *ctx, const satchel_event *e) {
+    (void)ctx;
+    if (e->type == SATCHEL_EVENT_STATE && e->state == SATCHEL_CONNECTING) atomic_fetch_add(&connections, 1);
+}
+
+static void satchel_poll_revoked_device_is_told_and_does_not_hammer(void **state) {
+    world *w = *state;
+    char answer[256];
+    int rc;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    ctl(w, "device revoke a", answer, sizeof answer);
+    while (!(rc = satchel_poll(w->a, 200)) || rc == 1) continue;
+    assert_int_equal(rc, SATCHEL_E_REVOKED);
+    atomic_store(&connections, 0);
+    satchel_on_event(w->a, count_connections, NULL);
+    for (int i = 0; i < 5; i++) assert_int_equal(satchel_poll(w->a, 20), SATCHEL_E_REVOKED);
+    assert_int_equal(atomic_load(&connections), 0);
+    assert_int_equal(status_of(w->a).state, SATCHEL_STOPPED);
+    assert_non_null(strstr(satchel_errmsg(w->a), "revoked"));
+    run_sql(w->a, "INSERT INTO item VALUES(1, 'still works offline')");
+}
+
+/* Between failures the pauses grow: in 3 seconds there is room for a handful of tries, not for hundreds. */
+static void satchel_poll_absent_server_is_tried_with_pauses(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    kill_server(w);
+    atomic_store(&connections, 0);
+    satchel_on_event(w->a, count_connections, NULL);
+    uint64_t until = stream_clock_ms() + 3000;
+    while (stream_clock_ms() < until) assert_int_equal(satchel_poll(w->a, 50), 0);
+    unsigned tries = atomic_load(&connections);
+    if (tries < 2 || tries > 7) fail_msg("%u tries", tries);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(satchel_poll_without_enrolment_is_not_enrolled),
+        CASE(satchel_poll_carries_commits_between_devices),
+        CASE(satchel_poll_in_step_waits_for_its_timeout),
+        CASE(satchel_start_commits_travel_from_thread_to_thread),
+        CASE(satchel_start_before_enrolment_syncs_after_it),
+        CASE(satchel_poll_second_handle_is_busy_until_the_first_lets_go),
+        CASE(satchel_poll_killed_server_is_no_error_and_is_found_again),
+        CASE(satchel_poll_revoked_device_is_told_and_does_not_hammer),
+        CASE(satchel_poll_absent_server_is_tried_with_pauses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,139 @@
+/* ctl_store.c - satchelctl conflicts, rejected, verify, digest, status. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/ctl.h"
+
+/* Prints a listing's array, and for people that there is more of it. */
+static void print_listing(const ctl *c, const json_t *reply, const char *member, const ctl_column *columns, size_t n,
+                          const char *none) {
+    const json_t *array = json_object_get(reply, member);
+    if (c->json)
+        ctl_print_json(array);
+    else if (!json_array_size(array))
+        puts(none);
+    else
+        ctl_table(array, columns, n);
+    if (json_is_true(json_object_get(reply, "more"))) fprintf(stderr, "There are more than these %zu.\n", json_array_size(array));
+}
+
+int ctl_conflicts(ctl *c) {
+    static const ctl_column columns[] = {
+        {"id", "ID", CTL_NUMBER},        {"at_ms", "AT", CTL_TIME},       {"table", "TABLE", CTL_TEXT},
+        {"key", "KEY", CTL_TEXT},        {"column", "COLUMN", CTL_TEXT},  {"rule", "RULE", CTL_TEXT},
+        {"kept", "KEPT", CTL_TEXT},      {"kept_device", "BY", CTL_TEXT}, {"lost", "LOST", CTL_TEXT},
+        {"lost_device", "BY", CTL_TEXT},
+    };
+    json_t *reply, *request = json_pack("{ss}", "command", "conflicts");
+    if (c->limit) json_object_set_new(request, "limit", json_integer(c->limit));
+    int rc = ctl_call(c, request, "conflicts", &reply);
+    if (rc) return rc;
+    print_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, "No conflicts.");
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_rejected(ctl *c) {
+    static const ctl_column columns[] = {
+        {"device", "DEVICE", CTL_TEXT}, {"number", "NUMBER", CTL_NUMBER}, {"at_ms", "AT", CTL_TIME}, {"state", "STATE", CTL_TEXT},
+        {"code", "CODE", CTL_TEXT},     {"table", "TABLE", CTL_TEXT},     {"key", "KEY", CTL_TEXT},  {"message", "WHY", CTL_TEXT},
+    };
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss sb}", "command", "rejected", "all", (int)c->all), "rejected", &reply);
+    if (rc) return rc;
+    print_listing(c, reply, "rejected", columns, sizeof columns / sizeof *columns,
+                  c->all ? "No refused transactions." : "No open refusals.");
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_rejected_discard(ctl *c) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(c->word[3], &end, 10);
+    if (*end || errno || number < 1) {
+        fprintf(stderr, "satchelctl: \"%s\" is not the number of a transaction\n", c->word[3]);
+        return CTL_USAGE;
+    }
+    json_t *reply;
+    json_t *request = json_pack("{ss ss sI}", "command", "rejected.discard", "device", c->word[2], "number", (json_int_t)number);
+    int rc = ctl_call(c, request, NULL, &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        printf("transaction %lld of %s is discarded\n", number, c->word[2]);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_verify(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss}", "command", "verify"), "verifying", &reply);
+    if (rc) return rc;
+    json_int_t problems = json_integer_value(json_object_get(reply, "problems"));
+    if (c->json) {
+        ctl_print_json(reply);
+    } else {
+        fputs(json_string_value(json_object_get(reply, "report")), stdout);
+        if (problems)
+            printf("%" JSON_INTEGER_FORMAT " problem%s\n", problems, problems == 1 ? "" : "s");
+        else
+            puts("The store is sound.");
+    }
+    json_decref(reply);
+    return problems ? CTL_FAILED : CTL_DONE;
+}
+
+int ctl_digest(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss}", "command", "digest"), "reading the tables", &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        fputs(json_string_value(json_object_get(reply, "digest")), stdout);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+static void print_status(const json_t *reply) {
+    static const ctl_column server[] = {
+        {"version", "version", CTL_TEXT}, {"data", "data directory", CTL_TEXT},   {"uptime_ms", "up for", CTL_MILLISECONDS},
+        {"host", "host", CTL_TEXT},       {"sync_port", "sync port", CTL_NUMBER}, {"https_port", "HTTPS port", CTL_NUMBER},
+    };
+    static const ctl_column position[] = {
+        {"seq", "newest commit", CTL_NUMBER},
+        {"floor", "log begins after", CTL_NUMBER},
+        {"epoch", "server epoch", CTL_TEXT},
+        {"schema_epoch", "schema epoch", CTL_NUMBER},
+    };
+    static const ctl_column store[] = {
+        {"active", "active devices", CTL_NUMBER},        {"rows", "rows", CTL_NUMBER},
+        {"rejected_open", "rejected, open", CTL_NUMBER}, {"conflicts", "conflicts recorded", CTL_NUMBER},
+        {"log_rows", "log entries", CTL_NUMBER},         {"bytes", "bytes on disk", CTL_NUMBER},
+    };
+    static const ctl_column since[] = {
+        {"sessions", "devices connected", CTL_NUMBER},
+        {"txns_accepted", "accepted since start", CTL_NUMBER},
+        {"txns_refused", "refused since start", CTL_NUMBER},
+        {"writable", "takes writes", CTL_TEXT},
+    };
+    ctl_record(reply, server, sizeof server / sizeof *server);
+    ctl_record(json_object_get(reply, "position"), position, sizeof position / sizeof *position);
+    ctl_record(json_object_get(reply, "store"), store, sizeof store / sizeof *store);
+    ctl_record(json_object_get(reply, "since_start"), since, sizeof since / sizeof *since);
+}
+
+int ctl_status(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss}", "command", "status"), "status", &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        print_status(reply);
+    json_decref(reply);
+    return CTL_DONE;
+}

@@ -1,0 +1,34 @@
+/* satchel_cli.h - what the files of the program `satchel` share: its options, its commands, and how it speaks.
+ *
+ * A command returns the program's exit status: 0 done, 1 failed, 2 wrong usage. Results go to standard output, everything else to standard error. */
+#ifndef TOOLS_SATCHEL_CLI_H
+#define TOOLS_SATCHEL_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "replica/satchel.h"
+
+typedef struct cli {
+    const char *db, *identity, *name, *file;
+    bool json, watch, keep_going;
+    unsigned timeout_s;
+    int narg; /* operands after the command */
+    char **arg;
+    satchel *s; /* open while a command runs */
+} cli;
+
+typedef int cli_command(cli *c);
+cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify;
+
+/* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
+int cli_fail(cli *c, const char *what);
+/* Prints one JSON value on a line of its own, flushed, and frees it. */
+void cli_print_json(json_t *o);
+/* Steps a statement to its end and prints its rows: as JSON objects, one a line, or as lines of columns separated by tabs with a backslash
+ * before what would break them, \N for NULL and x'..' for blobs; `header` puts the columns' names first. Returns a SQLite code. */
+int cli_print_rows(cli *c, sqlite3_stmt *stmt, bool header);
+
+#endif

@@ -1,0 +1,195 @@
+/* satchel sql - statements on the captured connection; and how rows are printed. */
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/satchel_cli.h"
+
+/* The shortest decimal that reads back as the same number. */
+static void print_real(double v, char out[32]) {
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(out, 32, "%.*g", digits, v);
+        if (strtod(out, NULL) == v) break;
+    }
+    if (isfinite(v) && !strpbrk(out, ".e")) strcat(out, ".0");
+}
+
+static void print_blob(sqlite3_stmt *stmt, int i, FILE *to) {
+    const unsigned char *p = sqlite3_column_blob(stmt, i);
+    int n = sqlite3_column_bytes(stmt, i);
+    fputs("x'", to);
+    for (int at = 0; at < n; at++) fprintf(to, "%02x", p[at]);
+    fputc('\'', to);
+}
+
+/* As PostgreSQL's COPY writes text. */
+static void print_text(const char *p, int n) {
+    for (int i = 0; i < n; i++) {
+        switch (p[i]) {
+        case '\t': fputs("\\t", stdout); break;
+        case '\n': fputs("\\n", stdout); break;
+        case '\r': fputs("\\r", stdout); break;
+        case '\\': fputs("\\\\", stdout); break;
+        default: putchar(p[i]);
+        }
+    }
+}
+
+static void print_column(sqlite3_stmt *stmt, int i) {
+    char number[32];
+    switch (sqlite3_column_type(stmt, i)) {
+    case SQLITE_NULL: fputs("\\N", stdout); break;
+    case SQLITE_INTEGER: printf("%lld", (long long)sqlite3_column_int64(stmt, i)); break;
+    case SQLITE_FLOAT:
+        print_real(sqlite3_column_double(stmt, i), number);
+        fputs(number, stdout);
+        break;
+    case SQLITE_BLOB: print_blob(stmt, i, stdout); break;
+    default: print_text((const char *)sqlite3_column_text(stmt, i), sqlite3_column_bytes(stmt, i));
+    }
+}
+
+static json_t *json_blob(sqlite3_stmt *stmt, int i) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *memory = open_memstream(&text, &n);
+    if (!memory) return NULL;
+    print_blob(stmt, i, memory);
+    fclose(memory);
+    json_t *o = json_stringn(text, n);
+    free(text);
+    return o;
+}
+
+static json_t *json_column(sqlite3_stmt *stmt, int i) {
+    json_t *o = NULL;
+    switch (sqlite3_column_type(stmt, i)) {
+    case SQLITE_INTEGER: o = json_integer(sqlite3_column_int64(stmt, i)); break;
+    case SQLITE_FLOAT: o = json_real(sqlite3_column_double(stmt, i)); break; /* NULL for what JSON cannot say */
+    case SQLITE_TEXT: o = json_stringn((const char *)sqlite3_column_text(stmt, i), (size_t)sqlite3_column_bytes(stmt, i)); break;
+    case SQLITE_BLOB: o = json_blob(stmt, i); break;
+    default: break;
+    }
+    return o ? o : json_null();
+}
+
+static void print_json_row(sqlite3_stmt *stmt) {
+    json_t *row = json_object();
+    for (int i = 0; i < sqlite3_column_count(stmt); i++) json_object_set_new(row, sqlite3_column_name(stmt, i), json_column(stmt, i));
+    json_dumpf(row, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(row);
+}
+
+static void print_row(sqlite3_stmt *stmt) {
+    for (int i = 0; i < sqlite3_column_count(stmt); i++) {
+        if (i) putchar('\t');
+        print_column(stmt, i);
+    }
+    putchar('\n');
+}
+
+static void print_header(sqlite3_stmt *stmt) {
+    for (int i = 0; i < sqlite3_column_count(stmt); i++) printf("%s%s", i ? "\t" : "", sqlite3_column_name(stmt, i));
+    putchar('\n');
+}
+
+int cli_print_rows(cli *c, sqlite3_stmt *stmt, bool header) {
+    int rc;
+    if (header && !c->json) print_header(stmt);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (c->json)
+            print_json_row(stmt);
+        else
+            print_row(stmt);
+    }
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Where a statement stands, for messages. */
+typedef struct place {
+    const char *source; /* NULL for the command line */
+    unsigned line;
+} place;
+
+static int complain(cli *c, const place *at) {
+    if (at->source) fprintf(stderr, "satchel: %s:%u: ", at->source, at->line);
+    if (!at->source) fprintf(stderr, "satchel: ");
+    fprintf(stderr, "%s", sqlite3_errmsg(satchel_db(c->s)));
+    if (satchel_errcode(c->s)) fprintf(stderr, "; %s (%s)", satchel_errmsg(c->s), satchel_rc_name(satchel_errcode(c->s)));
+    fputc('\n', stderr);
+    return 1;
+}
+
+/* Runs every statement of `sql`; after one that fails goes on only if asked to, and never after one that cannot be parsed, as nobody knows
+ * where the next begins. */
+static int run_text(cli *c, const char *sql, const place *at) {
+    int status = 0;
+    while (*sql && (!status || c->keep_going)) {
+        sqlite3_stmt *stmt = NULL;
+        if (sqlite3_prepare_v2(satchel_db(c->s), sql, -1, &stmt, &sql)) return complain(c, at);
+        if (stmt && cli_print_rows(c, stmt, false)) status = complain(c, at);
+        sqlite3_finalize(stmt);
+    }
+    return status;
+}
+
+static bool is_blank(const char *text) {
+    while (isspace((unsigned char)*text)) text++;
+    return !*text;
+}
+
+/* Runs statements as their last line arrives, so that a pipe may stay open. */
+static int run_stream(cli *c, FILE *from, const char *name) {
+    char *line = NULL, *sql = NULL;
+    size_t cap = 0, n = 0, line_number = 0;
+    place at = {.source = name};
+    int status = 0;
+    for (ssize_t got; (!status || c->keep_going) && (got = getline(&line, &cap, from)) >= 0;) {
+        line_number++;
+        if (!n) at.line = (unsigned)line_number;
+        char *more = realloc(sql, n + (size_t)got + 1);
+        if (!more) break;
+        sql = more;
+        memcpy(sql + n, line, (size_t)got + 1);
+        n += (size_t)got;
+        if (!sqlite3_complete(sql)) continue;
+        status |= run_text(c, sql, &at);
+        n = 0;
+    }
+    if (n && (!status || c->keep_going) && !is_blank(sql)) status |= run_text(c, sql, &at);
+    free(line);
+    free(sql);
+    return status;
+}
+
+static int run_file(cli *c) {
+    FILE *from = fopen(c->file, "re");
+    if (!from) {
+        fprintf(stderr, "satchel: %s: %s\n", c->file, strerror(errno));
+        return 1;
+    }
+    int status = run_stream(c, from, c->file);
+    fclose(from);
+    return status;
+}
+
+int cli_sql(cli *c) {
+    place command_line = {0};
+    int status;
+    if (!c->file == !c->narg) {
+        fprintf(stderr, "satchel: sql takes either statements, - or --file\n");
+        return 2;
+    }
+    if (c->file)
+        status = run_file(c);
+    else if (!strcmp(c->arg[0], "-"))
+        status = run_stream(c, stdin, "standard input");
+    else
+        status = run_text(c, c->arg[0], &command_line);
+    if (sqlite3_get_autocommit(satchel_db(c->s))) return status;
+    fprintf(stderr, "satchel: the last transaction was not committed and is rolled back\n");
+    return 1;
+}
