@@ -23,8 +23,9 @@ typedef struct capture capture;
 
 /* Where changesets go. Each function returns SATCHEL_OK or a code that vetoes the commit. They may write the same database; what they
  * change is not captured, and last_insert_rowid() is restored afterwards (C6). `begin` is called before the first part of a
- * transaction, also on a repeated flush of the same transaction: it must remove what it wrote for it before. Nothing is called
- * for a transaction without a net change, except `begin` when a repeated flush has become empty. */
+ * transaction, also on a repeated flush of the same transaction: it must then remove what it wrote for it before, if that is still there (a
+ * ROLLBACK TO in between may have taken it). Nothing is called for a transaction without a net change, except `open`, and `begin` when a
+ * repeated flush has become empty. SATCHEL_E_BUSY from the sink leaves the transaction open, as SQLITE_BUSY does; any other code ends it. */
 typedef struct capture_sink {
     void *ctx;
     /* A transaction is about to change a synced table (xBegin: the write lock is held, nothing is recorded yet). May read the database and call
@@ -37,25 +38,34 @@ typedef struct capture_sink {
     void (*end)(void *ctx, bool committed);
 } capture_sink;
 
-/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one per connection.
- * satchel_local() is 1 on this connection while capture is on, 0 while it is off. */
+/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one in a connection's life.
+ * satchel_local() is 1 on this connection while capture is on, 0 while it is off.
+ *
+ * The preupdate, commit and rollback hooks of the connection are capture's own from here on. SATCHEL_E_HOOK if one of them was taken (it
+ * is lost then). A preupdate hook (which every sqlite3_session is) or commit hook set later is thrown out, and the transaction in which it may have
+ * hidden a change is refused with SATCHEL_E_HOOK (C6). */
 int capture_open(sqlite3 *db, const capture_sink *sink, capture **out);
-/* Before sqlite3_close. */
+/* Before sqlite3_close. From here on the connection cannot write synced tables. */
 void capture_close(capture *c);
-/* What to capture; borrowed until the next call. Between transactions, or in the sink's `open`. NULL: nothing. */
+/* What to capture; borrowed until the next call. Between transactions, or in the sink's `open`. NULL: nothing. A table that is not as the
+ * descriptor says is not refused here: its changes are, at their commit. */
 void capture_set_schema(capture *c, const schema *s);
-/* Off: changes on this connection are neither captured nor refused (apply, migrations). A new capture is on. Between transactions only. */
+/* Off: changes on this connection are neither captured nor refused (apply, migrations). A new capture is on. Between
+ * transactions, or (where capture_flush is used) with nothing recorded. */
 void capture_enable(capture *c, bool on);
 
 /* Creates the virtual table and, for each live synced table, the three triggers, in the caller's transaction; drops triggers of
- * tables that are gone. Idempotent. */
+ * tables that are gone. Idempotent. Needs the module, so a connection with capture. SATCHEL_E_TABLE_SHAPE, before anything is made, for a table
+ * whose changes could not be read right: columns that are not the descriptor's, a virtual generated column, a WITHOUT ROWID table in
+ * which SQLite would hand out a number as REAL that is none (its key columns must come first then). */
 int capture_install(sqlite3 *db, const schema *s, buf *error);
 /* C3: verifies that what capture_install made is there unchanged, that user triggers on synced tables mention satchel_local(), and that
  * the tables have the columns that the descriptor says. SATCHEL_E_UNFLUSHED, SATCHEL_E_TABLE_SHAPE with words in `error`. */
 int capture_check(sqlite3 *db, const schema *s, buf *error);
 
 /* For a connection without the virtual table (the server): consolidates the record of the open transaction and gives it to the sink, then
- * clears it. Returns what the sink returned, or a refusal with words in capture_error. */
+ * clears it. Returns what the sink returned, or a refusal with words in capture_error. Without the virtual table capture hears nothing of
+ * savepoints and failed statements: if a statement fails or a savepoint is rolled back, the record is wrong and must be reset. */
 int capture_flush(capture *c);
 /* Forgets the record of the open transaction (server, after rolling back). */
 void capture_reset(capture *c);

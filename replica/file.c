@@ -91,7 +91,7 @@ static int pragma_integer(sqlite3 *db, const char *sql, int64_t *out) {
     sqlite3_stmt *stmt;
     int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
     if (!rc && sqlite3_step(stmt) == SQLITE_ROW) *out = sqlite3_column_int64(stmt, 0);
-    rc = sqlite3_finalize(stmt);
+    if (!rc) rc = sqlite3_finalize(stmt);
     return rc ? db_rc(sqlite3_extended_errcode(db)) : SATCHEL_OK;
 }
 
@@ -100,7 +100,7 @@ static int set_wal(sqlite3 *db, buf *error) {
     bool wal = false;
     int rc = sqlite3_prepare_v2(db, "PRAGMA main.journal_mode=WAL", -1, &stmt, NULL);
     if (!rc && sqlite3_step(stmt) == SQLITE_ROW) wal = strcmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
-    rc = sqlite3_finalize(stmt);
+    if (!rc) rc = sqlite3_finalize(stmt);
     if (rc) {
         db_explain(db, "cannot open the database", error);
         return db_rc(sqlite3_extended_errcode(db));

@@ -15,7 +15,7 @@ typedef struct front_client {
     struct lws *wsi;
     uint64_t session;          /* 0 until established: CLOSED may come for a connection that never was */
     buf in;                    /* the frame that is being received */
-    bool deaf;                 /* the hub was told of a frame over the limit: nothing more is read */
+    bool deaf;                 /* the hub was told of a frame that is none: nothing more is read */
     bool closing;              /* a close frame is on its way out */
     struct front_client *next; /* of the same place in the table */
 } front_client;

@@ -90,9 +90,10 @@ static void hand_over(front *f, front_client *c) {
 static int receive(front *f, struct lws *wsi, front_client *c, const void *p, size_t n) {
     if (c->deaf || c->closing || !c->session) return 0;
     if (!lws_frame_is_binary(wsi)) {
-        static const char words[] = "messages are binary frames";
-        lws_close_reason(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, (unsigned char *)(uintptr_t)words, sizeof words - 1);
-        return -1;
+        /* An empty message, which is malformed: the hub tells the device so, and names it in the log. */
+        c->deaf = true;
+        hub_receive(f->service->hub, c->session, "", 0);
+        return 0;
     }
     buf_put(&c->in, p, n);
     if (c->in.rc == SATCHEL_E_NOMEM) return -1;

@@ -128,6 +128,11 @@ static int step(sqlite3_stmt *stmt) {
     return rc ? SATCHEL_E_IO : SATCHEL_OK;
 }
 
+static int sink_open(void *ctx) {
+    captured *c = ctx;
+    return c->on_open ? c->on_open(c) : SATCHEL_OK;
+}
+
 static int sink_begin(void *ctx, bool again) {
     captured *c = ctx;
     c->begun++;
@@ -162,7 +167,7 @@ static void sink_end(void *ctx, bool committed) {
 }
 
 capture_sink captured_sink(captured *c) {
-    return (capture_sink){.ctx = c, .begin = sink_begin, .part = sink_part, .end = sink_end};
+    return (capture_sink){.ctx = c, .open = sink_open, .begin = sink_begin, .part = sink_part, .end = sink_end};
 }
 
 static void prepare(captured *c, const char *sql, sqlite3_stmt **out) {

@@ -1,10 +1,12 @@
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -117,6 +119,35 @@ static void capture_sink_refusal_vetoes_the_commit(void **state) {
     exec(x.db, "INSERT INTO contact VALUES(2, 'a', 1, NULL)");
     assert_string_equal(outbox_last(&x), "I contact(2,'a',1,NULL)");
     assert_string_equal(capture_error(x.capture), "");
+}
+
+static unsigned opened;
+
+static int open_and_learn(captured *c) {
+    opened++;
+    capture_set_schema(c->capture, c->schema);
+    return c->refuse;
+}
+
+static void capture_sink_open_may_set_the_schema_before_anything_is_recorded(void **state) {
+    (void)state;
+    captured_open(&x, ":memory:", CONTACT "CREATE TABLE late(id INTEGER PRIMARY KEY)", (const char *[]){"contact", "late", NULL});
+    capture_set_schema(x.capture, NULL);
+    x.on_open = open_and_learn;
+    opened = 0;
+    exec(x.db, "INSERT INTO late VALUES(1)");
+    assert_string_equal(outbox_last(&x), "I late(1)");
+    exec(x.db, "BEGIN; CREATE TEMP TABLE junk(a); INSERT INTO late VALUES(2); SAVEPOINT s; CREATE TEMP TABLE more(a); ROLLBACK TO s;"
+               "INSERT INTO contact VALUES(3, 'c', 1, NULL); COMMIT");
+    assert_string_equal(outbox_last(&x), "I late(2) I contact(3,'c',1,NULL)");
+    assert_int_equal(opened, 2);
+    x.refuse = SATCHEL_E_SCHEMA;
+    exec_fails(x.db, "INSERT INTO late VALUES(4)", SQLITE_CONSTRAINT);
+    assert_string_equal(sqlite3_errmsg(x.db), satchel_rc_text(SATCHEL_E_SCHEMA));
+    x.refuse = SATCHEL_OK;
+    exec(x.db, "INSERT INTO late VALUES(5)");
+    assert_string_equal(outbox_last(&x), "I late(5)");
+    close_all(state);
 }
 
 /* ---- C1 ---- */
@@ -692,6 +723,25 @@ static void C7_spilled_record_follows_savepoints(void **state) {
     assert_string_equal(outbox_last(&x), "U contact(-1) 2:1>7");
 }
 
+static void C7_spill_that_fails_vetoes_the_commit(void **state) {
+    (void)state;
+    struct rlimit was, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){.rlim_cur = 100000, .rlim_max = was.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    exec(x.db, "PRAGMA temp_store = MEMORY; BEGIN; INSERT INTO contact VALUES(0, 'a', 1, NULL)");
+    exec(x.db, "WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 300)"
+               "INSERT INTO contact SELECT n, zeroblob(30000), n, NULL FROM i");
+    exec_fails(x.db, "COMMIT", SQLITE_IOERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(capture_error_code(x.capture), SATCHEL_E_IO);
+    assert_int_equal(query(x.db, "SELECT count(*) FROM contact"), 0);
+    exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL)");
+    assert_int_equal(outbox_count(&x), 1);
+    assert_string_equal(outbox_last(&x), "I contact(1,'a',1,NULL)");
+}
+
 /* ---- C9 ---- */
 
 static void C9_any_key_shape_is_captured(void **state) {
@@ -933,6 +983,7 @@ int main(void) {
         ON_CONTACT(capture_rollback_leaves_nothing),
         ON_CONTACT(capture_statement_without_effect_writes_no_outbox),
         ON_CONTACT(capture_sink_refusal_vetoes_the_commit),
+        cmocka_unit_test(capture_sink_open_may_set_the_schema_before_anything_is_recorded),
         ON_CONTACT(C1_rollback_to_outermost_savepoint_forgets_everything),
         ON_CONTACT(C1_savepoints_opened_before_the_first_write_forget_it_on_rollback),
         ON_CONTACT(C1_marks_of_one_transaction_do_not_reach_the_next),
@@ -982,6 +1033,7 @@ int main(void) {
         cmocka_unit_test(capture_touched_group_travels_whole),
         ON_CONTACT(C7_large_transaction_comes_in_parts_each_a_changeset),
         ON_CONTACT(C7_spilled_record_follows_savepoints),
+        ON_CONTACT(C7_spill_that_fails_vetoes_the_commit),
         cmocka_unit_test(C9_any_key_shape_is_captured),
         ON_CONTACT(C9_update_of_the_key_is_delete_and_insert),
         cmocka_unit_test(C9_null_key_is_refused_in_words),

@@ -1,0 +1,415 @@
+/* Numbers, pushes and results: N1, N2 (the part that is the outbox's), N3, N6, N7, N8, P1, C8. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "replica_fixture.h"
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+static void give_item(fixture *x) {
+    delta_row r = item_put("a", "Ann", 5, 100);
+    assert_int_equal(page_apply(x, 10, &r, 1), SATCHEL_OK);
+}
+
+/* One push message from the cursor on; returns how many transactions (or parts) it has, the first in *first. */
+static unsigned push(fixture *x, outbox_cursor *at, buf *message, push_txn *first) {
+    push_reader reader;
+    push_txn t;
+    uint64_t last;
+    unsigned n = 0;
+    buf_clear(message);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    int rc = outbox_push(x->f, at, message, &last);
+    assert_true(rc >= 0);
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
+    if (rc == 0) return 0;
+    assert_int_equal(push_open(&reader, message->p, message->n), SATCHEL_OK);
+    while ((rc = push_next(&reader, &t)) == 1)
+        if (n++ == 0) *first = t;
+    assert_int_equal(rc, 0);
+    return n;
+}
+
+static delta_row first_row(const push_txn *t) {
+    wire w;
+    delta_reader reader;
+    delta_row row;
+    wire_open(&w, t->delta, t->ndelta);
+    delta_open(&reader, &w);
+    assert_int_equal(delta_next(&reader, &row), 1);
+    return row;
+}
+
+static void prune_up_to(fixture *x, uint64_t backup_seq) {
+    bool more;
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.backup_seq = backup_seq;
+    assert_int_equal(file_end(x->f, outbox_prune(x->f, &more)), SATCHEL_OK);
+}
+
+static void commit_writes_one_row_per_transaction(void **state) {
+    fixture *x = *state;
+    app_sql(x, "BEGIN; INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); COMMIT; INSERT INTO tag(id) VALUES('t')");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 2);
+    assert_int_equal(x->committed, 2);
+    app_sql(x, "BEGIN; INSERT INTO item(id) VALUES('c'); ROLLBACK");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
+    assert_int_equal(x->committed, 2);
+}
+
+static void N1_number_is_not_reused_after_pruning(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    accept_at(x, 1, 11);
+    accept_at(x, 2, 12);
+    assert_int_equal(page_apply(x, 12, NULL, 0), SATCHEL_OK);
+    int64_t stamp = app_integer(x, "SELECT max(stamp) FROM satchel_outbox");
+    prune_up_to(x, 12);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
+    fixture_reopen(x);
+    x->now_ms -= 3600000;
+    app_sql(x, "INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_outbox"), 3);
+    assert_true(app_integer(x, "SELECT stamp FROM satchel_outbox") > stamp);
+}
+
+static void N1_discarded_number_leaves_a_gap(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    prune_up_to(x, 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 3);
+    assert_string_equal(item(x, "b"), "-");
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    buf_fini(&message);
+}
+
+static void N8_each_transaction_keeps_its_own_stamp_and_base(void **state) {
+    fixture *x = *state;
+    give_item(x);
+    app_sql(x, "UPDATE item SET price=1");
+    x->now_ms += 5;
+    assert_int_equal(page_apply(x, 20, NULL, 0), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET price=2");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
+    assert_int_equal(app_integer(x, "SELECT base FROM satchel_outbox WHERE n=1"), 10);
+    assert_int_equal(app_integer(x, "SELECT base FROM satchel_outbox WHERE n=2"), 20);
+    assert_true(app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=2") > app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=1"));
+    assert_int_not_equal(app_integer(x, "SELECT (SELECT id FROM satchel_outbox WHERE n=1)=(SELECT id FROM satchel_outbox WHERE n=2)"), 1);
+}
+
+static void stamp_passes_what_was_received(void **state) {
+    fixture *x = *state;
+    give_item(x); /* the page's high stamp is the time */
+    x->now_ms -= 1000000;
+    app_sql(x, "UPDATE item SET price=1");
+    assert_true((uint64_t)app_integer(x, "SELECT stamp FROM satchel_outbox") > hlc_of_ms(x->now_ms + 1000000));
+}
+
+static void C8_numbers_of_two_connections_do_not_meet(void **state) {
+    fixture *x = *state;
+    sqlite3 *db;
+    outbox_writer *w;
+    buf words;
+    env e = fixture_env(x);
+    buf_init(&words, 0);
+    assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
+    assert_int_equal(outbox_writer_open(db, &e, NULL, NULL, &w, &words), SATCHEL_OK);
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    assert_int_equal(sqlite3_exec(db, "INSERT INTO item(id) VALUES('b')", NULL, NULL, NULL), SQLITE_OK);
+    app_sql(x, "INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 3);
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 3);
+    outbox_writer_close(w);
+    sqlite3_close(db);
+    buf_fini(&words);
+}
+
+/* The app's connection learns of a migration at its next write, also of a table that it did not know. */
+static void P1_migration_by_the_other_connection_is_captured_at_once(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id, note) VALUES('a', 'n')");
+    sqlite3_stmt *kept;
+    assert_int_equal(sqlite3_prepare_v2(x->app, "UPDATE item SET note=? WHERE id='a'", -1, &kept, NULL), SQLITE_OK);
+    assert_int_equal(fixture_migrate(x, "CREATE TABLE fresh(id TEXT PRIMARY KEY, v TEXT); INSERT INTO satchel_table(name) VALUES('fresh');"
+                                        "ALTER TABLE item DROP COLUMN price; ALTER TABLE item ADD COLUMN price TEXT;"), SATCHEL_OK);
+    app_sql(x, "INSERT INTO fresh VALUES('f', 'v')");
+    assert_int_equal(sqlite3_bind_text(kept, 1, "m", 1, SQLITE_STATIC), SQLITE_OK);
+    assert_int_equal(sqlite3_step(kept), SQLITE_DONE);
+    sqlite3_finalize(kept);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 3);
+    assert_int_equal(app_integer(x, "SELECT epoch FROM satchel_outbox WHERE n=1"), 1);
+    assert_int_equal(app_integer(x, "SELECT epoch FROM satchel_outbox WHERE n=2"), 2);
+    assert_int_equal(app_integer(x, "SELECT epoch FROM satchel_outbox WHERE n=3"), 2);
+}
+
+static void P1_push_names_columns_of_the_epoch_they_were_captured_in(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    give_item(x);
+    app_sql(x, "UPDATE item SET note='n' WHERE id='a'");
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN name; ALTER TABLE item ADD COLUMN colour TEXT;"), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET colour='red' WHERE id='a'");
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    delta_row row = first_row(&first);
+    assert_int_equal(first.schema_epoch, 1);
+    assert_int_equal(row.ncol, 1);
+    assert_int_equal(row.col[0].id, ITEM_NOTE);
+    at = (outbox_cursor){.number = 1};
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(first_row(&first).col[0].id, 6);
+    buf_fini(&message);
+}
+
+static void push_sends_counters_as_differences(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    give_item(x);
+    app_sql(x, "UPDATE item SET stock=stock-30 WHERE id='a'");
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    delta_row row = first_row(&first);
+    assert_int_equal(row.op, DELTA_UPDATE);
+    assert_int_equal(row.col[0].kind, DELTA_ADD);
+    assert_int_equal(row.v[0].u.i, -30);
+    assert_int_equal(push(x, &at, &message, &first), 0);
+    buf_fini(&message);
+}
+
+static void push_of_a_large_transaction_goes_in_parts(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    unsigned messages = 0, parts = 0, n;
+    buf_init(&message, 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('before')");
+    app_sql(x, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<3000)"
+               "INSERT INTO item(id, note) SELECT 'k'||i, hex(zeroblob(300)) FROM c");
+    app_sql(x, "INSERT INTO item(id) VALUES('after')");
+    assert_true(app_integer(x, "SELECT parts FROM satchel_outbox WHERE n=2") > 3);
+    while ((n = push(x, &at, &message, &first)) > 0) {
+        assert_true(message.n <= LIMIT_FRAME_BYTES);
+        messages++;
+        parts += n;
+    }
+    assert_true(messages > 2);
+    assert_int_equal(parts, 2 + app_integer(x, "SELECT parts FROM satchel_outbox WHERE n=2"));
+    assert_int_equal(at.number, 3);
+    accept_at(x, 2, 5);
+    assert_int_equal(page_apply(x, 5, NULL, 0), SATCHEL_OK); /* all of it was lost */
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 2);
+    prune_up_to(x, 5);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox_part"), 0);
+    assert_sound(x);
+    buf_fini(&message);
+}
+
+static void push_splits_at_the_incarnation(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_fork(x->f, 2, 2)), SATCHEL_OK);
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    assert_int_equal(first.number, 2);
+    buf_fini(&message);
+}
+
+static void N3_fork_carries_unsettled_work_to_the_new_incarnation(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    accept_at(x, 1, 11);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.sent_number = 3;
+    assert_int_equal(file_end(x->f, outbox_fork(x->f, 2, 2)), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT group_concat(incarnation, '') FROM (SELECT incarnation FROM satchel_outbox ORDER BY n)"), 122);
+    assert_int_equal(x->f->state.sent_number, 1);
+    app_sql(x, "INSERT INTO item(id) VALUES('d')");
+    assert_int_equal(app_integer(x, "SELECT incarnation FROM satchel_outbox WHERE n=4"), 2);
+}
+
+static void N3_repeated_result_has_no_second_effect(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    accept_at(x, 1, 11);
+    refuse_with(x, 1, SATCHEL_E_CHECK, "late");
+    accept_at(x, 1, 12);
+    accept_at(x, 99, 13); /* a number that was pruned */
+    assert_int_equal(app_integer(x, "SELECT seq FROM satchel_outbox WHERE n=1 AND state=1"), 11);
+}
+
+static void N6_refusal_parks_one_transaction_and_tells_why(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    refuse_with(x, 1, SATCHEL_E_KEY_TAKEN, "taken by another");
+    accept_at(x, 2, 11);
+    assert_string_equal(app_text(x, "SELECT n||'|'||code||'|'||name||'|'||text FROM satchel_rejected"), "1|-44|E_KEY_TAKEN|taken by another");
+    assert_string_equal(item(x, "a"), "-");
+    assert_string_not_equal(item(x, "b"), "-");
+    assert_int_equal(x->f->state.settled_number, 2);
+}
+
+static void N6_settled_number_stops_at_the_first_without_a_result(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    accept_at(x, 1, 11);
+    accept_at(x, 3, 12);
+    assert_int_equal(x->f->state.settled_number, 1);
+}
+
+static void N6_discarded_refusal_is_told_once(void **state) {
+    fixture *x = *state;
+    uint64_t number = 0;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK); /* never sent: nobody to tell */
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 1);
+    assert_int_equal(number, 1);
+    assert_int_equal(outbox_next_untold(x->f, 1, &number), 0);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_told(x->f, 1)), SATCHEL_OK);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 3);
+}
+
+static void discard_of_what_was_sent_waits_for_its_result(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.sent_number = 1;
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_E_BUSY);
+    assert_string_not_equal(item(x, "a"), "-");
+}
+
+static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
+    fixture *x = *state;
+    bool moot;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    give_item(x);
+    app_sql(x, "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
+    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    assert_string_equal(item(x, "a"), "Ann|5|100|~");
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    assert_string_equal(item(x, "a"), "mine|5|105|~");
+    assert_string_equal(item(x, "b"), "Bob|~|~|~");
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 1);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(first.resolves, 1);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_retry(x->w, 9, &moot), SATCHEL_E_NOT_FOUND);
+    app_sql(x, "BEGIN");
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_MISUSE);
+    app_sql(x, "COMMIT");
+    assert_sound(x);
+    buf_fini(&message);
+}
+
+static void N6_retry_of_what_is_already_so_is_moot(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row theirs = item_set("a", ITEM_NAME, text_of("mine"));
+    give_item(x);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_true(moot);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+}
+
+static void N7_restored_server_is_given_again_what_it_lost(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at;
+    buf_init(&message, 0);
+    give_item(x);
+    app_sql(x, "UPDATE item SET price=1 WHERE id='a'; UPDATE item SET price=2 WHERE id='a'; UPDATE item SET price=3 WHERE id='a'");
+    accept_at(x, 1, 11);
+    accept_at(x, 2, 12);
+    delta_row echo = item_set("a", ITEM_PRICE, value_integer(2));
+    assert_int_equal(page_apply(x, 12, &echo, 1), SATCHEL_OK); /* 1 and 2 are confirmed */
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_rewind(x->f, 11)), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT group_concat(state, '') FROM (SELECT state FROM satchel_outbox ORDER BY n)"), 200);
+    assert_int_equal(x->f->state.settled_number, 1);
+    at = (outbox_cursor){.number = x->f->state.settled_number};
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    assert_int_equal(first.number, 2);
+    assert_int_equal(first.effective, hlc_of_ms(x->now_ms));
+    assert_true(first.base <= 11);
+    buf_fini(&message);
+}
+
+static void N7_confirmed_is_kept_until_the_backup_has_passed_it(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    accept_at(x, 1, 11);
+    accept_at(x, 2, 12);
+    delta_row echo[2] = {row_of(ITEM, DELTA_PUT, "a"), row_of(ITEM, DELTA_PUT, "b")};
+    assert_int_equal(page_apply(x, 12, echo, 2), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox WHERE state=2"), 2);
+    prune_up_to(x, 11);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_outbox"), 2);
+    assert_int_equal(x->f->state.number_floor, 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(commit_writes_one_row_per_transaction),
+        T(N1_number_is_not_reused_after_pruning),
+        T(N1_discarded_number_leaves_a_gap),
+        T(N8_each_transaction_keeps_its_own_stamp_and_base),
+        T(stamp_passes_what_was_received),
+        T(C8_numbers_of_two_connections_do_not_meet),
+        T(P1_migration_by_the_other_connection_is_captured_at_once),
+        T(P1_push_names_columns_of_the_epoch_they_were_captured_in),
+        T(push_sends_counters_as_differences),
+        T(push_of_a_large_transaction_goes_in_parts),
+        T(push_splits_at_the_incarnation),
+        T(N3_fork_carries_unsettled_work_to_the_new_incarnation),
+        T(N3_repeated_result_has_no_second_effect),
+        T(N6_refusal_parks_one_transaction_and_tells_why),
+        T(N6_settled_number_stops_at_the_first_without_a_result),
+        T(N6_discarded_refusal_is_told_once),
+        T(discard_of_what_was_sent_waits_for_its_result),
+        T(N6_retry_runs_the_changes_as_a_new_transaction),
+        T(N6_retry_of_what_is_already_so_is_moot),
+        T(N7_restored_server_is_given_again_what_it_lost),
+        T(N7_confirmed_is_kept_until_the_backup_has_passed_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
