@@ -39,12 +39,12 @@ struct capture {
     capture_record record;
     uint64_t *mark; /* [nmark] the record's size when the savepoint of that level was opened */
     unsigned nmark, mark_cap;
-    const tap *owner; /* the first that joined, and the one that flushes; NULL while there is none */
-    bool unguarded; /* a change came without it: its savepoints were not seen */
-    bool flushed;   /* the record as it is was given to the sink */
-    bool begun;     /* sink.begin was called */
-    bool writing;   /* the sink is at work: what it changes is not captured */
-    int poison;     /* SATCHEL_E_*: this transaction may not commit, */
+    const tap *owner;                   /* the first that joined, and the one that flushes; NULL while there is none */
+    bool unguarded;                     /* a change came without it: its savepoints were not seen */
+    bool flushed;                       /* the record as it is was given to the sink */
+    bool begun;                         /* sink.begin was called */
+    bool writing;                       /* the sink is at work: what it changes is not captured */
+    int poison;                         /* SATCHEL_E_*: this transaction may not commit, */
     char poison_text[LIMIT_TEXT_BYTES]; /* in words */
     /* memory of the work */
     capture_row row;
@@ -311,7 +311,8 @@ static int tap_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite
 static int tap_begin(sqlite3_vtab *vtab) {
     tap *t = (tap *)vtab;
     if (!t->link->c) return tap_fail(vtab, SQLITE_ERROR, "capture is closed on this connection; synced tables cannot be written");
-    if (!t->main) return tap_fail(vtab, SQLITE_ERROR, "synced tables of an attached database cannot be written; open it by itself");
+    if (!t->main)
+        return tap_fail(vtab, SQLITE_ERROR, "synced tables of an attached database cannot be written; open it by itself");
     capture *c = tap_capture(vtab);
     if (!c) return SQLITE_OK;
     hold_hook(c, c->owner != NULL);
@@ -451,8 +452,8 @@ static int register_all(capture *c) {
         c->link = NULL;
         return db_rc(failed);
     }
-    failed = sqlite3_create_function_v2(c->db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_local, NULL, NULL,
-                                        NULL);
+    failed = sqlite3_create_function_v2(c->db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_local, NULL,
+                                        NULL, NULL);
     return failed ? db_rc(failed) : capture_function_uuid7(c->db);
 }
 

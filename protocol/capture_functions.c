@@ -75,8 +75,7 @@ static void constant_local(sqlite3_context *context, int argc, sqlite3_value **a
 int capture_function_uuid7(sqlite3 *db) {
     uuid_state *s = calloc(1, sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
-    return db_rc(
-        sqlite3_create_function_v2(db, "uuid7", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, s, uuid7, NULL, NULL, free));
+    return db_rc(sqlite3_create_function_v2(db, "uuid7", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, s, uuid7, NULL, NULL, free));
 }
 
 int capture_functions(sqlite3 *db, bool local) {
@@ -84,5 +83,5 @@ int capture_functions(sqlite3 *db, bool local) {
     int rc = capture_function_uuid7(db);
     if (rc) return rc;
     return db_rc(sqlite3_create_function_v2(db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS,
-                                                           local ? (void *)(uintptr_t)&yes : NULL, constant_local, NULL, NULL, NULL));
+                                            local ? (void *)(uintptr_t)&yes : NULL, constant_local, NULL, NULL, NULL));
 }

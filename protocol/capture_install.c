@@ -79,7 +79,7 @@ static int trigger_look(sqlite3 *db, const schema_table *t, int operation, trigg
 }
 
 static int install_trigger(sqlite3 *db, const schema_table *t, int operation, buf *error) {
-    trigger_state state;
+    trigger_state state = TRIGGER_MISSING;
     int rc = trigger_look(db, t, operation, &state, error);
     if (rc || state == TRIGGER_SAME) return rc;
     if (state == TRIGGER_OTHER)
@@ -106,8 +106,8 @@ static int drop_one_stale(sqlite3 *db, const schema *s, bool *dropped, buf *erro
     sqlite3_stmt *list;
     char *sql = NULL;
     *dropped = false;
-    if (sqlite3_prepare_v2(db, "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND name GLOB 'satchel_[0-9]*'", -1, &list,
-                           NULL))
+    if (sqlite3_prepare_v2(db, "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND name GLOB 'satchel_[0-9]*'", -1,
+                           &list, NULL))
         return fail_db(db, error);
     while (!*dropped && sqlite3_step(list) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(list, 0);
@@ -139,17 +139,18 @@ int capture_install(sqlite3 *db, const schema *s, buf *error) {
     if (!rc && !tap) rc = run(db, sqlite3_mprintf("%s", TAP_SQL), error);
     sqlite3_free(tap);
     for (unsigned i = 0; i < s->ntable && !rc; i++)
-        for (int op = 0; op < NOPERATIONS && !rc && is_live(&s->table[i]); op++) rc = install_trigger(db, &s->table[i], op, error);
+        for (int op = 0; op < NOPERATIONS && !rc && is_live(&s->table[i]); op++)
+            rc = install_trigger(db, &s->table[i], op, error);
     for (bool dropped = true; dropped && !rc;) rc = drop_one_stale(db, s, &dropped, error);
     return rc;
 }
 
 static int check_trigger(sqlite3 *db, const schema_table *t, int operation, buf *error) {
-    trigger_state state;
+    trigger_state state = TRIGGER_MISSING;
     int rc = trigger_look(db, t, operation, &state, error);
     if (rc || state == TRIGGER_SAME) return rc;
-    return fail(error, SATCHEL_E_UNFLUSHED, "the trigger satchel_%u_%s on table \"%s\" was %s; changes would not be captured", t->id,
-                OPERATIONS[operation], t->name, state == TRIGGER_MISSING ? "dropped" : "changed");
+    return fail(error, SATCHEL_E_UNFLUSHED, "the trigger satchel_%u_%s on table \"%s\" was %s; changes would not be captured",
+                t->id, OPERATIONS[operation], t->name, state == TRIGGER_MISSING ? "dropped" : "changed");
 }
 
 /* C10: a trigger of the application's own would run a second time when its changes are applied elsewhere. */
@@ -171,7 +172,8 @@ static int check_enabled(sqlite3 *db, buf *error) {
     int on = 0;
     int failed = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, -1, &on);
     if (failed) return fail_db(db, error);
-    return on ? SATCHEL_OK : fail(error, SATCHEL_E_UNFLUSHED, "triggers are switched off on this connection; changes would not be captured");
+    return on ? SATCHEL_OK
+              : fail(error, SATCHEL_E_UNFLUSHED, "triggers are switched off on this connection; changes would not be captured");
 }
 
 int capture_check(sqlite3 *db, const schema *s, buf *error) {

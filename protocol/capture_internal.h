@@ -23,12 +23,12 @@ typedef struct capture_table {
     const char *why; /* in words; static */
     unsigned index;  /* in capture_tables */
     unsigned ncol, nkey;
-    int nraw;        /* columns in the database, generated ones and satchel_clock included */
-    uint16_t *raw;   /* [ncol] index in the database (C4) */
-    uint16_t *unit;  /* [ncol] lowest column of its group, itself outside any */
-    uint16_t *key;   /* [nkey] in the order of the primary key */
-    uint8_t *pk;     /* [ncol] 1-based place in the primary key, 0 outside it */
-    bool *real;      /* [ncol] REAL affinity: SQLite stores 2.0 as the integer 2 */
+    int nraw;       /* columns in the database, generated ones and satchel_clock included */
+    uint16_t *raw;  /* [ncol] index in the database (C4) */
+    uint16_t *unit; /* [ncol] lowest column of its group, itself outside any */
+    uint16_t *key;  /* [nkey] in the order of the primary key */
+    uint8_t *pk;    /* [ncol] 1-based place in the primary key, 0 outside it */
+    bool *real;     /* [ncol] REAL affinity: SQLite stores 2.0 as the integer 2 */
 } capture_table;
 
 typedef struct capture_tables {

@@ -49,7 +49,8 @@ static const uint8_t *entry_change(const capture_entry *e) {
 }
 
 static bool same_row(const capture_entry *a, const capture_entry *b) {
-    return a->hash == b->hash && a->table == b->table && a->key_n == b->key_n && memcmp(entry_key(a), entry_key(b), a->key_n) == 0;
+    return a->hash == b->hash && a->table == b->table && a->key_n == b->key_n &&
+           memcmp(entry_key(a), entry_key(b), a->key_n) == 0;
 }
 
 /* ---- memory ---- */

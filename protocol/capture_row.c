@@ -5,6 +5,12 @@
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
+/* A text or blob; absent if SQLite had no memory to hand it out. */
+static value bytes(uint8_t type, const void *p, int n) {
+    if (!p && n > 0) return (value){.type = VALUE_ABSENT};
+    return (value){.type = type, .n = (uint32_t)n, .u.p = p};
+}
+
 /* A view of one of the hook's values. For UTF-8 the text is asked for as a blob, since sqlite3_value_text would copy it in order
  * to put a zero behind it. */
 static value view(const capture_row *w, sqlite3_value *v, bool real) {
@@ -16,13 +22,12 @@ static value view(const capture_row *w, sqlite3_value *v, bool real) {
     case SQLITE_FLOAT:
         return value_real(sqlite3_value_double(v));
     case SQLITE_TEXT: {
-        if (!w->utf8) return value_of_sqlite(v);
-        const void *p = sqlite3_value_blob(v);
-        return value_text(p, (size_t)sqlite3_value_bytes(v));
+        const void *p = w->utf8 ? sqlite3_value_blob(v) : sqlite3_value_text(v);
+        return bytes(VALUE_TEXT, p, sqlite3_value_bytes(v));
     }
     case SQLITE_BLOB: {
         const void *p = sqlite3_value_blob(v);
-        return value_blob(p, (size_t)sqlite3_value_bytes(v));
+        return bytes(VALUE_BLOB, p, sqlite3_value_bytes(v));
     }
     default:
         return value_null();

@@ -130,13 +130,14 @@ static void set_units(capture_table *t) {
 static int describe(sqlite3 *db, const schema_table *desc, unsigned index, capture_table *t) {
     unsigned n = desc->ncol, nkey = desc->nkey;
     *t = (capture_table){.desc = desc, .index = index, .nkey = nkey};
-    t->raw = calloc(1, (2u * n + nkey) * sizeof *t->raw + n * (sizeof *t->pk + sizeof *t->real));
+    t->raw = calloc(1, 1 + (2u * n + nkey) * sizeof *t->raw + n * (sizeof *t->pk + sizeof *t->real));
     if (!t->raw) return SATCHEL_E_NOMEM;
     t->unit = t->raw + n;
     t->key = t->unit + n;
     t->pk = (uint8_t *)(t->key + nkey);
     t->real = (bool *)(t->pk + n);
-    if (!n || n > LIMIT_COLUMNS || !nkey || nkey > LIMIT_KEY_COLUMNS) return misfit(t, "it has no primary key, or too many columns");
+    if (!n || n > LIMIT_COLUMNS || !nkey || nkey > LIMIT_KEY_COLUMNS)
+        return misfit(t, "it has no primary key, or too many columns");
     raw_table raw = {0};
     int rc = read_columns(db, &raw, t);
     t->nraw = raw.n;

@@ -208,9 +208,12 @@ static int open_rest(file *f) {
     int rc = capture_open(f->db, &none, &f->capture);
     if (rc) return file_fail(f, rc, "cannot take the connection's hooks: %s", satchel_rc_text(rc));
     capture_enable(f->capture, false);
-    rc = load_schema(f);
+    /* One transaction: another process may be running a migration. */
+    rc = run(f, "BEGIN");
+    if (!rc) rc = load_schema(f);
     if (!rc) rc = file_read_state(f);
     if (!rc && f->schema->epoch) rc = capture_check(f->db, f->schema, &f->error);
+    sqlite3_exec(f->db, "COMMIT", NULL, NULL, NULL);
     return rc ? rc : overlay_new(f, &f->overlay);
 }
 

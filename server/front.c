@@ -16,7 +16,9 @@
 #define FILES_MAX 65536
 /* Kept free for the store, its readers, the log and the admin. */
 #define FILES_RESERVED 128
-/* A reader that is idle for so long is asked for a sign of life, and cut off when none comes: a phone that left the network says no goodbye. */
+#define HTTPS_RESERVED 32
+#define TELL_EVERY_MS 10000
+/* A device that is idle for so long is asked for a sign of life, and cut off when none comes: a phone that left the network says no goodbye. */
 #define PING_AFTER_S 60
 #define HANGUP_AFTER_S 180
 #define HANDSHAKE_TIMEOUT_S 15
@@ -49,14 +51,30 @@ void front_peer(struct lws *wsi, char out[46]) {
     if (!strncmp(out, "::ffff:", 7)) memmove(out, out + 7, strlen(out + 7) + 1);
 }
 
+/* Says so at most every few seconds: whoever is turned away comes again at once. */
+static void log_turned_away(front *f) {
+    uint64_t now_ms = uv_now(&f->service->loop->uv);
+    f->turned_away++;
+    if (f->told_ms && now_ms < f->told_ms + TELL_EVERY_MS) return;
+    f->told_ms = now_ms;
+    log_line('w', NULL, "connections are turned away (%llu so far): %u are open, as many as the limit of open files allows",
+             (unsigned long long)f->turned_away, f->open);
+}
+
+/* The HTTPS port can still be reached when devices have taken all that they may. */
+static int admit(front *f, struct lws *listener) {
+    unsigned reserved = f->capacity > 2 * HTTPS_RESERVED && lws_get_vhost(listener) == f->sync ? HTTPS_RESERVED : 0;
+    if (f->draining) return 1;
+    if (f->open < f->capacity - reserved) return 0;
+    log_turned_away(f);
+    return 1;
+}
+
 int front_count(struct lws *wsi, enum lws_callback_reasons reason) {
     front *f = front_of(wsi);
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        if (f->draining) return 1;
-        if (f->open < f->capacity) return 0;
-        log_line('w', NULL, "a connection was turned away: %u are open, as many as the limit of open files allows", f->open);
-        return 1;
+        return admit(f, wsi);
     case LWS_CALLBACK_WSI_CREATE:
         f->open++;
         return 0;

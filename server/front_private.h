@@ -25,7 +25,8 @@ struct front {
     http *http;
     struct lws_context *context;
     struct lws_vhost *sync, *https;
-    unsigned capacity, open; /* connections of both ports */
+    unsigned capacity, open;       /* connections of both ports */
+    uint64_t turned_away, told_ms; /* connections over the capacity; when the log was told, on the loop's clock */
     bool draining;
     front_client **table; /* by session, a power of two of places */
     size_t places, clients;

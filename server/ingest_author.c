@@ -44,6 +44,7 @@ typedef struct script {
     uint64_t now_ms;
     uint64_t transactions, rows;
     bool explicit_transaction, open;
+    const char *refusal; /* why the authorizer refused; static */
     buf *error;
 } script;
 
@@ -76,11 +77,37 @@ static int close_transaction(script *sc, const char *at, bool own_commit) {
     return rc;
 }
 
+/* What a statement may do: read anything, and change rows of synced tables. Whatever else it changed would be undone with it, unseen; but
+ * what triggers do is their own matter. */
+static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
+    script *sc = ctx;
+    (void)b, (void)database;
+    switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_READ:
+    case SQLITE_FUNCTION:
+    case SQLITE_RECURSIVE:
+        return SQLITE_OK;
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE:
+        if (trigger || schema_table_by_name(sc->g->schema, a)) return SQLITE_OK;
+        sc->refusal = "the table is not one that syncs; what is written to it here would be lost";
+        return SQLITE_DENY;
+    default:
+        sc->refusal = "only INSERT, UPDATE, DELETE, SELECT, BEGIN and COMMIT are run here";
+        return SQLITE_DENY;
+    }
+}
+
 static int run_statement(script *sc) {
     sqlite3 *db = sc->g->s->db;
     sqlite3_stmt *stmt = NULL;
     const char *tail = NULL, *at = sc->at;
+    sc->refusal = NULL;
+    sqlite3_set_authorizer(db, authorize, sc);
     int sq = sqlite3_prepare_v2(db, at, -1, &stmt, &tail);
+    sqlite3_set_authorizer(db, NULL, NULL);
     if (sq == SQLITE_OK && stmt) {
         do sq = sqlite3_step(stmt);
         while (sq == SQLITE_ROW);
@@ -88,7 +115,12 @@ static int run_statement(script *sc) {
         sqlite3_finalize(stmt);
     }
     sc->at = tail ? tail : at + strlen(at);
-    return sq == SQLITE_OK || sq == SQLITE_DONE ? SATCHEL_OK : fail(sc, at, db_rc(sqlite3_extended_errcode(db)), sqlite3_errmsg(db));
+    if (sq == SQLITE_OK || sq == SQLITE_DONE) return SATCHEL_OK;
+    if (sc->refusal) return fail(sc, at, SATCHEL_E_MISUSE, sc->refusal);
+    /* SQLITE_ERROR is a mistake in the text. */
+    int rc = (sq & 0xff) == SQLITE_ERROR ? SATCHEL_E_MISUSE : db_rc(sqlite3_extended_errcode(db));
+    int offset = sqlite3_error_offset(db);
+    return fail(sc, offset > 0 ? at + offset : at, rc, sqlite3_errmsg(db));
 }
 
 static int step_script(script *sc, bool own_commit) {
@@ -106,9 +138,6 @@ static int step_script(script *sc, bool own_commit) {
         sc->explicit_transaction = false;
         return own_commit ? close_transaction(sc, at, true) : SATCHEL_OK;
     }
-    if (is_word(at, "ROLLBACK") || is_word(at, "SAVEPOINT") || is_word(at, "RELEASE") || is_word(at, "PRAGMA") || is_word(at, "ATTACH") ||
-        is_word(at, "CREATE") || is_word(at, "ALTER") || is_word(at, "DROP"))
-        return fail(sc, at, SATCHEL_E_MISUSE, "only INSERT, UPDATE, DELETE, SELECT, BEGIN and COMMIT are run here");
     bool single = own_commit && !sc->open;
     if (single && (rc = open_transaction(sc, true))) return rc;
     rc = run_statement(sc);

@@ -452,6 +452,8 @@ static bool unsaid_gives_way(const ingest *g, merge_rule rule) {
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
     const schema_column *c = row->ts->t->col[u->place[0]];
     merge_facts f = {.rule = c->rule, .stored = clock_get(&row->clock, u->id), .incoming = g->clock, .base = g->base, .from_server = g->from_server};
+    /* What this very transaction wrote gives way to what it writes next. */
+    if (f.stored.seq == g->clock.seq && f.stored.stamp) f.stored.stamp--;
     int rc = resolve_add(row, in, u, &f.rule);
     if (rc) return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(rc));
     if (unsaid_gives_way(g, f.rule) && is_unsaid(row, u)) {
@@ -562,7 +564,7 @@ static int merge_units(ingest *g, const schema_table *t, delta_row *in, row_chan
         int rc = gather(g, t, in, i, done, &u);
         if (rc) return rc;
         if (!u.n) continue;
-        merge_verdict verdict;
+        merge_verdict verdict = {0};
         rc = judge(g, &g->row, in, &u, &verdict);
         if (!rc) rc = apply_verdict(g, &g->row, in, &u, &verdict, changes);
         if (rc) return rc;

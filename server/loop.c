@@ -43,6 +43,7 @@ void loop_run(loop *l) {
 
 void loop_end(loop *l) {
     l->woken = NULL;
+    l->ended = true;
     if (!uv_is_closing((uv_handle_t *)&l->async)) uv_close((uv_handle_t *)&l->async, NULL);
 }
 
@@ -64,5 +65,5 @@ void loop_post(loop *l, loop_task *task) {
 }
 
 void loop_wake(loop *l) {
-    uv_async_send(&l->async);
+    if (!l->ended) uv_async_send(&l->async);
 }

@@ -6,6 +6,7 @@
 #define SERVER_LOOP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
@@ -24,6 +25,7 @@ typedef struct loop {
     loop_task *first, **last;
     void (*woken)(void *ctx); /* set by who wants loop_wake; NULL: nobody */
     void *ctx;
+    atomic_bool ended; /* wakes are for nobody */
 } loop;
 
 int loop_open(loop *l, buf *error);

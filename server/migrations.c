@@ -122,8 +122,10 @@ static int run_data(store *s, const char *dir, unsigned epoch, uint64_t now_ms, 
     ingest *g = NULL;
     rc = read_file(dir, file, &sql, error);
     if (!rc) rc = ingest_new(s, &g);
-    if (!rc && (rc = ingest_sql_inside(g, (const char *)sql.p, now_ms, &words)))
+    if (!rc && (rc = ingest_sql_inside(g, (const char *)sql.p, now_ms, &words))) {
         buf_printf(error, "%s/%s: %.*s", dir, file, (int)words.n, words.p ? (const char *)words.p : "");
+        if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED || rc == SATCHEL_E_MISUSE) rc = SATCHEL_E_MIGRATION;
+    }
     ingest_free(g);
     buf_fini(&sql);
     buf_fini(&words);

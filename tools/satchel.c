@@ -24,6 +24,7 @@ static const char usage[] =
     "  rejected discard N     give transaction N up\n"
     "  rejected retry N       run transaction N again\n"
     "  verify                 check the file\n"
+    "  digest                 a hash of each synced table, for comparing with the server's\n"
     "\n"
     "      --identity DIR     key and certificates (default: FILE-satchel)\n"
     "      --json             print JSON, one value a line\n"
@@ -61,6 +62,7 @@ static const struct command {
     {"conflicts", cli_conflicts, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"rejected", cli_rejected, OPT_JSON, 0, 2, SATCHEL_OPEN_EXISTING},
     {"verify", cli_verify, 0, 0, 0, SATCHEL_OPEN_EXISTING},
+    {"digest", cli_digest, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
 };
 
 int cli_fail(cli *c, const char *what) {

@@ -21,7 +21,7 @@ typedef struct cli {
 } cli;
 
 typedef int cli_command(cli *c);
-cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify;
+cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest;
 
 /* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
 int cli_fail(cli *c, const char *what);

@@ -1,9 +1,10 @@
-/* satchel status, conflicts, rejected, verify - the commands that look at a file. */
+/* satchel status, conflicts, rejected, verify, digest - the commands that look at a file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "protocol/digest.h"
 #include "tools/satchel_cli.h"
 
 static const char *format_time(uint64_t ms, char out[32]) {
@@ -91,4 +92,30 @@ int cli_verify(cli *c) {
     if (rc) return cli_fail(c, "verify");
     puts("ok");
     return 0;
+}
+
+static int read_digest(sqlite3 *db, buf *report, buf *error) {
+    schema *tables = NULL;
+    int rc = schema_load(db, &tables, error);
+    if (!rc) rc = digest_tables(db, tables, report);
+    schema_free(tables);
+    return rc;
+}
+
+/* All tables as of one moment, though others may write. */
+int cli_digest(cli *c) {
+    sqlite3 *db = satchel_db(c->s);
+    buf report = {0}, error = {0};
+    int rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) ? SATCHEL_E_BUSY : read_digest(db, &report, &error);
+    sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    const char *text = report.n ? (const char *)report.p : "";
+    if (rc)
+        fprintf(stderr, "satchel: digest: %s (%s)\n", error.n ? (const char *)error.p : satchel_rc_text(rc), satchel_rc_name(rc));
+    else if (c->json)
+        cli_print_json(json_pack("{ss}", "digest", text));
+    else
+        fputs(text, stdout);
+    buf_fini(&report);
+    buf_fini(&error);
+    return rc != 0;
 }

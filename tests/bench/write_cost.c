@@ -20,8 +20,9 @@
 /* Transactions of one variant before the other has its turn. */
 #define TURN 20
 
-static const char TABLE[] = "CREATE TABLE contact(id TEXT PRIMARY KEY NOT NULL, name TEXT, email TEXT, phone TEXT, company TEXT, city TEXT,"
-                            " status TEXT, score INTEGER, notes TEXT, updated INTEGER);";
+static const char TABLE[] =
+    "CREATE TABLE contact(id TEXT PRIMARY KEY NOT NULL, name TEXT, email TEXT, phone TEXT, company TEXT, city TEXT,"
+    " status TEXT, score INTEGER, notes TEXT, updated INTEGER);";
 static const char DECLARE[] = "INSERT INTO satchel_table(name) VALUES('contact');";
 
 static const char *const COLUMNS[] = {"score", "status", "city", "phone", "notes"};
@@ -71,8 +72,8 @@ static const char *const WORDS[] = {"asked",  "terms", "visit",   "fair",  "rene
 
 static void make_id(uint64_t row, char out[40]) {
     uint64_t a = scramble(row * 2 + 7), b = scramble(row * 2 + 8);
-    snprintf(out, 40, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-a%03" PRIx64 "-%012" PRIx64, a >> 32, (a >> 16) & 0xffff, a & 0xfff,
-             b >> 52, b & 0xffffffffffff);
+    snprintf(out, 40, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-a%03" PRIx64 "-%012" PRIx64, a >> 32, (a >> 16) & 0xffff,
+             a & 0xfff, b >> 52, b & 0xffffffffffff);
 }
 
 static void make_words(uint64_t seed, size_t n, char *out) {
@@ -242,13 +243,14 @@ static double median(const figures *f, unsigned n, size_t offset) {
 
 static void print(const options *o, const char *name, const figures *f, double target, bool more) {
     unsigned n = o->repetitions;
-    double plain = MEDIAN(f, n, plain_us), captured = MEDIAN(f, n, captured_us), wall = MEDIAN(f, n, wall), cpu = MEDIAN(f, n, cpu);
+    double plain = MEDIAN(f, n, plain_us), captured = MEDIAN(f, n, captured_us), wall = MEDIAN(f, n, wall),
+           cpu = MEDIAN(f, n, cpu);
     if (o->json)
         printf("%s\"%s\": {\"plain_us\": %.3f, \"captured_us\": %.3f, \"ratio\": %.4f, \"cpu_ratio\": %.4f, \"target\": %.2f}%s",
                more ? "{" : " ", name, plain, captured, wall, cpu, target, more ? "," : "}\n");
     else
-        printf("%-8s plain %6.2f us a row, captured %6.2f us, ratio %.3f (CPU time %.3f), target %.2f\n", name, plain, captured, wall, cpu,
-               target);
+        printf("%-8s plain %6.2f us a row, captured %6.2f us, ratio %.3f (CPU time %.3f), target %.2f\n", name, plain, captured,
+               wall, cpu, target);
 }
 
 static void usage(FILE *to) {
@@ -259,9 +261,12 @@ static void usage(FILE *to) {
 }
 
 static bool read_options(int argc, char **argv, options *o) {
-    static const struct option known[] = {{"rows", required_argument, NULL, 'n'},   {"repetitions", required_argument, NULL, 'r'},
-                                          {"folder", required_argument, NULL, 'f'}, {"json", no_argument, NULL, 'j'},
-                                          {"no-check", no_argument, NULL, 'c'},     {"help", no_argument, NULL, 'h'},
+    static const struct option known[] = {{"rows", required_argument, NULL, 'n'},
+                                          {"repetitions", required_argument, NULL, 'r'},
+                                          {"folder", required_argument, NULL, 'f'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"no-check", no_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     *o = (options){.rows = 50000, .repetitions = 5, .check = true, .folder = "."};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {

@@ -55,14 +55,16 @@ static const char OUTBOX[] =
     "INSERT INTO satchel_state VALUES(0, 1, 100, 1, 111111111111111)";
 
 static int prepare(bench_outbox *o) {
-    static const char state[] = "SELECT max(number_floor, coalesce((SELECT max(n) FROM satchel_outbox), 0)), incarnation, cursor, epoch, hlc"
-                                " FROM satchel_state";
+    static const char state[] =
+        "SELECT max(number_floor, coalesce((SELECT max(n) FROM satchel_outbox), 0)), incarnation, cursor, epoch, hlc"
+        " FROM satchel_state";
     static const char insert[] = "INSERT INTO satchel_outbox(n, incarnation, id, stamp, base, epoch, state, changes)"
                                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)";
     int failed = sqlite3_prepare_v3(o->db, state, -1, SQLITE_PREPARE_PERSISTENT, &o->state, NULL);
     if (!failed) failed = sqlite3_prepare_v3(o->db, insert, -1, SQLITE_PREPARE_PERSISTENT, &o->insert, NULL);
     if (!failed)
-        failed = sqlite3_prepare_v3(o->db, "DELETE FROM satchel_outbox WHERE n = ?1", -1, SQLITE_PREPARE_PERSISTENT, &o->remove, NULL);
+        failed =
+            sqlite3_prepare_v3(o->db, "DELETE FROM satchel_outbox WHERE n = ?1", -1, SQLITE_PREPARE_PERSISTENT, &o->remove, NULL);
     return db_rc(failed);
 }
 

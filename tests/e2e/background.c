@@ -3,6 +3,7 @@
  * Run by threads.py on an enrolled file. Exit status 0 when all its rows were accepted. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 

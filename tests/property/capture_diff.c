@@ -17,8 +17,14 @@
 
 #define FILE_NAME "capture_diff.db"
 #define TABLES_MAX 3
-#define COLUMNS_MAX 8
+#define KEYS_MAX 3
+#define DATA_MAX 5
+#define COLUMNS_MAX (KEYS_MAX + DATA_MAX + 2) /* one generated, one row clock */
 #define STEPS 60
+
+static const char *const TABLE_NAMES[TABLES_MAX] = {"t0", "t1", "t2"};
+static const char MADE[] = "generated";
+static const char CLOCK[] = "satchel_clock";
 
 typedef struct random_column {
     char name[16];
@@ -28,12 +34,12 @@ typedef struct random_column {
 } random_column;
 
 typedef struct random_table {
-    char name[8];
-    random_column col[COLUMNS_MAX + 4];
+    const char *name;
+    random_column col[COLUMNS_MAX];
     unsigned ncol, nkey;
     bool without_rowid;
-    char keys[128];    /* the key's names in order */
-    char synced[256];  /* the synced columns' names */
+    char keys[64];    /* the key's names in order */
+    char synced[256]; /* the synced columns' names */
 } random_table;
 
 typedef struct run {
@@ -70,49 +76,48 @@ static const char *pick(seed *s, const char *const *from, unsigned n) {
 
 /* ---- tables ---- */
 
-static random_column *add_column(random_table *t, const char *name, const char *type) {
+static random_column *add_column(random_table *t, const char *prefix, unsigned number, const char *type) {
     random_column *c = &t->col[t->ncol++];
     *c = (random_column){.type = type, .synced = true};
-    snprintf(c->name, sizeof c->name, "%s", name);
+    snprintf(c->name, sizeof c->name, "%s%u", prefix, number % 100);
     return c;
 }
 
+/* The places 1 to n in random order. */
+static void shuffle_places(seed *s, unsigned *places, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = seed_below(s, i + 1);
+        places[i] = places[k];
+        places[k] = i + 1;
+    }
+}
+
+/* Key and other columns mixed, some of them in groups; a generated column somewhere; a row clock at the end. */
 static void random_columns(run *r, random_table *t) {
     static const char *const types[] = {"INTEGER", "TEXT", "REAL", "BLOB", "NUMERIC", ""};
     static const char *const key_types[] = {"INTEGER", "TEXT", "BLOB", "REAL", ""};
+    static const char *const prefixes[] = {"c", "c", "c", "c", "c", "g1_c", "g2_c"};
     seed *s = r->s;
-    t->nkey = seed_chance(s, 60) ? 1 : 1 + seed_below(s, 3);
-    unsigned ndata = 1 + seed_below(s, COLUMNS_MAX - 3), places[3] = {1, 2, 3};
-    for (unsigned i = t->nkey; i > 1; i--) {
-        unsigned k = seed_below(s, i), was = places[i - 1];
-        places[i - 1] = places[k];
-        places[k] = was;
-    }
+    unsigned places[KEYS_MAX] = {0}, ndata = 1 + seed_below(s, DATA_MAX), made = seed_below(s, 20);
+    t->nkey = seed_chance(s, 60) ? 1 : 1 + seed_below(s, KEYS_MAX);
+    shuffle_places(s, places, t->nkey);
     for (unsigned key = 0, data = 0; key < t->nkey || data < ndata;) {
-        char name[16];
+        if (key + data == made) add_column(t, "made", 0, MADE)->synced = false;
         if (key < t->nkey && (data == ndata || seed_chance(s, 50))) {
-            snprintf(name, sizeof name, "k%u", key);
-            add_column(t, name, PICK(s, key_types))->key = places[key];
+            add_column(t, "k", key, PICK(s, key_types))->key = places[key];
             key++;
         } else {
-            snprintf(name, sizeof name, "%sc%u", seed_chance(s, 30) ? seed_chance(s, 50) ? "g1_" : "g2_" : "", data++);
-            add_column(t, name, PICK(s, types));
+            add_column(t, PICK(s, prefixes), data++, PICK(s, types));
         }
-        if (seed_chance(s, 6)) add_column(t, t->ncol % 2 ? "made1" : "made2", "made")->synced = false;
-        if (t->ncol >= 2 && strcmp(t->col[t->ncol - 1].name, t->col[t->ncol - 2].name) == 0) t->ncol--;
-        if (t->ncol >= COLUMNS_MAX) break;
     }
-    if (seed_chance(s, 20)) add_column(t, "satchel_clock", "BLOB")->synced = false;
+    if (!seed_chance(s, 20)) return;
+    random_column *clock = add_column(t, "", 0, "BLOB");
+    clock->synced = false;
+    strcpy(clock->name, CLOCK);
 }
 
 static bool is_made(const random_column *c) {
-    return strcmp(c->type, "made") == 0;
-}
-
-static unsigned count_made(const random_table *t, const char *name) {
-    unsigned n = 0;
-    for (unsigned i = 0; i < t->ncol; i++) n += strcmp(t->col[i].name, name) == 0;
-    return n;
+    return c->type == MADE;
 }
 
 static const random_column *key_column(const random_table *t, unsigned place) {
@@ -121,26 +126,18 @@ static const random_column *key_column(const random_table *t, unsigned place) {
     return NULL;
 }
 
-static void name_columns(random_table *t) {
-    size_t n = 0;
-    for (unsigned k = 1; k <= t->nkey; k++)
-        n += (size_t)snprintf(t->keys + n, sizeof t->keys - n, "%s%s", k > 1 ? ", " : "", key_column(t, k)->name);
-    n = 0;
-    for (unsigned i = 0; i < t->ncol; i++)
-        if (t->col[i].synced) n += (size_t)snprintf(t->synced + n, sizeof t->synced - n, "%s%s", n ? ", " : "", t->col[i].name);
+static void list_name(char *list, const char *name) {
+    if (*list) strcat(list, ", ");
+    strcat(list, name);
 }
 
-/* False if the columns do not make a table: a name twice, a key cut off. */
-static bool make_table(run *r, unsigned index) {
+static void make_table(run *r, unsigned index) {
     random_table *t = &r->table[index];
-    *t = (random_table){.without_rowid = seed_chance(r->s, 35)};
-    snprintf(t->name, sizeof t->name, "t%u", index);
+    *t = (random_table){.name = TABLE_NAMES[index], .without_rowid = seed_chance(r->s, 35)};
     random_columns(r, t);
-    unsigned keys = 0;
-    for (unsigned i = 0; i < t->ncol; i++) keys += t->col[i].key > 0;
-    if (keys != t->nkey || count_made(t, "made1") > 1 || count_made(t, "made2") > 1) return false;
-    name_columns(t);
-    return true;
+    for (unsigned k = 1; k <= t->nkey; k++) list_name(t->keys, key_column(t, k)->name);
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (t->col[i].synced) list_name(t->synced, t->col[i].name);
 }
 
 /* The captured table in full; the mirror has the synced columns and the key alone. */
@@ -174,15 +171,20 @@ static const random_column *data_column(run *r, const random_table *t) {
     return NULL;
 }
 
-/* What makes statements fail half-way and rows change that the statement does not name. */
+/* What makes statements fail half-way and rows change that the statement does not name. A BEFORE trigger that changes or deletes the row at
+ * hand has undefined effects in SQLite (an UPSERT then even damages the database): such triggers write the last table alone, which has none. */
 static void put_extras(run *r, const random_table *t) {
+    static const char *const when[] = {"AFTER INSERT",  "AFTER UPDATE",  "AFTER DELETE",
+                                       "BEFORE UPDATE", "BEFORE DELETE", "BEFORE INSERT"};
     const random_column *c = data_column(r, t);
     if (c && seed_chance(r->s, 25)) put(r, "CREATE UNIQUE INDEX u_%s ON %s(%s);", t->name, t->name, c->name);
-    const random_table *other = &r->table[seed_below(r->s, r->ntable)];
+    const random_table *last = &r->table[r->ntable - 1];
+    bool before = seed_chance(r->s, 50);
+    const random_table *other = before ? last : &r->table[seed_below(r->s, r->ntable)];
     const random_column *d = data_column(r, other);
-    if (!d || seed_chance(r->s, 75)) return;
-    static const char *const when[] = {"AFTER INSERT", "AFTER UPDATE", "AFTER DELETE", "BEFORE UPDATE", "BEFORE DELETE", "BEFORE INSERT"};
-    put(r, "CREATE TRIGGER x_%s %s ON %s WHEN satchel_local() BEGIN ", t->name, PICK(r->s, when), t->name);
+    if (!d || seed_chance(r->s, 70) || (t == last && (before || r->ntable > 1))) return;
+    put(r, "CREATE TRIGGER x_%s %s ON %s WHEN satchel_local() BEGIN ", t->name, when[seed_below(r->s, 3) + (before ? 3 : 0)],
+        t->name);
     if (seed_chance(r->s, 30))
         put(r, "DELETE FROM %s WHERE %s = 3; END;", other->name, key_column(other, 1)->name);
     else
@@ -223,13 +225,12 @@ static bool shapes_fit(run *r, const char *const *names) {
 
 static void open_run(run *r) {
     static const char *const modes[] = {"PERSIST", "PERSIST", "WAL", "MEMORY"};
-    const char *names[TABLES_MAX + 1] = {"t0", "t1", "t2"};
+    const char *names[TABLES_MAX + 1] = {NULL};
     r->ntable = 1 + seed_below(r->s, TABLES_MAX);
-    names[r->ntable] = NULL;
+    memcpy(names, TABLE_NAMES, r->ntable * sizeof *names);
     do {
         clear(r);
-        for (unsigned i = 0; i < r->ntable; i++)
-            while (!make_table(r, i)) {}
+        for (unsigned i = 0; i < r->ntable; i++) make_table(r, i);
         for (unsigned i = 0; i < r->ntable; i++) put_create(r, &r->table[i], false);
         for (unsigned i = 0; i < r->ntable; i++) put_extras(r, &r->table[i]);
     } while (!shapes_fit(r, names));
@@ -237,7 +238,8 @@ static void open_run(run *r) {
     char tables[sizeof r->sql];
     memcpy(tables, r->sql, r->n + 1);
     clear(r);
-    put(r, "PRAGMA synchronous = OFF; PRAGMA journal_mode = %s; PRAGMA recursive_triggers = %u;", PICK(r->s, modes), seed_below(r->s, 2));
+    put(r, "PRAGMA synchronous = OFF; PRAGMA journal_mode = %s; PRAGMA recursive_triggers = %u;", PICK(r->s, modes),
+        seed_below(r->s, 2));
     put(r, "BEGIN; %s COMMIT", tables);
     captured_open(&r->x, FILE_NAME, r->sql, names);
     clear(r);
@@ -257,13 +259,15 @@ static void close_run(run *r) {
 /* ---- statements ---- */
 
 static void put_text(run *r) {
-    static const char *const texts[] = {"''", "'a'", "'b'", "'13'", "'7'", "'na\xc3\xafve'", "char(0x1f392)", "'x' || char(0) || 'y'", "'2.5'"};
+    static const char *const texts[] = {
+        "''", "'a'", "'b'", "'13'", "'7'", "'na\xc3\xafve'", "char(0x1f392)", "'x' || char(0) || 'y'", "'2.5'"};
     put(r, "%s", PICK(r->s, texts));
 }
 
 static void put_number(run *r) {
-    static const char *const numbers[] = {"2.0",  "0.5", "-0.0", "9e999", "9007199254740993", "-9223372036854775808", "9223372036854775807",
-                                          "1e15", "3.0", "1e19", "13"};
+    static const char *const numbers[] = {
+        "2.0",  "0.5", "-0.0", "9e999", "9007199254740993", "-9223372036854775808", "9223372036854775807",
+        "1e15", "3.0", "1e19", "13"};
     put(r, "%s", PICK(r->s, numbers));
 }
 
@@ -287,7 +291,7 @@ static void put_value(run *r, bool key) {
 }
 
 static void put_or(run *r) {
-    static const char *const or[] = {"OR ABORT ", "OR FAIL ", "OR IGNORE ", "OR REPLACE ", "OR ROLLBACK "};
+    static const char *const or [] = {"OR ABORT ", "OR FAIL ", "OR IGNORE ", "OR REPLACE ", "OR ROLLBACK "};
     if (seed_chance(r->s, 45)) put(r, "%s", PICK(r->s, or));
 }
 
@@ -368,10 +372,10 @@ static void copy_statement(run *r, const random_table *t) {
 }
 
 static void clock_statement(run *r, const random_table *t) {
-    if (strcmp(t->col[t->ncol - 1].name, "satchel_clock") == 0)
-        put(r, "UPDATE %s SET satchel_clock = x'%02x'", t->name, seed_below(r->s, 100));
+    if (strcmp(t->col[t->ncol - 1].name, CLOCK) == 0)
+        put(r, "UPDATE %s SET %s = x'%02x'", t->name, CLOCK, seed_below(r->s, 100));
     else
-        put(r, "UPDATE %s SET %s = %s", t->name, t->col[0].synced ? t->col[0].name : t->keys, t->col[0].synced ? t->col[0].name : "1");
+        put(r, "UPDATE %s SET k0 = k0", t->name);
 }
 
 /* Within a transaction SQLite then connects the virtual table anew, beside the one that takes part already. */
@@ -425,9 +429,11 @@ static void toggle_reader(run *r) {
 static void run_statement(run *r) {
     int rc = sqlite3_exec(r->x.db, r->sql, NULL, NULL, NULL) & 0xff;
     int why = capture_error_code(r->x.capture);
-    bool expected = rc == SQLITE_OK || rc == SQLITE_CONSTRAINT || rc == SQLITE_BUSY || rc == SQLITE_MISMATCH || rc == SQLITE_ERROR;
+    bool expected =
+        rc == SQLITE_OK || rc == SQLITE_CONSTRAINT || rc == SQLITE_BUSY || rc == SQLITE_MISMATCH || rc == SQLITE_ERROR;
     if (!expected || (why && why != SATCHEL_E_NULL_KEY))
-        fail_msg("seed %" PRIu64 ": %s: %d %s; %s", r->s->first, r->sql, rc, sqlite3_errmsg(r->x.db), capture_error(r->x.capture));
+        fail_msg("seed %" PRIu64 ": %s: %d %s; %s", r->s->first, r->sql, rc, sqlite3_errmsg(r->x.db),
+                 capture_error(r->x.capture));
 }
 
 /* ---- comparing ---- */
@@ -553,7 +559,8 @@ static void verify(run *r) {
     }
     sqlite3_finalize(stmt);
     seed_check(r->s, last);
-    if (changes != differences) fail_msg("seed %" PRIu64 ": %u changes captured, %u rows differ", r->s->first, changes, differences);
+    if (changes != differences)
+        fail_msg("seed %" PRIu64 ": %u changes captured, %u rows differ", r->s->first, changes, differences);
     seed_check(r->s, !parts || count_all_differences(r) == 0);
 }
 
@@ -600,7 +607,9 @@ static void large_transactions_are_captured_as_they_commit_C7(seed *s) {
         put(&r, " FROM generate"); /* a table of numbers, below */
         exec(r.x.db, "CREATE TEMP TABLE IF NOT EXISTS generate(value)");
         if (query(r.x.db, "SELECT count(*) FROM generate") == 0)
-            exec(r.x.db, "WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 100) INSERT INTO generate SELECT n FROM i");
+            exec(
+                r.x.db,
+                "WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 100) INSERT INTO generate SELECT n FROM i");
         run_statement(&r);
         if (seed_chance(s, 25)) exec(r.x.db, "ROLLBACK TO s");
     }

@@ -116,8 +116,10 @@ static void C7_a_million_rows_cost_bounded_memory(void **state) {
     schema *s = open_large(&l);
     uint64_t rows = row_count();
     char sql[256];
-    snprintf(sql, sizeof sql, "WITH RECURSIVE i(k) AS (VALUES(1) UNION ALL SELECT k + 1 FROM i WHERE k < %" PRIu64 ")"
-                              "INSERT INTO t SELECT k, 'row number ' || k, 0 FROM i", rows);
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE i(k) AS (VALUES(1) UNION ALL SELECT k + 1 FROM i WHERE k < %" PRIu64 ")"
+             "INSERT INTO t SELECT k, 'row number ' || k, 0 FROM i",
+             rows);
     exec(l.db, "BEGIN");
     exec(l.db, sql);
     exec(l.db, "UPDATE t SET n = 1 WHERE k % 4 = 0");

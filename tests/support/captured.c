@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "protocol/changeset.h"
+#include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 
 /* ---- SQL ---- */
@@ -59,8 +60,8 @@ static void set_rule(schema_table *t, schema_column *c) {
 }
 
 static void read_columns(sqlite3 *db, schema_table *t) {
-    char *sql = sqlite3_mprintf("SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(%Q) WHERE hidden = 0 AND name <> 'satchel_clock'",
-                                t->name);
+    char *sql = sqlite3_mprintf(
+        "SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(%Q) WHERE hidden = 0 AND name <> 'satchel_clock'", t->name);
     sqlite3_stmt *stmt;
     assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
     sqlite3_free(sql);
@@ -124,8 +125,7 @@ void captured_schema_free(schema *s) {
 static int step(sqlite3_stmt *stmt) {
     int rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW) return SATCHEL_OK;
-    rc = sqlite3_reset(stmt);
-    return rc ? SATCHEL_E_IO : SATCHEL_OK;
+    return db_rc(sqlite3_reset(stmt));
 }
 
 static int sink_open(void *ctx) {

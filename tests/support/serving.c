@@ -24,7 +24,8 @@
 void serving_init(serving *v) {
     memset(v, 0, sizeof *v);
     v->now_ms = TEN_O_CLOCK + 3600 * 1000;
-    snprintf(v->dir, sizeof v->dir, "/tmp/satchel-serving-XXXXXX");
+    /* In memory where there is such a place: a store syncs its file at every commit. */
+    snprintf(v->dir, sizeof v->dir, "%s/satchel-serving-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(v->dir));
     snprintf(v->path, sizeof v->path, "%s/store.db", v->dir);
     char path[96];
@@ -39,6 +40,12 @@ void serving_write(const serving *v, const char *name, const char *text) {
     assert_non_null(f);
     assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
     assert_int_equal(fclose(f), 0);
+}
+
+void serving_remove(const serving *v, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", v->dir, name);
+    assert_int_equal(unlink(path), 0);
 }
 
 int serving_try(serving *v, buf *error) {
@@ -128,7 +135,7 @@ static bool take(reader *r, const char *what) {
     return true;
 }
 
-static void name(reader *r, char out[64]) {
+static void get_name(reader *r, char out[64]) {
     size_t n = strcspn(r->p, " (=:+>;,)");
     assert_true(n && n < 64);
     memcpy(out, r->p, n);
@@ -146,7 +153,7 @@ static value get_bytes(reader *r, bool blob) {
     while (*r->p && !(*r->p == '\'' && r->p[1] != '\'')) {
         assert_true(r->held + n < sizeof r->hold);
         if (*r->p == '\'') r->p++;
-        at[n++] = blob ? (uint8_t)(hex(r->p[0]) << 4 | hex(r->p[1])) : (uint8_t)*r->p;
+        at[n++] = (uint8_t)(blob ? hex(r->p[0]) * 16 + hex(r->p[1]) : *r->p);
         r->p += blob ? 2 : 1;
     }
     assert_true(take(r, "'"));
@@ -202,7 +209,7 @@ static void set_column(delta_row *row, uint32_t id, delta_kind kind, value seen,
 
 static void get_column(reader *r, const schema_table *t, delta_row *row) {
     char what[64];
-    name(r, what);
+    get_name(r, what);
     uint32_t id = find_column(t, what);
     value seen = {0};
     if (take(r, "+=")) {
@@ -221,7 +228,7 @@ static void get_row(reader *r, delta_row *row) {
     char what[64];
     row->op = take(r, "+") ? DELTA_PUT : take(r, "~") ? DELTA_UPDATE : take(r, "-") ? DELTA_DELETE : DELTA_LEAVE;
     blank(r);
-    name(r, what);
+    get_name(r, what);
     const schema_table *t = find_table(r, what, row);
     row->nkey = row->ncol = 0;
     assert_true(take(r, "("));

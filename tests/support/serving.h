@@ -36,6 +36,7 @@ void serving_init(serving *v);
 void serving_fini(serving *v);
 /* Writes a file of the directory, such as "schema/001_a.sql". */
 void serving_write(const serving *v, const char *name, const char *text);
+void serving_remove(const serving *v, const char *name);
 /* Opens the store with its schema directory; the code, and the words in `error`. */
 int serving_try(serving *v, buf *error);
 /* serving_init with one migration (and its data, or NULL), opened, with an ingest. */

@@ -101,7 +101,9 @@ static void capture_rollback_leaves_nothing(void **state) {
 static void capture_statement_without_effect_writes_no_outbox(void **state) {
     (void)state;
     exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL)");
-    exec(x.db, "UPDATE contact SET name = 'a'; DELETE FROM contact WHERE id = 9; INSERT OR IGNORE INTO contact VALUES(1, 'b', 2, NULL)");
+    exec(
+        x.db,
+        "UPDATE contact SET name = 'a'; DELETE FROM contact WHERE id = 9; INSERT OR IGNORE INTO contact VALUES(1, 'b', 2, NULL)");
     exec(x.db, "BEGIN; UPDATE contact SET name = 'b'; UPDATE contact SET name = 'a'; COMMIT");
     exec(x.db, "BEGIN; INSERT INTO contact VALUES(2, 'a', 1, NULL); DELETE FROM contact WHERE id = 2; COMMIT");
     assert_int_equal(outbox_count(&x), 1);
@@ -121,6 +123,22 @@ static void capture_sink_refusal_vetoes_the_commit(void **state) {
     assert_string_equal(capture_error(x.capture), "");
 }
 
+static void capture_sink_that_fills_the_disk_ends_the_transaction(void **state) {
+    (void)state;
+    exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL)");
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %d", (int)query(x.db, "PRAGMA page_count") + 12);
+    exec(x.db, sql);
+    exec(x.db, "BEGIN; INSERT INTO contact VALUES(2, zeroblob(30000), 2, NULL)");
+    exec_fails(x.db, "COMMIT", SQLITE_FULL);
+    assert_int_equal(capture_error_code(x.capture), SATCHEL_E_FULL);
+    assert_true(sqlite3_get_autocommit(x.db));
+    assert_int_equal(query(x.db, "SELECT count(*) FROM contact"), 1);
+    exec(x.db, "UPDATE contact SET age = 3");
+    assert_string_equal(outbox_last(&x), "U contact(1) 2:1>3");
+    assert_int_equal(outbox_count(&x), 2);
+}
+
 static unsigned opened;
 
 static int open_and_learn(captured *c) {
@@ -137,8 +155,9 @@ static void capture_sink_open_may_set_the_schema_before_anything_is_recorded(voi
     opened = 0;
     exec(x.db, "INSERT INTO late VALUES(1)");
     assert_string_equal(outbox_last(&x), "I late(1)");
-    exec(x.db, "BEGIN; CREATE TEMP TABLE junk(a); INSERT INTO late VALUES(2); SAVEPOINT s; CREATE TEMP TABLE more(a); ROLLBACK TO s;"
-               "INSERT INTO contact VALUES(3, 'c', 1, NULL); COMMIT");
+    exec(x.db,
+         "BEGIN; CREATE TEMP TABLE junk(a); INSERT INTO late VALUES(2); SAVEPOINT s; CREATE TEMP TABLE more(a); ROLLBACK TO s;"
+         "INSERT INTO contact VALUES(3, 'c', 1, NULL); COMMIT");
     assert_string_equal(outbox_last(&x), "I late(2) I contact(3,'c',1,NULL)");
     assert_int_equal(opened, 2);
     x.refuse = SATCHEL_E_SCHEMA;
@@ -168,18 +187,23 @@ static void C1_savepoints_opened_before_the_first_write_forget_it_on_rollback(vo
 
 static void C1_marks_of_one_transaction_do_not_reach_the_next(void **state) {
     (void)state;
-    exec(x.db, "BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); SAVEPOINT a; SAVEPOINT b; INSERT INTO contact VALUES(2, 'b', 2, NULL);"
-               "COMMIT");
-    exec(x.db, "BEGIN; SAVEPOINT a; SAVEPOINT b; INSERT INTO contact VALUES(3, 'c', 3, NULL), (4, 'd', 4, NULL); ROLLBACK TO a; COMMIT");
+    exec(
+        x.db,
+        "BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); SAVEPOINT a; SAVEPOINT b; INSERT INTO contact VALUES(2, 'b', 2, NULL);"
+        "COMMIT");
+    exec(
+        x.db,
+        "BEGIN; SAVEPOINT a; SAVEPOINT b; INSERT INTO contact VALUES(3, 'c', 3, NULL), (4, 'd', 4, NULL); ROLLBACK TO a; COMMIT");
     assert_int_equal(outbox_count(&x), 1);
 }
 
 static void C1_nested_savepoints_roll_back_and_release_level_by_level(void **state) {
     (void)state;
-    exec(x.db, "BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); SAVEPOINT a; INSERT INTO contact VALUES(2, 'b', 2, NULL);"
-               "SAVEPOINT b; INSERT INTO contact VALUES(3, 'c', 3, NULL); ROLLBACK TO b; INSERT INTO contact VALUES(4, 'd', 4, NULL);"
-               "ROLLBACK TO b; INSERT INTO contact VALUES(5, 'e', 5, NULL); RELEASE b; SAVEPOINT c;"
-               "INSERT INTO contact VALUES(6, 'f', 6, NULL); ROLLBACK TO c; COMMIT");
+    exec(x.db,
+         "BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); SAVEPOINT a; INSERT INTO contact VALUES(2, 'b', 2, NULL);"
+         "SAVEPOINT b; INSERT INTO contact VALUES(3, 'c', 3, NULL); ROLLBACK TO b; INSERT INTO contact VALUES(4, 'd', 4, NULL);"
+         "ROLLBACK TO b; INSERT INTO contact VALUES(5, 'e', 5, NULL); RELEASE b; SAVEPOINT c;"
+         "INSERT INTO contact VALUES(6, 'f', 6, NULL); ROLLBACK TO c; COMMIT");
     assert_string_equal(outbox_last(&x), "I contact(1,'a',1,NULL) I contact(2,'b',2,NULL) I contact(5,'e',5,NULL)");
 }
 
@@ -314,7 +338,9 @@ static void C3_dropped_trigger_ends_in_a_veto(void **state) {
 static void C3_change_past_the_triggers_before_a_guarded_one_is_refused(void **state) {
     (void)state;
     exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL); DELETE FROM outbox; DROP TRIGGER satchel_1_insert");
-    exec(x.db, "BEGIN; SAVEPOINT s; INSERT INTO contact VALUES(2, 'b', 2, NULL); UPDATE contact SET age = 5 WHERE id = 1; ROLLBACK TO s");
+    exec(
+        x.db,
+        "BEGIN; SAVEPOINT s; INSERT INTO contact VALUES(2, 'b', 2, NULL); UPDATE contact SET age = 5 WHERE id = 1; ROLLBACK TO s");
     assert_refused("COMMIT", SATCHEL_E_UNFLUSHED, "past the capture triggers");
 }
 
@@ -329,7 +355,8 @@ static void C3_disabled_triggers_end_in_a_veto(void **state) {
     (void)state;
     sqlite3_db_config(x.db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     assert_refused("INSERT INTO contact VALUES(1, 'a', 1, NULL)", SATCHEL_E_UNFLUSHED, "past the capture triggers");
-    assert_refused("BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); COMMIT", SATCHEL_E_UNFLUSHED, "past the capture triggers");
+    assert_refused("BEGIN; INSERT INTO contact VALUES(1, 'a', 1, NULL); COMMIT", SATCHEL_E_UNFLUSHED,
+                   "past the capture triggers");
 }
 
 static void C3_triggers_removed_by_writable_schema_end_in_a_veto(void **state) {
@@ -341,9 +368,10 @@ static void C3_triggers_removed_by_writable_schema_end_in_a_veto(void **state) {
 static void C3_rebuilt_table_ends_in_a_veto(void **state) {
     (void)state;
     exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL); DELETE FROM outbox");
-    assert_refused("BEGIN; CREATE TABLE new_contact(id INTEGER PRIMARY KEY, name TEXT, age, UNIQUE_TAG TEXT);"
-                   "DROP TABLE contact; ALTER TABLE new_contact RENAME TO contact; INSERT INTO contact VALUES(2, 'b', 2, NULL); COMMIT",
-                   SATCHEL_E_UNFLUSHED, "past the capture triggers");
+    assert_refused(
+        "BEGIN; CREATE TABLE new_contact(id INTEGER PRIMARY KEY, name TEXT, age, UNIQUE_TAG TEXT);"
+        "DROP TABLE contact; ALTER TABLE new_contact RENAME TO contact; INSERT INTO contact VALUES(2, 'b', 2, NULL); COMMIT",
+        SATCHEL_E_UNFLUSHED, "past the capture triggers");
     assert_int_equal(query(x.db, "SELECT id FROM contact"), 1);
 }
 
@@ -360,7 +388,8 @@ static void C3_check_finds_dropped_and_changed_triggers(void **state) {
     check_says(SATCHEL_OK, "");
     exec(x.db, "DROP TRIGGER satchel_1_update");
     check_says(SATCHEL_E_UNFLUSHED, "satchel_1_update on table \"contact\" was dropped");
-    exec(x.db, "CREATE TRIGGER satchel_1_update AFTER UPDATE OF name ON contact WHEN 0 BEGIN INSERT INTO satchel_tap VALUES(1); END");
+    exec(x.db,
+         "CREATE TRIGGER satchel_1_update AFTER UPDATE OF name ON contact WHEN 0 BEGIN INSERT INTO satchel_tap VALUES(1); END");
     check_says(SATCHEL_E_UNFLUSHED, "satchel_1_update on table \"contact\" was changed");
     captured_refresh(&x, (const char *[]){"contact", NULL});
     check_says(SATCHEL_OK, "");
@@ -491,8 +520,10 @@ static void C6_changes_of_an_autocommit_statement_is_what_plain_sqlite_gives(voi
 
 static void C6_temp_and_attached_tables_of_the_same_name_are_not_captured(void **state) {
     (void)state;
-    exec(x.db, "ATTACH ':memory:' AS other; CREATE TABLE other.contact(id INTEGER PRIMARY KEY, name);"
-               "CREATE TEMP TABLE contact(id, name); INSERT INTO temp.contact VALUES(1, 'a'); INSERT INTO other.contact VALUES(2, 'b')");
+    exec(
+        x.db,
+        "ATTACH ':memory:' AS other; CREATE TABLE other.contact(id INTEGER PRIMARY KEY, name);"
+        "CREATE TEMP TABLE contact(id, name); INSERT INTO temp.contact VALUES(1, 'a'); INSERT INTO other.contact VALUES(2, 'b')");
     exec(x.db, "BEGIN; UPDATE temp.contact SET name = 'z'; DELETE FROM other.contact; COMMIT");
     assert_int_equal(outbox_count(&x), 0);
     exec(x.db, "INSERT INTO main.contact VALUES(1, 'm', 1, NULL)");
@@ -570,7 +601,8 @@ static void C6_changes_of_one_row_are_consolidated(void **state) {
                "INSERT INTO contact VALUES(4, 'd', 4, NULL); UPDATE contact SET name = 'dd' WHERE id = 4;"
                "UPDATE contact SET age = 5 WHERE id = 2; DELETE FROM contact WHERE id = 2;"
                "DELETE FROM contact WHERE id = 3; INSERT INTO contact VALUES(3, 'c', 33, NULL); COMMIT");
-    assert_string_equal(outbox_last(&x), "U contact(1) 1:'a'>'y' 2:1>9 I contact(4,'dd',4,NULL) D contact(2,'b',2,NULL) U contact(3) 2:3>33");
+    assert_string_equal(outbox_last(&x),
+                        "U contact(1) 1:'a'>'y' 2:1>9 I contact(4,'dd',4,NULL) D contact(2,'b',2,NULL) U contact(3) 2:3>33");
 }
 
 static void C6_delete_and_insert_of_an_equal_row_is_nothing(void **state) {
@@ -600,7 +632,8 @@ static void C6_replace_and_upsert_are_updates(void **state) {
 static void C6_replace_of_another_rows_unique_value_deletes_that_row(void **state) {
     (void)state;
     exec(x.db, "CREATE UNIQUE INDEX tag ON contact(UNIQUE_TAG)");
-    exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, 't'), (2, 'b', 2, 'u'); INSERT OR REPLACE INTO contact VALUES(3, 'c', 3, 't')");
+    exec(x.db,
+         "INSERT INTO contact VALUES(1, 'a', 1, 't'), (2, 'b', 2, 'u'); INSERT OR REPLACE INTO contact VALUES(3, 'c', 3, 't')");
     assert_string_equal(outbox_last(&x), "D contact(1,'a',1,'t') I contact(3,'c',3,'t')");
     exec(x.db, "UPDATE OR REPLACE contact SET UNIQUE_TAG = 'u' WHERE id = 3");
     assert_string_equal(outbox_last(&x), "D contact(2,'b',2,'u') U contact(3) 3:'t'>'u'");
@@ -742,15 +775,35 @@ static void C7_spill_that_fails_vetoes_the_commit(void **state) {
     assert_string_equal(outbox_last(&x), "I contact(1,'a',1,NULL)");
 }
 
+/* ---- C8 ---- */
+
+static void C8_connections_capture_their_own_changes(void **state) {
+    (void)state;
+    captured other;
+    captured_open(&other, FILE_NAME, NULL, (const char *[]){"contact", NULL});
+    exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL)");
+    exec(other.db, "UPDATE contact SET name = 'b'");
+    assert_string_equal(outbox_last(&x), "U contact(1) 1:'a'>'b'");
+    exec(x.db, "BEGIN; UPDATE contact SET age = 2");
+    exec_fails(other.db, "UPDATE contact SET age = 3", SQLITE_BUSY);
+    exec(x.db, "COMMIT");
+    exec(other.db, "UPDATE contact SET age = 3");
+    assert_string_equal(outbox_last(&x), "U contact(1) 2:2>3");
+    assert_int_equal(outbox_count(&x), 4);
+    assert_int_equal(x.committed, 2);
+    captured_close(&other);
+}
+
 /* ---- C9 ---- */
 
 static void C9_any_key_shape_is_captured(void **state) {
     (void)state;
-    captured_open(&x, ":memory:",
-                  "CREATE TABLE composite(a, b TEXT, c, PRIMARY KEY(c, b));"
-                  "CREATE TABLE texts(k TEXT PRIMARY KEY, v); CREATE TABLE blobs(k BLOB PRIMARY KEY, v) WITHOUT ROWID;"
-                  "CREATE TABLE reals(v, k REAL PRIMARY KEY); CREATE TABLE wide(v, a INT, b INT, PRIMARY KEY(b, a)) WITHOUT ROWID",
-                  (const char *[]){"composite", "texts", "blobs", "reals", "wide", NULL});
+    captured_open(
+        &x, ":memory:",
+        "CREATE TABLE composite(a, b TEXT, c, PRIMARY KEY(c, b));"
+        "CREATE TABLE texts(k TEXT PRIMARY KEY, v); CREATE TABLE blobs(k BLOB PRIMARY KEY, v) WITHOUT ROWID;"
+        "CREATE TABLE reals(v, k REAL PRIMARY KEY); CREATE TABLE wide(v, a INT, b INT, PRIMARY KEY(b, a)) WITHOUT ROWID",
+        (const char *[]){"composite", "texts", "blobs", "reals", "wide", NULL});
     exec(x.db, "INSERT INTO composite VALUES(1, 'b', x'00'); UPDATE composite SET a = 2");
     assert_string_equal(outbox_last(&x), "U composite('b',x'00') 0:1>2");
     exec(x.db, "INSERT INTO texts VALUES('', 1); UPDATE texts SET v = 2");
@@ -770,8 +823,10 @@ static void C9_update_of_the_key_is_delete_and_insert(void **state) {
     (void)state;
     exec(x.db, "INSERT INTO contact VALUES(1, 'a', 1, NULL), (2, 'b', 2, NULL); UPDATE contact SET id = 5 WHERE id = 1");
     assert_string_equal(outbox_last(&x), "D contact(1,'a',1,NULL) I contact(5,'a',1,NULL)");
-    exec(x.db, "BEGIN; UPDATE contact SET id = 9 WHERE id = 2; UPDATE contact SET id = 2 WHERE id = 5; UPDATE contact SET id = 5 WHERE id = 9;"
-               "COMMIT");
+    exec(
+        x.db,
+        "BEGIN; UPDATE contact SET id = 9 WHERE id = 2; UPDATE contact SET id = 2 WHERE id = 5; UPDATE contact SET id = 5 WHERE id = 9;"
+        "COMMIT");
     assert_string_equal(outbox_last(&x), "U contact(2) 1:'b'>'a' 2:2>1 U contact(5) 1:'a'>'b' 2:1>2");
 }
 
@@ -791,7 +846,8 @@ static void C9_value_over_the_limit_is_refused_in_words(void **state) {
     char sql[128];
     snprintf(sql, sizeof sql, "INSERT INTO contact VALUES(1, zeroblob(%u), 1, NULL)", LIMIT_VALUE_BYTES + 1);
     assert_refused(sql, SATCHEL_E_TOO_LARGE, "table \"contact\", column \"name\"");
-    snprintf(sql, sizeof sql, "INSERT INTO contact VALUES(1, zeroblob(%u), zeroblob(%u), NULL)", LIMIT_VALUE_BYTES, LIMIT_VALUE_BYTES);
+    snprintf(sql, sizeof sql, "INSERT INTO contact VALUES(1, zeroblob(%u), zeroblob(%u), NULL)", LIMIT_VALUE_BYTES,
+             LIMIT_VALUE_BYTES);
     assert_refused(sql, SATCHEL_E_TOO_LARGE, "table \"contact\"");
     snprintf(sql, sizeof sql, "INSERT INTO contact VALUES(1, zeroblob(%u), 1, NULL)", LIMIT_VALUE_BYTES);
     exec(x.db, sql);
@@ -809,7 +865,8 @@ static void C9_key_over_the_limit_is_refused_in_words(void **state) {
 
 static void C9_text_that_is_no_utf8_is_refused_in_words(void **state) {
     (void)state;
-    assert_refused("INSERT INTO contact VALUES(1, CAST(x'61ff' AS TEXT), 1, NULL)", SATCHEL_E_UTF8, "table \"contact\", column \"name\"");
+    assert_refused("INSERT INTO contact VALUES(1, CAST(x'61ff' AS TEXT), 1, NULL)", SATCHEL_E_UTF8,
+                   "table \"contact\", column \"name\"");
     exec(x.db, "INSERT INTO contact VALUES(1, x'61ff', 1, NULL)");
     assert_string_equal(outbox_last(&x), "I contact(1,x'61ff',1,NULL)");
 }
@@ -854,7 +911,9 @@ static void C9_key_that_changes_from_integer_to_real_is_deleted_before_it_is_ins
 
 static void C10_check_refuses_user_triggers_without_satchel_local(void **state) {
     (void)state;
-    exec(x.db, "CREATE TABLE log(a); CREATE TRIGGER mine AFTER INSERT ON contact WHEN satchel_local() BEGIN INSERT INTO log VALUES(1); END");
+    exec(
+        x.db,
+        "CREATE TABLE log(a); CREATE TRIGGER mine AFTER INSERT ON contact WHEN satchel_local() BEGIN INSERT INTO log VALUES(1); END");
     check_says(SATCHEL_OK, "");
     exec(x.db, "CREATE TRIGGER yours AFTER DELETE ON Contact BEGIN INSERT INTO log VALUES(1); END");
     check_says(SATCHEL_E_TABLE_SHAPE, "trigger \"yours\" on table \"contact\"");
@@ -970,7 +1029,9 @@ static void uuid7_is_version_7_and_ascends(void **state) {
     int64_t ms = 0;
     for (int i = 0; i < 6; i++) ms = ms << 8 | last[i];
     assert_in_range(ms / 1000, now - 1, now + 60);
-    exec(x.db, "PRAGMA trusted_schema = OFF; CREATE TABLE u(id BLOB PRIMARY KEY DEFAULT (uuid7()), v) WITHOUT ROWID; INSERT INTO u(v) VALUES(1)");
+    exec(
+        x.db,
+        "PRAGMA trusted_schema = OFF; CREATE TABLE u(id BLOB PRIMARY KEY DEFAULT (uuid7()), v) WITHOUT ROWID; INSERT INTO u(v) VALUES(1)");
 }
 
 #define ON_CONTACT(f) cmocka_unit_test_setup_teardown(f, open_contact, close_all)
@@ -983,6 +1044,7 @@ int main(void) {
         ON_CONTACT(capture_rollback_leaves_nothing),
         ON_CONTACT(capture_statement_without_effect_writes_no_outbox),
         ON_CONTACT(capture_sink_refusal_vetoes_the_commit),
+        ON_FILE(capture_sink_that_fills_the_disk_ends_the_transaction),
         cmocka_unit_test(capture_sink_open_may_set_the_schema_before_anything_is_recorded),
         ON_CONTACT(C1_rollback_to_outermost_savepoint_forgets_everything),
         ON_CONTACT(C1_savepoints_opened_before_the_first_write_forget_it_on_rollback),
@@ -1034,6 +1096,7 @@ int main(void) {
         ON_CONTACT(C7_large_transaction_comes_in_parts_each_a_changeset),
         ON_CONTACT(C7_spilled_record_follows_savepoints),
         ON_CONTACT(C7_spill_that_fails_vetoes_the_commit),
+        ON_FILE(C8_connections_capture_their_own_changes),
         cmocka_unit_test(C9_any_key_shape_is_captured),
         ON_CONTACT(C9_update_of_the_key_is_delete_and_insert),
         cmocka_unit_test(C9_null_key_is_refused_in_words),

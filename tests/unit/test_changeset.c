@@ -148,7 +148,8 @@ static int drain(const uint8_t *p, size_t n) {
     memcpy(copy, p, n);
     changeset_open(&r, copy, n);
     int rc;
-    while ((rc = changeset_next(&r, &c)) == 1) {}
+    while ((rc = changeset_next(&r, &c)) == 1) {
+    }
     free(copy);
     return rc;
 }
@@ -186,17 +187,17 @@ static void changeset_next_on_any_changed_byte_stays_in_bounds(void **state) {
 static void changeset_next_on_a_bad_form_is_corrupt(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "\x12\0\5",               /* a change before any table */
-        "T\1\0t\0\x12\0\5",       /* no key column */
-        "T\0t\0",                 /* no columns */
-        "T\1\1\0\x12\0\5",        /* no name */
-        "T\1\1t\0\x12\0\0",       /* an insert without a value */
-        "T\1\1t\0\x11\0\5",       /* no such operation */
-        "T\1\1t\0\x17\0\0\0",     /* an update without a key */
+        "\x12\0\5",                 /* a change before any table */
+        "T\1\0t\0\x12\0\5",         /* no key column */
+        "T\0t\0",                   /* no columns */
+        "T\1\1\0\x12\0\5",          /* no name */
+        "T\1\1t\0\x12\0\0",         /* an insert without a value */
+        "T\1\1t\0\x11\0\5",         /* no such operation */
+        "T\1\1t\0\x17\0\0\0",       /* an update without a key */
         "T\2\1\0t\0\x17\0\5\5\0\0", /* a column with an old value alone */
-        "T\1\1t\0\x17\0\5\5",     /* a key in the new record */
-        "T\x8f\x7f\1",            /* too many columns */
-        "T\x81\x81\1\1",          /* a count of three bytes */
+        "T\1\1t\0\x17\0\5\5",       /* a key in the new record */
+        "T\x8f\x7f\1",              /* too many columns */
+        "T\x81\x81\1\1",            /* a count of three bytes */
     };
     static const size_t size[] = {3, 8, 4, 7, 8, 8, 9, 12, 9, 4, 5};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

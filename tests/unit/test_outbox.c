@@ -11,7 +11,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
-#include "replica_fixture.h"
+#include "tests/support/replica_fixture.h"
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 

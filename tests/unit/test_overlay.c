@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
-#include "replica_fixture.h"
+#include "tests/support/replica_fixture.h"
 
 static int pages(fixture *x, uint64_t seq, delta_row row) {
     return page_apply(x, seq, &row, 1);

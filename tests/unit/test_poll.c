@@ -153,25 +153,34 @@ static int64_t ask(satchel *s, const char *sql) {
     return answer;
 }
 
+static satchel_status_info status_of(satchel *s) {
+    satchel_status_info info = {.size = sizeof info};
+    assert_int_equal(satchel_get_status(s, &info), 0);
+    return info;
+}
+
+/* Fails with what the status says. */
+static void give_up(satchel *s) {
+    satchel_status_info i = status_of(s);
+    fail_msg("state %d, cursor %llu of %llu, pending %llu, accepted %llu, schema %u, last error %d %s", (int)i.state, (unsigned long long)i.cursor,
+             (unsigned long long)i.head, (unsigned long long)i.pending, (unsigned long long)i.accepted, i.schema_epoch, i.last_error,
+             i.last_error_text);
+}
+
 static void poll_in_step(satchel *s) {
     uint64_t until = stream_clock_ms() + PATIENCE_MS;
     int rc;
-    while (!(rc = satchel_poll(s, 200))) assert_true(stream_clock_ms() < until);
+    while (!(rc = satchel_poll(s, 200)))
+        if (stream_clock_ms() > until) give_up(s);
     if (rc != 1) fail_msg("%d: %s", rc, satchel_errmsg(s));
 }
 
 static void wait_count(satchel *s, int64_t rows) {
     uint64_t until = stream_clock_ms() + PATIENCE_MS;
     while (ask(s, "SELECT count(*) FROM item") != rows) {
-        assert_true(stream_clock_ms() < until);
+        if (stream_clock_ms() > until) give_up(s);
         usleep(2000);
     }
-}
-
-static satchel_status_info status_of(satchel *s) {
-    satchel_status_info info = {.size = sizeof info};
-    assert_int_equal(satchel_get_status(s, &info), 0);
-    return info;
 }
 
 static void satchel_poll_without_enrolment_is_not_enrolled(void **state) {

@@ -1,0 +1,289 @@
+/* Pages and snapshots as transactions: order, staging, ranges, resuming. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "tests/support/replica_fixture.h"
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+static int give(fixture *x, uint64_t seq, const char *key, int64_t stock) {
+    delta_row r = item_put(key, key, 1, stock);
+    return page_apply(x, seq, &r, 1);
+}
+
+static int apply_with(fixture *x, const msg_page *head, uint64_t seq, delta_row row) {
+    buf page;
+    buf_init(&page, 0);
+    page_build(x, head, seq, &row, 1, &page);
+    int rc = apply_page(x->f, page.p, page.n);
+    buf_fini(&page);
+    return rc;
+}
+
+/* ---- pages ---- */
+
+static void page_moves_cursor_clock_and_rows_together(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    fixture_reopen(x);
+    assert_int_equal(x->f->state.cursor, 10);
+    assert_int_equal(x->f->state.head, 10);
+    assert_int_equal(x->f->state.hlc, hlc_of_ms(x->now_ms));
+}
+
+static void page_that_does_not_begin_at_the_cursor_is_out_of_order(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    delta_row b = item_put("b", "b", 1, 1);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 9, .to = 12}, 12, b), SATCHEL_E_ORDER);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 11, .to = 12}, 12, b), SATCHEL_E_ORDER);
+    assert_string_equal(item(x, "b"), "-");
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 12}, 12, b), SATCHEL_OK);
+}
+
+static void damaged_page_changes_nothing(void **state) {
+    fixture *x = *state;
+    buf page;
+    delta_row rows[2] = {item_put("a", "a", 1, 1), item_put("b", "b", 1, 1)};
+    buf_init(&page, 0);
+    page_build(x, &(msg_page){.from = 0, .to = 10}, 10, rows, 2, &page);
+    for (size_t n = 0; n < page.n; n++) assert_int_not_equal(apply_page(x->f, page.p, n), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
+    assert_int_equal(app_integer(x, "SELECT cursor FROM satchel_state"), 0);
+    assert_int_equal(apply_page(x->f, page.p, page.n), SATCHEL_OK);
+    buf_fini(&page);
+}
+
+static void page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over(void **state) {
+    fixture *x = *state;
+    delta_row r = row_of(77, DELTA_DELETE, "a");
+    assert_int_equal(page_apply(x, 10, &r, 1), SATCHEL_E_UNKNOWN_TABLE);
+    assert_int_equal(fixture_migrate(x, "DROP TABLE tag;"), SATCHEL_OK);
+    r = row_of(TAG, DELTA_PUT, "t");
+    row_set(&r, TAG_LABEL, text_of("red"));
+    assert_int_equal(page_apply(x, 10, &r, 1), SATCHEL_OK);
+    assert_int_equal(x->f->state.cursor, 10);
+    r = row_of(PAIR, DELTA_DELETE, "half a key");
+    assert_int_equal(page_apply(x, 11, &r, 1), SATCHEL_E_MALFORMED);
+}
+
+static void apply_is_not_captured(void **state) {
+    fixture *x = *state;
+    app_sql(x, "CREATE TABLE log(what); CREATE TRIGGER note AFTER INSERT ON item WHEN satchel_local() BEGIN INSERT INTO log VALUES(new.id); END");
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM log"), 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM log"), 1);
+}
+
+/* ---- a commit in parts ---- */
+
+static int part(fixture *x, uint32_t number, bool more, const char *key) {
+    return apply_with(x, &(msg_page){.from = 10, .to = 11, .part = number, .more = more}, 11, item_put(key, key, 1, 1));
+}
+
+static void staged_parts_show_only_with_the_last(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
+    assert_int_equal(part(x, 1, true, "c"), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 1);
+    assert_int_equal(x->f->state.cursor, 10);
+    fixture_reopen(x);
+    assert_int_equal(part(x, 2, false, "d"), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 4);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_stage"), 0);
+    assert_int_equal(x->f->state.cursor, 11);
+}
+
+static void staged_parts_begin_anew_after_a_cut(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
+    assert_int_equal(part(x, 2, true, "d"), SATCHEL_E_ORDER);
+    assert_int_equal(part(x, 0, true, "c"), SATCHEL_OK);
+    assert_int_equal(part(x, 1, false, "d"), SATCHEL_OK);
+    assert_string_equal(item(x, "b"), "-");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 3);
+}
+
+static void N4_own_echo_in_parts_leaves_the_overlay(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    app_sql(x, "INSERT INTO item(id, name, price, stock) VALUES('b', 'b', 1, 1), ('c', 'c', 1, 1)");
+    accept_at(x, 1, 11);
+    assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
+    assert_int_equal(part(x, 1, false, "c"), SATCHEL_OK);
+    assert_int_equal(overlay_size(x->f->overlay), 0);
+    assert_sound(x);
+}
+
+/* ---- snapshots ---- */
+
+static int snapshot(fixture *x, const msg_snapshot *head, const char *from, const char *to, const delta_row *rows, unsigned n) {
+    snapshot_range r = {.table = ITEM, .has_from = from != NULL, .has_to = to != NULL, .nkey = 1};
+    msg_snapshot h = *head;
+    delta_writer w;
+    buf delta, message;
+    bool done;
+    buf_init(&delta, 0);
+    buf_init(&message, 0);
+    delta_writer_init(&w);
+    for (unsigned i = 0; i < n; i++) delta_put_row(&w, &rows[i]);
+    assert_int_equal(delta_finish(&w, &delta), SATCHEL_OK);
+    delta_writer_fini(&w);
+    if (from) r.from[0] = text_of(from);
+    if (to) r.to[0] = text_of(to);
+    r.delta = delta.p;
+    r.ndelta = delta.n;
+    h.ranges = 1;
+    h.seq = 50;
+    h.total_rows = 9;
+    snapshot_begin(&h, &message);
+    snapshot_put_range(&r, &message);
+    int rc = apply_snapshot(x->f, message.p, message.n, &done);
+    if (!rc) assert_int_equal(done, head->last);
+    buf_fini(&message);
+    buf_fini(&delta);
+    return rc;
+}
+
+static void snapshot_replaces_what_lies_in_its_ranges(void **state) {
+    fixture *x = *state;
+    delta_row old[4] = {item_put("a", "a", 1, 1), item_put("b", "b", 1, 1), item_put("m", "m", 1, 1), item_put("z", "z", 1, 1)};
+    assert_int_equal(page_apply(x, 10, old, 4), SATCHEL_OK);
+    delta_row first = item_put("b", "new", 2, 2);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &first, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "-");
+    assert_string_equal(item(x, "b"), "new|2|2|~");
+    assert_string_equal(item(x, "m"), "m|1|1|~");
+    assert_int_equal(x->f->state.cursor, 10);
+    delta_row second = item_put("q", "q", 2, 2);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true}, "k", NULL, &second, 1), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)"), "b,q");
+    assert_int_equal(x->f->state.cursor, 50);
+    assert_int_equal(x->f->state.snapshot, 0);
+    assert_true(x->f->state.placed);
+    assert_int_equal(give(x, 51, "r", 1), SATCHEL_OK);
+    assert_sound(x);
+}
+
+static void snapshot_resumes_at_its_next_page_after_a_restart(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1), q = item_put("q", "q", 1, 1);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    fixture_reopen(x);
+    assert_int_equal(x->f->state.snapshot, 7);
+    assert_int_equal(x->f->state.snapshot_page, 1);
+    assert_int_equal(x->f->state.snapshot_rows, 1);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 2}, "k", NULL, &q, 1), SATCHEL_E_ORDER);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 8, .page = 1}, "k", NULL, &q, 1), SATCHEL_E_ORDER);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true}, "k", NULL, &q, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 2);
+}
+
+static void snapshot_with_another_id_begins_anew(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1), b = item_put("b", "b", 1, 1);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 8, .last = true}, NULL, NULL, &b, 1), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "b");
+}
+
+static void snapshot_of_nothing_empties_a_large_table(void **state) {
+    fixture *x = *state;
+    static delta_row rows[1500];
+    static char keys[1500][8];
+    for (unsigned i = 0; i < 1500; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%04u", i);
+        rows[i] = item_put(keys[i], "n", 1, 1);
+    }
+    assert_int_equal(page_apply(x, 10, rows, 1500), SATCHEL_OK);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .last = true}, NULL, NULL, NULL, 0), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
+}
+
+static void page_during_a_snapshot_is_out_of_order(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    assert_int_equal(give(x, 10, "b", 1), SATCHEL_E_ORDER);
+}
+
+/* The app goes on writing between the pages of a first sync. */
+static void N4_edits_stay_over_a_snapshot(void **state) {
+    fixture *x = *state;
+    delta_row old[2] = {item_put("a", "a", 1, 10), item_put("b", "b", 1, 10)};
+    assert_int_equal(page_apply(x, 10, old, 2), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=stock+1 WHERE id='a'; DELETE FROM item WHERE id='b'; INSERT INTO item(id, name) VALUES('mine', 'm')");
+    delta_row a = item_put("a", "theirs", 2, 20);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "theirs|2|21|~");
+    app_sql(x, "UPDATE item SET price=9 WHERE id='a'");
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true}, "k", NULL, NULL, 0), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "theirs|9|21|~");
+    assert_string_equal(item(x, "mine"), "m|~|~|~");
+    /* The snapshot does not have b: a refusal of its deletion has nothing to reveal. */
+    refuse_with(x, 2, SATCHEL_E_FOREIGN_KEY, "no");
+    assert_string_equal(item(x, "b"), "-");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(x, 4, SATCHEL_E_CHECK, "no");
+    assert_string_equal(item(x, "a"), "theirs|2|20|~");
+    refuse_with(x, 3, SATCHEL_E_CHECK, "no");
+    assert_string_equal(item(x, "mine"), "-");
+    assert_int_equal(bases(x), 0);
+    assert_sound(x);
+}
+
+/* A change that the snapshot holds already is not shown twice, neither between its pages nor after a restart in the middle. */
+static void N4_accepted_counter_is_not_counted_twice_within_a_snapshot(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 100), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=stock+5 WHERE id='a'; UPDATE item SET stock=stock+1 WHERE id='a'");
+    accept_at(x, 1, 40);
+    delta_row a = item_put("a", "a", 1, 105);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT stock FROM item"), 106);
+    fixture_reopen(x);
+    app_sql(x, "UPDATE item SET stock=stock+10 WHERE id='a'");
+    assert_sound(x);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true}, "k", NULL, NULL, 0), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT stock FROM item"), 116);
+    assert_int_equal(app_integer(x, "SELECT state FROM satchel_outbox WHERE n=1"), TXN_CONFIRMED);
+    accept_at(x, 2, 51);
+    a = item_set("a", ITEM_STOCK, value_integer(106));
+    assert_int_equal(page_apply(x, 51, &a, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT stock FROM item"), 116);
+    assert_sound(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(page_moves_cursor_clock_and_rows_together),
+        T(page_that_does_not_begin_at_the_cursor_is_out_of_order),
+        T(damaged_page_changes_nothing),
+        T(page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over),
+        T(apply_is_not_captured),
+        T(staged_parts_show_only_with_the_last),
+        T(staged_parts_begin_anew_after_a_cut),
+        T(N4_own_echo_in_parts_leaves_the_overlay),
+        T(snapshot_replaces_what_lies_in_its_ranges),
+        T(snapshot_resumes_at_its_next_page_after_a_restart),
+        T(snapshot_with_another_id_begins_anew),
+        T(snapshot_of_nothing_empties_a_large_table),
+        T(page_during_a_snapshot_is_out_of_order),
+        T(N4_edits_stay_over_a_snapshot),
+        T(N4_accepted_counter_is_not_counted_twice_within_a_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,572 @@
+/* The device's side of the conversation, frame by frame: N2, N3, N5, N6, N7, and what it does with a server that errs. Times are literals in
+ * milliseconds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/hlc.h"
+#include "protocol/satchel_rc.h"
+#include "replica/session.h"
+#include "tests/support/replica_fixture.h"
+
+#define NOW UINT64_C(1700000000000)
+
+typedef struct talk {
+    fixture *x;
+    session *s;
+    buf frame;   /* the last one that the device sent, unpacked */
+    buf message; /* the server's, being written */
+    char events[512];
+    char changed[128];
+} talk;
+
+static void on_event(void *ctx, const satchel_event *e) {
+    talk *t = ctx;
+    size_t n = strlen(t->events);
+    if (e->type == SATCHEL_EVENT_STATE)
+        snprintf(t->events + n, sizeof t->events - n, "state %d;", (int)e->state);
+    else
+        snprintf(t->events + n, sizeof t->events - n, "event %d %llu %s;", (int)e->type, (unsigned long long)e->number, e->table);
+}
+
+static void on_changed(void *ctx, const char *table) {
+    talk *t = ctx;
+    size_t n = strlen(t->changed);
+    snprintf(t->changed + n, sizeof t->changed - n, "%s;", table);
+}
+
+static int setup(void **state) {
+    talk *t = calloc(1, sizeof *t);
+    void *x = NULL;
+    assert_non_null(t);
+    fixture_setup(&x);
+    t->x = x;
+    t->x->now_ms = NOW;
+    assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event, .changed = on_changed}, &t->s), SATCHEL_OK);
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state) {
+    talk *t = *state;
+    void *x = t->x;
+    session_free(t->s);
+    buf_fini(&t->frame);
+    buf_fini(&t->message);
+    free(t);
+    return fixture_teardown(&x);
+}
+
+/* The type of the next message that the device sends, 0 if it has none; the message is in t->frame. */
+static message_type sent(talk *t) {
+    const uint8_t *p;
+    size_t n;
+    if (!session_output(t->s, &p, &n)) return 0;
+    buf_clear(&t->frame);
+    assert_int_equal(frame_unpack(p, n, &t->frame), SATCHEL_OK);
+    return message_peek(t->frame.p, t->frame.n);
+}
+
+static int say(talk *t, uint64_t now_ms) {
+    assert_int_equal(t->message.rc, SATCHEL_OK);
+    int rc = session_receive(t->s, t->message.p, t->message.n, now_ms);
+    buf_clear(&t->message);
+    return rc;
+}
+
+static msg_welcome welcome(talk *t) {
+    msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .schema_epoch = t->x->f->state.schema_epoch, .now_ms = NOW};
+    return m;
+}
+
+static int say_welcome(talk *t, const msg_welcome *m) {
+    assert_int_equal(welcome_encode(m, &t->message), SATCHEL_OK);
+    return say(t, NOW);
+}
+
+static void open_with(talk *t, const msg_welcome *m) {
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(say_welcome(t, m), SATCHEL_OK);
+}
+
+static void open_talk(talk *t) {
+    msg_welcome m = welcome(t);
+    open_with(t, &m);
+}
+
+static int say_page(talk *t, uint64_t from, uint64_t to, delta_row row) {
+    page_build(t->x, &(msg_page){.from = from, .to = to}, to, &row, 1, &t->message);
+    return say(t, NOW);
+}
+
+static int say_result(talk *t, const msg_result *r, size_t n) {
+    assert_int_equal(results_encode(r, n, &t->message), SATCHEL_OK);
+    return say(t, NOW);
+}
+
+/* Reads t->frame as a push: how many, the first and last number. */
+static unsigned read_push(talk *t, push_txn *first, push_txn *last) {
+    push_reader r;
+    unsigned n = 0;
+    push_txn one;
+    assert_int_equal(push_open(&r, t->frame.p, t->frame.n), SATCHEL_OK);
+    while (push_next(&r, &one) == 1) {
+        if (n++ == 0) *first = one;
+        *last = one;
+    }
+    return n;
+}
+
+static msg_pull read_pull(talk *t) {
+    msg_pull m;
+    assert_int_equal(pull_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    return m;
+}
+
+/* ---- hello and welcome ---- */
+
+static void hello_tells_where_the_file_stands(void **state) {
+    talk *t = *state;
+    msg_hello m;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    accept_at(t->x, 1, 11);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.incarnation, 1);
+    assert_false(m.has_epoch);
+    assert_int_equal(m.last_number, 2);
+    assert_int_equal(m.settled_number, 1);
+    assert_int_equal(m.pending, 1);
+    assert_int_equal(m.schema_epoch, 1);
+    assert_int_equal(m.now_ms, NOW);
+    assert_int_equal(sent(t), 0);
+    assert_string_equal(t->events, "state 1;");
+}
+
+static void welcome_opens_with_credit_and_pushes(void **state) {
+    talk *t = *state;
+    push_txn first, last;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    open_talk(t);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(read_push(t, &first, &last), 2);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(read_pull(t).credit, 4);
+    assert_int_equal(sent(t), 0);
+    assert_int_equal(session_state(t->s), SATCHEL_SYNCING);
+    assert_true(t->x->f->state.placed);
+}
+
+static void welcome_of_another_version_is_refused(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.version = 9;
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    sent(t);
+    assert_int_equal(say_welcome(t, &m), SATCHEL_E_VERSION);
+    assert_int_equal(sent(t), MSG_ERROR);
+}
+
+static void welcome_of_an_older_schema_is_refused(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.schema_epoch = 0;
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    sent(t);
+    assert_int_equal(say_welcome(t, &m), SATCHEL_E_SCHEMA);
+}
+
+static void wrong_clock_is_told(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.now_ms = NOW + 3600000;
+    open_with(t, &m);
+    assert_non_null(strstr(t->events, "event 7"));
+    assert_int_equal(t->x->f->state.clock_offset_ms, 3600000);
+}
+
+static void migrations_come_before_anything_else(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    static const char first[] = "ALTER TABLE item ADD COLUMN colour TEXT;", second[] = "CREATE TABLE later(id TEXT PRIMARY KEY);";
+    m.schema_epoch = 3;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_with(t, &m);
+    assert_int_equal(sent(t), 0);
+    schema_encode(&(msg_schema){.epoch = 2, .name = "002.sql", .nname = 7, .sql = first, .nsql = strlen(first)}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), 0);
+    schema_encode(&(msg_schema){.epoch = 3, .name = "003.sql", .nname = 7, .sql = second, .nsql = strlen(second)}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(t->x->f->state.schema_epoch, 3);
+    assert_non_null(strstr(t->events, "event 4 2 ;event 4 3 ;"));
+}
+
+static void bad_migration_changes_nothing_and_says_where(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    static const char bad[] = "ALTER TABLE item ADD COLUMN colour TEXT;\nCREATE GARBAGE;";
+    m.schema_epoch = 2;
+    open_with(t, &m);
+    schema_encode(&(msg_schema){.epoch = 2, .name = "002.sql", .nname = 7, .sql = bad, .nsql = strlen(bad)}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_E_MIGRATION);
+    assert_non_null(strstr(session_error(t->s), "002.sql:2"));
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM pragma_table_info('item') WHERE name='colour'"), 0);
+    assert_int_equal(app_integer(t->x, "SELECT schema_epoch FROM satchel_state"), 1);
+}
+
+/* ---- pushing ---- */
+
+/* What could be sent is on the disk as sent before it is: read past the session's own connection. */
+static void N2_number_is_durable_before_it_is_sent(void **state) {
+    talk *t = *state;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_talk(t);
+    assert_int_equal(app_integer(t->x, "SELECT sent_number FROM satchel_state"), 1);
+    assert_int_equal(sent(t), MSG_PUSH);
+    int64_t full = 0;
+    assert_int_equal(db_integer(&t->x->f->sql, "PRAGMA synchronous", 0, &full), SATCHEL_OK);
+    assert_int_equal(full, 2);
+}
+
+static void wake_pushes_what_the_app_committed(void **state) {
+    talk *t = *state;
+    push_txn first, last;
+    open_talk(t);
+    while (sent(t)) continue;
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), 0);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    assert_int_equal(session_wake(t->s, NOW + 5), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(read_push(t, &first, &last), 1);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(session_wake(t->s, NOW + 6), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(read_push(t, &first, &last), 1);
+    assert_int_equal(first.number, 2);
+}
+
+static void pushes_stop_at_the_window_and_go_on_with_results(void **state) {
+    talk *t = *state;
+    push_txn first, last;
+    size_t bytes = 0;
+    msg_result r[1024];
+    unsigned n = 0;
+    app_sql(t->x, "CREATE TABLE seed(i)");
+    for (unsigned i = 0; i < 40; i++) app_sql(t->x, "INSERT INTO item(id, note) VALUES(hex(randomblob(8)), hex(randomblob(60000)))");
+    open_talk(t);
+    while (sent(t) == MSG_PUSH) {
+        bytes += t->frame.n;
+        n += read_push(t, &first, &last);
+    }
+    assert_true(bytes >= LIMIT_PUSH_WINDOW_BYTES && bytes < LIMIT_PUSH_WINDOW_BYTES + LIMIT_FRAME_BYTES);
+    assert_true(n < 40);
+    for (unsigned i = 0; i < n; i++) r[i] = (msg_result){.number = i + 1, .seq = i + 1, .effective = 1};
+    assert_int_equal(say_result(t, r, n), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    read_push(t, &first, &last);
+    assert_int_equal(first.number, n + 1);
+}
+
+/* A transaction larger than the window goes on when the server answers its parts with results that hold none. */
+static void parts_are_answered_by_empty_results(void **state) {
+    talk *t = *state;
+    push_txn first, last = {0};
+    unsigned rounds = 0;
+    app_sql(t->x, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<60)"
+                  "INSERT INTO item(id, note) SELECT 'k'||i, hex(randomblob(60000)) FROM c");
+    open_talk(t);
+    while (!last.last && rounds++ < 100) {
+        while (sent(t) == MSG_PUSH) read_push(t, &first, &last);
+        if (!last.last) assert_int_equal(say_result(t, NULL, 0), SATCHEL_OK);
+    }
+    assert_true(last.last);
+    assert_true(rounds > 2);
+}
+
+static void N5_known_results_are_awaited_before_anything_is_sent_again(void **state) {
+    talk *t = *state;
+    push_txn first, last;
+    msg_welcome m = welcome(t);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    m.known_number = 2;
+    open_with(t, &m);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(sent(t), 0);
+    msg_result r[] = {{.number = 1, .seq = 5, .effective = 9}, {.number = 2, .rc = SATCHEL_E_CHECK, .text = "no", .ntext = 2}};
+    assert_int_equal(say_result(t, r, 2), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(read_push(t, &first, &last), 1);
+    assert_int_equal(first.number, 3);
+    assert_non_null(strstr(t->events, "event 2 2 ;"));
+    assert_non_null(strstr(t->changed, "item;"));
+}
+
+static void N5_known_results_that_do_not_come_are_not_awaited_for_ever(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    m.known_number = 1;
+    open_with(t, &m);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_true(session_deadline(t->s) <= NOW + 5000);
+    assert_int_equal(session_wake(t->s, NOW + 5000), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+}
+
+static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
+    talk *t = *state;
+    msg_hello hello;
+    push_txn first, last;
+    push_reader reader;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_talk(t);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(sent(t), MSG_PULL);
+    forked_encode(5, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
+    assert_int_equal(hello.incarnation, 5);
+    assert_non_null(strstr(t->events, "event 5 5 ;"));
+    msg_welcome m = welcome(t);
+    assert_int_equal(say_welcome(t, &m), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(push_open(&reader, t->frame.p, t->frame.n), SATCHEL_OK);
+    assert_int_equal(reader.incarnation, 5);
+    assert_int_equal(read_push(t, &first, &last), 1);
+    assert_int_equal(sent(t), 0); /* the credit that was given still stands */
+}
+
+static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
+    talk *t = *state;
+    msg_resolve m;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_discard(t->x->f, 1), SATCHEL_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        open_talk(t);
+        assert_int_equal(sent(t), MSG_RESOLVE);
+        assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+        assert_int_equal(m.number, 1);
+        if (i == 0) session_end(t->s, SATCHEL_E_CLOSED, "cut", NOW);
+    }
+    while (sent(t)) continue;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(say_result(t, &(msg_result){.number = 2, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 0);
+}
+
+static void N7_new_epoch_is_given_again_what_its_backup_lacks(void **state) {
+    talk *t = *state;
+    push_txn first, last;
+    msg_hello hello;
+    msg_welcome m = welcome(t);
+    m.head = 12;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    open_with(t, &m);
+    while (sent(t)) continue;
+    msg_result r[] = {{.number = 1, .seq = 11, .effective = 21}, {.number = 2, .seq = 12, .effective = 22}};
+    assert_int_equal(say_result(t, r, 2), SATCHEL_OK);
+    assert_int_equal(say_page(t, 0, 12, item_set("none", ITEM_PRICE, value_integer(1))), SATCHEL_OK);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM item"), 0); /* this page took neither */
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    memcpy(m.epoch, "EPOCHtwo", 8);
+    m.epoch_start = m.head = 11;
+    m.known_number = 1;
+    m.snapshot = true;
+    open_with(t, &m);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(read_push(t, &first, &last), 1);
+    assert_int_equal(first.number, 2);
+    assert_int_equal(first.effective, 22);
+    assert_int_equal(first.base, 0);
+    assert_int_equal(t->x->f->state.cursor, 11);
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
+    assert_false(hello.has_epoch); /* until the snapshot is complete, the cursor is of no epoch */
+}
+
+/* ---- pages ---- */
+
+static void each_page_gives_its_credit_back(void **state) {
+    talk *t = *state;
+    open_talk(t);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_OK);
+    assert_int_equal(say_page(t, 10, 11, item_put("b", "Bob", 1, 1)), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(read_pull(t).credit, 2);
+    assert_int_equal(read_pull(t).cursor, 11);
+    assert_string_equal(t->changed, "item;item;");
+    assert_int_equal(sent(t), 0);
+}
+
+static void in_step_when_all_is_sent_answered_and_seen(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.head = 10;
+    app_sql(t->x, "INSERT INTO item(id, name, price, stock) VALUES('a', 'Ann', 1, 1)");
+    open_with(t, &m);
+    assert_int_equal(say_page(t, 0, 10, item_put("b", "Bob", 1, 1)), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    assert_int_equal(say_result(t, &(msg_result){.number = 1, .seq = 11, .effective = 9}, 1), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    assert_int_equal(say_page(t, 10, 11, item_put("a", "Ann", 1, 1)), SATCHEL_OK);
+    assert_true(session_in_step(t->s));
+    assert_string_equal(t->events, "state 1;state 2;state 3;");
+    assert_int_equal(app_integer(t->x, "SELECT last_sync_ms FROM satchel_status"), (int64_t)NOW);
+    app_sql(t->x, "UPDATE item SET price=2 WHERE id='a'");
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    session_end(t->s, SATCHEL_E_NETWORK, "the cable", NOW);
+    assert_false(session_in_step(t->s));
+    assert_string_equal(app_text(t->x, "SELECT last_error_text FROM satchel_status"), "the cable");
+}
+
+static void snapshot_tells_its_progress_and_places_the_cursor(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.snapshot = true;
+    m.head = 50;
+    open_with(t, &m);
+    assert_false(t->x->f->state.placed);
+    for (uint32_t page = 0; page < 2; page++) {
+        snapshot_begin(&(msg_snapshot){.id = 7, .seq = 50, .page = page, .last = page == 1, .total_rows = 2}, &t->message);
+        assert_int_equal(say(t, NOW), SATCHEL_OK);
+    }
+    assert_non_null(strstr(t->events, "event 6"));
+    assert_true(t->x->f->state.placed);
+    assert_true(session_in_step(t->s));
+}
+
+static void loss_becomes_a_readable_conflict(void **state) {
+    talk *t = *state;
+    buf key;
+    value k = text_of("a");
+    buf_init(&key, 0);
+    value_put(&key, &k);
+    msg_loss l = {.id = 4, .seq = 9, .number = 3, .table = ITEM, .column = ITEM_NAME, .rule = RULE_LWW, .key = key.p, .nkey = key.n,
+                  .kept = text_of("theirs"), .lost = text_of("mine"), .kept_stamp = hlc_of_ms(20), .lost_stamp = hlc_of_ms(10), .kept_author = 2};
+    open_talk(t);
+    while (sent(t)) continue;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(losses_encode(&l, 1, &t->message), SATCHEL_OK);
+        assert_int_equal(say(t, NOW), SATCHEL_OK);
+    }
+    assert_string_equal(app_text(t->x, "SELECT n||tbl||col||key||kept||lost||rule||kept_ms||lost_ms FROM satchel_conflicts"), "3itemnameatheirsminelww2010");
+    assert_int_equal(t->x->f->state.loss_cursor, 4);
+    buf_fini(&key);
+}
+
+/* ---- servers that err ---- */
+
+static void message_out_of_order_ends_the_conversation(void **state) {
+    talk *t = *state;
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_E_ORDER);
+    assert_int_equal(sent(t), MSG_ERROR);
+    assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_E_MISUSE);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM item"), 0);
+}
+
+static void frame_that_is_no_message_is_malformed(void **state) {
+    talk *t = *state;
+    open_talk(t);
+    assert_int_equal(session_receive(t->s, "\xff\xff", 2, NOW), SATCHEL_E_MALFORMED);
+    session_end(t->s, SATCHEL_E_MALFORMED, session_error(t->s), NOW);
+    assert_int_equal(session_state(t->s), SATCHEL_OFFLINE);
+    open_talk(t);
+    assert_int_equal(say_page(t, 5, 10, item_put("a", "Ann", 1, 1)), SATCHEL_E_ORDER);
+}
+
+static void error_of_the_server_comes_back_as_its_code(void **state) {
+    talk *t = *state;
+    open_talk(t);
+    error_encode(&(msg_error){.rc = SATCHEL_E_OVERLOAD, .retry_after_ms = 7000, .text = "busy", .ntext = 4}, &t->message);
+    while (sent(t)) continue;
+    assert_int_equal(say(t, NOW), SATCHEL_E_OVERLOAD);
+    assert_int_equal(session_retry_after_ms(t->s), 7000);
+    assert_string_equal(session_error(t->s), "the server says: busy");
+    assert_int_equal(sent(t), 0);
+}
+
+static void server_that_does_not_answer_times_out(void **state) {
+    talk *t = *state;
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(session_deadline(t->s), NOW + 30000);
+    assert_int_equal(session_wake(t->s, NOW + 29999), SATCHEL_OK);
+    assert_int_equal(session_wake(t->s, NOW + 30000), SATCHEL_E_TIMEOUT);
+    session_end(t->s, SATCHEL_E_TIMEOUT, "", NOW);
+    assert_int_equal(session_deadline(t->s), UINT64_MAX);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_talk(t);
+    assert_int_equal(session_deadline(t->s), NOW + 60000);
+    assert_int_equal(session_wake(t->s, NOW + 60000), SATCHEL_E_TIMEOUT);
+}
+
+/* Every message that a server may send, cut at every byte: an error, and nothing half done. */
+static void cut_messages_are_refused(void **state) {
+    talk *t = *state;
+    buf page;
+    delta_row row = item_put("a", "Ann", 1, 1);
+    buf_init(&page, 0);
+    page_build(t->x, &(msg_page){.from = 0, .to = 10}, 10, &row, 1, &page);
+    for (size_t n = 1; n < page.n; n++) {
+        open_talk(t);
+        int rc = session_receive(t->s, page.p, n, NOW);
+        assert_true(rc < 0);
+        assert_true(strlen(session_error(t->s)) > 0);
+        session_end(t->s, rc, "", NOW);
+    }
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM item"), 0);
+    buf_fini(&page);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(hello_tells_where_the_file_stands),
+        T(welcome_opens_with_credit_and_pushes),
+        T(welcome_of_another_version_is_refused),
+        T(welcome_of_an_older_schema_is_refused),
+        T(wrong_clock_is_told),
+        T(migrations_come_before_anything_else),
+        T(bad_migration_changes_nothing_and_says_where),
+        T(N2_number_is_durable_before_it_is_sent),
+        T(wake_pushes_what_the_app_committed),
+        T(pushes_stop_at_the_window_and_go_on_with_results),
+        T(parts_are_answered_by_empty_results),
+        T(N5_known_results_are_awaited_before_anything_is_sent_again),
+        T(N5_known_results_that_do_not_come_are_not_awaited_for_ever),
+        T(N3_fork_says_hello_again_under_the_new_incarnation),
+        T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
+        T(N7_new_epoch_is_given_again_what_its_backup_lacks),
+        T(each_page_gives_its_credit_back),
+        T(in_step_when_all_is_sent_answered_and_seen),
+        T(snapshot_tells_its_progress_and_places_the_cursor),
+        T(loss_becomes_a_readable_conflict),
+        T(message_out_of_order_ends_the_conversation),
+        T(frame_that_is_no_message_is_malformed),
+        T(error_of_the_server_comes_back_as_its_code),
+        T(server_that_does_not_answer_times_out),
+        T(cut_messages_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
