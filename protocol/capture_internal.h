@@ -1,8 +1,8 @@
 /* capture_internal.h - what the capture_*.c files share; nobody else includes it.
  *
  * capture.c has the hooks, the virtual table and the API; capture_row.c turns one row change into an entry of the record; capture_record.c
- * keeps the record, in memory and then in a file; capture_net.c consolidates it into changesets; capture_tables.c
- * looks at the tables and their triggers; capture_functions.c has the SQL functions. */
+ * keeps the record, in memory and then in a file; capture_net.c consolidates it into changesets; capture_tables.c knows how the
+ * tables' columns lie; capture_install.c makes and checks the triggers; capture_functions.c has the SQL functions. */
 #ifndef PROTOCOL_CAPTURE_INTERNAL_H
 #define PROTOCOL_CAPTURE_INTERNAL_H
 

@@ -45,7 +45,7 @@ static int digest_table(sqlite3 *db, const schema_table *t, buf *report) {
     buf_fini(&row);
     buf_printf(report, "%s %" PRIu64 " ", t->name, rows);
     for (unsigned i = 0; i < sizeof digest; i++) buf_printf(report, "%02x", digest[i]);
-    buf_put_byte(report, '\n');
+    buf_printf(report, "\n");
     return rc;
 }
 

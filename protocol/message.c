@@ -168,13 +168,17 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
 }
 
 int welcome_encode(const msg_welcome *m, buf *out) {
-    message_put_head(out, MSG_WELCOME, 9);
+    message_put_head(out, MSG_WELCOME, 10);
     wire_put_uint(out, m->version);
     wire_put_bytes(out, m->epoch, sizeof m->epoch);
     wire_put_uint(out, m->epoch_start);
     wire_put_uint(out, m->head);
     wire_put_uint(out, m->schema_epoch);
     wire_put_uint(out, m->known_number);
+    if (m->has_known_id)
+        wire_put_bytes(out, m->known_id, sizeof m->known_id);
+    else
+        wire_put_null(out);
     wire_put_uint(out, m->now_ms);
     wire_put_uint(out, m->backup_seq);
     wire_put_bool(out, m->snapshot);
@@ -186,13 +190,15 @@ int welcome_decode(const void *p, size_t n, msg_welcome *m) {
     *m = (msg_welcome){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_WELCOME);
     m->version = get_version(&w);
-    message_expect_fields(&w, fields, 9);
+    message_expect_fields(&w, fields, 10);
     if (w.rc) return w.rc;
     wire_get_exact(&w, m->epoch, sizeof m->epoch);
     m->epoch_start = message_get_number(&w);
     m->head = message_get_number(&w);
     m->schema_epoch = message_get_u32(&w);
     m->known_number = message_get_number(&w);
+    m->has_known_id = !wire_skip_null(&w);
+    if (m->has_known_id) wire_get_exact(&w, m->known_id, sizeof m->known_id);
     m->now_ms = message_get_number(&w);
     m->backup_seq = message_get_number(&w);
     m->snapshot = wire_get_bool(&w);

@@ -72,6 +72,8 @@ typedef struct msg_welcome {
     uint64_t head;         /* newest seq */
     uint32_t schema_epoch; /* migrations up to here follow */
     uint64_t known_number; /* the highest number of this incarnation that has a result */
+    bool has_known_id;
+    uint8_t known_id[TXN_ID_BYTES]; /* of that transaction: a file that holds another under this number is a copy (N3) */
     uint64_t now_ms;
     uint64_t backup_seq;   /* accepted transactions up to here need not be kept (N7) */
     bool snapshot;         /* the cursor is of no use: pages will be a snapshot */
@@ -148,7 +150,7 @@ typedef struct msg_pull {
 } msg_pull;
 
 /* A page: commits from, exclusive, to `to`, inclusive. A commit that is too large for a page comes in parts, alone, on pages with part = 0, 1, ...;
- * `more` says that another part follows, and the cursor moves only with the last. */
+ * each with the commit's seq as `to`; `more` says that another part follows, and the cursor moves only with the last. */
 typedef struct msg_page {
     uint64_t from, to;
     uint64_t high_stamp; /* the highest effective stamp that the server has given (the device's clock passes it) */

@@ -52,7 +52,8 @@ static int stage_clear(file *f) {
 static int stage_check(file *f, const msg_page *head) {
     int64_t parts;
     if (head->part == 0) return f->state.stage_seq ? stage_clear(f) : SATCHEL_OK;
-    if (db_integer(&f->sql, "SELECT count(*) FROM satchel_stage", 0, &parts)) return file_db_error(f, "cannot read satchel_stage");
+    if (db_integer(&f->sql, "SELECT count(*) FROM satchel_stage", 0, &parts))
+        return file_db_error(f, "cannot read satchel_stage");
     if (f->state.stage_seq != head->to || head->part != (uint64_t)parts)
         return file_fail(f, SATCHEL_E_ORDER, "part %u of commit %llu came where part %lld of %llu was expected", head->part,
                          (unsigned long long)head->to, (long long)parts, (unsigned long long)f->state.stage_seq);
@@ -73,7 +74,9 @@ static int stage_apply(file *f, uint32_t parts) {
         msg_page head;
         db_bind(q, "i", (int64_t)i);
         int rc = db_next(&f->sql, q);
-        if (rc != 1) return rc < 0 ? file_db_error(f, "cannot read satchel_stage") : file_fail(f, SATCHEL_E_CORRUPT, "satchel_stage lacks part %u", i);
+        if (rc != 1)
+            return rc < 0 ? file_db_error(f, "cannot read satchel_stage")
+                          : file_fail(f, SATCHEL_E_CORRUPT, "satchel_stage lacks part %u", i);
         rc = page_open(&reader, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &head);
         if (!rc) rc = apply_commits(f, &reader);
         sqlite3_reset(q);

@@ -50,8 +50,10 @@ static arena_chunk *add_chunk(arena *a, size_t n) {
     c->next = NULL;
     c->used = 0;
     c->size = size;
-    if (a->last) a->last->next = c;
-    else a->first = c;
+    if (a->last)
+        a->last->next = c;
+    else
+        a->first = c;
     a->last = c;
     return c;
 }

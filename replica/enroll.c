@@ -112,7 +112,9 @@ static int post(const enrol_code *code, const char *body, buf *answer, unsigned 
 static char *make_body(const enrol_code *code, const char *csr, const char *name, const char *software) {
     buf secret = {0};
     crypto_base64url(code->secret, sizeof code->secret, &secret);
-    json_t *o = secret.rc ? NULL : json_pack("{ss ss ss ss}", "secret", (const char *)secret.p, "csr", csr, "name", name, "software", software);
+    json_t *o =
+        secret.rc ? NULL
+                  : json_pack("{ss ss ss ss}", "secret", (const char *)secret.p, "csr", csr, "name", name, "software", software);
     char *body = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     credentials_wipe(&secret);
@@ -126,9 +128,10 @@ static void free_body(char *body) {
 
 /* The code that a refusal names ("E_ENROL_USED"), among those that enrolment can answer. */
 static int code_of_name(const char *name) {
-    static const int known[] = {SATCHEL_E_ENROL_CODE, SATCHEL_E_ENROL_USED, SATCHEL_E_EXPIRED,   SATCHEL_E_REVOKED, SATCHEL_E_CERTIFICATE,
-                                SATCHEL_E_OVERLOAD,   SATCHEL_E_BUSY,       SATCHEL_E_MALFORMED, SATCHEL_E_LIMIT,   SATCHEL_E_FULL,
-                                SATCHEL_E_IO,         SATCHEL_E_CLOSED,     SATCHEL_E_TIMEOUT};
+    static const int known[] = {SATCHEL_E_ENROL_CODE,  SATCHEL_E_ENROL_USED, SATCHEL_E_EXPIRED, SATCHEL_E_REVOKED,
+                                SATCHEL_E_CERTIFICATE, SATCHEL_E_OVERLOAD,   SATCHEL_E_BUSY,    SATCHEL_E_MALFORMED,
+                                SATCHEL_E_LIMIT,       SATCHEL_E_FULL,       SATCHEL_E_IO,      SATCHEL_E_CLOSED,
+                                SATCHEL_E_TIMEOUT};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(satchel_rc_name(known[i]), name)) return known[i];
     return SATCHEL_OK;
@@ -140,8 +143,8 @@ static int refused(json_t *answer, unsigned status, buf *error) {
     const char *detail = json_string_value(json_object_get(answer, "detail"));
     int rc = name ? code_of_name(name) : SATCHEL_OK;
     if (!rc) rc = status == 429 || status >= 500 ? SATCHEL_E_OVERLOAD : SATCHEL_E_NETWORK;
-    buf_printf(error, "the server refused the enrolment: %.200s%s%.200s (HTTP status %u)", title ? title : satchel_rc_text(rc), detail ? ": " : "",
-               detail ? detail : "", status);
+    buf_printf(error, "the server refused the enrolment: %.200s%s%.200s (HTTP status %u)", title ? title : satchel_rc_text(rc),
+               detail ? ": " : "", detail ? detail : "", status);
     return rc;
 }
 
@@ -155,7 +158,8 @@ static bool take_text(json_t *o, const char *member, char *out, size_t room) {
 }
 
 /* Reads and checks an answer: the certificate must be of our key, and both must be readable, before anything is written. */
-static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], enroll_result *out, const char **cert, const char **ca, buf *error) {
+static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], enroll_result *out, const char **cert,
+                       const char **ca, buf *error) {
     uint8_t certified[CRYPTO_FINGERPRINT_BYTES], authority[CRYPTO_FINGERPRINT_BYTES];
     json_int_t port = json_integer_value(json_object_get(o, "sync_port"));
     *cert = json_string_value(json_object_get(o, "certificate"));
@@ -165,7 +169,8 @@ static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], e
     if (!good) return fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is incomplete");
     if (crypto_fingerprint(*cert, certified) || crypto_fingerprint(*ca, authority) || crypto_not_after(*cert, &out->not_after_ms))
         return fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment holds no certificate");
-    if (memcmp(certified, key, sizeof certified)) return fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
+    if (memcmp(certified, key, sizeof certified))
+        return fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
     memcpy(out->fingerprint, key, sizeof out->fingerprint);
     out->sync_port = (uint16_t)port;
     return SATCHEL_OK;
@@ -183,8 +188,8 @@ static int take_key(const char *dir, buf *key, buf *error) {
     return credentials_write_file(dir, CREDENTIALS_KEY, (const char *)key->p, error);
 }
 
-static int store_answer(const char *dir, const buf *answer, unsigned status, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], enroll_result *out,
-                        buf *error) {
+static int store_answer(const char *dir, const buf *answer, unsigned status, const uint8_t key[CRYPTO_FINGERPRINT_BYTES],
+                        enroll_result *out, buf *error) {
     const char *cert = NULL, *ca = NULL;
     enroll_result result = {0};
     json_t *o = json_loads((const char *)answer->p, JSON_REJECT_DUPLICATES, NULL);
@@ -202,7 +207,8 @@ static int store_answer(const char *dir, const buf *answer, unsigned status, con
     return rc;
 }
 
-int enroll_run(const char *code_text, const char *identity_dir, const char *name, const char *software, enroll_result *out, buf *error) {
+int enroll_run(const char *code_text, const char *identity_dir, const char *name, const char *software, enroll_result *out,
+               buf *error) {
     enrol_code code = {0};
     buf key = {0}, csr = {0}, answer = {.max = LIMIT_HTTP_BODY_BYTES + HTTP1_HEAD_BYTES};
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
@@ -215,7 +221,8 @@ int enroll_run(const char *code_text, const char *identity_dir, const char *name
     rc = crypto_fingerprint((const char *)key.p, fingerprint);
     if (!rc) rc = crypto_make_csr((const char *)key.p, name, &csr);
     if (rc) {
-        rc = fail(error, rc == SATCHEL_E_MALFORMED ? SATCHEL_E_CERTIFICATE : rc, "the key in the identity directory cannot be used (" CREDENTIALS_KEY ")");
+        rc = fail(error, rc == SATCHEL_E_MALFORMED ? SATCHEL_E_CERTIFICATE : rc,
+                  "the key in the identity directory cannot be used (" CREDENTIALS_KEY ")");
         goto out;
     }
     body = make_body(&code, (const char *)csr.p, name, software ? software : "satchel");

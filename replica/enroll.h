@@ -32,6 +32,7 @@ typedef struct enroll_result {
  *   SATCHEL_E_CERTIFICATE           the key in the directory cannot be read, or the answer does not belong to it
  *   SATCHEL_E_MALFORMED             the answer is not one
  *   SATCHEL_E_IO, _FULL, _READONLY, _NOMEM, _INTERNAL */
-int enroll_run(const char *code_text, const char *identity_dir, const char *name, const char *software, enroll_result *out, buf *error);
+int enroll_run(const char *code_text, const char *identity_dir, const char *name, const char *software, enroll_result *out,
+               buf *error);
 
 #endif

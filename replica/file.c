@@ -41,13 +41,14 @@ static const char *const TABLES =
     "CREATE TABLE IF NOT EXISTS satchel_conflicts(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, tbl TEXT NOT NULL,"
     "col TEXT NOT NULL, key TEXT NOT NULL, kept, lost, rule TEXT NOT NULL, kept_ms INTEGER NOT NULL, lost_ms INTEGER NOT NULL,"
     "kept_author INTEGER NOT NULL);"
-    "CREATE VIEW IF NOT EXISTS satchel_rejected AS SELECT n, code, CASE code" SATCHEL_RC_LIST(NAME_OF_CODE) " END AS name,"
-    "message AS text, tbl, key, depends, settled_ms AS refused_ms FROM satchel_outbox WHERE state>=3 AND state=3;"
-    "CREATE VIEW IF NOT EXISTS satchel_status AS SELECT device, host, port, cursor, head, schema_epoch, incarnation,"
-    "(SELECT count(*) FROM satchel_outbox WHERE state=0) AS pending, (SELECT count(*) FROM satchel_outbox WHERE state=1) AS accepted,"
-    "(SELECT count(*) FROM satchel_outbox WHERE state>=3 AND state=3) AS refused, (SELECT count(*) FROM satchel_conflicts) AS conflicts,"
-    "snapshot_rows AS rows_done, snapshot_total AS rows_total, last_sync_ms, clock_offset_ms, last_error, last_error_text"
-    " FROM satchel_state;";
+    "CREATE VIEW IF NOT EXISTS satchel_rejected AS SELECT n, code, CASE code" SATCHEL_RC_LIST(
+        NAME_OF_CODE) " END AS name,"
+                      "message AS text, tbl, key, depends, settled_ms AS refused_ms FROM satchel_outbox WHERE state>=3 AND state=3;"
+                      "CREATE VIEW IF NOT EXISTS satchel_status AS SELECT device, host, port, cursor, head, schema_epoch, incarnation,"
+                      "(SELECT count(*) FROM satchel_outbox WHERE state=0) AS pending, (SELECT count(*) FROM satchel_outbox WHERE state=1) AS accepted,"
+                      "(SELECT count(*) FROM satchel_outbox WHERE state>=3 AND state=3) AS refused, (SELECT count(*) FROM satchel_conflicts) AS conflicts,"
+                      "snapshot_rows AS rows_done, snapshot_total AS rows_total, last_sync_ms, clock_offset_ms, last_error, last_error_text"
+                      " FROM satchel_state;";
 
 /* ---- the world ---- */
 
@@ -118,7 +119,8 @@ int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error) {
         buf_printf(error, "the database file cannot be written; check its permissions and those of its directory");
         return SATCHEL_E_READONLY;
     }
-    int rc = pragma_integer(db, "PRAGMA main.schema_version", &ignored); /* the first read: finds damage, and files that are none */
+    int rc =
+        pragma_integer(db, "PRAGMA main.schema_version", &ignored); /* the first read: finds damage, and files that are none */
     if (rc) {
         db_explain(db, "cannot read the database", error);
         return rc;
@@ -135,9 +137,12 @@ static int check_owner(file *f, unsigned flags, bool *ours) {
     if (rc) return file_db_error(f, "cannot read the database");
     *ours = application == FILE_APPLICATION_ID && state;
     if (*ours) return SATCHEL_OK;
-    if (application != 0) return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" belongs to another program (application id %lld)", f->path, (long long)application);
+    if (application != 0)
+        return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" belongs to another program (application id %lld)", f->path,
+                         (long long)application);
     if (tables && !(flags & SATCHEL_OPEN_ADOPT))
-        return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" is a database of something else; open it with SATCHEL_OPEN_ADOPT to make it Satchel's", f->path);
+        return file_fail(f, SATCHEL_E_FOREIGN_FILE,
+                         "\"%s\" is a database of something else; open it with SATCHEL_OPEN_ADOPT to make it Satchel's", f->path);
     return SATCHEL_OK;
 }
 
@@ -163,9 +168,11 @@ static int create(file *f) {
 /* A newer program may have changed any table but this one's first columns. */
 static int check_format(file *f) {
     int64_t format = 0;
-    if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", &format)) return file_db_error(f, "cannot read satchel_state");
+    if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", &format))
+        return file_db_error(f, "cannot read satchel_state");
     if (format > FILE_FORMAT)
-        return file_fail(f, SATCHEL_E_NEWER_FILE, "\"%s\" has format %lld, and this program knows formats up to %d", f->path, (long long)format, FILE_FORMAT);
+        return file_fail(f, SATCHEL_E_NEWER_FILE, "\"%s\" has format %lld, and this program knows formats up to %d", f->path,
+                         (long long)format, FILE_FORMAT);
     return format < 1 ? file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row") : SATCHEL_OK;
 }
 
@@ -182,7 +189,8 @@ static int load_schema(file *f) {
 static int open_database(file *f, const file_options *o) {
     bool ours = false;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (o->flags & SATCHEL_OPEN_EXISTING ? 0 : SQLITE_OPEN_CREATE);
-    if (o->flags & SATCHEL_OPEN_EXISTING && access(f->path, F_OK) != 0) return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no file \"%s\"", f->path);
+    if (o->flags & SATCHEL_OPEN_EXISTING && access(f->path, F_OK) != 0)
+        return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no file \"%s\"", f->path);
     if (sqlite3_open_v2(f->path, &f->db, flags, NULL)) return f->db ? file_db_error(f, f->path) : SATCHEL_E_NOMEM;
     int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
     if (!rc) rc = check_owner(f, o->flags, &ours);
@@ -208,10 +216,10 @@ static int open_rest(file *f) {
     int rc = capture_open(f->db, &none, &f->capture);
     if (rc) return file_fail(f, rc, "cannot take the connection's hooks: %s", satchel_rc_text(rc));
     capture_enable(f->capture, false);
-    /* One transaction: another process may be running a migration. */
+    /* One transaction, which the reading of the state begins: another process may be running a migration. */
     rc = run(f, "BEGIN");
-    if (!rc) rc = load_schema(f);
     if (!rc) rc = file_read_state(f);
+    if (!rc) rc = load_schema(f);
     if (!rc && f->schema->epoch) rc = capture_check(f->db, f->schema, &f->error);
     sqlite3_exec(f->db, "COMMIT", NULL, NULL, NULL);
     return rc ? rc : overlay_new(f, &f->overlay);
@@ -262,7 +270,7 @@ void file_close(file *f) {
 
 /* ---- the state row ---- */
 
-#define STATE_COLUMNS                                                                                                                \
+#define STATE_COLUMNS                                                                                                                 \
     "epoch, cursor, schema_epoch, incarnation, number_floor, sent_number, settled_number, hlc, loss_cursor, snapshot, snapshot_page," \
     "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed"
 
@@ -309,13 +317,13 @@ int file_read_state(file *f) {
 static int write_state(file *f) {
     const file_state *s = &f->state;
     if (memcmp(s, &f->saved, sizeof *s) == 0) return SATCHEL_OK;
-    return db_exec(&f->sql,
-                   "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
-                   "biiiiiiiiiiiiiiiiiii", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor, (int64_t)s->schema_epoch,
-                   (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number, (int64_t)s->settled_number, (int64_t)s->hlc,
-                   (int64_t)s->loss_cursor, (int64_t)s->snapshot, (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq,
-                   (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total, (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head,
-                   (int64_t)s->overlay, s->clock_offset_ms, (int64_t)s->placed);
+    return db_exec(&f->sql, "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
+                   "biiiiiiiiiiiiiiiiiii", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
+                   (int64_t)s->schema_epoch, (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number,
+                   (int64_t)s->settled_number, (int64_t)s->hlc, (int64_t)s->loss_cursor, (int64_t)s->snapshot,
+                   (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq, (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total,
+                   (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head, (int64_t)s->overlay, s->clock_offset_ms,
+                   (int64_t)s->placed);
 }
 
 /* ---- transactions ---- */
@@ -366,7 +374,8 @@ static int forget_dropped(file *f) {
     for (unsigned i = 0; i < f->schema->ntable; i++) {
         const schema_table *t = &f->schema->table[i];
         if (t->until == SCHEMA_NEVER) continue;
-        if (db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=?", "i", (int64_t)t->id)) return file_db_error(f, "cannot write satchel_base");
+        if (db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=?", "i", (int64_t)t->id))
+            return file_db_error(f, "cannot write satchel_base");
     }
     return SATCHEL_OK;
 }
@@ -410,8 +419,10 @@ int file_get_server(file *f, char *host, uint16_t *port, char *device) {
 }
 
 void file_note_sync(file *f, int rc, const char *text, uint64_t now_ms) {
-    db_exec(&f->sql, "UPDATE satchel_state SET last_error=?1, last_error_text=?2, last_sync_ms=CASE WHEN ?1=0 THEN ?3 ELSE last_sync_ms END WHERE id=1",
-            "isi", (int64_t)rc, rc ? text : "", (int64_t)now_ms);
+    db_exec(
+        &f->sql,
+        "UPDATE satchel_state SET last_error=?1, last_error_text=?2, last_sync_ms=CASE WHEN ?1=0 THEN ?3 ELSE last_sync_ms END WHERE id=1",
+        "isi", (int64_t)rc, rc ? text : "", (int64_t)now_ms);
 }
 
 /* ---- verification ---- */

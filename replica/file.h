@@ -37,7 +37,7 @@ typedef enum txn_state { TXN_PENDING, TXN_ACCEPTED, TXN_CONFIRMED, TXN_REFUSED, 
 typedef struct file_state {
     bool has_epoch;
     uint8_t epoch[EPOCH_BYTES]; /* of the server that was met last */
-    bool placed;                /* the cursor is of that epoch and pages go on from it; false until a first snapshot is complete */
+    bool placed; /* the cursor is of that epoch and pages go on from it; false until a first snapshot is complete */
     uint64_t cursor;
     uint32_t schema_epoch;
     uint32_t incarnation;
@@ -46,15 +46,15 @@ typedef struct file_state {
     uint64_t settled_number; /* every number up to here has its result here */
     uint64_t hlc;            /* the highest stamp that was received */
     uint64_t loss_cursor;
-    uint64_t snapshot;       /* id of the snapshot in progress, else 0 */
-    uint32_t snapshot_page;  /* the next one */
+    uint64_t snapshot;      /* id of the snapshot in progress, else 0 */
+    uint32_t snapshot_page; /* the next one */
     uint64_t snapshot_seq;
-    uint64_t snapshot_rows;  /* applied so far */
+    uint64_t snapshot_rows; /* applied so far */
     uint64_t snapshot_total;
-    uint64_t stage_seq;      /* `to` of the commit that is being staged, else 0 */
-    uint64_t backup_seq;     /* accepted transactions up to here need not be kept (N7) */
-    uint64_t head;           /* newest server seq heard of */
-    uint64_t overlay;        /* counts the transactions that left; tells other processes' indexes that theirs is stale */
+    uint64_t stage_seq;  /* `to` of the commit that is being staged, else 0 */
+    uint64_t backup_seq; /* accepted transactions up to here need not be kept (N7) */
+    uint64_t head;       /* newest server seq heard of */
+    uint64_t overlay;    /* counts the transactions that left; tells other processes' indexes that theirs is stale */
     int64_t clock_offset_ms;
 } file_state;
 
@@ -73,7 +73,7 @@ typedef struct file {
     char *path;
     char *identity; /* directory of key.pem, cert.pem, ca.pem and lock */
     char *software;
-    buf error;      /* what went wrong last, in words, zero-terminated */
+    buf error; /* what went wrong last, in words, zero-terminated */
 } file;
 
 typedef struct file_options {

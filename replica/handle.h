@@ -22,7 +22,7 @@ struct satchel {
     sqlite3 *app;     /* NULL if satchel_open failed */
     outbox_writer *writer;
     pthread_mutex_t lock;
-    poll_loop *poll; /* poll.c's; NULL until its first use */
+    poll_loop *poll;         /* poll.c's; NULL until its first use */
     void (*wake)(void *ctx); /* set by poll.c: the app committed; called in the app's thread without the lock */
     void *wake_ctx;
     void (*changed)(void *ctx, const char *table);

@@ -49,9 +49,11 @@ static int take_schema(outbox_writer *w, uint32_t epoch) {
  * before the flush. */
 static int sink_open(void *ctx) {
     outbox_writer *w = ctx;
-    sqlite3_stmt *q = db_prepare(&w->sql, "SELECT cursor, schema_epoch, incarnation, max(number_floor, coalesce((SELECT max(n) FROM main.satchel_outbox), 0)),"
-                                          "max(hlc, coalesce((SELECT stamp FROM main.satchel_outbox ORDER BY n DESC LIMIT 1), 0))"
-                                          "FROM main.satchel_state");
+    sqlite3_stmt *q = db_prepare(
+        &w->sql,
+        "SELECT cursor, schema_epoch, incarnation, max(number_floor, coalesce((SELECT max(n) FROM main.satchel_outbox), 0)),"
+        "max(hlc, coalesce((SELECT stamp FROM main.satchel_outbox ORDER BY n DESC LIMIT 1), 0))"
+        "FROM main.satchel_state");
     int rc = db_next(&w->sql, q);
     if (rc <= 0) return rc ? rc : SATCHEL_E_CORRUPT;
     w->cursor = (uint64_t)sqlite3_column_int64(q, 0);
@@ -78,8 +80,8 @@ static int sink_begin(void *ctx, bool again) {
 static int resolve_old(outbox_writer *w) {
     if (!w->resolves) return SATCHEL_OK;
     w->flushed = true;
-    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=4, code=0, settled_ms=? WHERE n=?", "ii", (int64_t)w->env.now_ms(w->env.ctx),
-                   (int64_t)w->resolves);
+    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=4, code=0, settled_ms=? WHERE n=?", "ii",
+                   (int64_t)w->env.now_ms(w->env.ctx), (int64_t)w->resolves);
 }
 
 static int sink_part(void *ctx, unsigned number, bool last, const void *changeset, size_t n) {
@@ -87,12 +89,14 @@ static int sink_part(void *ctx, unsigned number, bool last, const void *changese
     bool in_row = number == 0 && last && n <= INLINE_BYTES;
     int rc = SATCHEL_OK;
     if (!in_row)
-        rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox_part(n, part, changes) VALUES(?,?,?)", "iib", (int64_t)w->number, (int64_t)number,
-                     changeset, n);
+        rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox_part(n, part, changes) VALUES(?,?,?)", "iib", (int64_t)w->number,
+                     (int64_t)number, changeset, n);
     if (rc || !last) return rc;
-    rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox(n, incarnation, id, stamp, base, epoch, parts, resolves, changes) VALUES(?,?,?,?,?,?,?,?,?)",
-                 "iibiiiiib", (int64_t)w->number, (int64_t)w->incarnation, w->id, sizeof w->id, (int64_t)w->stamp, (int64_t)w->cursor,
-                 (int64_t)w->schema->epoch, in_row ? (int64_t)0 : (int64_t)number + 1, (int64_t)w->resolves, in_row ? changeset : NULL, n);
+    rc = db_exec(
+        &w->sql,
+        "INSERT INTO main.satchel_outbox(n, incarnation, id, stamp, base, epoch, parts, resolves, changes) VALUES(?,?,?,?,?,?,?,?,?)",
+        "iibiiiiib", (int64_t)w->number, (int64_t)w->incarnation, w->id, sizeof w->id, (int64_t)w->stamp, (int64_t)w->cursor,
+        (int64_t)w->schema->epoch, in_row ? (int64_t)0 : (int64_t)number + 1, (int64_t)w->resolves, in_row ? changeset : NULL, n);
     return rc ? rc : resolve_old(w);
 }
 
@@ -176,8 +180,9 @@ static int retry_part(retry *r, const void *blob, size_t n) {
 
 /* One statement over both homes of a changeset; the row keeps open while its changes are written to other tables. */
 static int retry_all(retry *r, uint64_t number) {
-    sqlite3_stmt *q = db_prepare(&r->w->sql, "SELECT state, epoch, changes, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
-                                             "SELECT 3, 0, changes, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
+    sqlite3_stmt *q =
+        db_prepare(&r->w->sql, "SELECT state, epoch, changes, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
+                               "SELECT 3, 0, changes, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
     int rc;
     bool found = false;
     db_bind(q, "i", (int64_t)number);

@@ -75,7 +75,8 @@ int outbox_count(file *f, txn_state state, uint64_t *out) {
 
 int outbox_last_number(file *f, uint64_t *out) {
     int64_t n;
-    int rc = db_integer(&f->sql, "SELECT max((SELECT number_floor FROM satchel_state), coalesce((SELECT max(n) FROM satchel_outbox), 0))", 0, &n);
+    int rc = db_integer(
+        &f->sql, "SELECT max((SELECT number_floor FROM satchel_state), coalesce((SELECT max(n) FROM satchel_outbox), 0))", 0, &n);
     *out = (uint64_t)n;
     return rc ? file_db_error(f, "cannot read the outbox") : SATCHEL_OK;
 }
@@ -136,7 +137,8 @@ static int push_part(file *f, const outbox_txn *t, unsigned part, push_writer *p
 
 /* What translate_change says of a transaction that no later attempt could send either. */
 static bool is_unsendable(int rc) {
-    return rc == SATCHEL_E_UNKNOWN_TABLE || rc == SATCHEL_E_SCHEMA || rc == SATCHEL_E_KEY_MISSING || rc == SATCHEL_E_RANGE || rc == SATCHEL_E_TYPE;
+    return rc == SATCHEL_E_UNKNOWN_TABLE || rc == SATCHEL_E_SCHEMA || rc == SATCHEL_E_KEY_MISSING || rc == SATCHEL_E_RANGE ||
+           rc == SATCHEL_E_TYPE;
 }
 
 /* Fills the message until it is full, the outbox is empty, or the incarnation changes (a message has one). */

@@ -34,8 +34,8 @@ static int accept(file *f, outbox_txn *t, const msg_result *r) {
     t->seq = r->seq;
     t->effective = r->effective;
     t->state = TXN_ACCEPTED;
-    int rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=1, seq=?, effective=? WHERE n=?", "iii", (int64_t)r->seq,
-                                (int64_t)r->effective, (int64_t)t->number));
+    int rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=1, seq=?, effective=? WHERE n=?", "iii",
+                                (int64_t)r->seq, (int64_t)r->effective, (int64_t)t->number));
     if (rc) return rc;
     f->state.hlc = hlc_receive(f->state.hlc, r->effective);
     overlay_accepted(f->overlay, t->number, r->seq);
@@ -54,9 +54,11 @@ static int refuse(file *f, const outbox_txn *t, const msg_result *r, uint64_t no
     int rc = key.rc ? key.rc : text.rc;
     if (!rc) rc = overlay_leave(f->overlay, t);
     if (!rc)
-        rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, code=?, message=?, tbl=?, key=?, depends=?, settled_ms=? WHERE n=?",
-                                "isssiii", (int64_t)r->rc, (const char *)text.p, table ? table->name : NULL, (const char *)key.p,
-                                (int64_t)r->depends, (int64_t)now_ms, (int64_t)t->number));
+        rc = explain(
+            f, db_exec(&f->sql,
+                       "UPDATE satchel_outbox SET state=3, code=?, message=?, tbl=?, key=?, depends=?, settled_ms=? WHERE n=?",
+                       "isssiii", (int64_t)r->rc, (const char *)text.p, table ? table->name : NULL, (const char *)key.p,
+                       (int64_t)r->depends, (int64_t)now_ms, (int64_t)t->number));
     buf_fini(&text);
     buf_fini(&key);
     return rc;
@@ -94,7 +96,8 @@ int outbox_settle(file *f) {
 /* ---- forks and restored servers ---- */
 
 int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE n>=? AND state=0", "ii", (int64_t)incarnation, (int64_t)from_number);
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE n>=? AND state=0", "ii", (int64_t)incarnation,
+                     (int64_t)from_number);
     if (rc) return explain(f, rc);
     f->state.incarnation = incarnation;
     if (f->state.sent_number >= from_number) f->state.sent_number = from_number ? from_number - 1 : 0;
@@ -103,7 +106,8 @@ int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
 
 int outbox_rewind(file *f, uint64_t epoch_start) {
     int64_t first;
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL WHERE state IN (1, 2) AND seq>?", "i", (int64_t)epoch_start);
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL WHERE state IN (1, 2) AND seq>?", "i",
+                     (int64_t)epoch_start);
     if (!rc) rc = db_exec(&f->sql, "UPDATE satchel_outbox SET base=?1 WHERE state=0 AND base>?1", "i", (int64_t)epoch_start);
     if (!rc) rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE state=0", 0, &first);
     if (rc) return explain(f, rc);
@@ -120,7 +124,8 @@ int outbox_rewind(file *f, uint64_t epoch_start) {
 int outbox_prune(file *f, bool *more) {
     *more = false;
     for (unsigned i = 0; i < PRUNE_AT_ONCE; i++) {
-        sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, stamp FROM satchel_outbox WHERE (state=2 AND seq<=?) OR (state=4 AND code=0) LIMIT 1");
+        sqlite3_stmt *q =
+            db_prepare(&f->sql, "SELECT n, stamp FROM satchel_outbox WHERE (state=2 AND seq<=?) OR (state=4 AND code=0) LIMIT 1");
         db_bind(q, "i", (int64_t)f->state.backup_seq);
         int rc = db_next(&f->sql, q);
         if (rc <= 0) return explain(f, rc);
@@ -162,7 +167,8 @@ int outbox_discard(file *f, uint64_t number) {
 }
 
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE state>=3 AND state=4 AND n>? AND code<>0 ORDER BY n LIMIT 1");
+    sqlite3_stmt *q =
+        db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE state>=3 AND state=4 AND n>? AND code<>0 ORDER BY n LIMIT 1");
     db_bind(q, "i", (int64_t)after);
     int rc = db_next(&f->sql, q);
     if (rc < 0) return explain(f, rc);

@@ -97,13 +97,16 @@ static void count_change(overlay *o) {
 /* Rows of a table that is gone are passed over: *t is NULL. */
 static int find_table(overlay *o, const delta_row *change, const schema_table **t) {
     *t = schema_table_by_id(o->f->schema, change->table);
-    if (!*t) return file_fail(o->f, SATCHEL_E_UNKNOWN_TABLE, "the server sent rows of table %u, which the schema does not have", change->table);
+    if (!*t)
+        return file_fail(o->f, SATCHEL_E_UNKNOWN_TABLE, "the server sent rows of table %u, which the schema does not have",
+                         change->table);
     if ((*t)->until != SCHEMA_NEVER) {
         *t = NULL;
         return SATCHEL_OK;
     }
     if (change->nkey != (*t)->nkey)
-        return file_fail(o->f, SATCHEL_E_MALFORMED, "the server sent a key of %u values for table \"%s\"", change->nkey, (*t)->name);
+        return file_fail(o->f, SATCHEL_E_MALFORMED, "the server sent a key of %u values for table \"%s\"", change->nkey,
+                         (*t)->name);
     return SATCHEL_OK;
 }
 
@@ -277,7 +280,8 @@ static int remove_doomed(overlay *o, const schema_table *t, const buf *doomed, u
 }
 
 /* One run of the statement: up to DOOMED_AT_ONCE keys that the set lacks. *last holds the bytes of the last one. */
-static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const key_set *set, buf *doomed, buf *last, unsigned *n) {
+static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const key_set *set, buf *doomed, buf *last,
+                       unsigned *n) {
     int step;
     buf_clear(doomed);
     *n = 0;
@@ -400,7 +404,8 @@ static int verify_base(overlay *o, uint32_t id, const void *key, size_t n, const
 int overlay_verify(overlay *o, buf *report) {
     sqlite3_stmt *q;
     bool any = false;
-    if (sqlite3_prepare_v2(o->f->db, "SELECT tbl, key FROM satchel_base", -1, &q, NULL)) return file_db_error(o->f, "cannot read satchel_base");
+    if (sqlite3_prepare_v2(o->f->db, "SELECT tbl, key FROM satchel_base", -1, &q, NULL))
+        return file_db_error(o->f, "cannot read satchel_base");
     int rc = SATCHEL_OK, step;
     while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW) {
         const char *fault;

@@ -39,8 +39,10 @@ static size_t txn_place(const overlay *o, uint64_t number) {
     size_t low = 0, high = o->ntxn;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (o->txn[middle].number < number) low = middle + 1;
-        else high = middle;
+        if (o->txn[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -62,8 +64,10 @@ void index_remove_txn(overlay *o, uint64_t number) {
 void index_sweep_txns(overlay *o) {
     size_t n = 0;
     for (size_t i = 0; i < o->ntxn; i++) {
-        if (o->txn[i].gone) o->naccepted--;
-        else o->txn[n++] = o->txn[i];
+        if (o->txn[i].gone)
+            o->naccepted--;
+        else
+            o->txn[n++] = o->txn[i];
     }
     o->ntxn = n;
 }
@@ -230,7 +234,9 @@ int index_load(overlay *o, const schema_table *t, uint32_t at) {
     const entry *e = &o->entry[at];
     const pending *p = index_txn(o, e->number);
     const buf *bytes;
-    if (!p) return file_fail(o->f, SATCHEL_E_INTERNAL, "the overlay holds a change of transaction %llu, which left", (unsigned long long)e->number);
+    if (!p)
+        return file_fail(o->f, SATCHEL_E_INTERNAL, "the overlay holds a change of transaction %llu, which left",
+                         (unsigned long long)e->number);
     int rc = read_blob(o, p, e->part, &bytes);
     if (!rc) rc = changeset_at(bytes->p, bytes->n, e->header, e->offset, &o->change);
     if (!rc) use_layout(o, t, p->epoch);

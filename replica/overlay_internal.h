@@ -12,7 +12,7 @@
 
 /* One pending change: where it is. */
 typedef struct entry {
-    uint64_t hash; /* of table id and key bytes */
+    uint64_t hash;   /* of table id and key bytes */
     uint64_t number; /* 0: a free entry */
     uint32_t table;
     uint32_t part, header, offset; /* in the transaction's changesets */
@@ -61,8 +61,8 @@ struct overlay {
     layout_map map;
     changeset_change change; /* of the entry at hand */
     rows rows;
-    arena arena;    /* of the row at hand */
-    buf key;        /* its key bytes */
+    arena arena;     /* of the row at hand */
+    buf key;         /* its key bytes */
     uint32_t *found; /* its entries */
     size_t nfound, found_cap;
     const char **touched; /* names of live tables, borrowed from the schema */

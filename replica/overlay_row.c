@@ -35,7 +35,8 @@ static int view_init(row_work *w, view *x) {
 
 /* A row that holds nothing but its key and the columns' defaults. */
 static void view_fresh(row_work *w, view *x) {
-    for (unsigned i = 0; i < w->t->ncol; i++) x->v[i] = w->t->col[i]->key ? w->key[w->t->col[i]->key - 1] : w->t->col[i]->default_value;
+    for (unsigned i = 0; i < w->t->ncol; i++)
+        x->v[i] = w->t->col[i]->key ? w->key[w->t->col[i]->key - 1] : w->t->col[i]->default_value;
     x->state = VIEW_PRESENT;
 }
 
@@ -61,7 +62,8 @@ static int decode_base(row_work *w, const void *p, size_t n) {
     while (at < end) {
         uint64_t id;
         value v;
-        if (!buf_get_varint(&at, end, &id) || value_get(&at, end, &v)) return file_fail(w->o->f, SATCHEL_E_CORRUPT, "satchel_base has a damaged row");
+        if (!buf_get_varint(&at, end, &id) || value_get(&at, end, &v))
+            return file_fail(w->o->f, SATCHEL_E_CORRUPT, "satchel_base has a damaged row");
         view_set(w, &w->confirmed, id <= UINT32_MAX ? rows_column_index(w->t, (uint32_t)id) : -1, &v);
     }
     return w->o->arena.rc;
@@ -88,7 +90,8 @@ static int write_base(row_work *w) {
     int rc;
     if (w->nremaining == 0) {
         if (!w->had_base) return SATCHEL_OK;
-        rc = db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=? AND key=?", "ib", (int64_t)w->t->id, w->o->key.p, w->o->key.n);
+        rc =
+            db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=? AND key=?", "ib", (int64_t)w->t->id, w->o->key.p, w->o->key.n);
         return rc ? file_db_error(f, "cannot write satchel_base") : SATCHEL_OK;
     }
     if (w->had_base && !w->why->change) return SATCHEL_OK;
@@ -100,8 +103,9 @@ static int write_base(row_work *w) {
     }
     rc = row.rc;
     if (!rc)
-        rc = db_exec(&f->sql, "INSERT OR REPLACE INTO satchel_base(tbl, key, state, seq, row) VALUES(?,?,?,?,?)", "ibiib", (int64_t)w->t->id,
-                     w->o->key.p, w->o->key.n, (int64_t)w->confirmed.state, (int64_t)w->confirmed.seq, row.p, row.n);
+        rc = db_exec(&f->sql, "INSERT OR REPLACE INTO satchel_base(tbl, key, state, seq, row) VALUES(?,?,?,?,?)", "ibiib",
+                     (int64_t)w->t->id, w->o->key.p, w->o->key.n, (int64_t)w->confirmed.state, (int64_t)w->confirmed.seq, row.p,
+                     row.n);
     buf_fini(&row);
     return rc ? file_db_error(f, "cannot write satchel_base") : SATCHEL_OK;
 }
@@ -186,7 +190,8 @@ static int redo_remaining(row_work *w) {
 /* ---- the confirmed change ---- */
 
 static void set_confirmed(row_work *w, const delta_row *change) {
-    for (unsigned i = 0; i < change->ncol; i++) view_set(w, &w->confirmed, rows_column_index(w->t, change->col[i].id), &change->v[i]);
+    for (unsigned i = 0; i < change->ncol; i++)
+        view_set(w, &w->confirmed, rows_column_index(w->t, change->col[i].id), &change->v[i]);
 }
 
 /* An update of a row that is not here (it lies outside what this device was sent) has nothing to change. */
@@ -280,8 +285,10 @@ static void let_leave(row_work *w) {
     overlay *o = w->o;
     w->nremaining = 0;
     for (size_t i = 0; i < o->nfound; i++) {
-        if (leaves(w, o->found[i])) index_remove(o, o->found[i]);
-        else o->found[w->nremaining++] = o->found[i];
+        if (leaves(w, o->found[i]))
+            index_remove(o, o->found[i]);
+        else
+            o->found[w->nremaining++] = o->found[i];
     }
 }
 
@@ -341,6 +348,7 @@ int row_verify(overlay *o, const schema_table *t, const value *key, const char *
     if (!rc) rc = redo_remaining(&w);
     if (rc || *fault) return rc;
     bool is = w.shown.state == VIEW_PRESENT;
-    if (is != (w.now.state == VIEW_PRESENT) || (is && differing(&w, col, v))) *fault = "the row does not show its confirmed value and its pending changes";
+    if (is != (w.now.state == VIEW_PRESENT) || (is && differing(&w, col, v)))
+        *fault = "the row does not show its confirmed value and its pending changes";
     return SATCHEL_OK;
 }

@@ -97,7 +97,8 @@ static bool take_lock(satchel *s, poll_loop *l, int *rc) {
     snprintf(path, sizeof path, "%s/lock", s->file->identity);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        *rc = handle_fail(s, errno == ENOENT ? SATCHEL_E_NOT_ENROLLED : SATCHEL_E_READONLY, "cannot open %s: %s", path, strerror(errno));
+        *rc = handle_fail(s, errno == ENOENT ? SATCHEL_E_NOT_ENROLLED : SATCHEL_E_READONLY, "cannot open %s: %s", path,
+                          strerror(errno));
         return false;
     }
     if (!flock(fd, LOCK_EX | LOCK_NB)) {
@@ -226,7 +227,8 @@ static void wait_for_wakeup(const poll_loop *l, int timeout_ms) {
 /* One turn: connects if it is time, exchanges, waits at most until `until_ms` for something to arrive, exchanges again. The lock is held by the
  * caller and given up for the wait. */
 static int turn(satchel *s, poll_loop *l, uint64_t until_ms, bool *moved) {
-    bool idle = !l->transport || (transport_state(l->transport) != TRANSPORT_OPEN && transport_state(l->transport) != TRANSPORT_CONNECTING);
+    bool idle = !l->transport ||
+                (transport_state(l->transport) != TRANSPORT_OPEN && transport_state(l->transport) != TRANSPORT_CONNECTING);
     int rc = SATCHEL_OK;
     if (idle && stream_clock_ms() >= l->next_connect_ms) rc = begin_connection(s, l);
     if (rc) return rc;
@@ -297,7 +299,8 @@ static int enter(satchel *s) {
     int rc = make_loop(s);
     if (rc) return handle_fail(s, rc, NULL);
     if (s->poll->polling || s->poll->threaded)
-        return handle_fail(s, SATCHEL_E_MISUSE, "this handle is already being synced by %s", s->poll->threaded ? "its thread" : "another call");
+        return handle_fail(s, SATCHEL_E_MISUSE, "this handle is already being synced by %s",
+                           s->poll->threaded ? "its thread" : "another call");
     return SATCHEL_OK;
 }
 
@@ -306,7 +309,8 @@ int satchel_enroll(satchel *s, const char *code, const char *name) {
     enroll_result result;
     char device[2 * CRYPTO_FINGERPRINT_BYTES + 1];
     buf error = {0};
-    if (!s->app || !code || !name) return handle_fail(s, SATCHEL_E_MISUSE, "satchel_enroll needs an open database, a code and a name");
+    if (!s->app || !code || !name)
+        return handle_fail(s, SATCHEL_E_MISUSE, "satchel_enroll needs an open database, a code and a name");
     int rc = enroll_run(code, s->file->identity, name, s->file->software, &result, &error);
     pthread_mutex_lock(&s->lock);
     if (rc) {

@@ -30,15 +30,18 @@ void rows_fini(rows *r) {
 /* ---- statement text ---- */
 
 static void put_key_match(sqlite3_str *sql, const schema_table *t) {
-    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"=?%u", i ? " AND " : " WHERE ", t->key[i]->name, i + 1);
+    for (unsigned i = 0; i < t->nkey; i++)
+        sqlite3_str_appendf(sql, "%s\"%w\"=?%u", i ? " AND " : " WHERE ", t->key[i]->name, i + 1);
 }
 
 static void put_assignments(sqlite3_str *sql, const schema_table *t, unsigned n, const rows_column *col) {
     for (unsigned i = 0; i < n; i++) {
         const char *name = t->col[col[i].at]->name;
         if (i) sqlite3_str_appendchar(sql, 1, ',');
-        if (col[i].add) sqlite3_str_appendf(sql, "\"%w\"=coalesce(\"%w\",0)+?%u", name, name, t->nkey + i + 1);
-        else sqlite3_str_appendf(sql, "\"%w\"=?%u", name, t->nkey + i + 1);
+        if (col[i].add)
+            sqlite3_str_appendf(sql, "\"%w\"=coalesce(\"%w\",0)+?%u", name, name, t->nkey + i + 1);
+        else
+            sqlite3_str_appendf(sql, "\"%w\"=?%u", name, t->nkey + i + 1);
     }
 }
 
@@ -221,8 +224,10 @@ int rows_column_index(const schema_table *t, uint32_t id) {
     unsigned low = 0, high = t->ncol;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (t->col[middle]->id < id) low = middle + 1;
-        else high = middle;
+        if (t->col[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < t->ncol && t->col[low]->id == id ? (int)low : -1;
 }

@@ -44,7 +44,8 @@ void rows_forget(rows *r);
 int rows_read(rows *r, const schema_table *t, const value *key, arena *a, value *out);
 /* Inserts, updates or deletes; `v` has one value for each of the n columns (key columns excluded, given by `key`). ROWS_UPSERT
  * inserts, or updates the columns on a present row. *changed (may be NULL) tells whether a row was touched. */
-int rows_write(rows *r, rows_op op, const schema_table *t, const value *key, unsigned n, const rows_column *col, const value *v, bool *changed);
+int rows_write(rows *r, rows_op op, const schema_table *t, const value *key, unsigned n, const rows_column *col, const value *v,
+               bool *changed);
 
 /* The value as SQLite would store it in the column (REAL takes 1 as 1.0, INTEGER and NUMERIC take 1.0 as 1), so that values of different sources
  * compare as equal when they are stored alike. */

@@ -93,7 +93,8 @@ static int open_app(satchel *s, const char *path, int busy_timeout_ms) {
     sqlite3 *db = NULL;
     buf words;
     buf_init(&words, 0);
-    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) ? db_rc(sqlite3_extended_errcode(db)) : SATCHEL_OK;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) ? db_rc(sqlite3_extended_errcode(db))
+                                                                                             : SATCHEL_OK;
     if (!rc) rc = file_configure(db, busy_timeout_ms, &words);
     if (!rc) rc = outbox_writer_open(db, &s->file->env, on_committed, s, &s->writer, &words);
     if (rc) {
@@ -109,7 +110,11 @@ static int open_app(satchel *s, const char *path, int busy_timeout_ms) {
 }
 
 static int open_all(satchel *s, const char *path, const satchel_options *o) {
-    file_options fo = {.flags = o->flags, .busy_timeout_ms = o->busy_timeout_ms, .identity = o->identity, .software = o->software, .env = env_default()};
+    file_options fo = {.flags = o->flags,
+                       .busy_timeout_ms = o->busy_timeout_ms,
+                       .identity = o->identity,
+                       .software = o->software,
+                       .env = env_default()};
     session_callbacks callbacks = {.ctx = s, .changed = on_changed, .event = on_event};
     s->log = o->log;
     s->log_ctx = o->log_ctx;
@@ -199,7 +204,8 @@ static int read_texts(satchel *s, satchel_status_info *o) {
     file *f = s->file;
     sqlite3_stmt *q = db_prepare(&f->sql, "SELECT last_sync_ms, last_error, last_error_text FROM satchel_state WHERE id=1");
     int rc = db_next(&f->sql, q);
-    if (rc != 1) return rc ? file_db_error(f, "cannot read the status") : file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row");
+    if (rc != 1)
+        return rc ? file_db_error(f, "cannot read the status") : file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row");
     o->last_sync_ms = (uint64_t)sqlite3_column_int64(q, 0);
     o->last_error = sqlite3_column_int(q, 1);
     snprintf(o->last_error_text, sizeof o->last_error_text, "%s", (const char *)sqlite3_column_text(q, 2));
@@ -261,7 +267,9 @@ int satchel_retry(satchel *s, uint64_t number) {
     if (!rc && moot) return satchel_discard(s, number);
     if (!rc) return SATCHEL_OK;
     pthread_mutex_lock(&s->lock);
-    return finish(s, outbox_writer_error_code(s->writer) ? rc : handle_fail(s, rc, "%s", rc == SATCHEL_E_BUSY ? sqlite3_errmsg(s->app) : satchel_rc_text(rc)));
+    return finish(s, outbox_writer_error_code(s->writer)
+                         ? rc
+                         : handle_fail(s, rc, "%s", rc == SATCHEL_E_BUSY ? sqlite3_errmsg(s->app) : satchel_rc_text(rc)));
 }
 
 /* ---- verification ---- */

@@ -60,7 +60,8 @@ typedef struct satchel_options {
     unsigned flags;       /* SATCHEL_OPEN_* */
     int busy_timeout_ms;  /* how long either connection waits for the other's lock; 0 means 5000 */
     const char *identity; /* directory of key.pem, cert.pem and ca.pem; NULL means "<path>-satchel". Copied. */
-    const char *software; /* what the server shows as this device's software; NULL means "satchel/<version>". Copied, cut at 64 bytes. */
+    const char
+        *software; /* what the server shows as this device's software; NULL means "satchel/<version>". Copied, cut at 64 bytes. */
     /* Lines for a log, without newline; may be called from the syncing thread. No secrets, no row contents. NULL: none. */
     void (*log)(void *ctx, int rc, const char *line);
     void *log_ctx;
@@ -68,7 +69,8 @@ typedef struct satchel_options {
 
 enum {
     SATCHEL_OPEN_EXISTING = 1, /* fail with SATCHEL_E_NOT_FOUND if there is no file; without it one is created */
-    SATCHEL_OPEN_ADOPT = 2     /* an existing SQLite database with tables of its own may become a Satchel file; without it SATCHEL_E_FOREIGN_FILE */
+    SATCHEL_OPEN_ADOPT =
+        2 /* an existing SQLite database with tables of its own may become a Satchel file; without it SATCHEL_E_FOREIGN_FILE */
 };
 
 /* Opens or creates the file at `path` (UTF-8), in WAL mode, with two connections: the program's and one for syncing. `options` may be NULL.
@@ -144,8 +146,8 @@ typedef struct satchel_status_info {
     int64_t clock_offset_ms;        /* the server's clock minus this device's, at the last contact */
     int last_error;                 /* of the last attempt to sync; 0 after a good one */
     char last_error_text[256];
-    char device[65];                /* fingerprint of this device's key, hexadecimal; "" before enrolment */
-    char host[256];                 /* of the server; "" before enrolment */
+    char device[65]; /* fingerprint of this device's key, hexadecimal; "" before enrolment */
+    char host[256];  /* of the server; "" before enrolment */
     uint16_t port;
 } satchel_status_info;
 
@@ -157,8 +159,9 @@ SATCHEL_API int satchel_get_status(satchel *s, satchel_status_info *out);
 SATCHEL_API void satchel_on_change(satchel *s, void (*changed)(void *ctx, const char *table), void *ctx);
 
 typedef enum satchel_event_type {
-    SATCHEL_EVENT_STATE = 1,    /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
-    SATCHEL_EVENT_REFUSED = 2,  /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_retry, satchel_discard */
+    SATCHEL_EVENT_STATE = 1, /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
+    SATCHEL_EVENT_REFUSED =
+        2, /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_retry, satchel_discard */
     SATCHEL_EVENT_CONFLICT = 3, /* a value of this device lost (a new row of satchel_conflicts): number, table */
     SATCHEL_EVENT_SCHEMA = 4,   /* a migration was applied: `number` is the schema epoch, `text` its name */
     SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */

@@ -158,6 +158,8 @@ static int say_hello(session *s, uint64_t now_ms) {
     m.schema_epoch = st->schema_epoch;
     memcpy(m.schema_hash, f->schema->hash, sizeof m.schema_hash);
     m.settled_number = st->settled_number;
+    /* To have given fewer numbers than the server knows is what an older copy says, and the server answers with a fork. */
+    if (s->is_copy) m.last_number = st->settled_number;
     m.loss_cursor = st->loss_cursor;
     m.snapshot = st->snapshot;
     m.snapshot_page = st->snapshot_page;
@@ -273,7 +275,8 @@ static int look_in_step(session *s, bool *in_step) {
     const file_state *st = &s->file->state;
     outbox_txn t;
     *in_step = false;
-    if (s->nflight || s->known_number || st->snapshot || !st->placed || st->cursor < s->target || overlay_size(s->file->overlay)) return SATCHEL_OK;
+    if (s->nflight || s->known_number || st->snapshot || !st->placed || st->cursor < s->target || overlay_size(s->file->overlay))
+        return SATCHEL_OK;
     int rc = outbox_next(s->file, s->push.number, true, &t);
     *in_step = rc == 0;
     return session_file_error(s, rc < 0 ? rc : SATCHEL_OK);
@@ -351,7 +354,9 @@ static bool is_allowed(const session *s, message_type type) {
 
 static int take_message(session *s, const uint8_t *p, size_t n, uint64_t now_ms) {
     message_type type = message_peek(p, n);
-    if (!is_allowed(s, type)) return session_fail(s, type ? SATCHEL_E_ORDER : SATCHEL_E_MALFORMED, "the server sent message type %d out of order", (int)type);
+    if (!is_allowed(s, type))
+        return session_fail(s, type ? SATCHEL_E_ORDER : SATCHEL_E_MALFORMED, "the server sent message type %d out of order",
+                            (int)type);
     switch (type) {
     case MSG_WELCOME:
         return session_on_welcome(s, p, n, now_ms);

@@ -35,6 +35,7 @@ struct session {
     uint64_t heard_ms;          /* the last frame */
     uint64_t retry_after_ms;
     bool again; /* hello was said again on this connection, after a fork */
+    bool is_copy; /* another file took numbers of this one; set until the server has given an incarnation of its own */
     bool named; /* the error that came is the server's own */
     /* of welcome */
     uint32_t schema_epoch;
@@ -49,8 +50,8 @@ struct session {
     flight flight[FLIGHT_SLOTS];
     unsigned nflight;
     size_t flight_bytes;
-    uint64_t told;       /* resolves were sent up to this number */
-    uint64_t told_after; /* they are known to have arrived when a later number than this has a result */
+    uint64_t told;               /* resolves were sent up to this number */
+    uint64_t told_after;         /* they are known to have arrived when a later number than this has a result */
     bool settled[LIMIT_RESULTS]; /* which results of the message at hand had an effect */
     buf message, received, error;
 };

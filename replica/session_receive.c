@@ -58,18 +58,35 @@ static void tell_clock(session *s) {
     char text[80];
     int64_t off = s->file->state.clock_offset_ms;
     if (off <= LIMIT_CLOCK_AHEAD_MS && off >= -LIMIT_CLOCK_AHEAD_MS) return;
-    snprintf(text, sizeof text, "this device's clock is %lld s %s the server's", (long long)(off < 0 ? -off : off) / 1000, off < 0 ? "ahead of" : "behind");
+    snprintf(text, sizeof text, "this device's clock is %lld s %s the server's", (long long)(off < 0 ? -off : off) / 1000,
+             off < 0 ? "ahead of" : "behind");
     session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_CLOCK, .text = text});
+}
+
+/* N3: what the server knows under this file's newest number there is not this file's transaction: its results would be taken for ours. Once the newest one
+ * is ours, so are those before it: after two files have parted, every number of the one has another id in the other. */
+static int check_known(session *s, const msg_welcome *m) {
+    outbox_txn t;
+    s->is_copy = false;
+    if (!m->has_known_id || m->known_number <= s->file->state.settled_number) return SATCHEL_OK;
+    int rc = outbox_get(s->file, m->known_number, &t);
+    if (rc && rc != SATCHEL_E_NOT_FOUND) return session_file_error(s, rc);
+    if (!rc && memcmp(t.id, m->known_id, TXN_ID_BYTES) == 0) return SATCHEL_OK;
+    s->is_copy = true;
+    return session_fail(s, SATCHEL_E_CLOSED, "the file was restored or copied; it comes back for an incarnation of its own");
 }
 
 int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     msg_welcome m;
     int rc = welcome_decode(p, n, &m);
     if (rc) return malformed(s, rc, "a welcome");
-    if (m.version != PROTOCOL_VERSION) return session_fail(s, SATCHEL_E_VERSION, "the server speaks version %u of the protocol", m.version);
+    if (m.version != PROTOCOL_VERSION)
+        return session_fail(s, SATCHEL_E_VERSION, "the server speaks version %u of the protocol", m.version);
     if (m.schema_epoch < s->file->state.schema_epoch)
-        return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch, s->file->state.schema_epoch);
-    rc = take_welcome(s, &m, now_ms);
+        return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
+                            s->file->state.schema_epoch);
+    rc = check_known(s, &m);
+    if (!rc) rc = take_welcome(s, &m, now_ms);
     if (!rc) rc = prune(s);
     if (rc) return rc;
     s->schema_epoch = m.schema_epoch;
@@ -103,7 +120,9 @@ int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms) {
     rc = file_begin(s->file);
     if (!rc) rc = file_end(s->file, outbox_fork(s->file, incarnation, from));
     if (rc) return session_file_error(s, rc);
-    session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_FORKED, .number = incarnation, .text = "the file had been restored or copied"});
+    s->is_copy = false;
+    session_emit(
+        s, &(satchel_event){.type = SATCHEL_EVENT_FORKED, .number = incarnation, .text = "the file had been restored or copied"});
     return session_hello_again(s, now_ms);
 }
 
@@ -142,7 +161,9 @@ static void tell_refusals(session *s, const void *p, size_t n) {
         if (!r.rc || !s->settled[i]) continue;
         const schema_table *t = r.table ? schema_table_by_id(s->file->schema, r.table) : NULL;
         snprintf(text, sizeof text, "%.*s", (int)r.ntext, r.text);
-        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REFUSED, .rc = r.rc, .number = r.number, .table = t ? t->name : "", .text = text});
+        session_emit(s,
+                     &(satchel_event){
+                         .type = SATCHEL_EVENT_REFUSED, .rc = r.rc, .number = r.number, .table = t ? t->name : "", .text = text});
     }
 }
 
@@ -182,7 +203,8 @@ int session_on_snapshot(session *s, const void *p, size_t n) {
     announce(s);
     const file_state *st = &s->file->state;
     if (!done)
-        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_PROGRESS, .number = st->snapshot_rows, .total = st->snapshot_total});
+        session_emit(s,
+                     &(satchel_event){.type = SATCHEL_EVENT_PROGRESS, .number = st->snapshot_rows, .total = st->snapshot_total});
     return SATCHEL_OK;
 }
 
@@ -196,10 +218,13 @@ static int write_loss(file *f, const msg_loss *l) {
     buf_init(&key, 0);
     rows_key_text(l->key, l->nkey, &key);
     buf_put_byte(&key, 0);
-    sqlite3_stmt *q = db_prepare(&f->sql, "INSERT OR IGNORE INTO satchel_conflicts(id, n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author, kept, lost)"
-                                          "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
-    db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "", (const char *)key.p,
-            merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp), (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
+    sqlite3_stmt *q = db_prepare(
+        &f->sql,
+        "INSERT OR IGNORE INTO satchel_conflicts(id, n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author, kept, lost)"
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
+    db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "",
+            (const char *)key.p, merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp),
+            (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
     int rc = q ? key.rc : SATCHEL_E_INTERNAL;
     if (!rc && (value_bind(q, 11, &l->kept) || value_bind(q, 12, &l->lost))) rc = SATCHEL_E_NOMEM;
     if (!rc) rc = db_run(q);

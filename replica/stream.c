@@ -145,18 +145,22 @@ static const struct alert {
 static int fail_alert(stream *s) {
     unsigned number = s->ssl.in_msg[1];
     for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++)
-        if (alerts[i].number == number) return fail(s, alerts[i].rc, "the server closed the connection: %s (TLS alert %u)", alerts[i].text, number);
+        if (alerts[i].number == number)
+            return fail(s, alerts[i].rc, "the server closed the connection: %s (TLS alert %u)", alerts[i].text, number);
     return fail(s, SATCHEL_E_NETWORK, "the server closed the connection (TLS alert %u)", number);
 }
 
 static int fail_verify(stream *s) {
     uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
     if (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
-        return fail(s, SATCHEL_E_CERTIFICATE, "the certificate of %s does not come from the server that this device was enrolled with", s->host);
-    if (flags & MBEDTLS_X509_BADCERT_EXPIRED) return fail(s, SATCHEL_E_EXPIRED, "the certificate of %s has expired, or this device's clock is wrong", s->host);
+        return fail(s, SATCHEL_E_CERTIFICATE,
+                    "the certificate of %s does not come from the server that this device was enrolled with", s->host);
+    if (flags & MBEDTLS_X509_BADCERT_EXPIRED)
+        return fail(s, SATCHEL_E_EXPIRED, "the certificate of %s has expired, or this device's clock is wrong", s->host);
     if (flags & MBEDTLS_X509_BADCERT_FUTURE)
         return fail(s, SATCHEL_E_CERTIFICATE, "the certificate of %s is not valid yet, or this device's clock is wrong", s->host);
-    if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) return fail(s, SATCHEL_E_CERTIFICATE, "the server's certificate does not name %s", s->host);
+    if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+        return fail(s, SATCHEL_E_CERTIFICATE, "the server's certificate does not name %s", s->host);
     return fail(s, SATCHEL_E_CERTIFICATE, "the certificate of %s is not valid (flags 0x%x)", s->host, (unsigned)flags);
 }
 
@@ -172,13 +176,15 @@ static int fail_tls(stream *s, int err) {
     case MBEDTLS_ERR_SSL_CONN_EOF:
     case MBEDTLS_ERR_NET_CONN_RESET:
     case 0:
-        return fail(s, open ? SATCHEL_E_CLOSED : SATCHEL_E_NETWORK, open ? "the server closed the connection" : "the server closed the connection during the TLS handshake");
+        return fail(s, open ? SATCHEL_E_CLOSED : SATCHEL_E_NETWORK,
+                    open ? "the server closed the connection" : "the server closed the connection during the TLS handshake");
     case MBEDTLS_ERR_NET_RECV_FAILED:
         return fail(s, SATCHEL_E_NETWORK, "the connection broke: %s", strerror(s->last_errno));
     case MBEDTLS_ERR_SSL_ALLOC_FAILED:
         return fail(s, SATCHEL_E_NOMEM, "out of memory");
     default:
-        return fail(s, SATCHEL_E_NETWORK, "%s:%u does not speak TLS as it should (mbedTLS -0x%04x)", s->host, s->port, (unsigned)-err);
+        return fail(s, SATCHEL_E_NETWORK, "%s:%u does not speak TLS as it should (mbedTLS -0x%04x)", s->host, s->port,
+                    (unsigned)-err);
     }
 }
 
@@ -245,7 +251,8 @@ static int configure(stream *s, const stream_config *c) {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
     if (psa_crypto_init() != PSA_SUCCESS) return SATCHEL_E_INTERNAL;
 #endif
-    if (mbedtls_ssl_config_defaults(&s->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT)) return SATCHEL_E_NOMEM;
+    if (mbedtls_ssl_config_defaults(&s->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT))
+        return SATCHEL_E_NOMEM;
 #if MBEDTLS_VERSION_NUMBER >= 0x03020000
     mbedtls_ssl_conf_min_tls_version(&s->conf, MBEDTLS_SSL_VERSION_TLS1_2);
 #else
@@ -261,7 +268,8 @@ static int configure(stream *s, const stream_config *c) {
 }
 
 int stream_new(const stream_config *c, stream **out, buf *error) {
-    if (!c->ca_pem == !c->pin || !c->cert_pem != !c->key_pem || strlen(c->host) >= sizeof((stream *)0)->host) return SATCHEL_E_MISUSE;
+    if (!c->ca_pem == !c->pin || !c->cert_pem != !c->key_pem || strlen(c->host) >= sizeof((stream *)0)->host)
+        return SATCHEL_E_MISUSE;
     stream *s = calloc(1, sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
     s->fd = -1;
@@ -374,8 +382,8 @@ static int start_address(stream *s) {
         if (errno == EINPROGRESS) return SATCHEL_OK;
         s->last_errno = errno;
     }
-    return fail(s, s->last_errno == ETIMEDOUT ? SATCHEL_E_TIMEOUT : SATCHEL_E_NETWORK, "cannot connect to %s port %u: %s", s->host, s->port,
-                strerror(s->last_errno));
+    return fail(s, s->last_errno == ETIMEDOUT ? SATCHEL_E_TIMEOUT : SATCHEL_E_NETWORK, "cannot connect to %s port %u: %s",
+                s->host, s->port, strerror(s->last_errno));
 }
 
 int stream_connect(stream *s) {

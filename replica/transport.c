@@ -29,11 +29,11 @@ struct transport {
     char software[128];
     transport_state_kind state;
     upgrade_state upgrade;
-    uint64_t deadline_ms;           /* of CONNECTING */
-    uint64_t heard_ms; /* last byte in */
-    uint64_t asked_ms; /* since the ping: last byte out */
-    bool pinged;       /* and nothing heard since */
-    char accept[32]; /* what the server must answer */
+    uint64_t deadline_ms; /* of CONNECTING */
+    uint64_t heard_ms;    /* last byte in */
+    uint64_t asked_ms;    /* since the ping: last byte out */
+    bool pinged;          /* and nothing heard since */
+    char accept[32];      /* what the server must answer */
     wslay_event_context_ptr ws;
     buf stage;     /* bytes on their way out */
     size_t staged; /* of which so many are written */
@@ -231,9 +231,10 @@ static int send_upgrade(transport *t) {
     bool is_v6 = strchr(t->host, ':') != NULL;
     buf_printf(&t->stage,
                "GET " TRANSPORT_PATH " HTTP/1.1\r\nHost: %s%s%s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               "Sec-WebSocket-Key: %.*s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: " TRANSPORT_SUBPROTOCOL "\r\n%s%s%s\r\n",
-               is_v6 ? "[" : "", t->host, is_v6 ? "]" : "", t->port, (int)nkey, (const char *)key.p, *t->software ? "User-Agent: " : "", t->software,
-               *t->software ? "\r\n" : "");
+               "Sec-WebSocket-Key: %.*s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: " TRANSPORT_SUBPROTOCOL
+               "\r\n%s%s%s\r\n",
+               is_v6 ? "[" : "", t->host, is_v6 ? "]" : "", t->port, (int)nkey, (const char *)key.p,
+               *t->software ? "User-Agent: " : "", t->software, *t->software ? "\r\n" : "");
     rc = key.rc ? key.rc : accept.rc ? accept.rc : t->stage.rc;
     if (!rc) snprintf(t->accept, sizeof t->accept, "%s", (const char *)accept.p);
     buf_fini(&key);
@@ -273,7 +274,8 @@ static int accept_upgrade(transport *t, const http1_head *h) {
     bool good = http1_has_token(h, "Upgrade", "websocket") && http1_has_token(h, "Connection", "upgrade") &&
                 http1_is(h, "Sec-WebSocket-Accept", t->accept);
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
-    if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL)) return fail(t, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL);
+    if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL))
+        return fail(t, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL);
     t->early_read = h->bytes;
     return open_websocket(t);
 }
@@ -338,7 +340,8 @@ static int send_queued(transport *t);
 static int fail_stopped(transport *t) {
     int rc = send_queued(t);
     if (rc) return rc;
-    if (wslay_event_get_status_code_sent(t->ws) == WSLAY_CODE_MESSAGE_TOO_BIG) return fail(t, SATCHEL_E_LIMIT, "the server sent a frame that is too large");
+    if (wslay_event_get_status_code_sent(t->ws) == WSLAY_CODE_MESSAGE_TOO_BIG)
+        return fail(t, SATCHEL_E_LIMIT, "the server sent a frame that is too large");
     return fail(t, SATCHEL_E_CLOSED, "the server closed the connection, or broke the WebSocket protocol");
 }
 
@@ -370,7 +373,8 @@ static int send_queued(transport *t) {
 static int check_silence(transport *t) {
     uint64_t now = stream_clock_ms();
     if (t->inbox.n) return SATCHEL_OK;
-    if (t->pinged) return now < t->asked_ms + TRANSPORT_PONG_MS ? SATCHEL_OK : fail(t, SATCHEL_E_TIMEOUT, "the server has fallen silent");
+    if (t->pinged)
+        return now < t->asked_ms + TRANSPORT_PONG_MS ? SATCHEL_OK : fail(t, SATCHEL_E_TIMEOUT, "the server has fallen silent");
     if (now < t->heard_ms + TRANSPORT_PING_MS) return SATCHEL_OK;
     struct wslay_event_msg ping = {.opcode = WSLAY_PING};
     t->pinged = true;
@@ -406,8 +410,11 @@ static int bound_wait(const transport *t, int timeout_ms) {
 }
 
 int transport_step(transport *t, int timeout_ms, int wakeup_fd) {
+    transport_state_kind before = t->state;
+    bool was_sending = t->queued != 0;
     int rc = advance(t);
-    if (rc || t->inbox.n || !timeout_ms) return rc;
+    /* The caller has something to do: a message to take, a conversation to open, more to send. */
+    if (rc || t->inbox.n || t->state != before || (was_sending && !t->queued) || !timeout_ms) return rc;
     struct pollfd p[2] = {{.fd = stream_fd(t->stream), .events = stream_events(t->stream)}, {.fd = wakeup_fd, .events = POLLIN}};
     int ready = poll(p, 2, bound_wait(t, timeout_ms));
     return ready < 0 ? SATCHEL_OK : advance(t);

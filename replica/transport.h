@@ -40,7 +40,8 @@ void transport_free(transport *t);
 int transport_connect(transport *t);
 
 /* Moves everything that can be moved; if that is nothing, waits up to timeout_ms (negative: no bound) for the socket or for `wakeup_fd` (-1: none) to
- * become readable, and moves again. It does not wait while transport_receive has a message. The wakeup is not read here.
+ * become readable, and moves again. It does not wait while transport_receive has a message, when the connection has just opened, or
+ * when the last of what was queued has just gone. The wakeup is not read here.
  *
  * 0, or the reason why the connection has ended, with words in transport_error and the state CLOSED:
  *   class RETRY      SATCHEL_E_NETWORK, _TIMEOUT, _CLOSED, _OVERLOAD

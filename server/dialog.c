@@ -177,6 +177,18 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
     return store_device_seen(w->s, c->device, &seen);
 }
 
+/* N3: by the id of the newest known transaction a device sees whether what the server knows of its numbers are its own. */
+static int put_known_id(dialog_world *w, const author_info *author, msg_welcome *m) {
+    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id FROM satchel_result WHERE author=? AND number=?");
+    db_bind(q, "ii", (int64_t)author->author, (int64_t)author->last_number);
+    int rc = db_next(&w->s->cache, q);
+    if (rc != 1) return rc;
+    m->has_known_id = sqlite3_column_bytes(q, 0) == TXN_ID_BYTES;
+    if (m->has_known_id) memcpy(m->known_id, sqlite3_column_blob(q, 0), TXN_ID_BYTES);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
 static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
     store_position p = store_where(w->s);
     msg_welcome m = {.version = PROTOCOL_VERSION,
@@ -190,7 +202,8 @@ static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
     memcpy(m.epoch, p.epoch, EPOCH_BYTES);
     buf out;
     buf_init(&out, 0);
-    int rc = welcome_encode(&m, &out);
+    int rc = put_known_id(w, author, &m);
+    if (!rc) rc = welcome_encode(&m, &out);
     if (!rc) rc = say(w, &out);
     buf_fini(&out);
     return rc;

@@ -79,7 +79,7 @@ static int gather(pages *r, making *m, bool *to_head) {
             }
             m->head.part = m->held_part;
             m->head.more = same;
-            m->head.to = same ? m->head.from : m->held.seq;
+            m->head.to = m->held.seq;
             put_held(m);
             return SATCHEL_OK;
         }

@@ -32,7 +32,18 @@ static const char usage[] =
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage. See satchel(1).\n";
 
-enum { OPT_DB = 1, OPT_IDENTITY = 2, OPT_NAME = 4, OPT_JSON = 8, OPT_WATCH = 16, OPT_TIMEOUT = 32, OPT_FILE = 64, OPT_KEEP = 128, OPT_HELP = 256, OPT_VERSION = 512 };
+enum {
+    OPT_DB = 1,
+    OPT_IDENTITY = 2,
+    OPT_NAME = 4,
+    OPT_JSON = 8,
+    OPT_WATCH = 16,
+    OPT_TIMEOUT = 32,
+    OPT_FILE = 64,
+    OPT_KEEP = 128,
+    OPT_HELP = 256,
+    OPT_VERSION = 512
+};
 
 static const struct option options[] = {
     {"db", required_argument, NULL, OPT_DB},
@@ -51,7 +62,7 @@ static const struct option options[] = {
 static const struct command {
     const char *name;
     cli_command *run;
-    int allowed; /* options besides --db and --identity */
+    int allowed;     /* options besides --db and --identity */
     int least, most; /* operands */
     unsigned open_flags;
 } commands[] = {
@@ -95,11 +106,21 @@ static bool take_timeout(const char *text, unsigned *out) {
 static int take_options(int argc, char **argv, cli *c, int *given) {
     for (int o; (o = getopt_long(argc, argv, "f:k", options, NULL)) != -1;) {
         switch (o) {
-        case OPT_DB: c->db = optarg; break;
-        case OPT_IDENTITY: c->identity = optarg; break;
-        case OPT_NAME: c->name = optarg; break;
-        case OPT_JSON: c->json = true; break;
-        case OPT_WATCH: c->watch = true; break;
+        case OPT_DB:
+            c->db = optarg;
+            break;
+        case OPT_IDENTITY:
+            c->identity = optarg;
+            break;
+        case OPT_NAME:
+            c->name = optarg;
+            break;
+        case OPT_JSON:
+            c->json = true;
+            break;
+        case OPT_WATCH:
+            c->watch = true;
+            break;
         case OPT_TIMEOUT:
             if (!take_timeout(optarg, &c->timeout_s)) return wrong_usage("--timeout takes seconds from 1 to 86400, not ", optarg);
             break;
@@ -111,9 +132,15 @@ static int take_options(int argc, char **argv, cli *c, int *given) {
             c->keep_going = true;
             o = OPT_KEEP;
             break;
-        case OPT_HELP: fputs(usage, stdout); return 0;
-        case OPT_VERSION: printf("satchel %s\n", satchel_version()); return 0;
-        default: fputs("Try 'satchel --help'.\n", stderr); return 2;
+        case OPT_HELP:
+            fputs(usage, stdout);
+            return 0;
+        case OPT_VERSION:
+            printf("satchel %s\n", satchel_version());
+            return 0;
+        default:
+            fputs("Try 'satchel --help'.\n", stderr);
+            return 2;
         }
         *given |= o;
     }

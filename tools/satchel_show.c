@@ -23,9 +23,10 @@ static void print_status(const satchel_status_info *i) {
         printf("server       none; see satchel enroll\n");
     printf("pending      %llu\naccepted     %llu\nrefused      %llu\nconflicts    %llu\n", (unsigned long long)i->pending,
            (unsigned long long)i->accepted, (unsigned long long)i->refused, (unsigned long long)i->conflicts);
-    printf("cursor       %llu of %llu\nschema       %u\nincarnation  %u\n", (unsigned long long)i->cursor, (unsigned long long)i->head, i->schema_epoch,
-           i->incarnation);
-    if (i->rows_total) printf("first sync   %llu of %llu rows\n", (unsigned long long)i->rows_done, (unsigned long long)i->rows_total);
+    printf("cursor       %llu of %llu\nschema       %u\nincarnation  %u\n", (unsigned long long)i->cursor,
+           (unsigned long long)i->head, i->schema_epoch, i->incarnation);
+    if (i->rows_total)
+        printf("first sync   %llu of %llu rows\n", (unsigned long long)i->rows_done, (unsigned long long)i->rows_total);
     printf("last in step %s\n", format_time(i->last_sync_ms, when));
     if (i->clock_offset_ms > 300000 || i->clock_offset_ms < -300000)
         printf("clock        wrong by %.0f seconds\n", -(double)i->clock_offset_ms / 1000);
@@ -33,12 +34,13 @@ static void print_status(const satchel_status_info *i) {
 }
 
 static json_t *status_json(const satchel_status_info *i) {
-    return json_pack("{sb ss ss si sI sI sI sI sI sI si si sI sI sI sI ss ss}", "enrolled", i->enrolled, "device", i->device, "host", i->host, "port",
-                     (int)i->port, "pending", (json_int_t)i->pending, "accepted", (json_int_t)i->accepted, "refused", (json_int_t)i->refused,
-                     "conflicts", (json_int_t)i->conflicts, "cursor", (json_int_t)i->cursor, "head", (json_int_t)i->head, "schema_epoch",
-                     (int)i->schema_epoch, "incarnation", (int)i->incarnation, "rows_done", (json_int_t)i->rows_done, "rows_total",
-                     (json_int_t)i->rows_total, "last_sync_ms", (json_int_t)i->last_sync_ms, "clock_offset_ms", (json_int_t)i->clock_offset_ms,
-                     "last_error", i->last_error ? satchel_rc_name(i->last_error) : "", "last_error_text", i->last_error_text);
+    return json_pack("{sb ss ss si sI sI sI sI sI sI si si sI sI sI sI ss ss}", "enrolled", i->enrolled, "device", i->device,
+                     "host", i->host, "port", (int)i->port, "pending", (json_int_t)i->pending, "accepted",
+                     (json_int_t)i->accepted, "refused", (json_int_t)i->refused, "conflicts", (json_int_t)i->conflicts, "cursor",
+                     (json_int_t)i->cursor, "head", (json_int_t)i->head, "schema_epoch", (int)i->schema_epoch, "incarnation",
+                     (int)i->incarnation, "rows_done", (json_int_t)i->rows_done, "rows_total", (json_int_t)i->rows_total,
+                     "last_sync_ms", (json_int_t)i->last_sync_ms, "clock_offset_ms", (json_int_t)i->clock_offset_ms, "last_error",
+                     i->last_error ? satchel_rc_name(i->last_error) : "", "last_error_text", i->last_error_text);
 }
 
 int cli_status(cli *c) {
@@ -106,7 +108,8 @@ static int read_digest(sqlite3 *db, buf *report, buf *error) {
 int cli_digest(cli *c) {
     sqlite3 *db = satchel_db(c->s);
     buf report = {0}, error = {0};
-    int rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) ? SATCHEL_E_BUSY : read_digest(db, &report, &error);
+    int rc = sqlite3_exec(db, "BEGIN; SELECT count(*) FROM satchel_table", NULL, NULL, NULL) ? SATCHEL_E_BUSY
+                                                                                             : read_digest(db, &report, &error);
     sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
     const char *text = report.n ? (const char *)report.p : "";
     if (rc)

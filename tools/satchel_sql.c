@@ -28,11 +28,20 @@ static void print_blob(sqlite3_stmt *stmt, int i, FILE *to) {
 static void print_text(const char *p, int n) {
     for (int i = 0; i < n; i++) {
         switch (p[i]) {
-        case '\t': fputs("\\t", stdout); break;
-        case '\n': fputs("\\n", stdout); break;
-        case '\r': fputs("\\r", stdout); break;
-        case '\\': fputs("\\\\", stdout); break;
-        default: putchar(p[i]);
+        case '\t':
+            fputs("\\t", stdout);
+            break;
+        case '\n':
+            fputs("\\n", stdout);
+            break;
+        case '\r':
+            fputs("\\r", stdout);
+            break;
+        case '\\':
+            fputs("\\\\", stdout);
+            break;
+        default:
+            putchar(p[i]);
         }
     }
 }
@@ -40,14 +49,21 @@ static void print_text(const char *p, int n) {
 static void print_column(sqlite3_stmt *stmt, int i) {
     char number[32];
     switch (sqlite3_column_type(stmt, i)) {
-    case SQLITE_NULL: fputs("\\N", stdout); break;
-    case SQLITE_INTEGER: printf("%lld", (long long)sqlite3_column_int64(stmt, i)); break;
+    case SQLITE_NULL:
+        fputs("\\N", stdout);
+        break;
+    case SQLITE_INTEGER:
+        printf("%lld", (long long)sqlite3_column_int64(stmt, i));
+        break;
     case SQLITE_FLOAT:
         print_real(sqlite3_column_double(stmt, i), number);
         fputs(number, stdout);
         break;
-    case SQLITE_BLOB: print_blob(stmt, i, stdout); break;
-    default: print_text((const char *)sqlite3_column_text(stmt, i), sqlite3_column_bytes(stmt, i));
+    case SQLITE_BLOB:
+        print_blob(stmt, i, stdout);
+        break;
+    default:
+        print_text((const char *)sqlite3_column_text(stmt, i), sqlite3_column_bytes(stmt, i));
     }
 }
 
@@ -66,18 +82,28 @@ static json_t *json_blob(sqlite3_stmt *stmt, int i) {
 static json_t *json_column(sqlite3_stmt *stmt, int i) {
     json_t *o = NULL;
     switch (sqlite3_column_type(stmt, i)) {
-    case SQLITE_INTEGER: o = json_integer(sqlite3_column_int64(stmt, i)); break;
-    case SQLITE_FLOAT: o = json_real(sqlite3_column_double(stmt, i)); break; /* NULL for what JSON cannot say */
-    case SQLITE_TEXT: o = json_stringn((const char *)sqlite3_column_text(stmt, i), (size_t)sqlite3_column_bytes(stmt, i)); break;
-    case SQLITE_BLOB: o = json_blob(stmt, i); break;
-    default: break;
+    case SQLITE_INTEGER:
+        o = json_integer(sqlite3_column_int64(stmt, i));
+        break;
+    case SQLITE_FLOAT:
+        o = json_real(sqlite3_column_double(stmt, i));
+        break; /* NULL for what JSON cannot say */
+    case SQLITE_TEXT:
+        o = json_stringn((const char *)sqlite3_column_text(stmt, i), (size_t)sqlite3_column_bytes(stmt, i));
+        break;
+    case SQLITE_BLOB:
+        o = json_blob(stmt, i);
+        break;
+    default:
+        break;
     }
     return o ? o : json_null();
 }
 
 static void print_json_row(sqlite3_stmt *stmt) {
     json_t *row = json_object();
-    for (int i = 0; i < sqlite3_column_count(stmt); i++) json_object_set_new(row, sqlite3_column_name(stmt, i), json_column(stmt, i));
+    for (int i = 0; i < sqlite3_column_count(stmt); i++)
+        json_object_set_new(row, sqlite3_column_name(stmt, i), json_column(stmt, i));
     json_dumpf(row, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(row);

@@ -81,8 +81,9 @@ static void draw_bar(sync_view *v, uint64_t done, uint64_t total) {
     double elapsed = seconds_now() - v->started;
     if (!total || elapsed < BAR_AFTER_S || !isatty(STDERR_FILENO)) return;
     int filled = done >= total ? BAR_WIDTH : (int)(done * BAR_WIDTH / total);
-    fprintf(stderr, "\r[%.*s%*s] %3d%% %llu of %llu rows, %.0f rows/s ", filled, "########################################", BAR_WIDTH - filled, "",
-            (int)(done >= total ? 100 : done * 100 / total), (unsigned long long)done, (unsigned long long)total, (double)done / elapsed);
+    fprintf(stderr, "\r[%.*s%*s] %3d%% %llu of %llu rows, %.0f rows/s ", filled, "########################################",
+            BAR_WIDTH - filled, "", (int)(done >= total ? 100 : done * 100 / total), (unsigned long long)done,
+            (unsigned long long)total, (double)done / elapsed);
     v->bar = true;
 }
 
@@ -111,13 +112,26 @@ static void print_event(const satchel_event *e) {
     const char *text = e->text ? e->text : "", *table = e->table ? e->table : "";
     unsigned long long n = e->number;
     switch (e->type) {
-    case SATCHEL_EVENT_STATE: printf("%s%s%s\n", state_name(e->state), *text ? ": " : "", text); break;
-    case SATCHEL_EVENT_REFUSED: printf("transaction %llu was refused (%s): %s\n", n, satchel_rc_name(e->rc), text); break;
-    case SATCHEL_EVENT_CONFLICT: printf("a value of transaction %llu in %s lost; see satchel conflicts\n", n, table); break;
-    case SATCHEL_EVENT_SCHEMA: printf("migration %llu was applied: %s\n", n, text); break;
-    case SATCHEL_EVENT_FORKED: printf("this file was restored or copied; it goes on as incarnation %llu\n", n); break;
-    case SATCHEL_EVENT_CLOCK: printf("%s\n", text); break;
-    case SATCHEL_EVENT_PROGRESS: break;
+    case SATCHEL_EVENT_STATE:
+        printf("%s%s%s\n", state_name(e->state), *text ? ": " : "", text);
+        break;
+    case SATCHEL_EVENT_REFUSED:
+        printf("transaction %llu was refused (%s): %s\n", n, satchel_rc_name(e->rc), text);
+        break;
+    case SATCHEL_EVENT_CONFLICT:
+        printf("a value of transaction %llu in %s lost; see satchel conflicts\n", n, table);
+        break;
+    case SATCHEL_EVENT_SCHEMA:
+        printf("migration %llu was applied: %s\n", n, text);
+        break;
+    case SATCHEL_EVENT_FORKED:
+        printf("this file was restored or copied; it goes on as incarnation %llu\n", n);
+        break;
+    case SATCHEL_EVENT_CLOCK:
+        printf("%s\n", text);
+        break;
+    case SATCHEL_EVENT_PROGRESS:
+        break;
     }
     fflush(stdout);
 }
@@ -158,14 +172,16 @@ static void print_in_step(sync_view *v) {
     double elapsed = seconds_now() - v->started;
     if (satchel_get_status(v->c->s, &i)) return;
     if (v->c->json) {
-        cli_print_json(json_pack("{ss sI sI sI sI sI sI sf}", "state", state_name(i.state), "cursor", (json_int_t)i.cursor, "pending",
-                                 (json_int_t)i.pending, "accepted", (json_int_t)i.accepted, "refused", (json_int_t)i.refused, "conflicts",
-                                 (json_int_t)i.conflicts, "rows", (json_int_t)v->rows, "seconds", elapsed));
+        cli_print_json(json_pack("{ss sI sI sI sI sI sI sf}", "state", state_name(i.state), "cursor", (json_int_t)i.cursor,
+                                 "pending", (json_int_t)i.pending, "accepted", (json_int_t)i.accepted, "refused",
+                                 (json_int_t)i.refused, "conflicts", (json_int_t)i.conflicts, "rows", (json_int_t)v->rows,
+                                 "seconds", elapsed));
         return;
     }
-    printf("in step at %llu: %llu pending, %llu refused, %llu conflicts; %.2f s", (unsigned long long)i.cursor, (unsigned long long)i.pending,
-           (unsigned long long)i.refused, (unsigned long long)i.conflicts, elapsed);
-    if (v->first_sync) printf("; %llu rows, %.0f rows/s", (unsigned long long)v->rows, (double)v->rows / (elapsed > 0 ? elapsed : 1));
+    printf("in step at %llu: %llu pending, %llu refused, %llu conflicts; %.2f s", (unsigned long long)i.cursor,
+           (unsigned long long)i.pending, (unsigned long long)i.refused, (unsigned long long)i.conflicts, elapsed);
+    if (v->first_sync)
+        printf("; %llu rows, %.0f rows/s", (unsigned long long)v->rows, (double)v->rows / (elapsed > 0 ? elapsed : 1));
     putchar('\n');
 }
 

@@ -127,7 +127,7 @@ def fields(m):
                 m["last_number"], m["settled_number"], m["loss_cursor"], m["now_ms"], m["pending"], m["snapshot"], m["snapshot_page"],
                 m["software"]]
     if kind == "welcome":
-        return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], m["now_ms"],
+        return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], hexed(m["known_id"]), m["now_ms"],
                 m["backup_seq"], m["snapshot"]]
     if kind == "schema":
         return [m["epoch"], m["name"], m["sql"]]
@@ -175,7 +175,7 @@ def hello(**kw):
 
 def welcome(**kw):
     return {"type": "welcome", "version": 1, "epoch": EPOCH, "epoch_start": 0, "head": 5000, "schema_epoch": 3, "known_number": 89,
-            "now_ms": 1767225600200, "backup_seq": 4000, "snapshot": False, **kw}
+            "known_id": "1122334455667789", "now_ms": 1767225600200, "backup_seq": 4000, "snapshot": False, **kw}
 
 
 def row(op, table, key, *columns):
@@ -241,7 +241,7 @@ VALID = {
     ],
     "welcome": [
         ("the cursor is good", welcome()),
-        ("a snapshot follows", welcome(snapshot=True, known_number=0)),
+        ("a snapshot follows", welcome(snapshot=True, known_number=0, known_id=None)),
         ("a server restored from a backup", welcome(epoch="ffffffffffffffff", epoch_start=4500, head=4500)),
     ],
     "schema": [
@@ -432,7 +432,8 @@ INVALID = [
     ("a snapshot of 0 that is not null", altered(hello(), 12, 0), "E_NOT_DETERMINISTIC"),
     ("software of 129 bytes", altered(hello(), 14, "x" * 129), "E_LIMIT"),
     ("software that is no UTF-8", altered(hello(), 14, Raw(b"\x61\xff")), "E_UTF8"),
-    ("a flag that is a number", altered(welcome(), 9, 1), "E_MALFORMED"),
+    ("a flag that is a number", altered(welcome(), 10, 1), "E_MALFORMED"),
+    ("a known id of 7 bytes", altered(welcome(), 7, bytes(7)), "E_MALFORMED"),
     ("a migration's name of 129 bytes", enc([3, 1, "x" * 129, ""]), "E_LIMIT"),
     ("credit of 17", enc([6, 0, 17, 0]), "E_LIMIT"),
     ("1,025 transactions", enc([4, 1, Raw(head(4, 1025))]), "E_LIMIT"),

@@ -363,10 +363,12 @@ static void random_welcome(seed *s, buf *out) {
                      .head = random_number(s),
                      .schema_epoch = random_u32(s),
                      .known_number = random_number(s),
+                     .has_known_id = seed_chance(s, 50),
                      .now_ms = random_number(s),
                      .backup_seq = random_number(s),
                      .snapshot = seed_chance(s, 50)};
     random_bytes(s, m.epoch, sizeof m.epoch);
+    if (m.has_known_id) random_bytes(s, m.known_id, sizeof m.known_id);
     welcome_encode(&m, out);
 }
 

@@ -125,8 +125,10 @@ int64_t app_integer(fixture *x, const char *sql) {
 
 const char *item(fixture *x, const char *key) {
     char sql[160];
-    snprintf(sql, sizeof sql, "SELECT printf('%%s|%%s|%%s|%%s', coalesce(name,'~'), coalesce(price,'~'), coalesce(stock,'~'), coalesce(note,'~'))"
-                              " FROM item WHERE id='%s'", key);
+    snprintf(sql, sizeof sql,
+             "SELECT printf('%%s|%%s|%%s|%%s', coalesce(name,'~'), coalesce(price,'~'), coalesce(stock,'~'), coalesce(note,'~'))"
+             " FROM item WHERE id='%s'",
+             key);
     return app_text(x, sql);
 }
 
@@ -178,7 +180,8 @@ void page_build(fixture *x, const msg_page *head, uint64_t seq, const delta_row 
     h.commits = 1;
     h.high_stamp = hlc_of_ms(x->now_ms);
     page_begin(&h, out);
-    page_put_commit(&(page_commit){.seq = seq, .author = 2, .stamp = hlc_of_ms(x->now_ms), .delta = delta.p, .ndelta = delta.n}, out);
+    page_put_commit(&(page_commit){.seq = seq, .author = 2, .stamp = hlc_of_ms(x->now_ms), .delta = delta.p, .ndelta = delta.n},
+                    out);
     assert_int_equal(out->rc, SATCHEL_OK);
     buf_fini(&delta);
 }

@@ -78,7 +78,9 @@ static void page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over
 
 static void apply_is_not_captured(void **state) {
     fixture *x = *state;
-    app_sql(x, "CREATE TABLE log(what); CREATE TRIGGER note AFTER INSERT ON item WHEN satchel_local() BEGIN INSERT INTO log VALUES(new.id); END");
+    app_sql(
+        x,
+        "CREATE TABLE log(what); CREATE TRIGGER note AFTER INSERT ON item WHEN satchel_local() BEGIN INSERT INTO log VALUES(new.id); END");
     assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM log"), 0);
@@ -225,7 +227,9 @@ static void N4_edits_stay_over_a_snapshot(void **state) {
     fixture *x = *state;
     delta_row old[2] = {item_put("a", "a", 1, 10), item_put("b", "b", 1, 10)};
     assert_int_equal(page_apply(x, 10, old, 2), SATCHEL_OK);
-    app_sql(x, "UPDATE item SET stock=stock+1 WHERE id='a'; DELETE FROM item WHERE id='b'; INSERT INTO item(id, name) VALUES('mine', 'm')");
+    app_sql(
+        x,
+        "UPDATE item SET stock=stock+1 WHERE id='a'; DELETE FROM item WHERE id='b'; INSERT INTO item(id, name) VALUES('mine', 'm')");
     delta_row a = item_put("a", "theirs", 2, 20);
     assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
     assert_string_equal(item(x, "a"), "theirs|2|21|~");

@@ -87,7 +87,8 @@ static json_t *hear_request(world *w) {
 
 static void say_answer(world *w, unsigned status, const char *body) {
     buf answer = {0};
-    buf_printf(&answer, "HTTP/1.1 %u x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    buf_printf(&answer, "HTTP/1.1 %u x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body),
+               body);
     tls_peer_say(&w->peer, answer.p, answer.n);
     buf_fini(&answer);
 }
@@ -96,8 +97,8 @@ static void say_answer(world *w, unsigned status, const char *body) {
 static void say_certificate(world *w, const char *csr, bool other) {
     buf cert = {0};
     assert_int_equal(crypto_sign_csr((char *)w->tls.ca_key.p, (char *)w->tls.ca.p, csr, "x", w->tls.now_ms, 365, &cert), 0);
-    json_t *o = json_pack("{ss ss ss ss si}", "device", "ann-1", "certificate", other ? (char *)w->tls.device.p : (char *)cert.p, "ca",
-                          (char *)w->tls.ca.p, "sync_host", "sync.example.test", "sync_port", 7443);
+    json_t *o = json_pack("{ss ss ss ss si}", "device", "ann-1", "certificate", other ? (char *)w->tls.device.p : (char *)cert.p,
+                          "ca", (char *)w->tls.ca.p, "sync_host", "sync.example.test", "sync_port", 7443);
     char *body = json_dumps(o, 0);
     say_answer(w, 200, body);
     free(body);
@@ -185,7 +186,13 @@ static void enroll_run_refusals_are_named(void **state) {
 
 static void enroll_run_broken_answers_are_malformed_and_write_nothing(void **state) {
     static const char *const broken[] = {
-        "",   "{", "[]", "{}", "\"x\"", "{\"device\":\"d\"}", "{\"device\":1,\"certificate\":2,\"ca\":3,\"sync_host\":4,\"sync_port\":5}",
+        "",
+        "{",
+        "[]",
+        "{}",
+        "\"x\"",
+        "{\"device\":\"d\"}",
+        "{\"device\":1,\"certificate\":2,\"ca\":3,\"sync_host\":4,\"sync_port\":5}",
         "{\"device\":\"d\",\"certificate\":\"c\",\"ca\":\"a\",\"sync_host\":\"h\",\"sync_port\":7443}",
         "{\"device\":\"d\",\"certificate\":\"c\",\"ca\":\"a\",\"sync_host\":\"h\",\"sync_port\":70000}",
     };

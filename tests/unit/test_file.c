@@ -142,7 +142,8 @@ static void open_with_a_missing_trigger_names_it_C3(void **state) {
     fixture *x = *state;
     char words[512];
     char name[64];
-    snprintf(name, sizeof name, "%s", app_text(x, "SELECT name FROM sqlite_schema WHERE type='trigger' AND tbl_name='item' LIMIT 1"));
+    snprintf(name, sizeof name, "%s",
+             app_text(x, "SELECT name FROM sqlite_schema WHERE type='trigger' AND tbl_name='item' LIMIT 1"));
     char sql[128];
     snprintf(sql, sizeof sql, "DROP TRIGGER \"%s\"", name);
     app_sql(x, sql);
@@ -205,7 +206,9 @@ static void plain_connection_reads_but_cannot_write(void **state) {
     sqlite3 *db;
     app_sql(x, "INSERT INTO item(id) VALUES('a')");
     assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "SELECT * FROM item; SELECT * FROM satchel_status; SELECT * FROM satchel_rejected", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "SELECT * FROM item; SELECT * FROM satchel_status; SELECT * FROM satchel_rejected", NULL, NULL, NULL),
+        SQLITE_OK);
     assert_int_not_equal(sqlite3_exec(db, "UPDATE item SET name='x'", NULL, NULL, NULL), SQLITE_OK);
     assert_non_null(strstr(sqlite3_errmsg(db), "satchel_tap"));
     sqlite3_close(db);

@@ -11,8 +11,9 @@
 #include "protocol/satchel_rc.h"
 #include "replica/http1.h"
 
-static const char upgrade[] = "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive , Upgrade\r\nX:\r\n"
-                              "Sec-WebSocket-Accept:  abc= \t\r\n\r\nbody";
+static const char upgrade[] =
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive , Upgrade\r\nX:\r\n"
+    "Sec-WebSocket-Accept:  abc= \t\r\n\r\nbody";
 
 static void http1_parse_whole_head_gives_status_length_and_end(void **state) {
     (void)state;

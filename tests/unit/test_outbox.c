@@ -58,7 +58,8 @@ static void prune_up_to(fixture *x, uint64_t backup_seq) {
 
 static void commit_writes_one_row_per_transaction(void **state) {
     fixture *x = *state;
-    app_sql(x, "BEGIN; INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); COMMIT; INSERT INTO tag(id) VALUES('t')");
+    app_sql(x,
+            "BEGIN; INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); COMMIT; INSERT INTO tag(id) VALUES('t')");
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
     assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 2);
     assert_int_equal(x->committed, 2);
@@ -109,8 +110,10 @@ static void N8_each_transaction_keeps_its_own_stamp_and_base(void **state) {
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
     assert_int_equal(app_integer(x, "SELECT base FROM satchel_outbox WHERE n=1"), 10);
     assert_int_equal(app_integer(x, "SELECT base FROM satchel_outbox WHERE n=2"), 20);
-    assert_true(app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=2") > app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=1"));
-    assert_int_not_equal(app_integer(x, "SELECT (SELECT id FROM satchel_outbox WHERE n=1)=(SELECT id FROM satchel_outbox WHERE n=2)"), 1);
+    assert_true(app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=2") >
+                app_integer(x, "SELECT stamp FROM satchel_outbox WHERE n=1"));
+    assert_int_not_equal(
+        app_integer(x, "SELECT (SELECT id FROM satchel_outbox WHERE n=1)=(SELECT id FROM satchel_outbox WHERE n=2)"), 1);
 }
 
 static void stamp_passes_what_was_received(void **state) {
@@ -146,8 +149,10 @@ static void P1_migration_by_the_other_connection_is_captured_at_once(void **stat
     app_sql(x, "INSERT INTO item(id, note) VALUES('a', 'n')");
     sqlite3_stmt *kept;
     assert_int_equal(sqlite3_prepare_v2(x->app, "UPDATE item SET note=? WHERE id='a'", -1, &kept, NULL), SQLITE_OK);
-    assert_int_equal(fixture_migrate(x, "CREATE TABLE fresh(id TEXT PRIMARY KEY, v TEXT); INSERT INTO satchel_table(name) VALUES('fresh');"
-                                        "ALTER TABLE item DROP COLUMN price; ALTER TABLE item ADD COLUMN price TEXT;"), SATCHEL_OK);
+    assert_int_equal(
+        fixture_migrate(x, "CREATE TABLE fresh(id TEXT PRIMARY KEY, v TEXT); INSERT INTO satchel_table(name) VALUES('fresh');"
+                           "ALTER TABLE item DROP COLUMN price; ALTER TABLE item ADD COLUMN price TEXT;"),
+        SATCHEL_OK);
     app_sql(x, "INSERT INTO fresh VALUES('f', 'v')");
     assert_int_equal(sqlite3_bind_text(kept, 1, "m", 1, SQLITE_STATIC), SQLITE_OK);
     assert_int_equal(sqlite3_step(kept), SQLITE_DONE);
@@ -166,7 +171,8 @@ static void P1_push_names_columns_of_the_epoch_they_were_captured_in(void **stat
     buf_init(&message, 0);
     give_item(x);
     app_sql(x, "UPDATE item SET note='n' WHERE id='a'");
-    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN name; ALTER TABLE item ADD COLUMN colour TEXT;"), SATCHEL_OK);
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN name; ALTER TABLE item ADD COLUMN colour TEXT;"),
+                     SATCHEL_OK);
     app_sql(x, "UPDATE item SET colour='red' WHERE id='a'");
     assert_int_equal(push(x, &at, &message, &first), 2);
     delta_row row = first_row(&first);
@@ -247,7 +253,8 @@ static void N3_fork_carries_unsettled_work_to_the_new_incarnation(void **state) 
     assert_int_equal(file_begin(x->f), SATCHEL_OK);
     x->f->state.sent_number = 3;
     assert_int_equal(file_end(x->f, outbox_fork(x->f, 2, 2)), SATCHEL_OK);
-    assert_int_equal(app_integer(x, "SELECT group_concat(incarnation, '') FROM (SELECT incarnation FROM satchel_outbox ORDER BY n)"), 122);
+    assert_int_equal(
+        app_integer(x, "SELECT group_concat(incarnation, '') FROM (SELECT incarnation FROM satchel_outbox ORDER BY n)"), 122);
     assert_int_equal(x->f->state.sent_number, 1);
     app_sql(x, "INSERT INTO item(id) VALUES('d')");
     assert_int_equal(app_integer(x, "SELECT incarnation FROM satchel_outbox WHERE n=4"), 2);
@@ -268,7 +275,8 @@ static void N6_refusal_parks_one_transaction_and_tells_why(void **state) {
     app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
     refuse_with(x, 1, SATCHEL_E_KEY_TAKEN, "taken by another");
     accept_at(x, 2, 11);
-    assert_string_equal(app_text(x, "SELECT n||'|'||code||'|'||name||'|'||text FROM satchel_rejected"), "1|-44|E_KEY_TAKEN|taken by another");
+    assert_string_equal(app_text(x, "SELECT n||'|'||code||'|'||name||'|'||text FROM satchel_rejected"),
+                        "1|-44|E_KEY_TAKEN|taken by another");
     assert_string_equal(item(x, "a"), "-");
     assert_string_not_equal(item(x, "b"), "-");
     assert_int_equal(x->f->state.settled_number, 2);
@@ -317,7 +325,9 @@ static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
     outbox_cursor at = {0};
     buf_init(&message, 0);
     give_item(x);
-    app_sql(x, "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
+    app_sql(
+        x,
+        "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
     refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
     assert_string_equal(item(x, "a"), "Ann|5|100|~");
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
@@ -357,7 +367,8 @@ static void N7_restored_server_is_given_again_what_it_lost(void **state) {
     outbox_cursor at;
     buf_init(&message, 0);
     give_item(x);
-    app_sql(x, "UPDATE item SET price=1 WHERE id='a'; UPDATE item SET price=2 WHERE id='a'; UPDATE item SET price=3 WHERE id='a'");
+    app_sql(x,
+            "UPDATE item SET price=1 WHERE id='a'; UPDATE item SET price=2 WHERE id='a'; UPDATE item SET price=3 WHERE id='a'");
     accept_at(x, 1, 11);
     accept_at(x, 2, 12);
     delta_row echo = item_set("a", ITEM_PRICE, value_integer(2));

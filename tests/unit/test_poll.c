@@ -162,9 +162,9 @@ static satchel_status_info status_of(satchel *s) {
 /* Fails with what the status says. */
 static void give_up(satchel *s) {
     satchel_status_info i = status_of(s);
-    fail_msg("state %d, cursor %llu of %llu, pending %llu, accepted %llu, schema %u, last error %d %s", (int)i.state, (unsigned long long)i.cursor,
-             (unsigned long long)i.head, (unsigned long long)i.pending, (unsigned long long)i.accepted, i.schema_epoch, i.last_error,
-             i.last_error_text);
+    fail_msg("state %d, cursor %llu of %llu, pending %llu, accepted %llu, schema %u, last error %d %s", (int)i.state,
+             (unsigned long long)i.cursor, (unsigned long long)i.head, (unsigned long long)i.pending,
+             (unsigned long long)i.accepted, i.schema_epoch, i.last_error, i.last_error_text);
 }
 
 static void poll_in_step(satchel *s) {

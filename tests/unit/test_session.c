@@ -48,7 +48,8 @@ static int setup(void **state) {
     fixture_setup(&x);
     t->x = x;
     t->x->now_ms = NOW;
-    assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event, .changed = on_changed}, &t->s), SATCHEL_OK);
+    assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event, .changed = on_changed}, &t->s),
+                     SATCHEL_OK);
     *state = t;
     return 0;
 }
@@ -81,7 +82,8 @@ static int say(talk *t, uint64_t now_ms) {
 }
 
 static msg_welcome welcome(talk *t) {
-    msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .schema_epoch = t->x->f->state.schema_epoch, .now_ms = NOW};
+    msg_welcome m = {
+        .version = PROTOCOL_VERSION, .epoch = "EPOCHone", .schema_epoch = t->x->f->state.schema_epoch, .now_ms = NOW};
     return m;
 }
 
@@ -263,7 +265,8 @@ static void pushes_stop_at_the_window_and_go_on_with_results(void **state) {
     msg_result r[1024];
     unsigned n = 0;
     app_sql(t->x, "CREATE TABLE seed(i)");
-    for (unsigned i = 0; i < 40; i++) app_sql(t->x, "INSERT INTO item(id, note) VALUES(hex(randomblob(8)), hex(randomblob(60000)))");
+    for (unsigned i = 0; i < 40; i++)
+        app_sql(t->x, "INSERT INTO item(id, note) VALUES(hex(randomblob(8)), hex(randomblob(60000)))");
     open_talk(t);
     while (sent(t) == MSG_PUSH) {
         bytes += t->frame.n;
@@ -460,15 +463,27 @@ static void loss_becomes_a_readable_conflict(void **state) {
     value k = text_of("a");
     buf_init(&key, 0);
     value_put(&key, &k);
-    msg_loss l = {.id = 4, .seq = 9, .number = 3, .table = ITEM, .column = ITEM_NAME, .rule = RULE_LWW, .key = key.p, .nkey = key.n,
-                  .kept = text_of("theirs"), .lost = text_of("mine"), .kept_stamp = hlc_of_ms(20), .lost_stamp = hlc_of_ms(10), .kept_author = 2};
+    msg_loss l = {.id = 4,
+                  .seq = 9,
+                  .number = 3,
+                  .table = ITEM,
+                  .column = ITEM_NAME,
+                  .rule = RULE_LWW,
+                  .key = key.p,
+                  .nkey = key.n,
+                  .kept = text_of("theirs"),
+                  .lost = text_of("mine"),
+                  .kept_stamp = hlc_of_ms(20),
+                  .lost_stamp = hlc_of_ms(10),
+                  .kept_author = 2};
     open_talk(t);
     while (sent(t)) continue;
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(losses_encode(&l, 1, &t->message), SATCHEL_OK);
         assert_int_equal(say(t, NOW), SATCHEL_OK);
     }
-    assert_string_equal(app_text(t->x, "SELECT n||tbl||col||key||kept||lost||rule||kept_ms||lost_ms FROM satchel_conflicts"), "3itemnameatheirsminelww2010");
+    assert_string_equal(app_text(t->x, "SELECT n||tbl||col||key||kept||lost||rule||kept_ms||lost_ms FROM satchel_conflicts"),
+                        "3itemnameatheirsminelww2010");
     assert_int_equal(t->x->f->state.loss_cursor, 4);
     buf_fini(&key);
 }

@@ -79,8 +79,8 @@ static bool answer_upgrade(world *w, const char *format) {
     return true;
 }
 
-#define ACCEPTED \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: %s\r\n" \
+#define ACCEPTED                                                                                                                 \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: %s\r\n"  \
     "Sec-WebSocket-Protocol: satchel.v1\r\n\r\n"
 
 /* Steps until the transport is open or has failed; returns why. */
@@ -474,6 +474,24 @@ static void transport_send_over_its_bounds_is_refused(void **state) {
     free(bytes);
 }
 
+/* The server speaks only when spoken to: a step that opened the connection and then waited would wait for nothing. */
+static void transport_step_that_opens_returns_at_once(void **state) {
+    world *w = *state;
+    tls_peer_start(&w->peer, &w->tls, MUTUAL);
+    new_transport(w, "127.0.0.1");
+    assert_int_equal(transport_connect(w->t), 0);
+    bool answered = false;
+    while (!answered) {
+        assert_int_equal(transport_step(w->t, 2, -1), 0);
+        answered = answer_upgrade(w, ACCEPTED);
+    }
+    usleep(50000); /* the answer lies in the socket when the step begins */
+    uint64_t before = stream_clock_ms();
+    assert_int_equal(transport_step(w->t, 3000, -1), 0);
+    assert_int_equal(transport_state(w->t), TRANSPORT_OPEN);
+    assert_true(stream_clock_ms() - before < 1000);
+}
+
 static void transport_step_wakeup_ends_the_wait(void **state) {
     world *w = *state;
     int fd[2];
@@ -519,6 +537,7 @@ int main(void) {
         CASE(transport_step_killed_server_is_closed),
         CASE(transport_send_frames_arrive_masked_and_queued_falls_to_zero),
         CASE(transport_send_over_its_bounds_is_refused),
+        CASE(transport_step_that_opens_returns_at_once),
         CASE(transport_step_wakeup_ends_the_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

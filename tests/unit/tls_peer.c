@@ -36,7 +36,8 @@ void tls_world_write(const tls_world *w, const char *name, const char *content) 
 
 void tls_world_server(tls_world *w, const char *hosts, uint64_t now_ms, unsigned days) {
     buf_clear(&w->server);
-    assert_int_equal(crypto_make_server(text(&w->ca_key), text(&w->ca), text(&w->server_key), hosts, now_ms, days, &w->server), 0);
+    assert_int_equal(crypto_make_server(text(&w->ca_key), text(&w->ca), text(&w->server_key), hosts, now_ms, days, &w->server),
+                     0);
     tls_world_write(w, "server.pem", text(&w->server));
 }
 
@@ -114,7 +115,8 @@ static void become_server(const tls_world *w, uint16_t port, const char *options
     dup2(out, 1);
     dup2(open("/dev/null", O_WRONLY), 2);
     if (chdir(w->dir)) _exit(1);
-    snprintf(command, sizeof command, "exec openssl s_server -quiet -accept 127.0.0.1:%u -key server.key -cert server.pem %s", port, options);
+    snprintf(command, sizeof command, "exec openssl s_server -quiet -accept 127.0.0.1:%u -key server.key -cert server.pem %s",
+             port, options);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(1);
 }

@@ -1,0 +1,1101 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/hub.h"
+#include "tests/support/serving.h"
+
+static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0 CHECK(n < 1000), b BLOB);\n"
+                             "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n";
+
+/* One connection of a device, and what the server said on it. */
+typedef struct link {
+    device *d;
+    const char *name;
+    uint64_t session;
+    uint32_t incarnation;
+    uint64_t cursor, settled, pending, loss_cursor;
+    uint64_t snapshot;
+    uint32_t snapshot_page;
+    bool closed;
+    buf said;      /* words about each message, such as "welcome results(1:5) page(0-5) " */
+    msg_page page; /* the last one */
+    msg_snapshot snap;
+    msg_welcome welcome;
+    uint32_t forked;
+    unsigned pages;
+} link;
+
+typedef struct world {
+    serving v;
+    hub *h;
+    device phone, tablet;
+    link *link[8];
+    unsigned links;
+    char log[4096];
+    uint64_t now_ms;
+    unsigned wakes;
+} world;
+
+static uint64_t now_ms(void *ctx) {
+    return ((world *)ctx)->now_ms;
+}
+
+static void on_wake(void *ctx) {
+    ((world *)ctx)->wakes++;
+}
+
+static void on_log(void *ctx, char level, const char *name, const char *text) {
+    world *w = ctx;
+    size_t n = strlen(w->log);
+    snprintf(w->log + n, sizeof w->log - n, "%c %s: %s\n", level, name ? name : "-", text);
+}
+
+static void open_hub(world *w) {
+    static char snapshots[160];
+    snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w->v.dir);
+    hub_config c = {.store = w->v.s, .store_path = w->v.path, .snapshot_path = snapshots, .readers = 2, .history_ms = 1000000000, .now_ms = now_ms,
+                    .wake = on_wake, .log = on_log, .ctx = w};
+    buf error;
+    buf_init(&error, 0);
+    int rc = hub_open(&c, &w->h, &error);
+    if (rc) fail_msg("%s %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
+    buf_fini(&error);
+}
+
+static int setup(void **state) {
+    world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    serving_open(&w->v, SCHEMA, "INSERT INTO item(id,a) VALUES(1,'one');\n");
+    sql_exec(&w->v, "PRAGMA synchronous=OFF");
+    w->phone = serving_device(&w->v, "phone");
+    w->tablet = serving_device(&w->v, "tablet");
+    w->now_ms = w->v.now_ms;
+    ingest_free(w->v.g);
+    w->v.g = NULL;
+    open_hub(w);
+    *state = w;
+    return 0;
+}
+
+static void link_free(link *l) {
+    buf_fini(&l->said);
+    free(l);
+}
+
+static int teardown(void **state) {
+    world *w = *state;
+    hub_close(w->h);
+    for (unsigned i = 0; i < w->links; i++) link_free(w->link[i]);
+    serving_fini(&w->v);
+    free(w);
+    return 0;
+}
+
+/* ---- a device by hand ---- */
+
+static void say_results(link *l, const void *p, size_t n) {
+    results_reader r;
+    msg_result x;
+    assert_int_equal(results_open(&r, p, n), SATCHEL_OK);
+    buf_printf(&l->said, "results(");
+    for (unsigned i = 0; results_next(&r, &x) == 1; i++) {
+        if (i > 2) continue;
+        buf_printf(&l->said, "%s%llu:%s", i ? "," : "", (unsigned long long)x.number, satchel_rc_name(x.rc));
+        if (!x.rc) buf_printf(&l->said, "@%llu", (unsigned long long)x.seq);
+    }
+    buf_printf(&l->said, ") ");
+}
+
+static void say_losses(link *l, const void *p, size_t n) {
+    losses_reader r;
+    msg_loss x;
+    unsigned count = 0;
+    assert_int_equal(losses_open(&r, p, n), SATCHEL_OK);
+    while (losses_next(&r, &x) == 1) {
+        l->loss_cursor = x.id;
+        if (!count++) {
+            buf_printf(&l->said, "losses(");
+            value_put_literal(&l->said, &x.kept);
+            buf_printf(&l->said, ">");
+            value_put_literal(&l->said, &x.lost);
+        }
+    }
+    buf_printf(&l->said, " %u) ", count);
+}
+
+static void say_page(link *l, const void *p, size_t n) {
+    page_reader r;
+    assert_int_equal(page_open(&r, p, n, &l->page), SATCHEL_OK);
+    assert_int_equal(l->page.from, l->cursor);
+    l->cursor = l->page.to;
+    l->pages++;
+    buf_printf(&l->said, "page(%llu-%llu) ", (unsigned long long)l->page.from, (unsigned long long)l->page.to);
+}
+
+static void say_snapshot(link *l, const void *p, size_t n) {
+    snapshot_reader r;
+    assert_int_equal(snapshot_open(&r, p, n, &l->snap), SATCHEL_OK);
+    if (l->snap.id != l->snapshot) l->snapshot_page = 0;
+    l->snapshot = l->snap.id;
+    assert_int_equal(l->snap.page, l->snapshot_page);
+    l->snapshot_page++;
+    if (l->snap.last) {
+        l->cursor = l->snap.seq;
+        l->snapshot = l->snapshot_page = 0;
+    }
+    l->pages++;
+    buf_printf(&l->said, "snapshot(%u%s) ", l->snap.page, l->snap.last ? " last" : "");
+}
+
+static void say_error(link *l, const void *p, size_t n) {
+    msg_error e;
+    assert_int_equal(error_decode(p, n, &e), SATCHEL_OK);
+    buf_printf(&l->said, "error(%s%s) ", satchel_rc_name(e.rc), e.retry_after_ms ? " later" : "");
+}
+
+static void hear(link *l, const hub_frame *f) {
+    buf m;
+    uint64_t number;
+    msg_schema s;
+    buf_init(&m, 0);
+    assert_int_equal(frame_unpack(f->p, f->n, &m), SATCHEL_OK);
+    assert_int_equal(message_check(m.p, m.n), SATCHEL_OK);
+    switch (message_peek(m.p, m.n)) {
+    case MSG_WELCOME:
+        assert_int_equal(welcome_decode(m.p, m.n, &l->welcome), SATCHEL_OK);
+        buf_printf(&l->said, "welcome%s ", l->welcome.snapshot ? "(snapshot)" : "");
+        break;
+    case MSG_SCHEMA:
+        assert_int_equal(schema_decode(m.p, m.n, &s), SATCHEL_OK);
+        buf_printf(&l->said, "schema(%u) ", s.epoch);
+        break;
+    case MSG_RESULTS:
+        say_results(l, m.p, m.n);
+        break;
+    case MSG_PAGE:
+        say_page(l, m.p, m.n);
+        break;
+    case MSG_SNAPSHOT:
+        say_snapshot(l, m.p, m.n);
+        break;
+    case MSG_LOSSES:
+        say_losses(l, m.p, m.n);
+        break;
+    case MSG_FORKED:
+        assert_int_equal(forked_decode(m.p, m.n, &l->forked, &number), SATCHEL_OK);
+        buf_printf(&l->said, "forked(%u from %llu) ", l->forked, (unsigned long long)number);
+        break;
+    case MSG_ERROR:
+        say_error(l, m.p, m.n);
+        break;
+    default:
+        fail_msg("a message of type %d", (int)message_peek(m.p, m.n));
+    }
+    buf_fini(&m);
+}
+
+static void drain(world *w) {
+    for (uint64_t id; (id = hub_ready(w->h));) {
+        for (unsigned i = 0; i < w->links; i++) {
+            link *l = w->link[i];
+            hub_frame f;
+            bool close = false;
+            if (l->session != id) continue;
+            while (hub_output(w->h, id, &f, &close)) {
+                hear(l, &f);
+                hub_output_done(w->h, id);
+            }
+            if (close && !l->closed) {
+                l->closed = true;
+                buf_printf(&l->said, "closed ");
+            }
+        }
+    }
+}
+
+/* Steps until nothing is left to do. */
+static void settle(world *w) {
+    bool worked = true;
+    for (unsigned i = 0; worked; i++) {
+        worked = hub_write_step(w->h);
+        worked = hub_read_step(w->h, i % 2) || worked;
+        drain(w);
+        assert_true(i < 100000);
+    }
+}
+
+/* What was said since the last call. */
+static const char *said(link *l) {
+    static char text[2048];
+    snprintf(text, sizeof text, "%.*s", (int)l->said.n, l->said.n ? (const char *)l->said.p : "");
+    if (text[0]) text[strlen(text) - 1] = 0;
+    buf_clear(&l->said);
+    return text;
+}
+
+#define SAID(l, expected) assert_string_equal(said(l), expected)
+
+static link *dial(world *w, device *d, const char *name) {
+    link *l = calloc(1, sizeof *l);
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    assert_non_null(l);
+    serving_fingerprint(name, fingerprint);
+    l->d = d;
+    l->name = name;
+    l->incarnation = 1;
+    l->session = hub_connect(w->h, fingerprint);
+    assert_int_not_equal(l->session, 0);
+    w->link[w->links++] = l;
+    return l;
+}
+
+static void send_message(world *w, link *l, buf *m, bool pack) {
+    buf frame;
+    buf_init(&frame, 0);
+    assert_int_equal(m->rc, SATCHEL_OK);
+    if (pack) {
+        assert_int_equal(frame_pack(m->p, m->n, &frame), SATCHEL_OK);
+        hub_receive(w->h, l->session, frame.p, frame.n);
+    } else {
+        hub_receive(w->h, l->session, m->p, m->n);
+    }
+    buf_fini(&frame);
+    buf_fini(m);
+}
+
+static void hello_as(world *w, link *l, const msg_hello *m) {
+    buf out;
+    buf_init(&out, 0);
+    assert_int_equal(hello_encode(m, &out), SATCHEL_OK);
+    send_message(w, l, &out, true);
+}
+
+static msg_hello make_hello(world *w, const link *l) {
+    store_position p = store_where(w->v.s);
+    msg_hello m = {.version = PROTOCOL_VERSION, .incarnation = l->incarnation, .cursor = l->cursor, .schema_epoch = 1, .last_number = l->d->number,
+                   .settled_number = l->settled, .loss_cursor = l->loss_cursor, .now_ms = w->now_ms, .pending = l->pending, .snapshot = l->snapshot,
+                   .snapshot_page = l->snapshot_page, .software = "test", .nsoftware = 4};
+    m.has_epoch = l->cursor > 0;
+    if (m.has_epoch) memcpy(m.epoch, p.epoch, sizeof m.epoch);
+    memcpy(m.schema_hash, p.schema_hash, sizeof m.schema_hash);
+    return m;
+}
+
+static void hello(world *w, link *l) {
+    msg_hello m = make_hello(w, l);
+    hello_as(w, l, &m);
+}
+
+static void pull(world *w, link *l, uint32_t credit) {
+    msg_pull m = {.cursor = l->cursor, .credit = credit, .loss_cursor = l->loss_cursor};
+    buf out;
+    buf_init(&out, 0);
+    assert_int_equal(pull_encode(&m, &out), SATCHEL_OK);
+    send_message(w, l, &out, true);
+}
+
+static void put_txn(world *w, push_writer *p, push_txn *t, const char *words) {
+    buf delta;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(w->v.s), words, &delta);
+    t->schema_epoch = 1;
+    t->delta = delta.p;
+    t->ndelta = delta.n;
+    push_put_txn(p, t);
+    buf_fini(&delta);
+}
+
+/* One push of one transaction each for the words. */
+static void push_words(world *w, link *l, int seconds, const char *const *words) {
+    push_writer p;
+    buf out;
+    buf_init(&out, LIMIT_MESSAGE_BYTES);
+    push_begin(&p, l->incarnation);
+    for (; *words; words++) {
+        push_txn t = make_txn(l->d, l->cursor, seconds++);
+        put_txn(w, &p, &t, *words);
+    }
+    assert_int_equal(push_finish(&p, &out), SATCHEL_OK);
+    send_message(w, l, &out, true);
+}
+
+#define PUSH(l, seconds, ...) push_words(w, l, seconds, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A device that stands at the head and pulls. */
+static link *online(world *w, device *d, const char *name) {
+    link *l = dial(w, d, name);
+    l->cursor = store_where(w->v.s).seq;
+    l->settled = d->number;
+    hello(w, l);
+    settle(w);
+    pull(w, l, 8);
+    settle(w);
+    said(l);
+    return l;
+}
+
+/* ---- the conversation ---- */
+
+static void hello_of_a_new_device_gets_welcome_and_a_snapshot(void **state) {
+    world *w = *state;
+    link *l = dial(w, &w->phone, "phone");
+    hello(w, l);
+    settle(w);
+    SAID(l, "welcome(snapshot)");
+    assert_int_equal(l->welcome.head, 1);
+    assert_int_equal(l->welcome.known_number, 0);
+    assert_int_equal(l->welcome.now_ms, w->now_ms);
+    pull(w, l, 4);
+    settle(w);
+    SAID(l, "snapshot(0 last)");
+    assert_int_equal(l->snap.total_rows, 1);
+    pull(w, l, 1);
+    PUSH(l, 0, "~ item(1) a='two'");
+    settle(w);
+    SAID(l, "results(1:OK@2) page(1-2)");
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_string_equal(d.software, "test");
+    assert_int_equal(d.last_seen_ms, w->now_ms);
+}
+
+static void hello_behind_in_schema_gets_the_migrations(void **state) {
+    world *w = *state;
+    link *l = dial(w, &w->phone, "phone");
+    msg_hello m = make_hello(w, l);
+    m.schema_epoch = 0;
+    uint8_t digest[32];
+    crypto_sha256("", 0, digest);
+    memcpy(m.schema_hash, digest, 8);
+    hello_as(w, l, &m);
+    settle(w);
+    SAID(l, "welcome(snapshot) schema(1)");
+}
+
+static void hello_with_another_schema_is_e_schema(void **state) {
+    world *w = *state;
+    for (int i = 0; i < 2; i++) {
+        link *l = dial(w, &w->phone, "phone");
+        msg_hello m = make_hello(w, l);
+        if (i)
+            m.schema_hash[0] ^= 1;
+        else
+            m.schema_epoch = 2;
+        hello_as(w, l, &m);
+        settle(w);
+        SAID(l, "error(E_SCHEMA) closed");
+    }
+}
+
+static void hello_of_another_version_is_e_version(void **state) {
+    world *w = *state;
+    link *l = dial(w, &w->phone, "phone");
+    static const uint8_t bytes[] = {0x82, 0x01, 0x02};
+    hub_receive(w->h, l->session, bytes, sizeof bytes);
+    settle(w);
+    SAID(l, "error(E_VERSION) closed");
+}
+
+static void connect_of_an_unknown_or_revoked_key_is_told_so(void **state) {
+    world *w = *state;
+    link *l = dial(w, &w->phone, "stranger");
+    settle(w);
+    SAID(l, "error(E_CERTIFICATE) closed");
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_revoke(w->v.s, w->phone.a.device, 1), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    link *p = dial(w, &w->phone, "phone");
+    hello(w, p);
+    settle(w);
+    SAID(p, "error(E_REVOKED) closed");
+}
+
+static void drop_device_closes_its_sessions_alone(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    hub_drop_device(w->h, w->phone.a.device);
+    PUSH(a, 0, "~ item(1) a='late'");
+    settle(w);
+    SAID(a, "error(E_REVOKED) closed");
+    SAID(b, "");
+    assert_string_equal(sql(&w->v, "SELECT a FROM item"), "one");
+}
+
+static void n5_results_come_before_the_page_that_reaches_them(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    PUSH(a, 0, "~ item(1) n+=1", "~ item(1) n+=1", "~ item(1) n+=2000");
+    settle(w);
+    SAID(a, "results(1:OK@2,2:OK@3,3:E_CHECK) page(1-3)");
+    SAID(b, "page(1-3)");
+    assert_non_null(strstr(w->log, "w phone: transaction 3 refused: E_CHECK"));
+}
+
+static void n5_welcome_is_followed_by_the_results_that_the_device_lacks(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1", "~ item(1) n+=2000", "~ item(1) n+=1");
+    while (hub_write_step(w->h)) continue;
+    hub_disconnect(w->h, a->session);
+    link *b = dial(w, &w->phone, "phone");
+    b->cursor = 1;
+    b->settled = 1;
+    hello(w, b);
+    settle(w);
+    SAID(b, "welcome results(2:E_CHECK,3:OK@3)");
+    assert_int_equal(b->welcome.known_number, 3);
+}
+
+static void n5_snapshot_waits_for_the_results_of_its_seq(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    hello(w, a);
+    settle(w);
+    said(a);
+    pull(w, a, 4);
+    PUSH(a, 0, "~ item(1) a='x'");
+    /* The reader comes first, and again and again: whatever it finds, no page stands before the result. */
+    for (int i = 0; i < 3; i++) hub_read_step(w->h, 0);
+    settle(w);
+    drain(w);
+    const char *text = said(a);
+    assert_non_null(strstr(text, "results(1:OK@2)"));
+    assert_true(!strstr(text, "-2)") || strstr(text, "results") < strstr(text, "-2)"));
+}
+
+static void n5_newer_connection_ends_the_older_one(void **state) {
+    world *w = *state;
+    link *old = online(w, &w->phone, "phone");
+    link *fresh = dial(w, &w->phone, "phone");
+    fresh->cursor = 1;
+    hello(w, fresh);
+    PUSH(old, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(old, "error(E_CLOSED later) closed");
+    SAID(fresh, "welcome");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item"), "0");
+    w->phone.number--;
+    pull(w, fresh, 4);
+    PUSH(fresh, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(fresh, "results(1:OK@2) page(1-2)");
+}
+
+static void push_again_gets_the_stored_result(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    said(a);
+    w->phone.number--;
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "results(1:OK@2)");
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_int_equal(st.txns_accepted, 1);
+    assert_int_equal(st.txns_repeated, 1);
+    assert_int_equal(st.seq, 2);
+    assert_string_equal(sql(&w->v, "SELECT n FROM item"), "1");
+}
+
+static void n3_fork_by_another_id_loses_nothing_and_ends_nothing(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    said(a);
+    device copy = w->phone;
+    copy.number = 0;
+    copy.ids += 1 << 20;
+    a->d = &copy;
+    a->cursor = 1;
+    /* Behind the push that forks others are on their way; they are passed over. */
+    PUSH(a, 0, "~ item(1) n+=10");
+    PUSH(a, 0, "~ item(1) n+=100");
+    settle(w);
+    SAID(a, "forked(2 from 1)");
+    pull(w, a, 2);
+    PUSH(a, 0, "~ item(1) n+=100");
+    settle(w);
+    SAID(a, "");
+    a->incarnation = 2;
+    copy.number = 0;
+    hello(w, a);
+    settle(w);
+    SAID(a, "welcome");
+    PUSH(a, 0, "~ item(1) n+=10", "~ item(1) n+=100");
+    pull(w, a, 4);
+    settle(w);
+    SAID(a, "results(1:OK@3,2:OK@4) page(1-4)");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item"), "111");
+    assert_non_null(strstr(w->log, "restored or cloned"));
+}
+
+static void n3_hello_of_an_older_copy_is_a_fork(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    w->phone.number = 0;
+    link *b = dial(w, &w->phone, "phone");
+    b->cursor = 1;
+    hello(w, b);
+    settle(w);
+    SAID(b, "forked(2 from 1)");
+    b->incarnation = 2;
+    hello(w, b);
+    settle(w);
+    SAID(b, "welcome");
+}
+
+static void pull_keeps_its_credit_at_the_head(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    for (int i = 0; i < 10; i++) {
+        PUSH(a, i, "~ item(1) n+=1");
+        settle(w);
+    }
+    /* Eight pages were asked for. */
+    assert_int_equal(b->pages, 8);
+    assert_int_equal(b->cursor, 9);
+    pull(w, b, 1);
+    settle(w);
+    assert_int_equal(b->cursor, 11);
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_true(st.page_cache_hits >= 7);
+}
+
+static void pull_beyond_the_limits_or_the_head_closes(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    pull(w, a, LIMIT_PULL_CREDIT - 7);
+    settle(w);
+    SAID(a, "error(E_LIMIT) closed");
+    a = online(w, &w->phone, "phone");
+    a->cursor = 99;
+    pull(w, a, 1);
+    settle(w);
+    SAID(a, "error(E_ORDER) closed");
+    a = dial(w, &w->phone, "phone");
+    pull(w, a, 1);
+    settle(w);
+    SAID(a, "error(E_ORDER) closed");
+}
+
+static void pull_in_a_compressed_frame_is_a_pull(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    a->cursor = 1;
+    hello(w, a);
+    settle(w);
+    said(a);
+    /* zstd, one raw block: magic, single segment with a content size of 5, block header, then [6, 1, 1, 0]. */
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x05, 0x29, 0x00, 0x00, 0x84, 0x06, 0x01, 0x01, 0x00};
+    hub_receive(w->h, a->session, frame, sizeof frame);
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "results(1:OK@2) page(1-2)");
+}
+
+static void pull_acknowledges_for_pruning_once_the_device_has_caught_up(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    hub_disconnect(w->h, a->session);
+    a = dial(w, &w->phone, "phone");
+    a->cursor = 1;
+    a->pending = 1;
+    w->phone.number = 1;
+    hello(w, a);
+    settle(w);
+    link *b = online(w, &w->tablet, "tablet");
+    PUSH(b, 0, "~ item(1) n+=1");
+    settle(w);
+    pull(w, a, 2);
+    settle(w);
+    pull(w, a, 1);
+    w->now_ms += 5000;
+    PUSH(b, 0, "~ item(1) n+=1");
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT acked_seq FROM satchel_device WHERE name='phone'"), "1");
+    w->phone.number = 0;
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    pull(w, a, 1);
+    w->now_ms += 5000;
+    PUSH(b, 0, "~ item(1) n+=1");
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT acked_seq FROM satchel_device WHERE name='phone'"), "4");
+}
+
+static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    a->cursor = b->cursor = 1;
+    PUSH(a, 0, "~ item(1) a='first'");
+    settle(w);
+    b->cursor = 1;
+    SAID(a, "results(1:OK@2) page(1-2)");
+    said(b);
+    push_writer p;
+    buf out;
+    buf_init(&out, 0);
+    push_begin(&p, 1);
+    push_txn t = make_txn(&w->tablet, 1, 5);
+    put_txn(w, &p, &t, "~ item(1) a='second'");
+    assert_int_equal(push_finish(&p, &out), SATCHEL_OK);
+    b->cursor = 2;
+    send_message(w, b, &out, true);
+    settle(w);
+    SAID(b, "results(1:OK@3) page(2-3)");
+    SAID(a, "losses('second'>'first' 1) page(2-3)");
+    hub_disconnect(w->h, a->session);
+    link *c = dial(w, &w->phone, "phone");
+    c->cursor = 3;
+    c->settled = 1;
+    hello(w, c);
+    settle(w);
+    SAID(c, "welcome losses('second'>'first' 1)");
+    hub_disconnect(w->h, c->session);
+    c->closed = true;
+    link *d = dial(w, &w->phone, "phone");
+    d->cursor = 3;
+    d->settled = 1;
+    d->loss_cursor = c->loss_cursor;
+    hello(w, d);
+    settle(w);
+    SAID(d, "welcome");
+}
+
+static void losses_in_great_number_come_in_batches_as_they_are_sent(void **state) {
+    world *w = *state;
+    char text[256];
+    snprintf(text, sizeof text,
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO satchel_conflict(seq,at_ms,tbl,key,col,rule,lost,lost_author)"
+             " SELECT 1,1,1,x'010000000000000001',2,0,x'03026869',%u FROM n", w->phone.a.author);
+    sql_exec(&w->v, text);
+    link *a = dial(w, &w->phone, "phone");
+    a->cursor = 1;
+    hello(w, a);
+    while (hub_write_step(w->h)) continue;
+    drain(w);
+    assert_int_equal(a->loss_cursor, 8 * LIMIT_LOSSES);
+    settle(w);
+    assert_int_equal(a->loss_cursor, 5000);
+}
+
+static void resolve_settles_a_refusal(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "+ item(2) n=5000", "~ item(2) a='x'");
+    settle(w);
+    SAID(a, "results(1:E_CHECK,2:E_DEPENDS)");
+    msg_resolve m = {.number = 1, .action = 1};
+    buf out;
+    buf_init(&out, 0);
+    assert_int_equal(resolve_encode(&m, &out), SATCHEL_OK);
+    send_message(w, a, &out, false);
+    settle(w);
+    SAID(a, "");
+    assert_string_equal(sql(&w->v, "SELECT number,state FROM satchel_refused"), "1|discarded ; 2|open");
+    PUSH(a, 0, "~ item(2) a='x'");
+    settle(w);
+    SAID(a, "results(3:E_DEPENDS)");
+}
+
+/* ---- bad input ---- */
+
+static void malformed_frame_closes_that_session_only(void **state) {
+    world *w = *state;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *words;
+    } CASE[] = {
+        {"\xff\xff", 2, "error(E_MALFORMED) closed"},
+        {"", 0, "error(E_MALFORMED) closed"},
+        {"\x28\xb5\x2f\xfd\x00", 5, "error(E_MALFORMED) closed"},
+        {"\x82\x04\x01", 3, "error(E_MALFORMED) closed"},          /* a push with too few fields */
+        {"\x83\x04\x18\x01\x80", 5, "error(E_NOT_DETERMINISTIC) closed"},
+        {"\x84\x06\x01\x01", 4, "error(E_MALFORMED) closed"},      /* half a pull */
+        {"\x82\x05\x80", 3, "error(E_ORDER) closed"},              /* results are the server's */
+        {"\x83\x0b\x01\x18\x63", 5, "error(E_MALFORMED) closed"}, /* an action that there is not */
+    };
+    link *b = online(w, &w->tablet, "tablet");
+    for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+        w->links = 1;
+        link *a = online(w, &w->phone, "phone");
+        w->log[0] = 0;
+        hub_receive(w->h, a->session, CASE[i].bytes, CASE[i].n);
+        hub_receive(w->h, a->session, "\x80", 1);
+        settle(w);
+        const char *text = said(a);
+        if (i != 7 && strcmp(text, CASE[i].words)) fail_msg("case %u: %s", i, text);
+        if (i != 7 && !strstr(w->log, "phone: closing:")) fail_msg("case %u: %s", i, w->log);
+        hub_disconnect(w->h, a->session);
+        link_free(a);
+        w->links = 1;
+    }
+    PUSH(b, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(b, "results(1:OK@2) page(1-2)");
+}
+
+static void malformed_delta_undoes_its_push_and_is_named(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    push_writer p;
+    buf out;
+    buf_init(&out, 0);
+    push_begin(&p, 1);
+    push_txn t = make_txn(&w->phone, 1, 0);
+    put_txn(w, &p, &t, "~ item(1) n+=1");
+    t = make_txn(&w->phone, 1, 0);
+    t.schema_epoch = 1;
+    t.delta = (const uint8_t *)"\x81\x85\x01\x09\x01\x80\x81\x01"; /* no such operation */
+    t.ndelta = 8;
+    push_put_txn(&p, &t);
+    assert_int_equal(push_finish(&p, &out), SATCHEL_OK);
+    send_message(w, a, &out, true);
+    settle(w);
+    SAID(a, "error(E_MALFORMED) closed");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item"), "0");
+    assert_int_equal(store_where(w->v.s).seq, 1);
+    /* The good half is taken when it comes again. */
+    w->phone.number = 0;
+    a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "results(1:OK@2) page(1-2)");
+}
+
+static void oversize_frame_or_too_much_unread_is_e_limit(void **state) {
+    world *w = *state;
+    uint8_t *big = calloc(1, LIMIT_FRAME_BYTES + 1);
+    link *a = online(w, &w->phone, "phone");
+    hub_receive(w->h, a->session, big, LIMIT_FRAME_BYTES + 1);
+    settle(w);
+    SAID(a, "error(E_LIMIT) closed");
+    a = online(w, &w->phone, "phone");
+    for (int i = 0; i < 5; i++) hub_receive(w->h, a->session, big, LIMIT_FRAME_BYTES);
+    drain(w);
+    SAID(a, "error(E_LIMIT) closed");
+    /* Frames of nothing are counted too. */
+    link *b = online(w, &w->tablet, "tablet");
+    for (int i = 0; i < 200000; i++) hub_receive(w->h, b->session, big, 0);
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_true(st.writer_queue < 100000);
+    free(big);
+}
+
+static void out_of_order_messages_are_e_order(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "error(E_ORDER) closed");
+    a = online(w, &w->phone, "phone");
+    hello(w, a);
+    settle(w);
+    SAID(a, "error(E_ORDER) closed");
+    a = online(w, &w->phone, "phone");
+    a->incarnation = 7;
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "error(E_ORDER) closed");
+}
+
+static void device_that_does_not_read_is_closed(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    push_writer p;
+    buf frame, again;
+    buf_init(&frame, LIMIT_MESSAGE_BYTES);
+    /* Many refusals with keys that do not compress, pushed again and again for their results. */
+    push_begin(&p, 1);
+    for (unsigned i = 0; i < LIMIT_PUSH_TXNS; i++) {
+        char words[64];
+        snprintf(words, sizeof words, "~ item(%d%09d) a='x'", rand() % 10, rand() % 1000000000);
+        push_txn t = make_txn(&w->phone, 1, 0);
+        put_txn(w, &p, &t, words);
+    }
+    assert_int_equal(push_finish(&p, &frame), SATCHEL_OK);
+    unsigned pushes = 0;
+    for (; pushes < 2000 && !strstr(w->log, "does not read"); pushes++) {
+        buf_init(&again, 0);
+        buf_put(&again, frame.p, frame.n);
+        send_message(w, a, &again, true);
+        while (hub_write_step(w->h)) continue;
+        w->log[pushes ? strlen(w->log) : 0] = 0;
+    }
+    settle(w);
+    assert_true(a->closed);
+    assert_true(pushes > 100);
+    buf_fini(&frame);
+}
+
+/* ---- disconnecting, failing ---- */
+
+static void disconnect_in_the_middle_leaves_what_was_committed(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    PUSH(a, 0, "~ item(1) n+=1");
+    hub_disconnect(w->h, a->session);
+    settle(w);
+    SAID(b, "");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item"), "0");
+    /* Its frames were not read by the writer yet: they are pushed again. */
+    w->phone.number = 0;
+    a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(1) n+=1");
+    while (hub_write_step(w->h)) continue;
+    hub_disconnect(w->h, a->session);
+    settle(w);
+    SAID(b, "page(1-2)");
+    hub_disconnect(w->h, a->session);
+    hub_disconnect(w->h, 12345);
+    hub_receive(w->h, a->session, "x", 1);
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_int_equal(st.sessions, 1);
+    assert_int_equal(st.sessions_total, 3);
+}
+
+static void failing_store_tells_all_to_come_back_and_nothing_is_half_done(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet"), *c;
+    char text[64];
+    snprintf(text, sizeof text, "PRAGMA max_page_count=%s", sql(&w->v, "PRAGMA page_count"));
+    sql_exec(&w->v, text);
+    static char words[300000];
+    size_t n = (size_t)snprintf(words, sizeof words, "~ item(1) n+=1;");
+    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%01000d';", 100 + i, i);
+    PUSH(b, 0, "~ item(1) n+=10");
+    PUSH(a, 0, words);
+    c = dial(w, &w->phone, "phone");
+    hello(w, c);
+    settle(w);
+    SAID(a, "error(E_FULL later) closed");
+    SAID(b, "error(E_FULL later) closed");
+    SAID(c, "error(E_FULL later) closed");
+    assert_string_equal(sql(&w->v, "SELECT id,n FROM item"), "1|0");
+    assert_string_equal(sql(&w->v, "SELECT (SELECT count(*) FROM satchel_result),(SELECT max(last_number) FROM satchel_author)"), "0|0");
+    assert_int_equal(store_where(w->v.s).seq, 1);
+    assert_true(sqlite3_get_autocommit(store_db(w->v.s)));
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_false(st.writable);
+    assert_int_equal(st.txns_accepted, 0);
+    assert_int_equal(st.writer_queue, 0);
+    assert_non_null(strstr(w->log, "cannot be written"));
+    /* There is room again: everything goes on where it was. */
+    sql_exec(&w->v, "PRAGMA max_page_count=1000000");
+    w->phone.number = w->tablet.number = 0;
+    a = online(w, &w->phone, "phone");
+    b = online(w, &w->tablet, "tablet");
+    PUSH(a, 0, words);
+    PUSH(b, 0, "~ item(1) n+=10");
+    settle(w);
+    assert_non_null(strstr(said(a), "results(1:OK@2)"));
+    assert_non_null(strstr(said(b), "results(1:OK@3)"));
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=1"), "11");
+    hub_get_stats(w->h, &st);
+    assert_true(st.writable);
+}
+
+/* ---- jobs ---- */
+
+typedef struct test_job {
+    hub_job job;
+    int answer, got;
+    const char *text;
+    bool ran;
+} test_job;
+
+static int run_job(hub_job *job, store *s, ingest *g, uint64_t at) {
+    test_job *t = (test_job *)job;
+    buf error;
+    buf_init(&error, 0);
+    t->ran = true;
+    uint64_t transactions, rows;
+    int rc = t->job.own_transaction ? ingest_sql(g, t->text, at, &transactions, &rows, &error) : ingest_sql_inside(g, t->text, at, &error);
+    buf_fini(&error);
+    (void)s;
+    return rc ? rc : t->answer;
+}
+
+static void done_job(hub_job *job, int rc) {
+    ((test_job *)job)->got = rc;
+}
+
+static void jobs_run_in_the_group_and_a_failing_one_is_undone_alone(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    test_job good = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = "UPDATE item SET a='job';"};
+    test_job bad = {.job = {.run = run_job, .done = done_job}, .answer = SATCHEL_E_NOT_FOUND, .got = 1, .text = "UPDATE item SET n=7;"};
+    test_job own = {.job = {.run = run_job, .done = done_job, .own_transaction = true}, .got = 1, .text = "INSERT INTO item(id) VALUES(8);INSERT INTO item(id) VALUES(9);"};
+    assert_true(hub_submit(w->h, &good.job));
+    assert_true(hub_submit(w->h, &bad.job));
+    assert_true(hub_submit(w->h, &own.job));
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    assert_int_equal(good.got, SATCHEL_OK);
+    assert_int_equal(bad.got, SATCHEL_E_NOT_FOUND);
+    assert_int_equal(own.got, SATCHEL_OK);
+    assert_string_equal(sql(&w->v, "SELECT id,a,n FROM item"), "1|job|1 ; 8|NULL|0 ; 9|NULL|0");
+    SAID(a, "results(1:OK@3) page(1-3) page(3-5)");
+    hub_stop(w->h);
+    assert_false(hub_submit(w->h, &good.job));
+}
+
+/* ---- snapshots ---- */
+
+static void fill(world *w, int rows) {
+    test_job fill = {.job = {.run = run_job, .done = done_job}, .got = 1};
+    char text[256];
+    snprintf(text, sizeof text, "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO item(id,b) SELECT i,randomblob(500) FROM n;",
+             rows + 99);
+    fill.text = text;
+    assert_true(hub_submit(w->h, &fill.job));
+    settle(w);
+    assert_int_equal(fill.got, SATCHEL_OK);
+}
+
+static void snapshot_is_shared_and_resumed_at_a_page(void **state) {
+    world *w = *state;
+    fill(w, 4000);
+    link *a = dial(w, &w->phone, "phone"), *b = dial(w, &w->tablet, "tablet");
+    hello(w, a);
+    hello(w, b);
+    settle(w);
+    pull(w, a, 16);
+    pull(w, b, 3);
+    settle(w);
+    assert_int_equal(a->cursor, 2);
+    assert_int_equal(b->snapshot_page, 3);
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_int_equal(st.snapshots_built, 1);
+    hub_disconnect(w->h, b->session);
+    link *c = dial(w, &w->tablet, "tablet");
+    c->snapshot = b->snapshot;
+    c->snapshot_page = b->snapshot_page;
+    hello(w, c);
+    settle(w);
+    pull(w, c, 16);
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    assert_int_equal(c->cursor, 3);
+    assert_int_equal(c->pages, a->pages - 3);
+    hub_get_stats(w->h, &st);
+    assert_int_equal(st.snapshots_built, 1);
+}
+
+static void snapshot_that_is_gone_begins_anew(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    a->snapshot = 4711;
+    a->snapshot_page = 5;
+    hello(w, a);
+    settle(w);
+    pull(w, a, 16);
+    settle(w);
+    SAID(a, "welcome(snapshot) snapshot(0 last)");
+}
+
+static void device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    a->cursor = 500;
+    msg_hello m = make_hello(w, a);
+    m.epoch[0] ^= 1;
+    hello_as(w, a, &m);
+    settle(w);
+    SAID(a, "welcome(snapshot)");
+    pull(w, a, 2);
+    settle(w);
+    SAID(a, "snapshot(0 last)");
+    /* The same epoch and ahead of the store: that store was put back without saying so. */
+    link *b = dial(w, &w->tablet, "tablet");
+    b->cursor = 500;
+    hello(w, b);
+    settle(w);
+    SAID(b, "error(E_ORDER) closed");
+    assert_non_null(strstr(w->log, "--restored"));
+}
+
+static void pruned_log_sends_a_slow_session_away_for_a_snapshot(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    hub_disconnect(w->h, b->session);
+    b = dial(w, &w->tablet, "tablet");
+    b->cursor = 1;
+    hello(w, b);
+    settle(w);
+    said(b);
+    PUSH(a, 0, "~ item(1) n+=1");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    sql_exec(&w->v, "UPDATE satchel_device SET acked_seq=3");
+    w->now_ms += UINT64_C(2000000000);
+    hub_write_step(w->h);
+    settle(w);
+    assert_int_equal(store_where(w->v.s).floor, 3);
+    pull(w, b, 4);
+    settle(w);
+    SAID(b, "error(E_CLOSED later) closed");
+    b = dial(w, &w->tablet, "tablet");
+    b->cursor = 1;
+    hello(w, b);
+    settle(w);
+    SAID(b, "welcome(snapshot)");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(hello_of_a_new_device_gets_welcome_and_a_snapshot),
+        TEST(hello_behind_in_schema_gets_the_migrations),
+        TEST(hello_with_another_schema_is_e_schema),
+        TEST(hello_of_another_version_is_e_version),
+        TEST(connect_of_an_unknown_or_revoked_key_is_told_so),
+        TEST(drop_device_closes_its_sessions_alone),
+        TEST(n5_results_come_before_the_page_that_reaches_them),
+        TEST(n5_welcome_is_followed_by_the_results_that_the_device_lacks),
+        TEST(n5_snapshot_waits_for_the_results_of_its_seq),
+        TEST(n5_newer_connection_ends_the_older_one),
+        TEST(push_again_gets_the_stored_result),
+        TEST(n3_fork_by_another_id_loses_nothing_and_ends_nothing),
+        TEST(n3_hello_of_an_older_copy_is_a_fork),
+        TEST(pull_keeps_its_credit_at_the_head),
+        TEST(pull_beyond_the_limits_or_the_head_closes),
+        TEST(pull_in_a_compressed_frame_is_a_pull),
+        TEST(pull_acknowledges_for_pruning_once_the_device_has_caught_up),
+        TEST(losses_reach_the_loser_at_once_or_at_its_next_hello),
+        TEST(losses_in_great_number_come_in_batches_as_they_are_sent),
+        TEST(resolve_settles_a_refusal),
+        TEST(malformed_frame_closes_that_session_only),
+        TEST(malformed_delta_undoes_its_push_and_is_named),
+        TEST(oversize_frame_or_too_much_unread_is_e_limit),
+        TEST(out_of_order_messages_are_e_order),
+        TEST(device_that_does_not_read_is_closed),
+        TEST(disconnect_in_the_middle_leaves_what_was_committed),
+        TEST(failing_store_tells_all_to_come_back_and_nothing_is_half_done),
+        TEST(jobs_run_in_the_group_and_a_failing_one_is_undone_alone),
+        TEST(snapshot_is_shared_and_resumed_at_a_page),
+        TEST(snapshot_that_is_gone_begins_anew),
+        TEST(device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor),
+        TEST(pruned_log_sends_a_slow_session_away_for_a_snapshot),
+    };
+    return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
+}
