@@ -325,6 +325,8 @@ typedef struct loss_batch {
     buf hold;
 } loss_batch;
 
+_Static_assert(2 * LIMIT_VALUE_BYTES + LIMIT_KEY_BYTES + 256 <= LIMIT_FRAME_BYTES, "one loss must fit a frame");
+
 /* Messages of losses that one call says. */
 #define LOSS_MESSAGES 8u
 
@@ -361,8 +363,6 @@ static int say_loss_batch(dialog *c, dialog_world *w, loss_batch *b) {
         p += b->l[i].nkey;
         rc = value_get(&p, end, &b->l[i].kept);
         if (!rc) rc = value_get(&p, end, &b->l[i].lost);
-        /* Both would not fit a frame: the device has the kept one in its row. */
-        if (value_size(&b->l[i].kept) + value_size(&b->l[i].lost) > LIMIT_ROW_BYTES) b->l[i].kept = value_null();
     }
     buf out;
     buf_init(&out, LIMIT_MESSAGE_BYTES);

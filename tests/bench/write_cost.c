@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/bench/write_cost_outbox.h"
+#include "protocol/message.h"
+#include "replica/handle.h"
 
 #define REPETITIONS_MAX 99
 /* Transactions of one variant before the other has its turn. */
@@ -38,7 +39,7 @@ typedef struct variant {
     const char *name;
     char path[512];
     sqlite3 *db;
-    bench_outbox *outbox;
+    satchel *replica; /* NULL: plain */
     sqlite3_stmt *begin, *commit, *insert, *update[NCOLUMNS];
     double wall_us, cpu_us; /* of the phase at hand */
 } variant;
@@ -145,18 +146,28 @@ static void run(variant *v, const char *sql) {
     if (sqlite3_exec(v->db, sql, NULL, NULL, NULL)) die(v->db, sql);
 }
 
+/* A replica whose schema came as a migration would come from a server; everything else is as an app has it. */
+static void open_replica(variant *v, const char *sql) {
+    static const char name[] = "001_contact.sql";
+    msg_schema m = {.epoch = 1, .name = name, .nname = sizeof name - 1, .sql = sql, .nsql = strlen(sql)};
+    if (satchel_open(v->path, NULL, &v->replica)) die(NULL, satchel_errmsg(v->replica));
+    file *f = v->replica->file;
+    if (file_begin(f) || file_end(f, file_migrate(f, &m))) die(NULL, (const char *)f->error.p);
+    v->db = satchel_db(v->replica);
+}
+
 static void open_variant(variant *v, const options *o, const char *name, bool captured) {
     *v = (variant){.name = name};
     snprintf(v->path, sizeof v->path, "%s/write_cost-%s.db", o->folder, name);
     remove_database(v->path);
-    if (sqlite3_open(v->path, &v->db)) die(v->db, v->path);
-    run(v, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     char sql[sizeof TABLE + sizeof DECLARE];
     snprintf(sql, sizeof sql, "%s%s", TABLE, captured ? DECLARE : "");
-    if (!captured)
-        run(v, sql);
-    else if (bench_outbox_open(v->db, sql, &v->outbox))
-        die(NULL, "capture");
+    if (captured)
+        open_replica(v, sql);
+    else if (sqlite3_open(v->path, &v->db))
+        die(v->db, v->path);
+    run(v, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    if (!captured) run(v, sql);
     v->begin = prepare(v, "BEGIN");
     v->commit = prepare(v, "COMMIT");
     v->insert = prepare(v, "INSERT INTO contact VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -171,8 +182,10 @@ static void close_variant(variant *v) {
     sqlite3_finalize(v->commit);
     sqlite3_finalize(v->insert);
     for (int i = 0; i < NCOLUMNS; i++) sqlite3_finalize(v->update[i]);
-    bench_outbox_close(v->outbox);
-    sqlite3_close(v->db);
+    if (v->replica)
+        satchel_close(v->replica);
+    else
+        sqlite3_close(v->db);
     remove_database(v->path);
 }
 

@@ -13,7 +13,8 @@
 #include "tests/support/serving.h"
 
 static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0 CHECK(n < 1000), b BLOB);\n"
-                             "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n";
+                             "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n"
+                             "CREATE TABLE long(k TEXT PRIMARY KEY, a TEXT);\nINSERT INTO satchel_table(name) VALUES('long');\n";
 
 /* One connection of a device, and what the server said on it. */
 typedef struct link {
@@ -37,7 +38,7 @@ typedef struct world {
     serving v;
     hub *h;
     device phone, tablet;
-    link *link[8];
+    link *link[16];
     unsigned links;
     char log[4096];
     uint64_t now_ms;
@@ -253,6 +254,7 @@ static link *dial(world *w, device *d, const char *name) {
     l->incarnation = 1;
     l->session = hub_connect(w->h, fingerprint);
     assert_int_not_equal(l->session, 0);
+    assert_true(w->links < sizeof w->link / sizeof w->link[0]);
     w->link[w->links++] = l;
     return l;
 }
@@ -320,7 +322,7 @@ static void push_words(world *w, link *l, int seconds, const char *const *words)
     buf_init(&out, LIMIT_MESSAGE_BYTES);
     push_begin(&p, l->incarnation);
     for (; *words; words++) {
-        push_txn t = make_txn(l->d, l->cursor, seconds++);
+        push_txn t = make_txn(l->d, l->cursor, 3600 + seconds++);
         put_txn(w, &p, &t, *words);
     }
     assert_int_equal(push_finish(&p, &out), SATCHEL_OK);
@@ -650,7 +652,7 @@ static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
     buf out;
     buf_init(&out, 0);
     push_begin(&p, 1);
-    push_txn t = make_txn(&w->tablet, 1, 5);
+    push_txn t = make_txn(&w->tablet, 1, 3605);
     put_txn(w, &p, &t, "~ item(1) a='second'");
     assert_int_equal(push_finish(&p, &out), SATCHEL_OK);
     b->cursor = 2;
@@ -728,22 +730,18 @@ static void malformed_frame_closes_that_session_only(void **state) {
         {"\x83\x04\x18\x01\x80", 5, "error(E_NOT_DETERMINISTIC) closed"},
         {"\x84\x06\x01\x01", 4, "error(E_MALFORMED) closed"},      /* half a pull */
         {"\x82\x05\x80", 3, "error(E_ORDER) closed"},              /* results are the server's */
-        {"\x83\x0b\x01\x18\x63", 5, "error(E_MALFORMED) closed"}, /* an action that there is not */
     };
     link *b = online(w, &w->tablet, "tablet");
     for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
-        w->links = 1;
         link *a = online(w, &w->phone, "phone");
         w->log[0] = 0;
         hub_receive(w->h, a->session, CASE[i].bytes, CASE[i].n);
         hub_receive(w->h, a->session, "\x80", 1);
         settle(w);
         const char *text = said(a);
-        if (i != 7 && strcmp(text, CASE[i].words)) fail_msg("case %u: %s", i, text);
-        if (i != 7 && !strstr(w->log, "phone: closing:")) fail_msg("case %u: %s", i, w->log);
+        if (strcmp(text, CASE[i].words)) fail_msg("case %u: %s", i, text);
+        if (!strstr(w->log, "phone: closing:")) fail_msg("case %u: %s", i, w->log);
         hub_disconnect(w->h, a->session);
-        link_free(a);
-        w->links = 1;
     }
     PUSH(b, 0, "~ item(1) n+=1");
     settle(w);
@@ -794,7 +792,7 @@ static void oversize_frame_or_too_much_unread_is_e_limit(void **state) {
     for (int i = 0; i < 200000; i++) hub_receive(w->h, b->session, big, 0);
     hub_stats st;
     hub_get_stats(w->h, &st);
-    assert_true(st.writer_queue < 100000);
+    assert_true(st.writer_queue < 110000);
     free(big);
 }
 
@@ -821,26 +819,30 @@ static void device_that_does_not_read_is_closed(void **state) {
     push_writer p;
     buf frame, again;
     buf_init(&frame, LIMIT_MESSAGE_BYTES);
-    /* Many refusals with keys that do not compress, pushed again and again for their results. */
+    /* Refusals with keys that do not compress, pushed again and again for their results. */
     push_begin(&p, 1);
-    for (unsigned i = 0; i < LIMIT_PUSH_TXNS; i++) {
-        char words[64];
-        snprintf(words, sizeof words, "~ item(%d%09d) a='x'", rand() % 10, rand() % 1000000000);
+    for (unsigned i = 0; i < 400; i++) {
+        char words[2600];
+        int n = snprintf(words, sizeof words, "~ long('");
+        for (int k = 0; k < 2000; k++) words[n++] = (char)('0' + rand() % 64);
+        for (char *c = words + 8; c < words + n; c++)
+            if (*c == '\'') *c = '0';
+        snprintf(words + n, sizeof words - (size_t)n, "') a='x'");
         push_txn t = make_txn(&w->phone, 1, 0);
         put_txn(w, &p, &t, words);
     }
     assert_int_equal(push_finish(&p, &frame), SATCHEL_OK);
     unsigned pushes = 0;
-    for (; pushes < 2000 && !strstr(w->log, "does not read"); pushes++) {
+    for (w->log[0] = 0; pushes < 200 && !strstr(w->log, "does not read"); pushes++) {
+        w->log[0] = 0;
         buf_init(&again, 0);
         buf_put(&again, frame.p, frame.n);
         send_message(w, a, &again, true);
         while (hub_write_step(w->h)) continue;
-        w->log[pushes ? strlen(w->log) : 0] = 0;
     }
     settle(w);
     assert_true(a->closed);
-    assert_true(pushes > 100);
+    assert_true(pushes > 8);
     buf_fini(&frame);
 }
 
@@ -879,7 +881,7 @@ static void failing_store_tells_all_to_come_back_and_nothing_is_half_done(void *
     sql_exec(&w->v, text);
     static char words[300000];
     size_t n = (size_t)snprintf(words, sizeof words, "~ item(1) n+=1;");
-    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%01000d';", 100 + i, i);
+    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0250d';", 100 + i, i);
     PUSH(b, 0, "~ item(1) n+=10");
     PUSH(a, 0, words);
     c = dial(w, &w->phone, "phone");
@@ -953,7 +955,7 @@ static void jobs_run_in_the_group_and_a_failing_one_is_undone_alone(void **state
     assert_int_equal(bad.got, SATCHEL_E_NOT_FOUND);
     assert_int_equal(own.got, SATCHEL_OK);
     assert_string_equal(sql(&w->v, "SELECT id,a,n FROM item"), "1|job|1 ; 8|NULL|0 ; 9|NULL|0");
-    SAID(a, "results(1:OK@3) page(1-3) page(3-5)");
+    SAID(a, "results(1:OK@3) page(1-5)");
     hub_stop(w->h);
     assert_false(hub_submit(w->h, &good.job));
 }
@@ -1044,6 +1046,7 @@ static void pruned_log_sends_a_slow_session_away_for_a_snapshot(void **state) {
     settle(w);
     said(b);
     PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
     PUSH(a, 0, "~ item(1) n+=1");
     settle(w);
     sql_exec(&w->v, "UPDATE satchel_device SET acked_seq=3");
