@@ -310,7 +310,7 @@ static int set_validity(mbedtls_x509write_cert *w, uint64_t now_ms, unsigned day
 
 /* ExtKeyUsageSyntax with one purpose; DER is written from its end. mbedTLS 2.28 has no function for it. */
 static int set_usage(mbedtls_x509write_cert *w, const char *oid, size_t noid) {
-    unsigned char der[64], *p = der + sizeof der;
+    unsigned char der[64] = {0}, *p = der + sizeof der;
     int n = mbedtls_asn1_write_oid(&p, der, oid, noid);
     if (n > 0) {
         size_t inner = (size_t)n;
@@ -357,7 +357,7 @@ static bool next_host(const char **list, char out[256], int *rc) {
 }
 
 static int set_hosts(mbedtls_x509write_cert *w, const char *hosts) {
-    unsigned char der[PEM_BYTES / 2], *end = der + sizeof der, *p = end;
+    unsigned char der[PEM_BYTES / 2] = {0}, *end = der + sizeof der, *p = end;
     char host[256];
     int rc = SATCHEL_OK, err = 0;
     while (err >= 0 && next_host(&hosts, host, &rc)) err = write_host(&p, der, host);

@@ -210,9 +210,13 @@ static int no_part(void *ctx, unsigned number, bool last, const void *changeset,
     return SATCHEL_OK;
 }
 
+/* One literal, prepared when the file is opened: going back must work when memory is out. */
+static const char ROLLBACK[] = "ROLLBACK";
+
 static int open_rest(file *f) {
     capture_sink none = {.begin = no_begin, .part = no_part};
     db_cache_init(&f->sql, f->db);
+    if (!db_prepare(&f->sql, ROLLBACK)) return file_db_error(f, "cannot open the database");
     int rc = capture_open(f->db, &none, &f->capture);
     if (rc) return file_fail(f, rc, "cannot take the connection's hooks: %s", satchel_rc_text(rc));
     capture_enable(f->capture, false);
@@ -330,6 +334,7 @@ static int write_state(file *f) {
 
 int file_begin(file *f) {
     buf_clear(&f->error);
+    if (!sqlite3_get_autocommit(f->db)) file_rollback(f);
     int rc = db_exec(&f->sql, "BEGIN IMMEDIATE", "");
     if (rc) return file_db_error(f, "cannot begin a transaction");
     f->in_txn = true;
@@ -356,7 +361,7 @@ int file_commit(file *f) {
 }
 
 void file_rollback(file *f) {
-    if (!sqlite3_get_autocommit(f->db)) db_exec(&f->sql, "ROLLBACK", "");
+    if (!sqlite3_get_autocommit(f->db)) db_exec(&f->sql, ROLLBACK, "");
     f->in_txn = false;
     overlay_invalidate(f->overlay);
 }

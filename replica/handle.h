@@ -22,8 +22,9 @@ struct satchel {
     sqlite3 *app;     /* NULL if satchel_open failed */
     outbox_writer *writer;
     pthread_mutex_t lock;
-    poll_loop *poll;         /* poll.c's; NULL until its first use */
-    void (*wake)(void *ctx); /* set by poll.c: the app committed; called in the app's thread without the lock */
+    poll_loop *poll; /* poll.c's; NULL until its first use */
+    void (*_Atomic wake)(
+        void *ctx); /* set by poll.c, after wake_ctx: the app committed; called in the app's thread without the lock */
     void *wake_ctx;
     void (*changed)(void *ctx, const char *table);
     void *changed_ctx;

@@ -41,7 +41,7 @@ int outbox_next(file *f, uint64_t after, bool pending_only, outbox_txn *out);
 int outbox_get(file *f, uint64_t number, outbox_txn *out); /* SATCHEL_E_NOT_FOUND */
 /* Appends the changeset of one part (0 when parts is 0). */
 int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out);
-/* How many there are in a state, and the highest number ever given. */
+/* How many there are in a state (file_read_state before it), and the highest number ever given. */
 int outbox_count(file *f, txn_state state, uint64_t *out);
 int outbox_last_number(file *f, uint64_t *out);
 

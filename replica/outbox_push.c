@@ -64,8 +64,8 @@ int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out) {
 }
 
 int outbox_count(file *f, txn_state state, uint64_t *out) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT count(*) FROM satchel_outbox WHERE state=?");
-    db_bind(q, "i", (int64_t)state);
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT count(*) FROM satchel_outbox WHERE state=? AND n>?");
+    db_bind(q, "ii", (int64_t)state, state == TXN_PENDING ? (int64_t)f->state.settled_number : (int64_t)0);
     int rc = db_next(&f->sql, q);
     if (rc < 0) return file_db_error(f, "cannot read the outbox");
     *out = (uint64_t)sqlite3_column_int64(q, 0);

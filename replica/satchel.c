@@ -61,7 +61,8 @@ static void on_event(void *ctx, const satchel_event *e) {
 
 static void on_committed(void *ctx) {
     satchel *s = ctx;
-    if (s->wake) s->wake(s->wake_ctx);
+    void (*wake)(void *) = s->wake;
+    if (wake) wake(s->wake_ctx);
 }
 
 void satchel_on_change(satchel *s, void (*changed)(void *ctx, const char *table), void *ctx) {

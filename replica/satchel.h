@@ -104,11 +104,12 @@ SATCHEL_API sqlite3 *satchel_db(satchel *s);
  *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
 SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
 
-/* Does what there is to do (connect, send, receive, apply) and waits for more, until `timeout_ms` has passed (0: do not wait; negative: wait until
- * something arrives). Connections are opened and, after failures, opened again with growing, jittered pauses by themselves; a failure that
- * passes is no error of this function. Returns 1 if everything is in step (all sent, results known, at the server's head), 0 if not yet, or
+/* Does what there is to do (connect, send, receive, apply) and waits for more, until `timeout_ms` has passed (0: do not wait; negative: no
+ * bound) or until something arrived and everything is in step again. Connections are opened and, after failures, opened again with
+ * growing, jittered pauses by themselves; a failure that passes is no error of this function. Returns 1 if everything is in step (all sent, results known, at the server's head), 0 if not yet, or
  *   SATCHEL_E_NOT_ENROLLED     call satchel_enroll first
- *   a code of class PERMANENT  a person must act (revoked, expired, wrong version ...); the program may go on offline, and satchel_poll tries again when called
+ *   a code of class PERMANENT  a person must act (revoked, expired, wrong version ...). The program may go on offline; further calls
+ *                              give the code again, and ask the server again every few minutes, or at once after satchel_enroll
  *   a code of class FATAL      the file cannot go on
  *   SATCHEL_E_BUSY             another handle or process syncs this file; it waited for `timeout_ms`
  *   SATCHEL_E_MISUSE           a background thread runs */

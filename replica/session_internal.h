@@ -34,9 +34,9 @@ struct session {
     uint64_t phase_deadline_ms; /* until when the phase's message, or the known results, may take */
     uint64_t heard_ms;          /* the last frame */
     uint64_t retry_after_ms;
-    bool again; /* hello was said again on this connection, after a fork */
+    bool again;   /* hello was said again on this connection, after a fork */
     bool is_copy; /* another file took numbers of this one; set until the server has given an incarnation of its own */
-    bool named; /* the error that came is the server's own */
+    bool named;   /* the error that came is the server's own */
     /* of welcome */
     uint32_t schema_epoch;
     uint64_t known_number; /* results up to here are on their way; 0: none are awaited */

@@ -258,6 +258,9 @@ static int configure(stream *s, const stream_config *c) {
 #else
     mbedtls_ssl_conf_min_version(&s->conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #endif
+#ifdef MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(&s->conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
     mbedtls_ssl_conf_ciphersuites(&s->conf, ciphersuites);
     mbedtls_ssl_conf_rng(&s->conf, rng, NULL);
     mbedtls_ssl_conf_authmode(&s->conf, s->pinned ? MBEDTLS_SSL_VERIFY_NONE : MBEDTLS_SSL_VERIFY_REQUIRED);
@@ -350,7 +353,7 @@ static int begin_tls(stream *s) {
     mbedtls_ssl_init(&s->ssl);
     int err = mbedtls_ssl_setup(&s->ssl, &s->conf);
     if (!err) err = mbedtls_ssl_set_hostname(&s->ssl, s->is_address ? NULL : s->host);
-    if (!err && s->has_session) err = mbedtls_ssl_set_session(&s->ssl, &s->session);
+    if (!err && s->has_session) s->has_session = !mbedtls_ssl_set_session(&s->ssl, &s->session);
     if (err) return fail_tls(s, err);
     mbedtls_ssl_set_bio(&s->ssl, s, bio_send, bio_receive, NULL);
     s->state = STREAM_TLS;
@@ -429,6 +432,7 @@ static bool must_wait(stream *s, int err) {
     return false;
 }
 
+/* In TLS 1.2 the session is known at the end of the handshake, in 1.3 when a ticket comes later. */
 static void keep_session(stream *s) {
     mbedtls_ssl_session_free(&s->session);
     mbedtls_ssl_session_init(&s->session);
@@ -457,7 +461,7 @@ static int step_tls(stream *s) {
     if (s->pinned) {
         int rc = check_pin(s);
         if (rc) return rc;
-    } else {
+    } else if (!strcmp(mbedtls_ssl_get_version(&s->ssl), "TLSv1.2")) {
         keep_session(s);
     }
     s->state = STREAM_OPEN;

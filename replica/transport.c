@@ -444,6 +444,8 @@ bool transport_receive(transport *t, buf *out) {
 }
 
 void transport_close(transport *t, uint16_t code) {
+    /* Before the close is queued: wslay would send it first, and after it nothing. */
+    if (t->state == TRANSPORT_OPEN) send_queued(t);
     if (t->state == TRANSPORT_OPEN && !wslay_event_queue_close(t->ws, code, NULL, 0)) send_queued(t);
     if (t->state != TRANSPORT_IDLE) disconnect(t);
 }

@@ -84,6 +84,16 @@ static int say_results(dialog_world *w, result_batch *b) {
     return rc;
 }
 
+/* The answer to a push that held only parts of a transaction: whoever sends it waits at LIMIT_PUSH_WINDOW_BYTES. */
+static int say_no_results(dialog_world *w) {
+    buf out;
+    buf_init(&out, 0);
+    int rc = results_encode(NULL, 0, &out);
+    if (!rc) rc = say(w, &out);
+    buf_fini(&out);
+    return rc;
+}
+
 static int add_result(dialog_world *w, result_batch *b, const msg_result *r) {
     b->at[b->n] = b->hold.n;
     buf_put(&b->hold, r->key, r->nkey);
@@ -294,7 +304,7 @@ static int on_push(dialog *c, dialog_world *w, const void *message, size_t n, bu
     if (!b) return SATCHEL_E_NOMEM;
     rc = push_all(c, w, &reader, &author, b, words);
     if (!rc) rc = ingest_author_save(w->g, &author);
-    if (!rc) rc = say_results(w, b);
+    if (!rc) rc = b->n || c->phase != DIALOG_READY ? say_results(w, b) : say_no_results(w);
     if (author.last_number >= c->last_number) c->caught_up = true;
     batch_free(b);
     return rc;

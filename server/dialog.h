@@ -47,7 +47,8 @@ typedef struct dialog_world {
 /* Finds the device of a certificate: SATCHEL_OK, SATCHEL_E_REVOKED, SATCHEL_E_CERTIFICATE (unknown), or a database code. */
 int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 /* One message that is not a pull. On SATCHEL_OK the conversation goes on. A code of class PERMANENT is the device's mistake or state: `words` says what, the session
- * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). */
+ * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). INGEST_AGAIN
+ * as ingest_push gave it. */
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
 /* Says losses of this device above loss_cursor, some messages full of them at most (see losses_left). */
 int dialog_losses(dialog *c, dialog_world *w);

@@ -57,7 +57,7 @@ static void session_remove(hub *h, session *c) {
 }
 
 static void mark_ready(hub *h, session *c) {
-    if (c->in_ready) return;
+    if (c->in_ready || c->left) return;
     c->in_ready = true;
     c->next_ready = NULL;
     if (h->ready_tail)
@@ -117,13 +117,15 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     c->closing = true;
     c->credit = 0;
     mark_ready(h, c);
-    char line[LIMIT_TEXT_BYTES + 64];
+    char line[LIMIT_TEXT_BYTES + 64], key[17];
     snprintf(line, sizeof line, "closing: %s: %s", satchel_rc_name(rc), words);
-    h->config.log(h->config.ctx, rc == SATCHEL_E_CLOSED ? 'i' : 'w', c->d.name[0] ? c->d.name : NULL, line);
+    /* Until the writer has looked its name up, a device is the beginning of its key's fingerprint. */
+    for (int i = 0; i < 8; i++) snprintf(key + 2 * i, 3, "%02x", c->fingerprint[i]);
+    h->config.log(h->config.ctx, rc == SATCHEL_E_CLOSED ? 'i' : 'w', c->d.name[0] ? c->d.name : key, line);
 }
 
 static void want_reader(hub *h, session *c) {
-    if (c->in_readers || !c->credit || c->closing || c->stalled) return;
+    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left) return;
     if (c->busy) {
         c->again = true;
         return;
@@ -191,13 +193,10 @@ void hub_disconnect(hub *h, uint64_t id) {
     if (c) {
         if (c->in_ready) unmark_ready(h, c);
         if (c->in_readers) forget_reader(h, c);
-        /* A reader may be at work for it with the lock released; the writer knows it by its id alone. */
-        if (c->busy) {
-            c->gone = true;
-            c->closing = true;
-        } else {
-            session_remove(h, c);
-        }
+        c->credit = 0;
+        /* What the device said before it went still counts, above all what nothing answers: that a refusal is settled. */
+        c->left = c->waiting_bytes && add_kind(h, INPUT_DISCONNECT, id);
+        if (!c->left) hub_forget(h, c);
     }
     pthread_mutex_unlock(&h->mutex);
 }
@@ -670,6 +669,16 @@ void hub_stop(hub *h) {
 
 session *hub_find(hub *h, uint64_t id) {
     return find(h, id);
+}
+
+void hub_forget(hub *h, session *c) {
+    /* A reader may be at work for it with the lock released; the writer knows it by its id alone. */
+    if (c->busy) {
+        c->gone = true;
+        c->closing = true;
+    } else {
+        session_remove(h, c);
+    }
 }
 
 void hub_take_pull(hub *h, session *c, const void *message, size_t n) {

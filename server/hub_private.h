@@ -23,6 +23,7 @@ typedef struct session {
     dialog d;
     bool closing; /* after what is queued */
     bool gone;    /* disconnected while a reader was at work for it: found by nobody any more */
+    bool left;    /* disconnected; what it said before is still with the writer */
     bool busy;
     bool again; /* wanted a reader meanwhile */
     output *out, *out_tail;
@@ -43,12 +44,13 @@ typedef struct session {
     bool acked_dirty;
 } session;
 
-typedef enum input_kind { INPUT_CONNECT, INPUT_FRAME, INPUT_LOSSES, INPUT_JOB } input_kind;
+typedef enum input_kind { INPUT_CONNECT, INPUT_FRAME, INPUT_LOSSES, INPUT_DISCONNECT, INPUT_JOB } input_kind;
 typedef struct input {
     struct input *next;
     input_kind kind;
     uint64_t session;
     hub_job *job;
+    bool pulled; /* a compressed pull, which was taken */
     size_t n;
     uint8_t p[];
 } input;
@@ -104,6 +106,8 @@ struct hub {
 
 /* Under the mutex: */
 session *hub_find(hub *h, uint64_t id);
+/* The session is no longer needed. */
+void hub_forget(hub *h, session *c);
 /* Takes a pull that came compressed, so that only the writer could read it. Closes the session on a mistake. */
 void hub_take_pull(hub *h, session *c, const void *message, size_t n);
 /* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). */

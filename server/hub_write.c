@@ -25,8 +25,20 @@ typedef struct work {
     bool hello;  /* said hello in this group, or is to */
 } work;
 
+/* A line for the log, kept until the group is durable: what is undone was not so. */
+typedef struct line {
+    struct line *next;
+    char level;
+    char name[LIMIT_NAME_BYTES + 1];
+    char text[];
+} line;
+
+/* Inputs are run without undo points at first, which most need not. When one does, the whole group is rolled back and run again carefully, each message and
+ * transaction with its own. */
 typedef struct group {
     hub *h;
+    bool careful, again;
+    line *lines, **last_line;
     input *inputs;
     work *works;
     size_t nworks, room;
@@ -65,7 +77,25 @@ static void on_say(void *ctx, const buf *message) {
 
 static void on_log(void *ctx, char level, const char *text) {
     group *gr = ctx;
-    gr->h->config.log(gr->h->config.ctx, level, gr->current ? gr->current->d.name : NULL, text);
+    size_t n = strlen(text) + 1;
+    line *l = malloc(sizeof *l + n);
+    if (!l) return;
+    l->next = NULL;
+    l->level = level;
+    snprintf(l->name, sizeof l->name, "%s", gr->current ? gr->current->d.name : "");
+    memcpy(l->text, text, n);
+    *gr->last_line = l;
+    gr->last_line = &l->next;
+}
+
+static void finish_lines(group *gr, bool write) {
+    while (gr->lines) {
+        line *l = gr->lines;
+        gr->lines = l->next;
+        if (write) gr->h->config.log(gr->h->config.ctx, l->level, l->name[0] ? l->name : NULL, l->text);
+        free(l);
+    }
+    gr->last_line = &gr->lines;
 }
 
 static void unsay(work *w, size_t down_to) {
@@ -134,22 +164,28 @@ static int run_connect(group *gr, const input *i) {
     return rc;
 }
 
-/* One message inside a savepoint of its own. */
+/* One message, undone alone if it fails. */
 static int run_message(group *gr, work *w, const buf *message, buf *words) {
     store *s = gr->h->config.store;
     store_position position = s->now;
-    int rc = store_savepoint(s);
+    int rc = gr->careful ? store_savepoint(s) : SATCHEL_OK;
     if (rc) return rc;
     w->said_rc = SATCHEL_OK;
     rc = dialog_message(&w->d, &gr->world, message->p, message->n, words);
     if (!rc) rc = w->said_rc;
+    if (!gr->careful) {
+        gr->again = rc && !is_store_failure(rc);
+        return rc;
+    }
     if (!rc) return store_savepoint_release(s);
     store_savepoint_rollback(s);
     s->now = position;
     return rc;
 }
 
-static void take_packed_pull(group *gr, work *w, const buf *message) {
+static void take_packed_pull(group *gr, work *w, input *i, const buf *message) {
+    if (i->pulled) return;
+    i->pulled = true;
     pthread_mutex_lock(&gr->h->mutex);
     session *c = hub_find(gr->h, w->id);
     if (c) hub_take_pull(gr->h, c, message->p, message->n);
@@ -169,7 +205,7 @@ static void on_ready(group *gr, work *w) {
     }
 }
 
-static int run_frame(group *gr, const input *i) {
+static int run_frame(group *gr, input *i) {
     work *w = work_for(gr, i->session);
     if (!w || w->close_rc) return SATCHEL_OK;
     gr->current = w;
@@ -180,17 +216,17 @@ static int run_frame(group *gr, const input *i) {
     dialog before = w->d;
     int rc = frame_unpack(i->p, i->n, &message);
     if (!rc && message_peek(message.p, message.n) == MSG_PULL)
-        take_packed_pull(gr, w, &message);
+        take_packed_pull(gr, w, i, &message);
     else if (!rc)
         rc = run_message(gr, w, &message, &words);
-    if (rc && !is_store_failure(rc)) {
+    if (rc && !is_store_failure(rc) && !gr->again) {
         unsay(w, said);
         w->d = before;
         buf_put_byte(&words, 0);
         close_work(w, rc, words.n > 1 ? (const char *)words.p : NULL);
         rc = SATCHEL_OK;
     }
-    if (w->d.phase == DIALOG_READY && before.phase != DIALOG_READY) on_ready(gr, w);
+    if (!rc && w->d.phase == DIALOG_READY && before.phase != DIALOG_READY) on_ready(gr, w);
     gr->current = NULL;
     buf_fini(&message);
     buf_fini(&words);
@@ -232,6 +268,8 @@ static int run_input(group *gr, input *i) {
         return run_frame(gr, i);
     case INPUT_LOSSES:
         return say_losses(gr, i->session);
+    case INPUT_DISCONNECT:
+        return SATCHEL_OK; /* when the group is done */
     default:
         return i->job->own_transaction ? SATCHEL_OK : run_job(gr, i);
     }
@@ -325,25 +363,55 @@ static int run_seen(group *gr) {
     return rc;
 }
 
-static int run_group(group *gr) {
+/* Up to the commit. */
+static int try_group(group *gr) {
     hub *h = gr->h;
-    store *s = h->config.store;
-    int rc = store_begin(s);
+    int rc = store_begin(h->config.store);
     if (rc) return rc;
     uint64_t conflicts = ingest_conflicts(h->ingest);
+    ingest_undo_points(h->ingest, gr->careful);
     rc = run_inputs(gr);
-    if (!rc && ingest_conflicts(h->ingest) != conflicts) rc = run_losses(gr);
+    ingest_undo_points(h->ingest, true);
+    gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
+    if (!rc && gr->conflicts) rc = run_losses(gr);
     if (!rc && gr->now_ms - h->last_seen_ms >= SEEN_EVERY_MS) {
         h->last_seen_ms = gr->now_ms;
         rc = run_seen(gr);
     }
-    if (rc) {
-        store_rollback(s);
-        return rc;
+    if (rc) store_rollback(h->config.store);
+    return rc;
+}
+
+static void forget_works(group *gr) {
+    for (size_t i = 0; i < gr->nworks; i++) {
+        unsay(&gr->works[i], 0);
+        free(gr->works[i].said);
     }
-    rc = store_commit(s);
-    gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
+    gr->nworks = 0;
+}
+
+/* A job may do more than what a rollback takes back. */
+static bool has_job(const input *i) {
+    while (i && i->kind != INPUT_JOB) i = i->next;
+    return i != NULL;
+}
+
+static int run_group(group *gr) {
+    hub *h = gr->h;
+    gr->careful = has_job(gr->inputs);
+    int rc = try_group(gr);
+    if (gr->again) {
+        forget_works(gr);
+        finish_lines(gr, false);
+        gr->world.accepted = gr->world.refused = gr->world.repeated = gr->world.forks = 0;
+        gr->last_conflict = h->last_conflict;
+        gr->again = false;
+        gr->careful = true;
+        rc = try_group(gr);
+    }
+    if (!rc) rc = store_commit(h->config.store);
     if (!rc) h->last_conflict = gr->last_conflict;
+    finish_lines(gr, !rc);
     return rc;
 }
 
@@ -395,15 +463,15 @@ static void finish_group(group *gr, int rc) {
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc);
     if (rc) fail_inputs(h, gr->inputs, rc);
-    for (size_t i = 0; i < gr->nworks; i++) {
-        if (!rc) deliver_work(h, &gr->works[i]);
-        unsay(&gr->works[i], 0);
-        free(gr->works[i].said);
-    }
+    for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
+    forget_works(gr);
     for (input *i = gr->inputs; i; i = i->next) {
         h->stats.writer_queue--;
-        session *c = i->kind == INPUT_FRAME ? hub_find(h, i->session) : NULL;
-        if (c) c->waiting_bytes -= sizeof *i + i->n;
+        session *c = i->kind == INPUT_FRAME || i->kind == INPUT_DISCONNECT ? hub_find(h, i->session) : NULL;
+        if (c && i->kind == INPUT_DISCONNECT)
+            hub_forget(h, c);
+        else if (c)
+            c->waiting_bytes -= sizeof *i + i->n;
     }
     if (!rc) {
         h->stats.groups++;
@@ -473,6 +541,7 @@ static bool upkeep(hub *h, uint64_t now_ms) {
 
 bool hub_write_step(hub *h) {
     group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
+    gr.last_line = &gr.lines;
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h);
     pthread_mutex_unlock(&h->mutex);

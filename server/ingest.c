@@ -27,6 +27,7 @@ int ingest_new(store *s, ingest **out) {
     ingest *g = calloc(1, sizeof *g);
     if (!g) return SATCHEL_E_NOMEM;
     g->s = s;
+    g->undo_points = true;
     delta_writer_init(&g->out);
     capture_sink sink = {.ctx = g, .begin = sink_begin, .part = sink_part};
     int rc = capture_open(s->db, &sink, &g->capture);
@@ -262,28 +263,33 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
     return rc ? rc : ingest_flush_log(g, true);
 }
 
+/* Takes back what a transaction did so far. */
+static void undo(ingest *g, const store_position *before, uint64_t conflicts) {
+    if (g->undo_points) store_savepoint_rollback(g->s);
+    drop_changes(g);
+    g->s->now = *before;
+    g->conflicts = conflicts;
+}
+
+void ingest_undo_points(ingest *g, bool on) {
+    g->undo_points = on;
+}
+
 static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
     store_position before = g->s->now;
     int clamped = 0;
     uint64_t effective = hlc_effective(txn->effective ? txn->effective : txn->stamp, author->last_effective, now_ms, &clamped);
     start(g, author, txn->number, txn->base, effective, now_ms);
-    int rc = store_savepoint(g->s);
+    int rc = g->undo_points ? store_savepoint(g->s) : SATCHEL_OK;
     if (rc) return rc;
     uint64_t conflicts = g->conflicts;
     rc = merge_transaction(g, txn);
+    if (rc) undo(g, &before, conflicts);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
-        store_savepoint_rollback(g->s);
-        drop_changes(g);
-        g->s->now = before;
-        g->conflicts = conflicts;
+        if (!g->undo_points) return INGEST_AGAIN;
         rc = park(g, txn, rc, out);
-    } else if (rc) {
-        store_savepoint_rollback(g->s);
-        drop_changes(g);
-        g->s->now = before;
-        return rc;
-    } else {
-        rc = store_savepoint_release(g->s);
+    } else if (!rc) {
+        if (g->undo_points) rc = store_savepoint_release(g->s);
         out->result = (msg_result){.number = txn->number, .seq = g->clock.seq, .effective = effective};
         if (!rc) rc = save_result(g, txn, &out->result);
         author->last_effective = effective;

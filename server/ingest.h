@@ -20,8 +20,14 @@ typedef struct ingest_result {
     buf hold;
 } ingest_result;
 /* Ingests one pushed transaction or part. A known (number, id) gets its stored result. Returns a database code if the store failed (roll back
- * everything), else SATCHEL_OK with the outcome in *out; SATCHEL_E_MALFORMED or _ORDER if the bytes do not make sense (close the connection). */
+ * everything), else SATCHEL_OK with the outcome in *out; SATCHEL_E_MALFORMED or _ORDER if the bytes do not make sense (close the connection);
+ * INGEST_AGAIN, see ingest_undo_points. */
+#define INGEST_AGAIN 1
 int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out);
+
+/* Whether each transaction gets an undo point of its own, as it does from the start. It costs a copy of every page that the transaction
+ * touches, and few transactions need it. Without, one that must be refused gives INGEST_AGAIN: roll everything back, and take it again with undo points. */
+void ingest_undo_points(ingest *g, bool on);
 
 /* Runs SQL text as the server's author: each BEGIN ... COMMIT in it, or each single statement outside, is one transaction with one seq.
  * Stops at the first error, naming the line; what was before it stays. *rows counts changed rows. Whole text at once. */

@@ -71,10 +71,35 @@ static int make_places(table_state *ts) {
     return SATCHEL_OK;
 }
 
+static int place_of(const schema_table *t, const char *name) {
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (sqlite3_stricmp(t->col[i]->name, name) == 0) return (int)i;
+    return -1;
+}
+
+/* A column may have taken one of the rowid's names; a generated one, which the descriptor does not have, may too, so the least likely comes first. */
+static const char *rowid_name(const schema_table *t) {
+    static const char *const NAME[] = {"_rowid_", "oid", "rowid"};
+    for (unsigned i = 0; !t->without_rowid && i < sizeof NAME / sizeof NAME[0]; i++)
+        if (place_of(t, NAME[i]) < 0) return NAME[i];
+    return NULL;
+}
+
+static int look_for_tombstones(ingest *g, table_state *ts) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT 1 FROM satchel_tombstone WHERE tbl=? LIMIT 1");
+    db_bind(q, "i", (int64_t)ts->t->id);
+    int rc = db_next(&g->s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    ts->has_tombstones = rc == 1;
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
 static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     const schema_table *t = ts->t;
+    ts->rowid = rowid_name(t);
     buf_printf(sql, "SELECT satchel_clock,");
     put_names(sql, t->ncol, t->col, ",", "");
+    if (ts->rowid) buf_printf(sql, ",%s", ts->rowid);
     buf_printf(sql, " FROM ");
     put_name(sql, t->name);
     buf_printf(sql, " WHERE ");
@@ -94,13 +119,8 @@ static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     buf_printf(sql, " WHERE ");
     put_names(sql, t->nkey, t->key, " AND ", "=?");
     if ((rc = prepare(g, sql, &ts->delete_row))) return rc;
+    if ((rc = look_for_tombstones(g, ts))) return rc;
     return make_places(ts);
-}
-
-static int place_of(const schema_table *t, const char *name) {
-    for (unsigned i = 0; i < t->ncol; i++)
-        if (sqlite3_stricmp(t->col[i]->name, name) == 0) return (int)i;
-    return -1;
 }
 
 static const schema_table *live_table(const schema *s, const char *name) {

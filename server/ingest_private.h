@@ -34,6 +34,8 @@ typedef struct reference {
 typedef struct table_state {
     const schema_table *t;
     sqlite3_stmt *select, *insert, *delete_row;
+    const char *rowid;   /* by which the rowid can be named, NULL if it cannot: an update then does not look the key up again */
+    bool has_tombstones; /* there may be some of this table; false spares an insert the look */
     update_stmt update[UPDATE_SHAPES];
     unsigned next_shape;
     sqlite3_stmt **move; /* per live column: guard look-up, prepared on demand */
@@ -48,6 +50,7 @@ typedef struct stored_row {
     table_state *ts;
     value v[LIMIT_COLUMNS]; /* by place in table->col */
     row_clock clock;
+    int64_t rowid; /* if it has one that can be named */
 } stored_row;
 
 /* What an update changed in a row. */
@@ -65,6 +68,7 @@ struct ingest {
     const schema *schema; /* that the statements were made for */
     capture *capture;     /* of the server's own SQL */
     buf captured;         /* its changesets, each preceded by its length */
+    bool undo_points;
 
     /* The transaction being taken in. */
     author_info *author;

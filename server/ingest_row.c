@@ -30,6 +30,7 @@ static int row_open(ingest *g, const schema_table *t, const value *key, stored_r
         return step == SQLITE_DONE ? 0 : db_rc(step);
     }
     for (unsigned i = 0; i < t->ncol; i++) row->v[i] = value_of_column(q, (int)i + 1);
+    if (row->ts->rowid) row->rowid = sqlite3_column_int64(q, (int)t->ncol + 1);
     int rc = clock_decode(&row->clock, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
     if (rc) {
         sqlite3_reset(q);
@@ -71,7 +72,8 @@ static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *c
         if (part) buf_put(&sql, part, strlen(part));
         sqlite3_free(part);
     }
-    for (unsigned i = 0; i < ts->t->nkey; i++) {
+    if (ts->rowid) buf_printf(&sql, " WHERE %s=?", ts->rowid);
+    for (unsigned i = 0; !ts->rowid && i < ts->t->nkey; i++) {
         char *part = sqlite3_mprintf("%s\"%w\"=?", i ? " AND " : " WHERE ", ts->t->key[i]->name);
         if (part) buf_put(&sql, part, strlen(part));
         sqlite3_free(part);
@@ -110,7 +112,8 @@ static int row_update(ingest *g, const stored_row *row, const row_changes *chang
     int at = 1;
     sqlite3_bind_blob(u->stmt, at++, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
     for (unsigned i = 0; i < changes->n; i++) value_bind(u->stmt, at++, &row->v[changes->place[i]]);
-    for (unsigned i = 0; i < row->ts->t->nkey; i++) value_bind(u->stmt, at++, &key[i]);
+    if (row->ts->rowid) sqlite3_bind_int64(u->stmt, at, row->rowid);
+    for (unsigned i = 0; !row->ts->rowid && i < row->ts->t->nkey; i++) value_bind(u->stmt, at++, &key[i]);
     return ingest_sqlite(g, db_run(u->stmt));
 }
 
@@ -207,6 +210,7 @@ static int tombstone_drop(ingest *g, uint32_t table) {
 static int tombstone_put(ingest *g, const delta_row *in, const stored_row *row) {
     buf kept;
     buf_init(&kept, 0);
+    row->ts->has_tombstones = true;
     if (row->ts->t->wins == WINS_UPDATE) {
         buf_clear(&g->scratch);
         clock_encode(&row->clock, &g->scratch);
@@ -276,12 +280,16 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
     return SATCHEL_OK;
 }
 
+/* What is left to do for a row that was inserted from g->row. */
+static int finish_new(ingest *g, const delta_row *in) {
+    int rc = ingest_note_child(g, &g->row, NULL);
+    return rc ? rc : emit_row(g, in, &g->row);
+}
+
 static int put_new(ingest *g, const schema_table *t, const delta_row *in) {
-    stored_row *row = &g->row;
-    int rc = fill_new(g, t, in, row);
-    if (!rc) rc = row_insert(g, row);
-    if (!rc) rc = ingest_note_child(g, row, NULL);
-    return rc ? rc : emit_row(g, in, row);
+    int rc = fill_new(g, t, in, &g->row);
+    if (!rc) rc = row_insert(g, &g->row);
+    return rc ? rc : finish_new(g, in);
 }
 
 /* Whether the insert says anything of the unit of its column i. */
@@ -358,7 +366,25 @@ static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, con
     return rc ? rc : put_new(g, t, in);
 }
 
+/* Most inserts meet neither a row nor a tombstone: then the insert itself is the look-up. *done if it was one of those. */
+static int put_fresh(ingest *g, const schema_table *t, const delta_row *in, bool *done) {
+    const table_state *ts = ingest_table(g, t);
+    *done = false;
+    if (ts->has_tombstones) return 0;
+    for (unsigned i = 0; i < in->ncol; i++)
+        if (place_of_id(ts, in->col[i].id) < 0) return 0; /* is logged, which must not be done twice */
+    int rc = fill_new(g, t, in, &g->row);
+    if (!rc) rc = row_insert(g, &g->row);
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) return 0;
+    if (!rc) rc = finish_new(g, in);
+    *done = rc == SATCHEL_OK;
+    return rc;
+}
+
 static int put_row(ingest *g, const schema_table *t, delta_row *in) {
+    bool done;
+    int rc = put_fresh(g, t, in, &done);
+    if (rc || done) return rc;
     int found = row_open(g, t, in->key, &g->row);
     if (found < 0) return found;
     if (found) {
@@ -367,7 +393,7 @@ static int put_row(ingest *g, const schema_table *t, delta_row *in) {
         return put_on_row(g, t, in, same);
     }
     tombstone dead = {0};
-    int rc = tombstone_find(g, in->table, &dead);
+    rc = tombstone_find(g, in->table, &dead);
     if (rc == 1)
         rc = put_on_tombstone(g, t, in, &dead.clock);
     else if (rc == 0)

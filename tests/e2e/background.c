@@ -36,7 +36,6 @@ static void *watch(void *ctx) {
     satchel_status_info info = {.size = sizeof info};
     while (!atomic_load(&w->done)) {
         satchel_get_status(w->s, &info);
-        satchel_errcode(w->s);
         usleep(2000);
     }
     return NULL;

@@ -52,6 +52,19 @@ class T3OneInvalid(harness.Case):
         self.assertEqual([r["state"] for r in server.ctl("rejected", "--all")], ["discarded"])
         self.assert_sound(server, phone, tablet)
 
+    def test_T3_N6_what_depends_on_the_invalid_one_is_parked_with_it_the_rest_flows(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        phone.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b');"
+                  "INSERT INTO contact(id, given) VALUES(x'01', 'Ada');"
+                  "UPDATE contact_point SET value = 'c@d' WHERE id = x'99';"
+                  "UPDATE contact SET given = 'Augusta' WHERE id = x'01';")
+        phone.sync()
+        self.assertEqual(phone.read("SELECT n, name, depends FROM satchel_rejected ORDER BY n"), [(1, "E_FOREIGN_KEY", 0), (3, "E_DEPENDS", 1)])
+        self.assertEqual(server.read("SELECT given FROM contact"), [("Augusta",)])
+        self.assert_same(server, phone)
+
     def test_T3_foreign_key_put_right_and_retried_commits(self):
         server = self.server()
         phone, tablet = self.device("phone", server), self.device("tablet", server)

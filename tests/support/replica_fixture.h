@@ -58,6 +58,12 @@ void accept_at(fixture *x, uint64_t number, uint64_t seq);
 void refuse_with(fixture *x, uint64_t number, int rc, const char *text);
 /* The overlay's invariants hold, and the file is whole. */
 void assert_sound(fixture *x);
+/* Makes SQLite's n-th allocation from now fail, and every later one when `all`; 0 ends it. Once, before any other use of SQLite:
+ * faults_install(). */
+void faults_install(void);
+void faults_at(unsigned n, bool all);
+/* True if an allocation has failed since faults_at. */
+bool faults_happened(void);
 /* Rows in satchel_base. */
 int64_t bases(fixture *x);
 

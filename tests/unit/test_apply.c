@@ -271,7 +271,44 @@ static void N4_accepted_counter_is_not_counted_twice_within_a_snapshot(void **st
     assert_sound(x);
 }
 
+/* ---- faults ---- */
+
+/* Fails SQLite's allocation 1, 2, 3 ... until the page passes: each failure is named, and changes nothing. */
+static void apply_without_memory_is_all_or_nothing(void **state) {
+    fixture *x = *state;
+    buf page;
+    delta_row rows[3] = {item_set("a", ITEM_STOCK, value_integer(50)), item_put("b", "b", 1, 1), row_of(ITEM, DELTA_DELETE, "c")};
+    delta_row old[2] = {item_put("a", "a", 1, 100), item_put("c", "c", 1, 1)};
+    assert_int_equal(page_apply(x, 10, old, 2), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=stock+1 WHERE id='a'; UPDATE item SET note='n' WHERE id='c'");
+    accept_at(x, 1, 11);
+    buf_init(&page, 0);
+    page_build(x, &(msg_page){.from = 10, .to = 11}, 11, rows, 3, &page);
+    for (unsigned n = 1;; n += n < 40 ? 1 : 5) {
+        fixture_reopen(x); /* so that statements are prepared anew */
+        faults_at(n, n % 2 == 0);
+        int rc = apply_page(x->f, page.p, page.n);
+        bool failed = faults_happened();
+        faults_at(0, false);
+        if (!rc) {
+            assert_true(n > 100);
+            if (failed) print_message("SQLite did without allocation %u\n", n);
+            break;
+        }
+        assert_int_equal(rc, SATCHEL_E_NOMEM);
+        assert_string_equal(item(x, "a"), "a|1|101|~");
+        assert_string_equal(item(x, "b"), "-");
+        assert_int_equal(app_integer(x, "SELECT cursor FROM satchel_state"), 10);
+        assert_sound(x);
+    }
+    assert_string_equal(item(x, "a"), "a|1|50|~");
+    assert_string_equal(item(x, "c"), "c|1|1|n");
+    assert_sound(x);
+    buf_fini(&page);
+}
+
 int main(void) {
+    faults_install();
     const struct CMUnitTest tests[] = {
         T(page_moves_cursor_clock_and_rows_together),
         T(page_that_does_not_begin_at_the_cursor_is_out_of_order),
@@ -288,6 +325,7 @@ int main(void) {
         T(page_during_a_snapshot_is_out_of_order),
         T(N4_edits_stay_over_a_snapshot),
         T(N4_accepted_counter_is_not_counted_twice_within_a_snapshot),
+        T(apply_without_memory_is_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

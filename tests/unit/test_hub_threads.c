@@ -19,7 +19,7 @@
 #include "tests/support/serving.h"
 
 #define CLIENTS 6u
-#define TXNS 150u
+#define TXNS 400u
 #define WINDOW 8u
 
 static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0, b BLOB);\n"

@@ -398,7 +398,27 @@ static void N7_confirmed_is_kept_until_the_backup_has_passed_it(void **state) {
     assert_int_equal(x->f->state.number_floor, 1);
 }
 
+/* A commit without memory fails whole, or is captured whole. */
+static void commit_without_memory_is_captured_or_fails(void **state) {
+    fixture *x = *state;
+    char sql[120];
+    unsigned passed = 0;
+    for (unsigned n = 1; passed < 20; n++) {
+        int64_t before = app_integer(x, "SELECT count(*) FROM satchel_outbox");
+        snprintf(sql, sizeof sql, "INSERT INTO item(id, note) VALUES('k%u', hex(randomblob(%u)))", n, n % 3 ? 10u : 3000u);
+        faults_at(n, n % 2 == 0);
+        int failed = sqlite3_exec(x->app, sql, NULL, NULL, NULL);
+        if (!faults_happened()) passed++;
+        faults_at(0, false);
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM item WHERE id='k%u'", n);
+        assert_int_equal(app_integer(x, sql), failed ? 0 : 1);
+        assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox") - before, failed ? 0 : 1);
+    }
+    assert_sound(x);
+}
+
 int main(void) {
+    faults_install();
     const struct CMUnitTest tests[] = {
         T(commit_writes_one_row_per_transaction),
         T(N1_number_is_not_reused_after_pruning),
@@ -421,6 +441,7 @@ int main(void) {
         T(N6_retry_of_what_is_already_so_is_moot),
         T(N7_restored_server_is_given_again_what_it_lost),
         T(N7_confirmed_is_kept_until_the_backup_has_passed_it),
+        T(commit_without_memory_is_captured_or_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
