@@ -195,7 +195,7 @@ static int open_database(file *f, const file_options *o) {
     int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
     if (!rc) rc = check_owner(f, o->flags, &ours);
     if (!rc && ours) rc = check_format(f);
-    if (!rc) rc = run(f, "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON");
+    if (!rc) rc = run(f, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON");
     if (!rc && !ours) rc = create(f);
     return rc;
 }
@@ -249,6 +249,7 @@ int file_open(const char *path, const file_options *o, file **out) {
     file *f = calloc(1, sizeof *f);
     *out = f;
     if (!f) return SATCHEL_E_NOMEM;
+    f->unsynced = true; /* whoever had the file open before */
     buf_init(&f->error, LIMIT_BUF_BYTES);
     int rc = copy_options(f, path, o);
     if (!rc) rc = open_database(f, o);
@@ -338,6 +339,7 @@ int file_begin(file *f) {
     int rc = db_exec(&f->sql, "BEGIN IMMEDIATE", "");
     if (rc) return file_db_error(f, "cannot begin a transaction");
     f->in_txn = true;
+    f->changes = sqlite3_total_changes64(f->db);
     rc = file_read_state(f);
     if (!rc && f->state.schema_epoch != f->schema->epoch) {
         rc = load_schema(f);
@@ -346,6 +348,30 @@ int file_begin(file *f) {
     if (!rc) rc = overlay_refresh(f->overlay);
     if (rc) file_rollback(f);
     return rc;
+}
+
+/* In WAL mode a commit with synchronous=FULL syncs the whole log, so that one small commit carries all before it. */
+static int set_durable(file *f, bool on) {
+    if (f->durable == on) return SATCHEL_OK;
+    f->durable = on;
+    return run(f, on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+}
+
+int file_begin_durable(file *f) {
+    if (!sqlite3_get_autocommit(f->db)) file_rollback(f);
+    int rc = set_durable(f, true);
+    if (!rc) rc = file_begin(f);
+    if (rc) set_durable(f, false);
+    return rc;
+}
+
+int file_sync(file *f) {
+    if (!f->unsynced) return SATCHEL_OK;
+    int rc = file_begin_durable(f);
+    if (rc) return rc;
+    /* Only a commit that writes something is synced. */
+    rc = db_exec(&f->sql, "UPDATE satchel_state SET cursor=cursor WHERE id=1", "");
+    return file_end(f, rc ? file_db_error(f, "cannot write the state") : SATCHEL_OK);
 }
 
 int file_commit(file *f) {
@@ -357,12 +383,14 @@ int file_commit(file *f) {
         return rc;
     }
     f->in_txn = false;
-    return SATCHEL_OK;
+    if (sqlite3_total_changes64(f->db) != f->changes) f->unsynced = !f->durable;
+    return set_durable(f, false);
 }
 
 void file_rollback(file *f) {
     if (!sqlite3_get_autocommit(f->db)) db_exec(&f->sql, ROLLBACK, "");
     f->in_txn = false;
+    set_durable(f, false);
     overlay_invalidate(f->overlay);
 }
 
@@ -407,7 +435,9 @@ int file_migrate(file *f, const msg_schema *m) {
 
 int file_set_server(file *f, const char *host, uint16_t port, const char *device) {
     int rc = db_exec(&f->sql, "UPDATE satchel_state SET host=?, port=?, device=? WHERE id=1", "sis", host, (int64_t)port, device);
-    return rc ? file_db_error(f, "cannot note the server") : SATCHEL_OK;
+    if (rc) return file_db_error(f, "cannot note the server");
+    f->unsynced = true;
+    return file_sync(f); /* the enrolment code is spent */
 }
 
 int file_get_server(file *f, char *host, uint16_t *port, char *device) {

@@ -1,8 +1,9 @@
 /* file.h - one database file as the sync side sees it: its own connection, the state row, the schema, and transactions around all of it.
  *
- * Everything that syncing writes goes through one `file`: capture is off on its connection, synchronous is FULL, foreign keys and CHECK
- * constraints are off (the server has checked them; N4 may show combinations that no constraint foresaw). The app's connection is
- * not here (satchel.c). Invariant: between file_begin and file_commit `state` is the row of satchel_state, and the overlay's index
+ * Everything that syncing writes goes through one `file`: capture is off on its connection, foreign keys and CHECK constraints
+ * are off (the server has checked them; N4 may show combinations that no constraint foresaw). The app's connection is not here
+ * (satchel.c). Commits are atomic and in order whatever happens (WAL), but on the disk only after file_sync or a durable
+ * transaction: a page that a power cut takes back is sent again, as long as the server was not told that it is safe here (N2). Invariant: between file_begin and file_commit `state` is the row of satchel_state, and the overlay's index
  * holds exactly the transactions that are pending or accepted; after file_rollback both are read again before their next use.
  *
  * Not thread-safe: whoever uses a file of a handle holds the handle's lock (handle.h). */
@@ -69,6 +70,9 @@ typedef struct file {
     file_state state;
     file_state saved; /* as it was read; only a difference is written */
     bool in_txn;
+    bool durable;  /* the open transaction's commit waits for the disk */
+    bool unsynced; /* something was committed that may not be on the disk */
+    int64_t changes; /* sqlite3_total_changes64 at file_begin */
     env env;
     char *path;
     char *identity; /* directory of key.pem, cert.pem, ca.pem and lock */
@@ -91,6 +95,10 @@ int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error);
 
 /* BEGIN IMMEDIATE, reads the state row and the schema if its epoch moved, and refreshes the overlay's index. SATCHEL_E_BUSY and database codes. */
 int file_begin(file *f);
+/* The same, and when file_commit returns this transaction and every commit before it, the app's included, are on the disk (N2). */
+int file_begin_durable(file *f);
+/* Everything committed so far is on the disk on return; costs nothing when it is already. */
+int file_sync(file *f);
 /* Writes the state row and commits; after a failure rolls back. */
 int file_commit(file *f);
 void file_rollback(file *f);

@@ -14,6 +14,8 @@
 
 /* Pages asked for ahead: enough that the line is never idle, few enough that a device without memory is not flooded. */
 #define CREDIT 4
+/* Pages between two syncs of a device that catches up: at 256 KiB a page, what a power cut may make it ask for again. */
+#define PULLS_A_SYNC 16
 #define WELCOME_MS 30000
 #define ANSWER_MS 60000
 /* How long results of what an earlier connection sent are waited for before it is sent again; a server lists them at once. */
@@ -111,10 +113,22 @@ int session_say(session *s) {
     return SATCHEL_OK;
 }
 
+/* The server may forget what lies behind the cursor that a pull tells, so that one must be on the disk (N2). While pages stream in, one sync
+ * serves many of them; at rest the last page is synced after it can be seen. A sync that fails (locked) is tried at the next pull. */
+static void note_durable(session *s) {
+    const file_state *st = &s->file->state;
+    bool at_rest = s->state == SATCHEL_IN_STEP;
+    if (s->durable_cursor > st->cursor) s->durable_cursor = st->cursor; /* a restored server took commits back (N7) */
+    if (st->cursor == s->durable_cursor || (!at_rest && ++s->unsynced_pulls < PULLS_A_SYNC)) return;
+    if (file_sync(s->file)) return;
+    s->unsynced_pulls = 0;
+    s->durable_cursor = st->cursor;
+}
+
 /* Credit is asked for when the transport has room to say so: many pages may then share one message. */
 static void say_pull(session *s) {
-    const file_state *st = &s->file->state;
-    msg_pull m = {.cursor = st->cursor, .credit = s->credit_due, .loss_cursor = st->loss_cursor};
+    note_durable(s);
+    msg_pull m = {.cursor = s->durable_cursor, .credit = s->credit_due, .loss_cursor = s->file->state.loss_cursor};
     buf_clear(&s->message);
     if (pull_encode(&m, &s->message) || session_say(s)) return;
     s->granted += s->credit_due;
@@ -146,7 +160,8 @@ static void say_error(session *s, int rc) {
 static int say_hello(session *s, uint64_t now_ms) {
     file *f = s->file;
     msg_hello m = {.version = PROTOCOL_VERSION, .now_ms = now_ms, .software = f->software, .nsoftware = strlen(f->software)};
-    int rc = file_read_state(f);
+    int rc = file_sync(f);
+    if (!rc) rc = file_read_state(f);
     if (!rc) rc = outbox_last_number(f, &m.last_number);
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
     if (rc) return session_file_error(s, rc);
@@ -154,7 +169,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     m.incarnation = st->incarnation;
     m.has_epoch = st->has_epoch && st->placed;
     memcpy(m.epoch, st->epoch, EPOCH_BYTES);
-    m.cursor = st->cursor;
+    m.cursor = s->durable_cursor = st->cursor;
     m.schema_epoch = st->schema_epoch;
     memcpy(m.schema_hash, f->schema->hash, sizeof m.schema_hash);
     m.settled_number = st->settled_number;
@@ -188,12 +203,12 @@ void session_end(session *s, int rc, const char *text, uint64_t now_ms) {
 
 /* ---- sending what is new ---- */
 
-/* N2: the commit that raises sent_number is synchronous=FULL and so carries every number up to it to the disk before one is sent. It is
+/* N2: the commit that raises sent_number is durable and so carries every number up to it to the disk before one is sent. It is
  * one transaction with the reading, so that no other process discards what is being sent. */
 static int make_push(session *s, uint64_t *last) {
     file *f = s->file;
     buf_clear(&s->message);
-    int rc = file_begin(f);
+    int rc = file_begin_durable(f);
     if (rc) return session_file_error(s, rc);
     int made = outbox_push(f, &s->push, &s->message, last);
     if (made == 1 && f->state.sent_number < *last) f->state.sent_number = *last;

@@ -46,6 +46,8 @@ struct session {
     unsigned first, queued;
     bool showing;
     uint32_t granted, credit_due; /* pages asked for and not yet come; to ask for */
+    uint64_t durable_cursor;      /* what the server was, or may be, told */
+    unsigned unsynced_pulls;      /* since the last sync */
     outbox_cursor push;
     flight flight[FLIGHT_SLOTS];
     unsigned nflight;

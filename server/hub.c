@@ -160,6 +160,7 @@ static void add_input(hub *h, input *i) {
     else
         h->inputs = i;
     h->inputs_tail = i;
+    h->input_bytes += sizeof *i + i->n;
     h->stats.writer_queue++;
     pthread_cond_signal(&h->writer_cond);
 }
@@ -220,9 +221,13 @@ static int take_pull(hub *h, session *c, const void *message, size_t n) {
     return SATCHEL_OK;
 }
 
+/* What all devices together have sent and the writer has not taken; above it they are told to come back later. */
+#define INPUT_LIMIT_BYTES ((size_t)256 << 20)
+
 /* Takes a frame for the writer. */
 static int take_frame(hub *h, session *c, const void *bytes, size_t n) {
     if (n > LIMIT_FRAME_BYTES || c->waiting_bytes + sizeof(input) + n > 2 * LIMIT_PUSH_WINDOW_BYTES) return SATCHEL_E_LIMIT;
+    if (h->input_bytes > INPUT_LIMIT_BYTES) return SATCHEL_E_OVERLOAD;
     input *i = calloc(1, sizeof *i + n);
     if (!i) return SATCHEL_E_OVERLOAD;
     i->kind = INPUT_FRAME;

@@ -87,6 +87,7 @@ struct hub {
     session *ready, *ready_tail;
     session *readers, *readers_tail;
     input *inputs, *inputs_tail;
+    size_t input_bytes; /* of all of them */
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */

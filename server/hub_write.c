@@ -12,6 +12,8 @@
 #define GROUP_BYTES (8u << 20)
 #define SEEN_EVERY_MS 2000u
 #define UPKEEP_EVERY_MS 60000u
+#define UPKEEP_SOON_MS 1000u
+#define PRUNED_MUCH 10000u
 
 /* One session's part in a group: a copy of its dialog, and what is to be said to it after the commit. */
 typedef struct work {
@@ -513,6 +515,7 @@ static input *take_inputs(hub *h) {
         last = last->next;
         bytes += last->n;
     }
+    for (input *i = first; i; i = i == last ? NULL : i->next) h->input_bytes -= sizeof *i + i->n;
     if (last) {
         h->inputs = last->next;
         if (!h->inputs) h->inputs_tail = NULL;
@@ -532,6 +535,8 @@ static bool upkeep(hub *h, uint64_t now_ms) {
         store_rollback(s);
     else
         rc = store_commit(s);
+    /* There is more to remove; others come first. */
+    if (!rc && removed > PRUNED_MUCH) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc);
     if (!rc) hub_publish(h);

@@ -30,6 +30,7 @@ static const char LAYOUT[] =
     /* N3: what became of each transaction, until every live device has passed it. */
     "CREATE TABLE satchel_result(author INT, number INT, id BLOB NOT NULL, rc INT NOT NULL, seq INT NOT NULL, effective INT NOT NULL,"
     " depends INT NOT NULL, tbl INT NOT NULL, key BLOB, message TEXT, at_ms INT NOT NULL, PRIMARY KEY(author,number)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_result_seq ON satchel_result(seq);"
     "CREATE TABLE satchel_refused(author INT, number INT, id BLOB NOT NULL, stamp INT, base INT, epoch INT, delta BLOB,"
     " state TEXT NOT NULL DEFAULT 'open', resolved_ms INT, PRIMARY KEY(author,number)) WITHOUT ROWID;"
     /* N6: the rows that a refused transaction would have made or changed. */
@@ -40,6 +41,7 @@ static const char LAYOUT[] =
     "CREATE INDEX satchel_conflict_loser ON satchel_conflict(lost_author,id);"
     "CREATE TABLE satchel_tombstone(tbl INT, key BLOB, seq INT NOT NULL, stamp INT NOT NULL, author INT NOT NULL, row BLOB,"
     " PRIMARY KEY(tbl,key)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_tombstone_seq ON satchel_tombstone(seq);"
     /* id = seq << 24 | part: a rowid table in commit order, scanned by seq without an index of its own. */
     "CREATE TABLE satchel_log(id INTEGER PRIMARY KEY, bucket INT NOT NULL, author INT NOT NULL, stamp INT NOT NULL, at_ms INT NOT NULL,"
     " delta BLOB NOT NULL);"

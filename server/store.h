@@ -160,7 +160,8 @@ int store_digest(store *s, buf *report);
 
 /* ---- maintenance ---- */
 
-/* Removes log and results that every active device has acknowledged and that are older than history_ms. *removed counts log rows. */
+/* Removes log, tombstones and results that every active device has acknowledged and that are older than history_ms; not all at once if there is very much.
+ * *removed counts log rows: call again soon while it is large. */
 int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed);
 
 #endif

@@ -213,6 +213,9 @@ int store_count(store *s, store_counts *out) {
 
 /* ---- upkeep ---- */
 
+/* Log rows that one call removes, or a few more: a long absence of the slowest device must not end in one long transaction. */
+#define PRUNED_AT_ONCE 20000
+
 /* The highest seq that may go: behind every active device, older than the history that is kept. */
 static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *out) {
     int64_t acked, old;
@@ -224,6 +227,13 @@ static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t 
     if (rc < 0) return rc;
     old = rc == 1 ? sqlite3_column_int64(q, 0) - 1 : (int64_t)s->now.seq;
     if (rc == 1) sqlite3_reset(q);
+    int64_t enough;
+    q = db_prepare(&s->cache, "SELECT id>>24 FROM satchel_log ORDER BY id LIMIT 1 OFFSET ?");
+    db_bind(q, "i", (int64_t)PRUNED_AT_ONCE);
+    if ((rc = db_next(&s->cache, q)) < 0) return rc;
+    enough = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
+    if (rc == 1) sqlite3_reset(q);
+    if (old > enough) old = enough;
     *out = (uint64_t)(acked < old ? acked : old);
     if (*out > s->now.seq) *out = s->now.seq;
     return SATCHEL_OK;
