@@ -108,8 +108,9 @@ static int say_known_results(dialog *c, dialog_world *w) {
     if (!b) return SATCHEL_E_NOMEM;
     buf hold;
     buf_init(&hold, 0);
-    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT number,rc,seq,effective,depends,tbl,key,message FROM satchel_result WHERE author=? AND"
-                                               " number>? ORDER BY number");
+    sqlite3_stmt *q =
+        db_prepare(&w->s->cache, "SELECT number,rc,seq,effective,depends,tbl,key,message FROM satchel_result WHERE author=? AND"
+                                 " number>? ORDER BY number");
     db_bind(q, "ii", (int64_t)c->author, (int64_t)c->settled);
     int rc;
     while ((rc = db_next(&w->s->cache, q)) == 1) {
@@ -135,13 +136,17 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
         bool known = store_epoch_known(w->s, m->epoch, &end);
         if (!known || m->cursor > end) c->wants_snapshot = true;
         if (known && end == UINT64_MAX && m->cursor > p.seq) {
-            buf_printf(words, "the device knows of commit %" PRIu64 ", this store only of %" PRIu64 ": it was put back from a backup; start satcheld with"
-                              " --restored", m->cursor, p.seq);
+            buf_printf(words,
+                       "the device knows of commit %" PRIu64 ", this store only of %" PRIu64
+                       ": it was put back from a backup; start satcheld with"
+                       " --restored",
+                       m->cursor, p.seq);
             return SATCHEL_E_ORDER;
         }
     }
     snapshot_info info;
-    if (c->wants_snapshot && m->snapshot && snapshots_find(w->snaps, m->snapshot, p.epoch, p.schema_epoch, &info) && info.seq >= p.floor && info.seq <= p.seq) {
+    if (c->wants_snapshot && m->snapshot && snapshots_find(w->snaps, m->snapshot, p.epoch, p.schema_epoch, &info) &&
+        info.seq >= p.floor && info.seq <= p.seq) {
         c->snapshot = m->snapshot;
         c->snapshot_page = m->snapshot_page;
     }
@@ -151,7 +156,8 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
 static int check_schema(dialog_world *w, const msg_hello *m, buf *words) {
     uint32_t ours = store_where(w->s).schema_epoch;
     if (m->schema_epoch > ours) {
-        buf_printf(words, "the device is at schema epoch %u, the server at %u: the server runs an older schema directory", m->schema_epoch, ours);
+        buf_printf(words, "the device is at schema epoch %u, the server at %u: the server runs an older schema directory",
+                   m->schema_epoch, ours);
         return SATCHEL_E_SCHEMA;
     }
     if (memcmp(w->schema_hash[m->schema_epoch], m->schema_hash, 8) != 0) {
@@ -251,14 +257,16 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
 
 static void log_refused(dialog_world *w, const msg_result *r) {
     char text[LIMIT_TEXT_BYTES + 128];
-    snprintf(text, sizeof text, "transaction %" PRIu64 " refused: %s: %.*s", r->number, satchel_rc_name(r->rc), (int)r->ntext, r->text);
+    snprintf(text, sizeof text, "transaction %" PRIu64 " refused: %s: %.*s", r->number, satchel_rc_name(r->rc), (int)r->ntext,
+             r->text);
     w->log(w->ctx, 'w', text);
 }
 
 static int push_one(dialog *c, dialog_world *w, author_info *author, const push_txn *t, ingest_result *r, buf *words) {
     uint64_t known = author->last_number;
     if (t->schema_epoch > store_where(w->s).schema_epoch) {
-        buf_printf(words, "transaction %" PRIu64 " was written under schema epoch %u, which the server does not have", t->number, t->schema_epoch);
+        buf_printf(words, "transaction %" PRIu64 " was written under schema epoch %u, which the server does not have", t->number,
+                   t->schema_epoch);
         return SATCHEL_E_SCHEMA;
     }
     int rc = ingest_push(w->g, author, t, w->now_ms, r);
@@ -317,11 +325,15 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     int rc = resolve_decode(message, n, &m);
     if (rc) return rc;
     /* Whoever is first settles it (N6); a second time there is nothing left to do. */
-    rc = db_exec(&w->s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE number=? AND state='open' AND author IN"
-                               " (SELECT author FROM satchel_author WHERE device=?)", "iii", (int64_t)w->now_ms, (int64_t)m.number, c->device);
+    rc = db_exec(&w->s->cache,
+                 "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE number=? AND state='open' AND author IN"
+                 " (SELECT author FROM satchel_author WHERE device=?)",
+                 "iii", (int64_t)w->now_ms, (int64_t)m.number, c->device);
     if (!rc)
-        rc = db_exec(&w->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN (SELECT author FROM satchel_author WHERE device=?)", "ii",
-                     (int64_t)m.number, c->device);
+        rc = db_exec(
+            &w->s->cache,
+            "DELETE FROM satchel_refused_row WHERE number=? AND author IN (SELECT author FROM satchel_author WHERE device=?)",
+            "ii", (int64_t)m.number, c->device);
     return rc;
 }
 
@@ -391,9 +403,10 @@ static bool has_room(const loss_batch *b, sqlite3_stmt *q) {
 }
 
 static int say_losses(dialog *c, dialog_world *w, loss_batch *b) {
-    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id,seq,lost_number,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,kept_author FROM"
-                                               " satchel_conflict WHERE lost_author IN (SELECT author FROM satchel_author WHERE device=?) AND id>?"
-                                               " ORDER BY id LIMIT ?");
+    sqlite3_stmt *q = db_prepare(
+        &w->s->cache, "SELECT id,seq,lost_number,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,kept_author FROM"
+                      " satchel_conflict WHERE lost_author IN (SELECT author FROM satchel_author WHERE device=?) AND id>?"
+                      " ORDER BY id LIMIT ?");
     db_bind(q, "iii", c->device, (int64_t)c->loss_cursor, (int64_t)LIMIT_LOSSES * LOSS_MESSAGES + 1);
     int rc;
     unsigned said = 0;

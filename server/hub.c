@@ -109,7 +109,10 @@ static void drop_if_deaf(hub *h, session *c) {
 
 static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     if (c->closing) return;
-    msg_error m = {.rc = rc, .retry_after_ms = satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 1000 : 0, .text = words, .ntext = strlen(words)};
+    msg_error m = {.rc = rc,
+                   .retry_after_ms = satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 1000 : 0,
+                   .text = words,
+                   .ntext = strlen(words)};
     buf message;
     buf_init(&message, 0);
     if (error_encode(&m, &message) == SATCHEL_OK) queue_frame(h, c, frame_of_message(&message));
@@ -433,11 +436,13 @@ static void settle_errand(hub *h, session *c, const errand *e, int rc, frame *f,
         return;
     }
     if (rc == SATCHEL_E_NOT_FOUND && !snapshot) {
-        tell_and_close(h, c, SATCHEL_E_CLOSED, "the log no longer goes back to where the device stands; it comes back and gets a snapshot");
+        tell_and_close(h, c, SATCHEL_E_CLOSED,
+                       "the log no longer goes back to where the device stands; it comes back and gets a snapshot");
         return;
     }
     if (rc) {
-        tell_and_close(h, c, satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? rc : SATCHEL_E_OVERLOAD, "the server could not read its store");
+        tell_and_close(h, c, satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? rc : SATCHEL_E_OVERLOAD,
+                       "the server could not read its store");
         return;
     }
     c->snapshot = e->snapshot;
@@ -449,7 +454,12 @@ static void settle_errand(hub *h, session *c, const errand *e, int rc, frame *f,
 }
 
 static bool serve(hub *h, unsigned reader, session *c) {
-    errand e = {.round = c->round, .place = c->place, .head = h->head, .high_stamp = h->high_stamp, .floor = h->floor, .snapshot = c->snapshot,
+    errand e = {.round = c->round,
+                .place = c->place,
+                .head = h->head,
+                .high_stamp = h->high_stamp,
+                .floor = h->floor,
+                .snapshot = c->snapshot,
                 .snapshot_page = c->snapshot_page};
     memcpy(e.epoch, h->epoch, sizeof e.epoch);
     bool snapshot = c->wants_snapshot, last = false;

@@ -29,7 +29,7 @@ typedef struct hub_config {
     const char *store_path;    /* readers open it for themselves */
     const char *snapshot_path; /* file for prepared snapshots; may be removed when the hub is closed */
     unsigned readers;
-    uint64_t history_ms;       /* how long the log is kept at least */
+    uint64_t history_ms; /* how long the log is kept at least */
     uint64_t (*now_ms)(void *ctx);
     /* A session has output, or is to be closed: call hub_output for it. From any thread; must only wake the front. */
     void (*wake)(void *ctx);
@@ -81,7 +81,7 @@ typedef struct hub_stats {
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;
-    bool writable;      /* false after the store failed to write (disk full); back by itself */
+    bool writable; /* false after the store failed to write (disk full); back by itself */
 } hub_stats;
 void hub_get_stats(hub *h, hub_stats *out);
 

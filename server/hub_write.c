@@ -292,8 +292,9 @@ static int run_inputs(group *gr) {
 /* The devices that lost something since last_conflict, ascending; a few at a time, and *last says how far that went. */
 static int find_losers(group *gr, int64_t *device, unsigned *n, int64_t *last) {
     store *s = gr->h->config.store;
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT device,max(id) FROM (SELECT id,lost_author FROM satchel_conflict WHERE id>? ORDER BY id LIMIT ?) c"
-                                            " LEFT JOIN satchel_author a ON a.author=c.lost_author GROUP BY device ORDER BY device");
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT device,max(id) FROM (SELECT id,lost_author FROM satchel_conflict WHERE id>? ORDER BY id LIMIT ?) c"
+                   " LEFT JOIN satchel_author a ON a.author=c.lost_author GROUP BY device ORDER BY device");
     db_bind(q, "ii", *last, (int64_t)LOSERS);
     int rc;
     int64_t high = *last;
@@ -456,7 +457,8 @@ static void set_writable(hub *h, int rc) {
     if (h->stats.writable == writable) return;
     h->stats.writable = writable;
     char text[LIMIT_TEXT_BYTES];
-    snprintf(text, sizeof text, writable ? "the store can be written again" : "the store cannot be written: %s", satchel_rc_text(rc));
+    snprintf(text, sizeof text, writable ? "the store can be written again" : "the store cannot be written: %s",
+             satchel_rc_text(rc));
     h->config.log(h->config.ctx, writable ? 'i' : 'e', NULL, text);
 }
 

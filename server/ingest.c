@@ -70,8 +70,8 @@ int ingest_flush_log(ingest *g, bool all) {
     if (!rc && g->log_parts >= 1u << 24) rc = SATCHEL_E_TOO_LARGE;
     if (!rc)
         rc = db_exec(&g->s->cache, "INSERT INTO satchel_log(id,bucket,author,stamp,at_ms,delta) VALUES(?,?,?,?,?,?)", "iiiiib",
-                     (int64_t)(g->clock.seq << 24 | g->log_parts), (int64_t)BUCKET_ALL, (int64_t)g->clock.author, (int64_t)g->clock.stamp,
-                     (int64_t)g->now_ms, blob.p, blob.n);
+                     (int64_t)(g->clock.seq << 24 | g->log_parts), (int64_t)BUCKET_ALL, (int64_t)g->clock.author,
+                     (int64_t)g->clock.stamp, (int64_t)g->now_ms, blob.p, blob.n);
     g->log_parts++;
     buf_fini(&blob);
     return rc;
@@ -127,7 +127,8 @@ static int find_result(ingest *g, const author_info *author, const push_txn *txn
     db_bind(q, "ii", (int64_t)author->author, (int64_t)txn->number);
     int rc = db_next(&g->s->cache, q);
     if (rc < 0) return rc;
-    bool same = rc == 1 && sqlite3_column_bytes(q, 8) == TXN_ID_BYTES && memcmp(sqlite3_column_blob(q, 8), txn->id, TXN_ID_BYTES) == 0;
+    bool same =
+        rc == 1 && sqlite3_column_bytes(q, 8) == TXN_ID_BYTES && memcmp(sqlite3_column_blob(q, 8), txn->id, TXN_ID_BYTES) == 0;
     if (same) {
         *found = true;
         rc = ingest_read_result(q, &out->hold, &out->result);
@@ -142,10 +143,11 @@ static int find_result(ingest *g, const author_info *author, const push_txn *txn
 }
 
 static int save_result(ingest *g, const push_txn *txn, const msg_result *r) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "INSERT INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,key,message,at_ms)"
-                                               " VALUES(?,?,?,?,?,?,?,?,?,?,?)");
-    db_bind(q, "iibiiiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)r->rc, (int64_t)r->seq,
-            (int64_t)r->effective, (int64_t)r->depends, (int64_t)r->table, r->nkey ? r->key : NULL, r->nkey);
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "INSERT INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,key,message,at_ms)"
+                                 " VALUES(?,?,?,?,?,?,?,?,?,?,?)");
+    db_bind(q, "iibiiiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)r->rc,
+            (int64_t)r->seq, (int64_t)r->effective, (int64_t)r->depends, (int64_t)r->table, r->nkey ? r->key : NULL, r->nkey);
     if (!q) return db_rc(sqlite3_extended_errcode(g->s->db));
     if (r->ntext) sqlite3_bind_text(q, 10, r->text, (int)r->ntext, SQLITE_STATIC);
     sqlite3_bind_int64(q, 11, (int64_t)g->now_ms);
@@ -163,7 +165,8 @@ static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t
     while ((more = delta_next(&r, &g->in)) == 1) {
         int rc = ingest_put_key(g, &g->in);
         if (rc == SATCHEL_E_TOO_LARGE) continue; /* no row can have this key */
-        if (!rc) rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
+        if (!rc)
+            rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
                          (int64_t)g->author->author, (int64_t)g->in.table, g->key.p, g->key.n, (int64_t)number);
         if (rc) return rc;
     }
@@ -174,9 +177,11 @@ static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t
 static int each_part(ingest *g, const push_txn *txn, int (*each)(ingest *, const uint8_t *, size_t, uint64_t)) {
     if (txn->part == 0) return each(g, txn->delta, txn->ndelta, txn->number);
     sqlite3_stmt *q = NULL;
-    int rc = db_rc(sqlite3_prepare_v2(g->s->db, "SELECT delta FROM satchel_stage WHERE author=? AND number=? ORDER BY part", -1, &q, NULL));
+    int rc = db_rc(
+        sqlite3_prepare_v2(g->s->db, "SELECT delta FROM satchel_stage WHERE author=? AND number=? ORDER BY part", -1, &q, NULL));
     db_bind(q, "ii", (int64_t)g->author->author, (int64_t)txn->number);
-    while (!rc && sqlite3_step(q) == SQLITE_ROW) rc = each(g, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), txn->number);
+    while (!rc && sqlite3_step(q) == SQLITE_ROW)
+        rc = each(g, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), txn->number);
     int end = db_rc(sqlite3_finalize(q));
     return rc ? rc : end;
 }
@@ -195,9 +200,10 @@ static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
                                .ntext = g->bad_text.n};
     int err = save_result(g, txn, &out->result);
     if (!err)
-        err = db_exec(&g->s->cache, "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,delta) VALUES(?,?,?,?,?,?,?)", "iibiiib",
-                      (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)txn->stamp, (int64_t)txn->base,
-                      (int64_t)txn->schema_epoch, txn->part ? NULL : txn->delta, txn->ndelta);
+        err = db_exec(&g->s->cache, "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,delta) VALUES(?,?,?,?,?,?,?)",
+                      "iibiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
+                      (int64_t)txn->stamp, (int64_t)txn->base, (int64_t)txn->schema_epoch, txn->part ? NULL : txn->delta,
+                      txn->ndelta);
     return err ? err : each_part(g, txn, note_refused_rows);
 }
 
@@ -222,19 +228,23 @@ static int merge_part(ingest *g, const uint8_t *delta, size_t n, uint64_t number
 /* N6: a transaction that retries a refused one settles it, unless somebody did before. A refusal that is not known at all was made by a server
  * that has been put back since. */
 static int settle(ingest *g, uint64_t number) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(state='open') FROM satchel_refused WHERE number=? AND author IN " AUTHORS_OF_DEVICE);
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "SELECT max(state='open') FROM satchel_refused WHERE number=? AND author IN " AUTHORS_OF_DEVICE);
     db_bind(q, "ii", (int64_t)number, (int64_t)g->author->author);
     int rc = db_next(&g->s->cache, q);
     if (rc != 1) return rc;
     bool known = sqlite3_column_type(q, 0) != SQLITE_NULL, open = sqlite3_column_int(q, 0) != 0;
     sqlite3_reset(q);
     if (known && !open)
-        return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before", (unsigned long long)number);
-    rc = db_exec(&g->s->cache, "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN " AUTHORS_OF_DEVICE,
-                 "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
+        return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before",
+                             (unsigned long long)number);
+    rc = db_exec(
+        &g->s->cache,
+        "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN " AUTHORS_OF_DEVICE,
+        "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
     if (rc) return rc;
-    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN " AUTHORS_OF_DEVICE, "ii", (int64_t)number,
-                   (int64_t)g->author->author);
+    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN " AUTHORS_OF_DEVICE, "ii",
+                   (int64_t)number, (int64_t)g->author->author);
 }
 
 static void start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
@@ -299,7 +309,8 @@ static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t no
     author->last_number = txn->number;
     out->clamped = clamped != 0;
     if (txn->part && out->result.rc == SATCHEL_OK)
-        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number=?", "ii", (int64_t)author->author, (int64_t)txn->number);
+        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number=?", "ii", (int64_t)author->author,
+                     (int64_t)txn->number);
     return rc;
 }
 
@@ -316,12 +327,16 @@ static int check_part(ingest *g, const author_info *author, const push_txn *txn)
 
 /* Keeps one part of a large transaction; parts come in order, and a first one forgets what an earlier try left. */
 static int stage(ingest *g, const author_info *author, const push_txn *txn) {
-    int rc = txn->part ? check_part(g, author, txn)
-                       : db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number NOT IN (SELECT number FROM satchel_refused WHERE"
-                                               " satchel_refused.author=satchel_stage.author AND state='open')", "i", (int64_t)author->author);
+    int rc = txn->part
+                 ? check_part(g, author, txn)
+                 : db_exec(&g->s->cache,
+                           "DELETE FROM satchel_stage WHERE author=? AND number NOT IN (SELECT number FROM satchel_refused WHERE"
+                           " satchel_refused.author=satchel_stage.author AND state='open')",
+                           "i", (int64_t)author->author);
     if (rc) return rc;
-    return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta) VALUES(?,?,?,?,?)", "iiibb", (int64_t)author->author,
-                   (int64_t)txn->number, (int64_t)txn->part, txn->id, (size_t)TXN_ID_BYTES, txn->delta, txn->ndelta);
+    return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta) VALUES(?,?,?,?,?)", "iiibb",
+                   (int64_t)author->author, (int64_t)txn->number, (int64_t)txn->part, txn->id, (size_t)TXN_ID_BYTES, txn->delta,
+                   txn->ndelta);
 }
 
 int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
@@ -343,8 +358,8 @@ int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t no
 }
 
 int ingest_author_save(ingest *g, const author_info *author) {
-    return db_exec(&g->s->cache, "UPDATE satchel_author SET last_number=?,last_effective=? WHERE author=?", "iii", (int64_t)author->last_number,
-                   (int64_t)author->last_effective, (int64_t)author->author);
+    return db_exec(&g->s->cache, "UPDATE satchel_author SET last_number=?,last_effective=? WHERE author=?", "iii",
+                   (int64_t)author->last_number, (int64_t)author->last_effective, (int64_t)author->author);
 }
 
 uint64_t ingest_conflicts(const ingest *g) {

@@ -147,7 +147,8 @@ static int step_script(script *sc, bool own_commit) {
 static int run_script(script *sc, bool own_commit) {
     int rc = SATCHEL_OK;
     while (!rc && *(sc->at = skip_blank(sc->at))) rc = step_script(sc, own_commit);
-    if (!rc && own_commit && sc->open) rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
+    if (!rc && own_commit && sc->open)
+        rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
     if (rc && sc->open) {
         ingest_author_cancel(sc->g);
         if (own_commit) store_rollback(sc->g->s);

@@ -170,7 +170,8 @@ static bool add_column(reference *r, const char *from, const char *to) {
 /* Reads one table's foreign keys; those to tables that do not sync are not ours to check. */
 static int read_references(ingest *g, const schema_table *t) {
     sqlite3_stmt *q = NULL;
-    int sq = sqlite3_prepare_v2(g->s->db, "SELECT id,seq,\"table\",\"from\",\"to\" FROM pragma_foreign_key_list(?) ORDER BY id,seq", -1, &q, NULL);
+    int sq = sqlite3_prepare_v2(
+        g->s->db, "SELECT id,seq,\"table\",\"from\",\"to\" FROM pragma_foreign_key_list(?) ORDER BY id,seq", -1, &q, NULL);
     if (sq != SQLITE_OK) return db_rc(sq);
     sqlite3_bind_text(q, 1, t->name, -1, SQLITE_STATIC);
     reference *r = NULL;
@@ -270,7 +271,8 @@ void ingest_as_stored(const schema_column *c, value *v) {
 
 static int check_value(ingest *g, const schema_table *t, const schema_column *c, value *v) {
     if (!schema_takes(c, v))
-        return ingest_refuse(g, SATCHEL_E_TYPE, "%s.%s takes %s, not %s", t->name, c->name, AFFINITY_NAME[c->affinity], TYPE_NAME[v->type]);
+        return ingest_refuse(g, SATCHEL_E_TYPE, "%s.%s takes %s, not %s", t->name, c->name, AFFINITY_NAME[c->affinity],
+                             TYPE_NAME[v->type]);
     if ((v->type == VALUE_BLOB || v->type == VALUE_TEXT) && v->n > LIMIT_VALUE_BYTES)
         return ingest_refuse(g, SATCHEL_E_TOO_LARGE, "%s.%s: a value of %u bytes is over the limit", t->name, c->name, v->n);
     ingest_as_stored(c, v);
@@ -278,9 +280,11 @@ static int check_value(ingest *g, const schema_table *t, const schema_column *c,
 }
 
 static int check_key(ingest *g, const schema_table *t, delta_row *row) {
-    if (row->nkey != t->nkey) return ingest_refuse(g, SATCHEL_E_KEY_MISSING, "%s has %u key columns, not %u", t->name, t->nkey, row->nkey);
+    if (row->nkey != t->nkey)
+        return ingest_refuse(g, SATCHEL_E_KEY_MISSING, "%s has %u key columns, not %u", t->name, t->nkey, row->nkey);
     for (unsigned i = 0; i < row->nkey; i++) {
-        if (row->key[i].type == VALUE_NULL) return ingest_refuse(g, SATCHEL_E_KEY_MISSING, "%s.%s is NULL", t->name, t->key[i]->name);
+        if (row->key[i].type == VALUE_NULL)
+            return ingest_refuse(g, SATCHEL_E_KEY_MISSING, "%s.%s is NULL", t->name, t->key[i]->name);
         int rc = check_value(g, t, t->key[i], &row->key[i]);
         if (rc) return rc;
     }
@@ -418,7 +422,8 @@ int ingest_note_parent(ingest *g, const stored_row *row, const row_changes *chan
         const reference *r = &g->refs[row->ts->as_parent[k]];
         value v[LIMIT_KEY_COLUMNS];
         if (!touches(r, r->to, changes)) continue;
-        for (unsigned i = 0; i < r->n; i++) v[i] = changes && is_changed(changes, r->to[i]) ? changes->was[r->to[i]] : row->v[r->to[i]];
+        for (unsigned i = 0; i < r->n; i++)
+            v[i] = changes && is_changed(changes, r->to[i]) ? changes->was[r->to[i]] : row->v[r->to[i]];
         int rc = note(g, row->ts->as_parent[k], true, v);
         if (rc) return rc;
     }
@@ -426,8 +431,9 @@ int ingest_note_parent(ingest *g, const stored_row *row, const row_changes *chan
 }
 
 int ingest_find_refused(ingest *g, uint32_t table, const buf *key, uint64_t *number) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(number) FROM satchel_refused_row WHERE author IN (SELECT b.author FROM satchel_author a"
-                                               " JOIN satchel_author b USING(device) WHERE a.author=?) AND tbl=? AND key=?");
+    sqlite3_stmt *q = db_prepare(
+        &g->s->cache, "SELECT max(number) FROM satchel_refused_row WHERE author IN (SELECT b.author FROM satchel_author a"
+                      " JOIN satchel_author b USING(device) WHERE a.author=?) AND tbl=? AND key=?");
     db_bind(q, "iib", (int64_t)g->author->author, (int64_t)table, key->p, key->n);
     int rc = db_next(&g->s->cache, q);
     if (rc < 0) return rc;
@@ -445,8 +451,10 @@ static int refuse_child(ingest *g, const reference *r, const value *v) {
         if (rc) return rc;
     }
     if (g->depends)
-        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused", (unsigned long long)g->depends);
-    return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s refers to a row of %s that does not exist", r->child->name, r->parent->name);
+        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused",
+                             (unsigned long long)g->depends);
+    return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s refers to a row of %s that does not exist", r->child->name,
+                         r->parent->name);
 }
 
 int ingest_check_references(ingest *g) {
@@ -466,7 +474,8 @@ int ingest_check_references(ingest *g) {
         g->bad_table = r->child->id;
         buf_clear(&g->bad_key);
         if (!deleting) return refuse_child(g, r, v);
-        return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s still refers to a row of %s that is deleted", r->child->name, r->parent->name);
+        return ingest_refuse(g, SATCHEL_E_FOREIGN_KEY, "a row of %s still refers to a row of %s that is deleted", r->child->name,
+                             r->parent->name);
     }
     return SATCHEL_OK;
 }

@@ -16,7 +16,8 @@ static int place_of_id(const table_state *ts, uint32_t id) {
 static int check_size(ingest *g, const stored_row *row) {
     size_t n = 0;
     for (unsigned i = 0; i < row->ts->t->ncol; i++) n += value_size(&row->v[i]);
-    return n <= LIMIT_ROW_BYTES ? SATCHEL_OK : ingest_refuse(g, SATCHEL_E_TOO_LARGE, "a row of %s would have %zu bytes", row->ts->t->name, n);
+    return n <= LIMIT_ROW_BYTES ? SATCHEL_OK
+                                : ingest_refuse(g, SATCHEL_E_TOO_LARGE, "a row of %s would have %zu bytes", row->ts->t->name, n);
 }
 
 /* 1 and the row, 0 if there is none. Leaves the select statement open: the values live until row_close. */
@@ -82,8 +83,9 @@ static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *c
     u->stmt = NULL;
     u->n = n;
     memcpy(u->column, column, n * sizeof *column);
-    int rc = sql.rc ? sql.rc
-                    : db_rc(sqlite3_prepare_v3(g->s->db, (const char *)sql.p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
+    int rc =
+        sql.rc ? sql.rc
+               : db_rc(sqlite3_prepare_v3(g->s->db, (const char *)sql.p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
     buf_fini(&sql);
     return rc;
 }
@@ -161,13 +163,15 @@ static void bind_value(sqlite3_stmt *q, int at, const value *v) {
 }
 
 /* One lost value. `incoming_lost` tells which side lost; the other was kept. Column 0 is the row as a whole. */
-static int log_conflict(ingest *g, const delta_row *in, uint32_t column, merge_rule rule, const field_clock *stored, const value *stored_value,
-                        const value *incoming_value, bool incoming_lost) {
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "INSERT INTO satchel_conflict(seq,at_ms,tbl,key,col,rule,kept,lost,kept_stamp,kept_author,lost_stamp,"
-                                               "lost_author,lost_number) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)");
+static int log_conflict(ingest *g, const delta_row *in, uint32_t column, merge_rule rule, const field_clock *stored,
+                        const value *stored_value, const value *incoming_value, bool incoming_lost) {
+    sqlite3_stmt *q = db_prepare(
+        &g->s->cache, "INSERT INTO satchel_conflict(seq,at_ms,tbl,key,col,rule,kept,lost,kept_stamp,kept_author,lost_stamp,"
+                      "lost_author,lost_number) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)");
     if (!q) return db_rc(sqlite3_extended_errcode(g->s->db));
     const field_clock *kept = incoming_lost ? stored : &g->clock, *lost = incoming_lost ? &g->clock : stored;
-    db_bind(q, "iiibii", (int64_t)g->clock.seq, (int64_t)g->now_ms, (int64_t)in->table, g->key.p, g->key.n, (int64_t)column, (int64_t)rule);
+    db_bind(q, "iiibii", (int64_t)g->clock.seq, (int64_t)g->now_ms, (int64_t)in->table, g->key.p, g->key.n, (int64_t)column,
+            (int64_t)rule);
     bind_value(q, 7, incoming_lost ? stored_value : incoming_value);
     bind_value(q, 8, incoming_lost ? incoming_value : stored_value);
     sqlite3_bind_int64(q, 9, (int64_t)kept->stamp);
@@ -222,9 +226,10 @@ static int tombstone_put(ingest *g, const delta_row *in, const stored_row *row) 
         }
     }
     int rc = kept.rc ? kept.rc
-                     : db_exec(&g->s->cache, "INSERT OR REPLACE INTO satchel_tombstone(tbl,key,seq,stamp,author,row) VALUES(?,?,?,?,?,?)", "ibiiib",
-                               (int64_t)in->table, g->key.p, g->key.n, (int64_t)g->clock.seq, (int64_t)g->clock.stamp, (int64_t)g->clock.author,
-                               kept.n ? kept.p : NULL, kept.n);
+                     : db_exec(&g->s->cache,
+                               "INSERT OR REPLACE INTO satchel_tombstone(tbl,key,seq,stamp,author,row) VALUES(?,?,?,?,?,?)",
+                               "ibiiib", (int64_t)in->table, g->key.p, g->key.n, (int64_t)g->clock.seq, (int64_t)g->clock.stamp,
+                               (int64_t)g->clock.author, kept.n ? kept.p : NULL, kept.n);
     buf_fini(&kept);
     return rc;
 }
@@ -265,7 +270,7 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
         int place = place_of_id(row->ts, in->col[i].id);
         if (place < 0) {
             int rc = in->v[i].type == VALUE_NULL ? SATCHEL_OK
-                                                  : log_conflict(g, in, in->col[i].id, RULE_LWW, &g->clock, NULL, &in->v[i], true);
+                                                 : log_conflict(g, in, in->col[i].id, RULE_LWW, &g->clock, NULL, &in->v[i], true);
             if (rc) return rc;
             continue;
         }
@@ -336,7 +341,8 @@ static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revi
 /* An insert of a key that a row has already. */
 static int put_on_row(ingest *g, const schema_table *t, delta_row *in, bool same) {
     if (t->mode == MODE_APPEND && same) return SATCHEL_OK;
-    if (t->mode == MODE_APPEND || !t->natural) return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
+    if (t->mode == MODE_APPEND || !t->natural)
+        return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
     int rc = put_as_update(g, t, in);
     if (rc || !in->ncol) return rc;
     g->merging_insert = true;
@@ -477,7 +483,11 @@ static bool unsaid_gives_way(const ingest *g, merge_rule rule) {
 
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
     const schema_column *c = row->ts->t->col[u->place[0]];
-    merge_facts f = {.rule = c->rule, .stored = clock_get(&row->clock, u->id), .incoming = g->clock, .base = g->base, .from_server = g->from_server};
+    merge_facts f = {.rule = c->rule,
+                     .stored = clock_get(&row->clock, u->id),
+                     .incoming = g->clock,
+                     .base = g->base,
+                     .from_server = g->from_server};
     /* What this very transaction wrote gives way to what it writes next. */
     if (f.stored.seq == g->clock.seq && f.stored.stamp) f.stored.stamp--;
     int rc = resolve_add(row, in, u, &f.rule);
@@ -495,7 +505,8 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     f.incoming_null = incoming->type == VALUE_NULL;
     if (c->rule == RULE_GUARD && (rc = guard_facts(g, row, in, u, &f))) return rc;
     *out = merge_field(&f);
-    if (out->action == MERGE_REFUSE) return ingest_refuse(g, out->rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(out->rc));
+    if (out->action == MERGE_REFUSE)
+        return ingest_refuse(g, out->rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(out->rc));
     return SATCHEL_OK;
 }
 
@@ -549,10 +560,12 @@ static void change(row_changes *changes, stored_row *row, uint16_t place, value 
     row->v[place] = now;
 }
 
-static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *u, const merge_verdict *verdict, row_changes *changes) {
+static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *u, const merge_verdict *verdict,
+                         row_changes *changes) {
     bool take = verdict->action != MERGE_KEEP && verdict->action != MERGE_COPY_INCOMING;
     int rc = verdict->conflict ? log_unit(g, row, in, u, !take) : SATCHEL_OK;
-    if (!rc && (verdict->action == MERGE_COPY_STORED || verdict->action == MERGE_COPY_INCOMING)) rc = make_copy(g, row, in, u, !take);
+    if (!rc && (verdict->action == MERGE_COPY_STORED || verdict->action == MERGE_COPY_INCOMING))
+        rc = make_copy(g, row, in, u, !take);
     if (rc || !take) return rc;
     for (unsigned i = 0; i < u->n; i++) {
         value now = in->v[u->in[i]];
@@ -620,7 +633,8 @@ static int row_missing(ingest *g, const schema_table *t) {
     int rc = ingest_find_refused(g, t->id, &g->key, &g->depends);
     if (rc) return rc;
     if (g->depends)
-        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused", (unsigned long long)g->depends);
+        return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused",
+                             (unsigned long long)g->depends);
     return ingest_refuse(g, SATCHEL_E_ROW_MISSING, "%s has no row with this key", t->name);
 }
 
@@ -681,7 +695,8 @@ static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in
     field_clock latest;
     int rc = unknown_fields(g, in, &g->row, false, &unknown, &latest);
     if (rc) return rc;
-    if (merge_delete(t->wins, unknown, &conflict) == MERGE_ROW_KEEP) return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
+    if (merge_delete(t->wins, unknown, &conflict) == MERGE_ROW_KEEP)
+        return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
     if (conflict) rc = unknown_fields(g, in, &g->row, true, &unknown, &latest);
     if (!rc) rc = tombstone_put(g, in, &g->row);
     if (!rc) rc = row_delete(g, t, in->key);

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "protocol/crypto.h"
+#include "protocol/db.h"
 #include "protocol/delta.h"
 #include "protocol/message.h"
 #include "protocol/satchel_rc.h"
-#include "protocol/db.h"
 
 #define PAGES_A_STEP 8u
 /* A snapshot is used for new devices until this share of its rows has changed since. */
@@ -39,12 +39,13 @@ struct snapshots {
     bool stepping; /* a step makes pages of it without the mutex */
 };
 
-static const char LAYOUT[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                             "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, seq INT, rows INT, pages INT,"
-                             " done INT, at_ms INT);"
-                             "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
-                             "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
-                             "DELETE FROM snapshot WHERE NOT done;";
+static const char LAYOUT[] =
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+    "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, seq INT, rows INT, pages INT,"
+    " done INT, at_ms INT);"
+    "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
+    "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
+    "DELETE FROM snapshot WHERE NOT done;";
 
 static int open_file(snapshots *s, const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -108,10 +109,12 @@ static bool read_info(snapshots *s, sqlite3_stmt *q, snapshot_info *out) {
     return true;
 }
 
-bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head, snapshot_info *out) {
+bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head,
+                       snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND seq>=? AND seq<=?"
-                                            " ORDER BY seq DESC LIMIT 1");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND seq>=? AND seq<=?"
+                              " ORDER BY seq DESC LIMIT 1");
     db_bind(q, "biii", epoch, (size_t)8, (int64_t)schema_epoch, (int64_t)floor, (int64_t)head);
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
@@ -121,7 +124,8 @@ bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epo
 
 bool snapshots_find(snapshots *s, uint64_t id, const uint8_t epoch[8], uint32_t schema_epoch, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=?");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=?");
     db_bind(q, "ibi", (int64_t)id, epoch, (size_t)8, (int64_t)schema_epoch);
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
@@ -195,9 +199,10 @@ int snapshots_start(snapshots *s, const uint8_t epoch[8], const schema *shape, u
     builder *b = NULL;
     int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, &b);
     if (!rc) {
-        sqlite3_stmt *q = db_prepare(&s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,0,0,?)");
-        db_bind(q, "ibiiii", (int64_t)b->info.id, epoch, (size_t)8, (int64_t)shape->epoch, (int64_t)b->info.seq, (int64_t)b->info.rows,
-                (int64_t)now_ms);
+        sqlite3_stmt *q = db_prepare(
+            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,0,0,?)");
+        db_bind(q, "ibiiii", (int64_t)b->info.id, epoch, (size_t)8, (int64_t)shape->epoch, (int64_t)b->info.seq,
+                (int64_t)b->info.rows, (int64_t)now_ms);
         rc = q ? db_run(q) : SATCHEL_E_INTERNAL;
         if (rc)
             builder_free(b);
@@ -325,8 +330,13 @@ static int make_page(builder *b, frame **out, bool *last) {
         if (!rc) rc = skip_dropped(b);
     }
     *last = !current_table(b);
-    msg_snapshot head = {.id = b->info.id, .seq = b->info.seq, .page = b->info.pages, .last = *last, .total_rows = b->info.rows,
-                         .high_stamp = b->high_stamp, .ranges = ranges};
+    msg_snapshot head = {.id = b->info.id,
+                         .seq = b->info.seq,
+                         .page = b->info.pages,
+                         .last = *last,
+                         .total_rows = b->info.rows,
+                         .high_stamp = b->high_stamp,
+                         .ranges = ranges};
     snapshot_begin(&head, &message);
     buf_put(&message, body.p, body.n);
     if (!rc) rc = message.rc;
@@ -338,14 +348,18 @@ static int make_page(builder *b, frame **out, bool *last) {
 }
 
 static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) {
-    int rc = db_exec(&s->cache, "INSERT INTO page(id,n,last,frame) VALUES(?,?,?,?)", "iiib", (int64_t)b->info.id, (int64_t)b->info.pages,
-                     (int64_t)last, f->p, f->n);
+    int rc = db_exec(&s->cache, "INSERT INTO page(id,n,last,frame) VALUES(?,?,?,?)", "iiib", (int64_t)b->info.id,
+                     (int64_t)b->info.pages, (int64_t)last, f->p, f->n);
     if (!rc)
-        rc = db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1, (int64_t)last, (int64_t)b->info.id);
+        rc = db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1, (int64_t)last,
+                     (int64_t)b->info.id);
     /* A device may be in the middle of the one before the newest; older ones are done with. */
     if (!rc && last)
-        rc = db_exec(&s->cache, "DELETE FROM snapshot WHERE id<>?1 AND id NOT IN (SELECT id FROM snapshot WHERE id<>?1 ORDER BY at_ms DESC,seq DESC"
-                                " LIMIT 1)", "i", (int64_t)b->info.id);
+        rc = db_exec(
+            &s->cache,
+            "DELETE FROM snapshot WHERE id<>?1 AND id NOT IN (SELECT id FROM snapshot WHERE id<>?1 ORDER BY at_ms DESC,seq DESC"
+            " LIMIT 1)",
+            "i", (int64_t)b->info.id);
     if (!rc && last) rc = db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot)", "");
     return rc;
 }

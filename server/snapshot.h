@@ -23,7 +23,8 @@ int snapshots_open(const char *path, const char *store_path, snapshots **out, bu
 void snapshots_close(snapshots *s);
 
 /* The newest snapshot of this server epoch and schema epoch at or above `floor` and not far behind `head`, being built or done; false if there is none. */
-bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head, snapshot_info *out);
+bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head,
+                       snapshot_info *out);
 /* The snapshot of this id, if it is still kept and of this server epoch and schema epoch. */
 bool snapshots_find(snapshots *s, uint64_t id, const uint8_t epoch[8], uint32_t schema_epoch, snapshot_info *out);
 /* Begins a new one; the schema is borrowed until it is done. Only one is built at a time: SATCHEL_E_BUSY. */

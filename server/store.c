@@ -135,8 +135,8 @@ static int begin_epoch(store *s, uint64_t now_ms) {
     uint8_t epoch[EPOCH_BYTES];
     int rc = crypto_random(epoch, sizeof epoch);
     if (rc) return rc;
-    return db_exec(&s->cache, "INSERT INTO satchel_epoch(epoch,start_seq,at_ms) VALUES(?,(SELECT seq FROM satchel_server),?)", "bi", epoch,
-                   sizeof epoch, (int64_t)now_ms);
+    return db_exec(&s->cache, "INSERT INTO satchel_epoch(epoch,start_seq,at_ms) VALUES(?,(SELECT seq FROM satchel_server),?)",
+                   "bi", epoch, sizeof epoch, (int64_t)now_ms);
 }
 
 static int create(store *s, uint64_t now_ms, buf *error) {
@@ -169,8 +169,9 @@ int store_reload_schema(store *s, buf *error) {
 }
 
 static int read_position(store *s) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT seq,floor,high_stamp,backup_seq,epoch,start_seq FROM satchel_server, satchel_epoch"
-                                            " ORDER BY n DESC LIMIT 1");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT seq,floor,high_stamp,backup_seq,epoch,start_seq FROM satchel_server, satchel_epoch"
+                              " ORDER BY n DESC LIMIT 1");
     if (!q) return SATCHEL_E_CORRUPT; /* says that it is ours, and has not our tables */
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc < 0 ? rc : SATCHEL_E_CORRUPT;
@@ -203,8 +204,10 @@ static int open_database(store *s, const char *path, buf *error) {
 /* Once the file is known to be ours: the journal mode is written into it. */
 static int set_modes(store *s, const char *path, buf *error) {
     /* Foreign keys are checked by ingest, transaction by transaction; SQLite can only check them for the whole group commit. */
-    int sq = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
-                                 "PRAGMA wal_autocheckpoint=4000", NULL, NULL, NULL);
+    int sq = sqlite3_exec(s->db,
+                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
+                          "PRAGMA wal_autocheckpoint=4000",
+                          NULL, NULL, NULL);
     if (sq != SQLITE_OK) db_explain(s->db, path, error);
     return db_rc(sq);
 }
@@ -215,7 +218,8 @@ static int begin_restored(store *s, uint64_t now_ms) {
     rc = begin_epoch(s, now_ms);
     /* What was waiting in parts will be sent again; parts of a refused transaction are all there is of it. */
     if (!rc)
-        rc = db_exec(&s->cache, "DELETE FROM satchel_stage WHERE (author,number) NOT IN (SELECT author,number FROM satchel_refused)", "");
+        rc = db_exec(&s->cache,
+                     "DELETE FROM satchel_stage WHERE (author,number) NOT IN (SELECT author,number FROM satchel_refused)", "");
     if (rc) {
         store_rollback(s);
         return rc;
@@ -257,7 +261,8 @@ void store_close(store *s) {
 }
 
 bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT (SELECT min(start_seq) FROM satchel_epoch b WHERE b.n>a.n) FROM satchel_epoch a WHERE epoch=?");
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT (SELECT min(start_seq) FROM satchel_epoch b WHERE b.n>a.n) FROM satchel_epoch a WHERE epoch=?");
     db_bind(q, "b", epoch, (size_t)EPOCH_BYTES);
     if (db_next(&s->cache, q) != 1) return false;
     *end = sqlite3_column_type(q, 0) == SQLITE_NULL ? UINT64_MAX : (uint64_t)sqlite3_column_int64(q, 0);
@@ -276,8 +281,8 @@ int store_begin(store *s) {
 }
 
 int store_commit(store *s) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii", (int64_t)s->now.seq,
-                     (int64_t)s->now.floor, (int64_t)s->now.high_stamp, (int64_t)s->now.backup_seq);
+    int rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii",
+                     (int64_t)s->now.seq, (int64_t)s->now.floor, (int64_t)s->now.high_stamp, (int64_t)s->now.backup_seq);
     if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
     if (rc) {
         store_fail(s, rc, "committing");

@@ -23,10 +23,11 @@
 typedef struct store store;
 
 typedef struct store_config {
-    const char *path;       /* of the SQLite file; made if missing, mode 0600 */
-    const char *schema_dir; /* numbered migrations NNN_name.sql and NNN_name.data.sql; run as far as the store has not; NULL: none */
+    const char *path; /* of the SQLite file; made if missing, mode 0600 */
+    const char
+        *schema_dir; /* numbered migrations NNN_name.sql and NNN_name.data.sql; run as far as the store has not; NULL: none */
     uint64_t now_ms;
-    bool restored;          /* the file came from a backup: begin a new server epoch (N7) */
+    bool restored; /* the file came from a backup: begin a new server epoch (N7) */
 } store_config;
 
 /* Opens, creates, migrates. On failure `error` names file (and line of a migration) and what to do, and nothing was half done.
@@ -73,12 +74,12 @@ typedef struct device_info {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     device_state state;
     uint64_t enrolled_ms, last_seen_ms;
-    uint64_t acked_seq;       /* durable on the device */
-    uint64_t pending;         /* transactions waiting on the device, as it last said */
-    int64_t clock_offset_ms;  /* device minus server, as last seen */
-    uint64_t clamped;         /* stamps that lay more than LIMIT_CLOCK_AHEAD_MS ahead */
+    uint64_t acked_seq;      /* durable on the device */
+    uint64_t pending;        /* transactions waiting on the device, as it last said */
+    int64_t clock_offset_ms; /* device minus server, as last seen */
+    uint64_t clamped;        /* stamps that lay more than LIMIT_CLOCK_AHEAD_MS ahead */
     uint64_t rejected_open;
-    uint64_t conflicts;       /* own losses */
+    uint64_t conflicts; /* own losses */
     uint32_t incarnations;
     uint32_t schema_epoch;
     char software[LIMIT_NAME_BYTES + 1];
@@ -88,7 +89,8 @@ typedef struct device_info {
 int store_enrol_offer(store *s, const char *name, const uint8_t secret[16], uint64_t expires_ms);
 /* Redeems a secret for a key: makes the device. The same secret with the same key again gives the same device (a lost
  * answer). SATCHEL_E_ENROL_CODE, _ENROL_USED, _EXPIRED. A device whose key is known re-enrols under its old id. */
-int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms, device_info *out);
+int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms,
+                       device_info *out);
 /* SATCHEL_E_NOT_FOUND. */
 int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out);
 int store_device_by_name(store *s, const char *name, device_info *out);
@@ -128,8 +130,8 @@ typedef struct conflict_info {
     uint64_t id, seq, at_ms;
     const char *table, *column; /* column NULL: the whole row */
     const char *rule;
-    const char *key;            /* as SQL literals, comma-separated */
-    const char *kept, *lost;    /* as SQL literals */
+    const char *key;                       /* as SQL literals, comma-separated */
+    const char *kept, *lost;               /* as SQL literals */
     const char *kept_device, *lost_device; /* names; "server" */
     uint64_t kept_stamp, lost_stamp;
 } conflict_info;
@@ -139,7 +141,7 @@ typedef struct refused_info {
     uint64_t number, at_ms, depends;
     int rc;
     const char *message, *table, *key;
-    const char *state; /* open, discarded, retried */
+    const char *state;   /* open, discarded, retried */
     const char *changes; /* JSON text of the refused changes */
 } refused_info;
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx);

@@ -38,10 +38,11 @@ static const char *text_or(sqlite3_stmt *q, int column, const char *otherwise) {
 /* ---- conflicts ---- */
 
 int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name FROM satchel_conflict c"
-                                            " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
-                                            " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
-                                            " ORDER BY c.id DESC LIMIT ?");
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name FROM satchel_conflict c"
+                   " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
+                   " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
+                   " ORDER BY c.id DESC LIMIT ?");
     db_bind(q, "i", (int64_t)(limit ? limit : INT64_MAX));
     buf key, kept, lost;
     buf_init(&key, 0);
@@ -135,11 +136,13 @@ static const char *changes_json(const store *s, buf *out, const void *delta, siz
 }
 
 int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT d.name,incarnation,f.number,at_ms,depends,rc,message,tbl,key,f.state,"
-                                            "coalesce(delta,(SELECT p.delta FROM satchel_stage p WHERE p.author=f.author AND p.number=f.number AND part=0))"
-                                            " FROM satchel_refused f"
-                                            " JOIN satchel_result r ON r.author=f.author AND r.number=f.number JOIN satchel_author a ON a.author=f.author"
-                                            " JOIN satchel_device d ON d.id=a.device WHERE f.state='open' OR ? ORDER BY at_ms,f.author,f.number");
+    sqlite3_stmt *q = db_prepare(
+        &s->cache,
+        "SELECT d.name,incarnation,f.number,at_ms,depends,rc,message,tbl,key,f.state,"
+        "coalesce(delta,(SELECT p.delta FROM satchel_stage p WHERE p.author=f.author AND p.number=f.number AND part=0))"
+        " FROM satchel_refused f"
+        " JOIN satchel_result r ON r.author=f.author AND r.number=f.number JOIN satchel_author a ON a.author=f.author"
+        " JOIN satchel_device d ON d.id=a.device WHERE f.state='open' OR ? ORDER BY at_ms,f.author,f.number");
     db_bind(q, "i", (int64_t)all);
     buf key, changes;
     buf_init(&key, 0);
@@ -166,8 +169,9 @@ int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info
 }
 
 int store_refused_discard(store *s, const char *device, uint64_t number, uint64_t now_ms) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT f.author,f.state FROM satchel_refused f JOIN satchel_author a USING(author) JOIN satchel_device d ON"
-                                            " d.id=a.device WHERE d.name=? AND f.number=? ORDER BY f.state='open' DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT f.author,f.state FROM satchel_refused f JOIN satchel_author a USING(author) JOIN satchel_device d ON"
+                   " d.id=a.device WHERE d.name=? AND f.number=? ORDER BY f.state='open' DESC LIMIT 1");
     db_bind(q, "si", device, (int64_t)number);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : store_fail(s, SATCHEL_E_NOT_FOUND, "this device has no refused transaction of this number");
@@ -175,9 +179,10 @@ int store_refused_discard(store *s, const char *device, uint64_t number, uint64_
     bool open = strcmp(text_or(q, 1, ""), "open") == 0;
     sqlite3_reset(q);
     if (!open) return store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
-    rc = db_exec(&s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE author=? AND number=?", "iii", (int64_t)now_ms, author,
-                 (int64_t)number);
-    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", author, (int64_t)number);
+    rc = db_exec(&s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE author=? AND number=?", "iii",
+                 (int64_t)now_ms, author, (int64_t)number);
+    if (!rc)
+        rc = db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", author, (int64_t)number);
     return rc;
 }
 

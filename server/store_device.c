@@ -9,9 +9,9 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     snprintf(to, room, "%s", from ? (const char *)from : "");
 }
 
-#define DEVICE_COLUMNS                                                                                                     \
-    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                        \
-    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open')," \
+#define DEVICE_COLUMNS                                                                                                            \
+    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                               \
+    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"        \
     "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id))," \
     "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software FROM satchel_device d "
 
@@ -19,7 +19,8 @@ static void read_device(sqlite3_stmt *q, device_info *d) {
     memset(d, 0, sizeof *d);
     d->id = sqlite3_column_int64(q, 0);
     copy_text(d->name, sizeof d->name, sqlite3_column_text(q, 1));
-    if (sqlite3_column_bytes(q, 2) == CRYPTO_FINGERPRINT_BYTES) memcpy(d->fingerprint, sqlite3_column_blob(q, 2), CRYPTO_FINGERPRINT_BYTES);
+    if (sqlite3_column_bytes(q, 2) == CRYPTO_FINGERPRINT_BYTES)
+        memcpy(d->fingerprint, sqlite3_column_blob(q, 2), CRYPTO_FINGERPRINT_BYTES);
     d->state = (device_state)sqlite3_column_int(q, 3);
     d->enrolled_ms = (uint64_t)sqlite3_column_int64(q, 4);
     d->last_seen_ms = (uint64_t)sqlite3_column_int64(q, 5);
@@ -73,15 +74,19 @@ int store_device_revoke(store *s, int64_t id, uint64_t now_ms) {
     int rc = db_exec(&s->cache, "UPDATE satchel_device SET state=2 WHERE id=?", "i", id);
     if (!rc && sqlite3_changes(s->db) == 0) return SATCHEL_E_NOT_FOUND;
     if (!rc)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'revoked','revoked by an administrator')", "ii",
-                     (int64_t)now_ms, id);
+        rc = db_exec(&s->cache,
+                     "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'revoked','revoked by an administrator')",
+                     "ii", (int64_t)now_ms, id);
     return rc;
 }
 
 int store_device_seen(store *s, int64_t id, const device_seen *seen) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "UPDATE satchel_device SET last_seen_ms=?,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?,"
-                                            "schema_epoch=?,software=coalesce(?,software) WHERE id=?");
-    db_bind(q, "iiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms, (int64_t)seen->schema_epoch);
+    sqlite3_stmt *q = db_prepare(
+        &s->cache,
+        "UPDATE satchel_device SET last_seen_ms=?,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?,"
+        "schema_epoch=?,software=coalesce(?,software) WHERE id=?");
+    db_bind(q, "iiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms,
+            (int64_t)seen->schema_epoch);
     if (!q) return db_rc(sqlite3_extended_errcode(s->db));
     if (seen->software) sqlite3_bind_text(q, 6, seen->software, (int)seen->nsoftware, SQLITE_TRANSIENT);
     sqlite3_bind_int64(q, 7, id);
@@ -89,8 +94,8 @@ int store_device_seen(store *s, int64_t id, const device_seen *seen) {
 }
 
 int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms) {
-    return db_exec(&s->cache, "UPDATE satchel_device SET acked_seq=max(acked_seq,?),last_seen_ms=? WHERE id=?", "iii", (int64_t)acked_seq,
-                   (int64_t)now_ms, id);
+    return db_exec(&s->cache, "UPDATE satchel_device SET acked_seq=max(acked_seq,?),last_seen_ms=? WHERE id=?", "iii",
+                   (int64_t)acked_seq, (int64_t)now_ms, id);
 }
 
 int store_device_clamped(store *s, int64_t id) {
@@ -117,8 +122,9 @@ static int make_author(store *s, int64_t device, uint32_t incarnation) {
 
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out) {
     for (int tries = 0;; tries++) {
-        sqlite3_stmt *q = db_prepare(&s->cache, "SELECT author,device,incarnation,last_number,last_effective FROM satchel_author WHERE device=?"
-                                                " AND incarnation=?");
+        sqlite3_stmt *q =
+            db_prepare(&s->cache, "SELECT author,device,incarnation,last_number,last_effective FROM satchel_author WHERE device=?"
+                                  " AND incarnation=?");
         db_bind(q, "ii", device, (int64_t)incarnation);
         int rc = read_author(s, q, out);
         if (rc != SATCHEL_E_NOT_FOUND || incarnation == 0 || tries) return rc;
@@ -135,8 +141,11 @@ int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *ou
     sqlite3_reset(q);
     rc = make_author(s, device, incarnation);
     if (!rc)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'fork','its file was restored or cloned; it goes on"
-                                " under a new incarnation')", "ii", (int64_t)now_ms, device);
+        rc = db_exec(
+            &s->cache,
+            "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'fork','its file was restored or cloned; it goes on"
+            " under a new incarnation')",
+            "ii", (int64_t)now_ms, device);
     return rc ? rc : store_author(s, device, incarnation, out);
 }
 
@@ -155,13 +164,14 @@ int store_enrol_offer(store *s, const char *name, const uint8_t secret[16], uint
     /* A newer code for a name replaces an unused older one. */
     if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_enrol WHERE name=? AND fingerprint IS NULL", "s", name);
     if (!rc)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_enrol(secret_hash,name,expires_ms) VALUES(?,?,?)", "bsi", hash, sizeof hash, name,
-                     (int64_t)expires_ms);
+        rc = db_exec(&s->cache, "INSERT INTO satchel_enrol(secret_hash,name,expires_ms) VALUES(?,?,?)", "bsi", hash, sizeof hash,
+                     name, (int64_t)expires_ms);
     return rc;
 }
 
 /* What the secret's row says: SATCHEL_OK and the name if it may be redeemed (again) for this key. */
-static int check_secret(store *s, const uint8_t hash[32], const uint8_t *fingerprint, uint64_t now_ms, char *name, size_t room, bool *again) {
+static int check_secret(store *s, const uint8_t hash[32], const uint8_t *fingerprint, uint64_t now_ms, char *name, size_t room,
+                        bool *again) {
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT name,expires_ms,fingerprint FROM satchel_enrol WHERE secret_hash=?");
     db_bind(q, "b", hash, (size_t)32);
     int rc = db_next(&s->cache, q);
@@ -176,7 +186,8 @@ static int check_secret(store *s, const uint8_t hash[32], const uint8_t *fingerp
     return used ? SATCHEL_E_ENROL_USED : expired ? SATCHEL_E_EXPIRED : SATCHEL_OK;
 }
 
-int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms, device_info *out) {
+int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms,
+                       device_info *out) {
     uint8_t hash[32];
     char name[LIMIT_NAME_BYTES + 1];
     bool again = false;
@@ -187,13 +198,13 @@ int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerp
     if (rc == SATCHEL_OK && out->state == DEVICE_REVOKED) return SATCHEL_E_REVOKED;
     if (again || (rc && rc != SATCHEL_E_NOT_FOUND)) return rc;
     if (rc == SATCHEL_E_NOT_FOUND)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms) VALUES(?,?,1,?)", "sbi", name, fingerprint,
-                     (size_t)CRYPTO_FINGERPRINT_BYTES, (int64_t)now_ms);
+        rc = db_exec(&s->cache, "INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms) VALUES(?,?,1,?)", "sbi", name,
+                     fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES, (int64_t)now_ms);
     else
         rc = db_exec(&s->cache, "UPDATE satchel_device SET enrolled_ms=? WHERE id=?", "ii", (int64_t)now_ms, out->id);
     if (!rc)
-        rc = db_exec(&s->cache, "UPDATE satchel_enrol SET fingerprint=? WHERE secret_hash=?", "bb", fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES,
-                     hash, sizeof hash);
+        rc = db_exec(&s->cache, "UPDATE satchel_enrol SET fingerprint=? WHERE secret_hash=?", "bb", fingerprint,
+                     (size_t)CRYPTO_FINGERPRINT_BYTES, hash, sizeof hash);
     if (rc) return rc;
     return store_device_by_fingerprint(s, fingerprint, out);
 }

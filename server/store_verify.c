@@ -39,7 +39,8 @@ static void on_integrity(checking *c, sqlite3_stmt *q) {
 }
 
 static void on_reference(checking *c, sqlite3_stmt *q) {
-    found(c, "table %s: a row refers to one that does not exist (row %" PRId64 ")\n", (const char *)sqlite3_column_text(q, 0), sqlite3_column_int64(q, 1));
+    found(c, "table %s: a row refers to one that does not exist (row %" PRId64 ")\n", (const char *)sqlite3_column_text(q, 0),
+          sqlite3_column_int64(q, 1));
 }
 
 /* A clock that cannot be read, or that speaks of a commit that never was. */
@@ -122,7 +123,8 @@ static bool put_later(checking *c, int64_t seq, const delta_row *row) {
     static _Thread_local delta_row other;
     sqlite3_stmt *q = NULL;
     bool later = false;
-    if (sqlite3_prepare_v2(c->s->db, "SELECT delta FROM satchel_log WHERE id>=? ORDER BY id", -1, &q, NULL) != SQLITE_OK) return false;
+    if (sqlite3_prepare_v2(c->s->db, "SELECT delta FROM satchel_log WHERE id>=? ORDER BY id", -1, &q, NULL) != SQLITE_OK)
+        return false;
     sqlite3_bind_int64(q, 1, (seq + 1) << 24);
     while (!later && sqlite3_step(q) == SQLITE_ROW) {
         wire w;
@@ -143,7 +145,8 @@ static void check_columns(checking *c, const schema_table *t, sqlite3_stmt *q, i
         found(c, "table %s: a row is there that commit %" PRId64 " deleted\n", t->name, seq);
     for (unsigned i = 0, k = 0; i < t->ncol && k < row->ncol; i++) {
         while (k < row->ncol && row->col[k].id < t->col[i]->id) k++;
-        if (k == row->ncol || row->col[k].id != t->col[i]->id || clock_get(&clock, t->col[i]->unit).seq != (uint64_t)seq) continue;
+        if (k == row->ncol || row->col[k].id != t->col[i]->id || clock_get(&clock, t->col[i]->unit).seq != (uint64_t)seq)
+            continue;
         value v = value_of_column(q, (int)i + 1);
         if (!value_equal(&v, &row->v[k]) && !commit_says(c, seq, row, t->col[i]->id, &v))
             found(c, "table %s: a row does not hold what commit %" PRId64 " wrote last\n", t->name, seq);
@@ -166,7 +169,8 @@ static void check_row(checking *c, const schema_table *t, int64_t seq, const del
         sqlite3_bind_int64(c->tombstone, 1, t->id);
         sqlite3_bind_blob(c->tombstone, 2, key.p, (int)key.n, SQLITE_STATIC);
         sqlite3_bind_int64(c->tombstone, 3, seq);
-        if (sqlite3_step(c->tombstone) != SQLITE_ROW) found(c, "table %s: a row that commit %" PRId64 " wrote is neither there nor deleted\n", t->name, seq);
+        if (sqlite3_step(c->tombstone) != SQLITE_ROW)
+            found(c, "table %s: a row that commit %" PRId64 " wrote is neither there nor deleted\n", t->name, seq);
         sqlite3_reset(c->tombstone);
         buf_fini(&key);
     }
@@ -201,9 +205,11 @@ static int prepare_all(checking *c) {
     for (unsigned i = 0; !rc && i < shape->ntable; i++)
         if (shape->table[i].until == SCHEMA_NEVER) rc = prepare_row(c, &shape->table[i], &c->row[i]);
     if (!rc)
-        rc = db_rc(sqlite3_prepare_v2(c->s->db, "SELECT 1 FROM satchel_tombstone WHERE tbl=? AND key=? AND seq>=?", -1, &c->tombstone, NULL));
+        rc = db_rc(sqlite3_prepare_v2(c->s->db, "SELECT 1 FROM satchel_tombstone WHERE tbl=? AND key=? AND seq>=?", -1,
+                                      &c->tombstone, NULL));
     if (!rc)
-        rc = db_rc(sqlite3_prepare_v2(c->s->db, "SELECT delta FROM satchel_log WHERE id>=?1 AND id<?1+(1<<24)", -1, &c->commit, NULL));
+        rc = db_rc(
+            sqlite3_prepare_v2(c->s->db, "SELECT delta FROM satchel_log WHERE id>=?1 AND id<?1+(1<<24)", -1, &c->commit, NULL));
     return rc;
 }
 

@@ -260,7 +260,7 @@ void serving_delta(const schema *s, const char *words, buf *out) {
 static void put_row_text(const schema *s, buf *out, const delta_row *row) {
     const schema_table *t = schema_table_by_id(s, row->table);
     assert_non_null(t);
-    buf_printf(out, "%s%c %s(", out->n ? "; " : "", "+~-<"[row->op], t->name);
+    buf_printf(out, "%s%c %s(", out->n ? "; " : "", "+~-<"[row->op], t -> name);
     for (unsigned i = 0; i < row->nkey; i++) {
         if (i) buf_put_byte(out, ',');
         value_put_literal(out, &row->key[i]);
@@ -335,7 +335,8 @@ const char *sql(serving *v, const char *query) {
     buf *out = &ring[at++ % 4];
     buf_clear(out);
     sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(store_db(v->s), query, -1, &q, NULL) != SQLITE_OK) fail_msg("%s: %s", query, sqlite3_errmsg(store_db(v->s)));
+    if (sqlite3_prepare_v2(store_db(v->s), query, -1, &q, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", query, sqlite3_errmsg(store_db(v->s)));
     for (bool first = true; sqlite3_step(q) == SQLITE_ROW; first = false) {
         if (!first) buf_printf(out, " ; ");
         for (int i = 0; i < sqlite3_column_count(q); i++) {
@@ -385,9 +386,11 @@ const char *conflicts(serving *v) {
     static buf out;
     buf_clear(&out);
     sqlite3_stmt *q = NULL;
-    assert_int_equal(sqlite3_prepare_v2(store_db(v->s), "SELECT id,tbl,key,col,rule,kept,lost,lost_author FROM satchel_conflict WHERE id>? ORDER BY id",
-                                        -1, &q, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(store_db(v->s),
+                           "SELECT id,tbl,key,col,rule,kept,lost,lost_author FROM satchel_conflict WHERE id>? ORDER BY id", -1,
+                           &q, NULL),
+        SQLITE_OK);
     sqlite3_bind_int64(q, 1, v->conflict);
     while (sqlite3_step(q) == SQLITE_ROW) put_conflict(v, q, &out);
     sqlite3_finalize(q);
@@ -398,7 +401,8 @@ const char *conflicts(serving *v) {
 const char *logged(serving *v) {
     static char text[1 << 16];
     sqlite3_stmt *q = NULL;
-    assert_int_equal(sqlite3_prepare_v2(store_db(v->s), "SELECT delta FROM satchel_log WHERE id>>24=? ORDER BY id", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(store_db(v->s), "SELECT delta FROM satchel_log WHERE id>>24=? ORDER BY id", -1, &q, NULL),
+                     SQLITE_OK);
     sqlite3_bind_int64(q, 1, (int64_t)store_where(v->s).seq);
     text[0] = 0;
     while (sqlite3_step(q) == SQLITE_ROW) {

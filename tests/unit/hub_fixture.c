@@ -12,9 +12,10 @@
 
 #include "protocol/satchel_rc.h"
 
-static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0 CHECK(n < 1000), b BLOB);\n"
-                             "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n"
-                             "CREATE TABLE long(k TEXT PRIMARY KEY, a TEXT);\nINSERT INTO satchel_table(name) VALUES('long');\n";
+static const char SCHEMA[] =
+    "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0 CHECK(n < 1000), b BLOB);\n"
+    "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n"
+    "CREATE TABLE long(k TEXT PRIMARY KEY, a TEXT);\nINSERT INTO satchel_table(name) VALUES('long');\n";
 
 static uint64_t now_ms(void *ctx) {
     return ((world *)ctx)->now_ms;
@@ -33,8 +34,15 @@ static void on_log(void *ctx, char level, const char *name, const char *text) {
 static void open_hub(world *w) {
     static char snapshots[160];
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w->v.dir);
-    hub_config c = {.store = w->v.s, .store_path = w->v.path, .snapshot_path = snapshots, .readers = 2, .history_ms = 1000000000, .now_ms = now_ms,
-                    .wake = on_wake, .log = on_log, .ctx = w};
+    hub_config c = {.store = w->v.s,
+                    .store_path = w->v.path,
+                    .snapshot_path = snapshots,
+                    .readers = 2,
+                    .history_ms = 1000000000,
+                    .now_ms = now_ms,
+                    .wake = on_wake,
+                    .log = on_log,
+                    .ctx = w};
     buf error;
     buf_init(&error, 0);
     int rc = hub_open(&c, &w->h, &error);
@@ -249,9 +257,19 @@ void hello_as(world *w, link *l, const msg_hello *m) {
 
 msg_hello make_hello(world *w, const link *l) {
     store_position p = store_where(w->v.s);
-    msg_hello m = {.version = PROTOCOL_VERSION, .incarnation = l->incarnation, .cursor = l->cursor, .schema_epoch = 1, .last_number = l->d->number,
-                   .settled_number = l->settled, .loss_cursor = l->loss_cursor, .now_ms = w->now_ms, .pending = l->pending, .snapshot = l->snapshot,
-                   .snapshot_page = l->snapshot_page, .software = "test", .nsoftware = 4};
+    msg_hello m = {.version = PROTOCOL_VERSION,
+                   .incarnation = l->incarnation,
+                   .cursor = l->cursor,
+                   .schema_epoch = 1,
+                   .last_number = l->d->number,
+                   .settled_number = l->settled,
+                   .loss_cursor = l->loss_cursor,
+                   .now_ms = w->now_ms,
+                   .pending = l->pending,
+                   .snapshot = l->snapshot,
+                   .snapshot_page = l->snapshot_page,
+                   .software = "test",
+                   .nsoftware = 4};
     m.has_epoch = l->cursor > 0;
     if (m.has_epoch) memcpy(m.epoch, p.epoch, sizeof m.epoch);
     memcpy(m.schema_hash, p.schema_hash, sizeof m.schema_hash);

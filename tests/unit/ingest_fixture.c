@@ -44,7 +44,8 @@ static const char SCHEMA[] =
     "INSERT INTO satchel_table(name) VALUES('strict');\n"
     "CREATE TABLE real(k REAL PRIMARY KEY, v TEXT);\n"
     "INSERT INTO satchel_table(name) VALUES('real');\n";
-static const char MOVES[] = "INSERT INTO move(a, b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('solved','closed');\n";
+static const char MOVES[] =
+    "INSERT INTO move(a, b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('solved','closed');\n";
 
 uint64_t head(world *w) {
     return store_where(w->v.s).seq;
@@ -91,8 +92,7 @@ void known(world *w, const char *words) {
 
 void takes(world *w, device *d, uint64_t base, int seconds, const char *words) {
     int rc = push(&w->v, d, base, seconds, words);
-    if (rc)
-        fail_msg("%s: %s %.*s", words, satchel_rc_name(rc), (int)w->v.last.result.ntext, w->v.last.result.text);
+    if (rc) fail_msg("%s: %s %.*s", words, satchel_rc_name(rc), (int)w->v.last.result.ntext, w->v.last.result.text);
 }
 
 void refuses(world *w, device *d, uint64_t base, int seconds, const char *words, int code, const char *text) {
@@ -101,7 +101,8 @@ void refuses(world *w, device *d, uint64_t base, int seconds, const char *words,
     buf_init(&after, 0);
     store_position was = store_where(w->v.s);
     char counts[128], again[128];
-    const char *count = "SELECT (SELECT count(*) FROM satchel_log),(SELECT count(*) FROM satchel_conflict),(SELECT count(*) FROM satchel_tombstone)";
+    const char *count =
+        "SELECT (SELECT count(*) FROM satchel_log),(SELECT count(*) FROM satchel_conflict),(SELECT count(*) FROM satchel_tombstone)";
     assert_int_equal(store_digest(w->v.s, &before), SATCHEL_OK);
     snprintf(counts, sizeof counts, "%s", sql(&w->v, count));
     int rc = push(&w->v, d, base, seconds, words);
@@ -120,7 +121,8 @@ void refuses(world *w, device *d, uint64_t base, int seconds, const char *words,
     assert_int_equal(was.seq, is.seq);
     assert_int_equal(was.high_stamp, is.high_stamp);
     char query[160];
-    snprintf(query, sizeof query, "SELECT state FROM satchel_refused WHERE author=%u AND number=%llu", d->a.author, (unsigned long long)r->number);
+    snprintf(query, sizeof query, "SELECT state FROM satchel_refused WHERE author=%u AND number=%llu", d->a.author,
+             (unsigned long long)r->number);
     assert_string_equal(sql(&w->v, query), "open");
     buf_fini(&before);
     buf_fini(&after);

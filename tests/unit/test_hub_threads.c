@@ -22,10 +22,12 @@
 #define TXNS 400u
 #define WINDOW 8u
 
-static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0, b BLOB);\n"
-                             "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n";
-static const char ROWS[] = "INSERT INTO item(id) VALUES(1);\n"
-                           "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i+1 FROM n WHERE i<4000) INSERT INTO item(id,b) SELECT i,randomblob(500) FROM n;\n";
+static const char SCHEMA[] =
+    "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, n INTEGER DEFAULT 0, b BLOB);\n"
+    "INSERT INTO satchel_table(name) VALUES('item');\nINSERT INTO satchel_rule(tbl, col, rule) VALUES('item','n','counter');\n";
+static const char ROWS[] =
+    "INSERT INTO item(id) VALUES(1);\n"
+    "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i+1 FROM n WHERE i<4000) INSERT INTO item(id,b) SELECT i,randomblob(500) FROM n;\n";
 
 typedef struct world {
     serving v;
@@ -51,9 +53,9 @@ typedef struct client {
     char wrong[128];
 } client;
 
-#define EXPECT(c, cond)                                                                                               \
-    do {                                                                                                              \
-        if (!(cond) && !(c)->wrong[0]) snprintf((c)->wrong, sizeof(c)->wrong, "line %d: %s", __LINE__, #cond);        \
+#define EXPECT(c, cond)                                                                                                          \
+    do {                                                                                                                         \
+        if (!(cond) && !(c)->wrong[0]) snprintf((c)->wrong, sizeof(c)->wrong, "line %d: %s", __LINE__, #cond);                   \
     } while (0)
 
 static uint64_t now_ms(void *ctx) {
@@ -76,9 +78,20 @@ static void deliver(client *c, buf *m) {
 
 static void hello(client *c) {
     const schema *s = store_schema(c->w->v.s);
-    msg_hello m = {.version = PROTOCOL_VERSION, .incarnation = 1, .has_epoch = c->has_epoch, .cursor = c->cursor, .schema_epoch = 1,
-                   .last_number = c->d.number, .settled_number = c->settled, .loss_cursor = c->loss_cursor, .now_ms = c->w->v.now_ms,
-                   .pending = c->d.number - c->settled, .snapshot = c->snapshot, .snapshot_page = c->snapshot_page, .software = "t", .nsoftware = 1};
+    msg_hello m = {.version = PROTOCOL_VERSION,
+                   .incarnation = 1,
+                   .has_epoch = c->has_epoch,
+                   .cursor = c->cursor,
+                   .schema_epoch = 1,
+                   .last_number = c->d.number,
+                   .settled_number = c->settled,
+                   .loss_cursor = c->loss_cursor,
+                   .now_ms = c->w->v.now_ms,
+                   .pending = c->d.number - c->settled,
+                   .snapshot = c->snapshot,
+                   .snapshot_page = c->snapshot_page,
+                   .software = "t",
+                   .nsoftware = 1};
     memcpy(m.epoch, c->epoch, sizeof m.epoch);
     memcpy(m.schema_hash, s->hash, sizeof m.schema_hash);
     buf out;
@@ -131,7 +144,13 @@ static void put(client *c, push_writer *p, uint64_t number, buf *delta) {
     delta_put_row(&w, &row);
     EXPECT(c, delta_finish(&w, delta) == SATCHEL_OK);
     delta_writer_fini(&w);
-    push_txn t = {.number = number, .stamp = stamp_at((int)number), .base = c->cursor, .schema_epoch = 1, .last = true, .delta = delta->p, .ndelta = delta->n};
+    push_txn t = {.number = number,
+                  .stamp = stamp_at((int)number),
+                  .base = c->cursor,
+                  .schema_epoch = 1,
+                  .last = true,
+                  .delta = delta->p,
+                  .ndelta = delta->n};
     uint64_t id = c->d.ids + number;
     memcpy(t.id, &id, sizeof t.id);
     push_put_txn(p, &t);
@@ -324,8 +343,15 @@ static void hub_start_counts_every_increment_once_under_threads(void **state) {
     ingest_free(w.v.g);
     w.v.g = NULL;
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
-    hub_config config = {.store = w.v.s, .store_path = w.v.path, .snapshot_path = snapshots, .readers = 3, .history_ms = 1, .now_ms = now_ms,
-                         .wake = on_wake, .log = on_log, .ctx = &w};
+    hub_config config = {.store = w.v.s,
+                         .store_path = w.v.path,
+                         .snapshot_path = snapshots,
+                         .readers = 3,
+                         .history_ms = 1,
+                         .now_ms = now_ms,
+                         .wake = on_wake,
+                         .log = on_log,
+                         .ctx = &w};
     buf error;
     buf_init(&error, 0);
     assert_int_equal(hub_open(&config, &w.h, &error), SATCHEL_OK);

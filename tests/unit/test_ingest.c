@@ -100,7 +100,8 @@ static void n7_given_again_after_a_restore_keeps_its_effective_stamp(void **stat
 
 static void n6_later_transaction_on_the_refused_row_depends_on_it(void **state) {
     world *w = *state;
-    refuses(w, &w->phone, w->base, 0, "+ person(1) name='x'; + person(2) name='y'; + strict(x'01') c=100", SATCHEL_E_CHECK, "c < 100");
+    refuses(w, &w->phone, w->base, 0, "+ person(1) name='x'; + person(2) name='y'; + strict(x'01') c=100", SATCHEL_E_CHECK,
+            "c < 100");
     refuses(w, &w->phone, w->base, 1, "~ person(2) name='z'", SATCHEL_E_DEPENDS, "depends on transaction 1");
     assert_int_equal(w->v.last.result.depends, 1);
     refuses(w, &w->phone, w->base, 2, "+ phone(5) person=1", SATCHEL_E_DEPENDS, "depends on transaction 1");
@@ -164,7 +165,8 @@ static void refused_for_names_and_types(void **state) {
     refuses(w, &w->phone, w->base, 0, "+ person(9) name='x'; + #99(1) #2=3", SATCHEL_E_UNKNOWN_TABLE, "99");
     refuses(w, &w->phone, w->base, 0, "+ person(9) name='x'; ~ strict(x'01') #99=3", SATCHEL_E_UNKNOWN_COLUMN, "99");
     refuses(w, &w->phone, w->base, 0, "+ person(9); ~ strict(x'01') #1=3", SATCHEL_E_UNKNOWN_COLUMN, "1");
-    refuses(w, &w->phone, w->base, 0, "+ person(9) name='x'; ~ strict(x'01') c='x'", SATCHEL_E_TYPE, "strict.c takes INTEGER, not TEXT");
+    refuses(w, &w->phone, w->base, 0, "+ person(9) name='x'; ~ strict(x'01') c='x'", SATCHEL_E_TYPE,
+            "strict.c takes INTEGER, not TEXT");
     refuses(w, &w->phone, w->base, 0, "+ person(9) name=1", SATCHEL_E_TYPE, "person.name");
     refuses(w, &w->phone, w->base, 0, "+ person('9')", SATCHEL_E_TYPE, "person.id");
     refuses(w, &w->phone, w->base, 0, "+ person(9); + pref(1)", SATCHEL_E_KEY_MISSING, "pref");
@@ -300,7 +302,8 @@ static void malformed_delta_is_a_wire_error_and_no_refusal(void **state) {
 static void p1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else(void **state) {
     world *w = *state;
     known(w, "+ person(1) name='x'; + line(1) qty=1, what='w'");
-    serving_write(&w->v, "schema/002_drop.sql", "ALTER TABLE line DROP COLUMN what;\nALTER TABLE line ADD COLUMN hue TEXT DEFAULT 'red';\n");
+    serving_write(&w->v, "schema/002_drop.sql",
+                  "ALTER TABLE line DROP COLUMN what;\nALTER TABLE line ADD COLUMN hue TEXT DEFAULT 'red';\n");
     serving_reopen(&w->v);
     w->base = head(w);
     takes(w, &w->phone, w->base, 0, "~ line(1) qty=2, #4='lost'");
@@ -398,7 +401,8 @@ static void parts_of_a_refused_transaction_are_kept(void **state) {
     SQL("SELECT count(*) FROM satchel_stage", "3");
     char text[256];
     assert_int_equal(store_refused(w->v.s, false, first_changes, text), SATCHEL_OK);
-    assert_non_null(strstr(text, "phone 1 [{\"op\":\"insert\",\"table\":\"person\",\"key\":[\"1\"],\"columns\":{\"name\":\"'a'\""));
+    assert_non_null(
+        strstr(text, "phone 1 [{\"op\":\"insert\",\"table\":\"person\",\"key\":[\"1\"],\"columns\":{\"name\":\"'a'\""));
 }
 
 static void large_transaction_is_logged_in_parts(void **state) {
@@ -411,11 +415,13 @@ static void large_transaction_is_logged_in_parts(void **state) {
         for (int i = 0; i < 300; i++, id++)
             n += (size_t)snprintf(words + n, sizeof words - n, "+ note('%d') body='%0100d', title='%0100d';", id, id, id) - 90;
         n = 0;
-        for (int i = 0, k = id - 300; i < 300; i++, k++) n += (size_t)snprintf(words + n, sizeof words - n, "+ note('%d') body='%0150d';", k, k);
+        for (int i = 0, k = id - 300; i < 300; i++, k++)
+            n += (size_t)snprintf(words + n, sizeof words - n, "+ note('%d') body='%0150d';", k, k);
         assert_int_equal(push_part(w, &t, (uint32_t)part++, id >= 3600, words), SATCHEL_OK);
     }
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
-    SQL("SELECT count(*),max(length(delta))<300000,max(id&0xffffff)+1=count(*),count(DISTINCT id>>24) FROM satchel_log WHERE id>>24>1", "3|1|1|1");
+    SQL("SELECT count(*),max(length(delta))<300000,max(id&0xffffff)+1=count(*),count(DISTINCT id>>24) FROM satchel_log WHERE id>>24>1",
+        "3|1|1|1");
     SQL("SELECT count(*) FROM note", "3600");
 }
 
@@ -427,8 +433,10 @@ static void server_sql_is_merged_and_logged_as_author_0(void **state) {
     buf error;
     buf_init(&error, 0);
     uint64_t transactions, rows;
-    int rc = ingest_sql(w->v.g, "INSERT INTO person(id,name) VALUES(1,'x'); -- one\nBEGIN; UPDATE item SET n=n+4, sv=9, st='closed';\nDELETE FROM person; COMMIT;",
-                        w->v.now_ms, &transactions, &rows, &error);
+    int rc = ingest_sql(
+        w->v.g,
+        "INSERT INTO person(id,name) VALUES(1,'x'); -- one\nBEGIN; UPDATE item SET n=n+4, sv=9, st='closed';\nDELETE FROM person; COMMIT;",
+        w->v.now_ms, &transactions, &rows, &error);
     assert_int_equal(rc, SATCHEL_OK);
     assert_int_equal(transactions, 2);
     assert_int_equal(rows, 3);

@@ -320,8 +320,8 @@ static void m15_natural_inserts_merge_and_others_are_refused(void **state) {
 /* Three inserts of one key, pushed in every order, end in one row. */
 static void m15_natural_merge_does_not_depend_on_the_order_of_pushes(void **state) {
     world *w = *state;
-    static const char *const INSERT[3] = {"+ pref(%u,'m') label='early', amount=7, f='fair'", "+ pref(%u,'m') n=7, st='waiting', allowed=1",
-                                          "+ pref(%u,'m') n=6, mx=2"};
+    static const char *const INSERT[3] = {"+ pref(%u,'m') label='early', amount=7, f='fair'",
+                                          "+ pref(%u,'m') n=7, st='waiting', allowed=1", "+ pref(%u,'m') n=6, mx=2"};
     static const int ORDER[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     for (unsigned i = 0; i < 6; i++) {
         device *by[3] = {&w->phone, &w->tablet, &w->till};

@@ -13,10 +13,11 @@
 #include "server/snapshot.h"
 #include "tests/support/serving.h"
 
-static const char SCHEMA[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, b BLOB);\nINSERT INTO satchel_table(name) VALUES('item');\n"
-                             "CREATE TABLE gone(id INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name) VALUES('gone');\nDROP TABLE gone;\n"
-                             "CREATE TABLE pair(x TEXT, y INTEGER, v TEXT, PRIMARY KEY(x, y)) WITHOUT ROWID;\nINSERT INTO satchel_table(name) VALUES('pair');\n"
-                             "CREATE TABLE empty(id INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name) VALUES('empty');\n";
+static const char SCHEMA[] =
+    "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, b BLOB);\nINSERT INTO satchel_table(name) VALUES('item');\n"
+    "CREATE TABLE gone(id INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name) VALUES('gone');\nDROP TABLE gone;\n"
+    "CREATE TABLE pair(x TEXT, y INTEGER, v TEXT, PRIMARY KEY(x, y)) WITHOUT ROWID;\nINSERT INTO satchel_table(name) VALUES('pair');\n"
+    "CREATE TABLE empty(id INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name) VALUES('empty');\n";
 
 typedef struct world {
     serving v;
@@ -124,7 +125,8 @@ static void read_page(world *w, const frame *f, seen_page *out) {
         if (out->last) assert_true(c.seq > out->last);
         out->last = c.seq;
         if (c.ndelta < 2000)
-            snprintf(out->text + strlen(out->text), sizeof out->text - strlen(out->text), "[%s]", serving_delta_text(store_schema(w->v.s), c.delta, c.ndelta));
+            snprintf(out->text + strlen(out->text), sizeof out->text - strlen(out->text), "[%s]",
+                     serving_delta_text(store_schema(w->v.s), c.delta, c.ndelta));
     }
     assert_int_equal(more, 0);
     buf_fini(&message);
@@ -382,7 +384,8 @@ static void snapshot_covers_all_rows_and_every_table(void **state) {
     snapshot_check c;
     check_all(w, &info, &c);
     buf_put_byte(&c.rows, 0);
-    assert_string_equal((char *)c.rows.p, "+ item(1) a='x' b=NULL; + item(2) a='y' b=NULL\n+ pair('a',2) v='q'; + pair('b',1) v='p'\n\n");
+    assert_string_equal((char *)c.rows.p,
+                        "+ item(1) a='x' b=NULL; + item(2) a='y' b=NULL\n+ pair('a',2) v='q'; + pair('b',1) v='p'\n\n");
     check_free(&c);
 }
 

@@ -418,6 +418,23 @@ static void each_page_gives_its_credit_back(void **state) {
     assert_int_equal(sent(t), 0);
 }
 
+/* While pages stream in the server is told the old cursor; the one it is told at rest is on the disk. */
+static void N2_cursor_is_durable_before_it_is_told(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.head = 11;
+    open_with(t, &m);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_OK);
+    assert_true(t->x->f->unsynced);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(read_pull(t).cursor, 0);
+    assert_int_equal(say_page(t, 10, 11, item_put("b", "Bob", 1, 1)), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(read_pull(t).cursor, 11);
+    assert_false(t->x->f->unsynced);
+}
+
 static void in_step_when_all_is_sent_answered_and_seen(void **state) {
     talk *t = *state;
     msg_welcome m = welcome(t);
@@ -564,6 +581,7 @@ int main(void) {
         T(migrations_come_before_anything_else),
         T(bad_migration_changes_nothing_and_says_where),
         T(N2_number_is_durable_before_it_is_sent),
+        T(N2_cursor_is_durable_before_it_is_told),
         T(wake_pushes_what_the_app_committed),
         T(pushes_stop_at_the_window_and_go_on_with_results),
         T(parts_are_answered_by_empty_results),

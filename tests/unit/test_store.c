@@ -14,9 +14,10 @@
 #include "protocol/satchel_rc.h"
 #include "tests/support/serving.h"
 
-static const char FIRST[] = "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, b INTEGER);\nINSERT INTO satchel_table(name) VALUES('item');\n"
-                            "CREATE TABLE line(id INTEGER PRIMARY KEY, item INTEGER REFERENCES item, q INTEGER);\n"
-                            "INSERT INTO satchel_table(name, wins) VALUES('line', 'delete');\n";
+static const char FIRST[] =
+    "CREATE TABLE item(id INTEGER PRIMARY KEY, a TEXT, b INTEGER);\nINSERT INTO satchel_table(name) VALUES('item');\n"
+    "CREATE TABLE line(id INTEGER PRIMARY KEY, item INTEGER REFERENCES item, q INTEGER);\n"
+    "INSERT INTO satchel_table(name, wins) VALUES('line', 'delete');\n";
 static const char SECOND[] = "ALTER TABLE item ADD COLUMN c TEXT DEFAULT 'x';\n";
 
 static int setup(void **state) {
@@ -287,7 +288,8 @@ static void migration_with_a_mistake_names_file_and_line_and_leaves_nothing(void
 
 static void migration_data_is_written_by_the_server_as_one_commit(void **state) {
     serving *v = *state;
-    serving_write(v, "schema/001_first.data.sql", "INSERT INTO item(id,a) VALUES(1,'x');\nINSERT INTO item(id,a) VALUES(2,'y');\n");
+    serving_write(v, "schema/001_first.data.sql",
+                  "INSERT INTO item(id,a) VALUES(1,'x');\nINSERT INTO item(id,a) VALUES(2,'y');\n");
     opens_first(v);
     assert_int_equal(store_where(v->s).seq, 1);
     assert_string_equal(sql(v, "SELECT id>>24,author FROM satchel_log"), "1|0");
@@ -408,7 +410,8 @@ static void device_seen_tells_what_may_be_forgotten(void **state) {
     opens_first(v);
     device phone = serving_device(v, "phone");
     device_info d;
-    device_seen seen = {.now_ms = 9, .acked_seq = 40, .clock_offset_ms = -70, .schema_epoch = 1, .software = "test/1 and more", .nsoftware = 6};
+    device_seen seen = {
+        .now_ms = 9, .acked_seq = 40, .clock_offset_ms = -70, .schema_epoch = 1, .software = "test/1 and more", .nsoftware = 6};
     begin(v);
     assert_int_equal(store_device_seen(v->s, phone.a.device, &seen), SATCHEL_OK);
     assert_int_equal(store_device_acked(v->s, phone.a.device, 50, 10), SATCHEL_OK);
@@ -518,6 +521,20 @@ static void prune_stops_at_the_slowest_device_and_at_the_history(void **state) {
     assert_int_equal(store_where(v->s).floor, 5);
 }
 
+static void prune_of_very_much_goes_step_by_step(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    sql_exec(
+        v,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<25000) INSERT INTO satchel_log SELECT i<<24,1,0,1,1,x'80' FROM n;"
+        "UPDATE satchel_server SET seq=25000");
+    serving_reopen(v);
+    assert_int_equal(prune(v, v->now_ms, 0), 20001);
+    assert_int_equal(store_where(v->s).floor, 20001);
+    assert_int_equal(prune(v, v->now_ms, 0), 4999);
+    assert_int_equal(store_where(v->s).floor, 25000);
+}
+
 static void prune_without_devices_keeps_the_history_alone(void **state) {
     serving *v = *state;
     serving_write(v, "schema/001_first.data.sql", "INSERT INTO item(id) VALUES(1);");
@@ -561,13 +578,14 @@ static int count_devices(void *ctx, const device_info *d) {
 }
 
 static int show_conflict(void *ctx, const conflict_info *c) {
-    snprintf(ctx, 256, "%s.%s[%s] %s %s>%s %s>%s", c->table, c->column, c->key, c->rule, c->kept, c->lost, c->kept_device, c->lost_device);
+    snprintf(ctx, 256, "%s.%s[%s] %s %s>%s %s>%s", c->table, c->column, c->key, c->rule, c->kept, c->lost, c->kept_device,
+             c->lost_device);
     return 1;
 }
 
 static int show_refused(void *ctx, const refused_info *f) {
-    snprintf(ctx, 512, "%s/%u #%llu %s %s %s %s %s", f->device, f->incarnation, (unsigned long long)f->number, satchel_rc_name(f->rc), f->table, f->key,
-             f->state, f->changes);
+    snprintf(ctx, 512, "%s/%u #%llu %s %s %s %s %s", f->device, f->incarnation, (unsigned long long)f->number,
+             satchel_rc_name(f->rc), f->table, f->key, f->state, f->changes);
     return 0;
 }
 
@@ -585,8 +603,10 @@ static void listings_show_devices_conflicts_and_refusals_in_words(void **state) 
     assert_int_equal(store_conflicts(v->s, 10, show_conflict, text), SATCHEL_OK);
     assert_string_equal(text, "item.a[1] lww 'new'>'it''s' tablet>phone");
     assert_int_equal(store_refused(v->s, false, show_refused, text), SATCHEL_OK);
-    assert_string_equal(text, "tablet/1 #2 E_ROW_MISSING item 2 open [{\"op\":\"update\",\"table\":\"item\",\"key\":[\"2\"],\"columns\":{\"a\":\"'\\\"q\\\"'\","
-                              "\"b\":\"2\"}}]");
+    assert_string_equal(
+        text,
+        "tablet/1 #2 E_ROW_MISSING item 2 open [{\"op\":\"update\",\"table\":\"item\",\"key\":[\"2\"],\"columns\":{\"a\":\"'\\\"q\\\"'\","
+        "\"b\":\"2\"}}]");
     device_info d;
     assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
     assert_int_equal(d.conflicts, 1);
@@ -629,22 +649,25 @@ static void finds(serving *v, const char *damage, const char *words) {
     assert_int_equal(problems, 1);
 }
 
-#define FINDS(name, damage, words)                                                                                     \
-    static void verify_finds_##name(void **state) {                                                                    \
-        finds(*state, damage, words);                                                                                  \
+#define FINDS(name, damage, words)                                                                                               \
+    static void verify_finds_##name(void **state) {                                                                              \
+        finds(*state, damage, words);                                                                                            \
     }
 
 FINDS(clock_that_cannot_be_read, "UPDATE item SET satchel_clock=x'00' WHERE id=2", "table item: row 2 has no readable clock")
-FINDS(clock_ahead_of_the_store, "UPDATE item SET satchel_clock=x'00000000000000010063' WHERE id=2", "written by a commit that does not exist")
-FINDS(tombstone_with_a_live_row, "INSERT INTO satchel_tombstone VALUES(1,x'010000000000000002',3,1,1,NULL)", "there and deleted at once")
+FINDS(clock_ahead_of_the_store, "UPDATE item SET satchel_clock=x'00000000000000010063' WHERE id=2",
+      "written by a commit that does not exist")
+FINDS(tombstone_with_a_live_row, "INSERT INTO satchel_tombstone VALUES(1,x'010000000000000002',3,1,1,NULL)",
+      "there and deleted at once")
 FINDS(log_that_cannot_be_read, "INSERT INTO satchel_log VALUES((3<<24)+1,1,1,1,1,x'81')", "commit 3 cannot be read")
 FINDS(log_ahead_of_the_store, "INSERT INTO satchel_log VALUES(99<<24,1,1,1,1,x'80')", "commit 99 lies ahead")
 FINDS(log_below_the_floor, "INSERT INTO satchel_log VALUES(0,1,1,1,1,x'80')", "commit 0 lies below")
 FINDS(row_that_was_changed_past_the_log, "UPDATE item SET b=3 WHERE id=1", "does not hold what commit 2 wrote")
 FINDS(row_that_is_gone, "DELETE FROM item WHERE id=2", "commit 1 wrote is neither there nor deleted")
-FINDS(row_that_came_back,
-      "INSERT INTO item(id,satchel_clock) VALUES(3,x'00000000000000010101'); DELETE FROM satchel_tombstone WHERE key=x'010000000000000003'",
-      "there that commit 3 deleted")
+FINDS(
+    row_that_came_back,
+    "INSERT INTO item(id,satchel_clock) VALUES(3,x'00000000000000010101'); DELETE FROM satchel_tombstone WHERE key=x'010000000000000003'",
+    "there that commit 3 deleted")
 FINDS(reference_to_nothing, "UPDATE line SET item=77,satchel_clock=x'00000000000000010100'", "refers to one that does not exist")
 
 static void digest_is_equal_for_equal_content_alone(void **state) {
@@ -697,6 +720,7 @@ int main(void) {
         TEST(device_seen_tells_what_may_be_forgotten),
         TEST(rollback_and_savepoints_put_position_and_rows_back),
         TEST(prune_stops_at_the_slowest_device_and_at_the_history),
+        TEST(prune_of_very_much_goes_step_by_step),
         TEST(prune_without_devices_keeps_the_history_alone),
         TEST(prune_revoked_device_holds_nothing_back),
         TEST(prune_keeps_refusals),
