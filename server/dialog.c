@@ -312,6 +312,7 @@ static int on_push(dialog *c, dialog_world *w, const void *message, size_t n, bu
     if (!b) return SATCHEL_E_NOMEM;
     rc = push_all(c, w, &reader, &author, b, words);
     if (!rc) rc = ingest_author_save(w->g, &author);
+    if (!rc && b->n) rc = store_device_answered(w->s, c->device, b->n);
     if (!rc) rc = b->n || c->phase != DIALOG_READY ? say_results(w, b) : say_no_results(w);
     if (author.last_number >= c->last_number) c->caught_up = true;
     batch_free(b);

@@ -198,8 +198,8 @@ void hub_disconnect(hub *h, uint64_t id) {
         if (c->in_ready) unmark_ready(h, c);
         if (c->in_readers) forget_reader(h, c);
         c->credit = 0;
-        /* What the device said before it went still counts, above all what nothing answers: that a refusal is settled. */
-        c->left = c->waiting_bytes && add_kind(h, INPUT_DISCONNECT, id);
+        /* What the device said before it went still counts, above all what nothing answers: that a refusal is settled, what it holds. */
+        c->left = (c->waiting_bytes || c->acked_dirty) && add_kind(h, INPUT_DISCONNECT, id);
         if (!c->left) hub_forget(h, c);
     }
     pthread_mutex_unlock(&h->mutex);

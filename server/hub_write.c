@@ -262,6 +262,45 @@ static int say_losses(group *gr, uint64_t id) {
     return rc ? rc : w->said_rc;
 }
 
+/* The cursor that a session's device has made durable, if it moved since it was saved. Under the mutex; device 0: it did not. */
+typedef struct acked {
+    int64_t device;
+    uint64_t seq;
+} acked;
+
+static acked take_acked(session *c) {
+    if (!c || !c->acked_dirty || !c->d.caught_up) return (acked){0};
+    c->acked_dirty = false;
+    return (acked){.device = c->d.device, .seq = c->acked};
+}
+
+static int save_acked(group *gr, acked a) {
+    return a.device ? store_device_acked(gr->h->config.store, a.device, a.seq, gr->now_ms) : SATCHEL_OK;
+}
+
+/* Cursors that devices have made durable, so that the log can be pruned; late is harmless. */
+static int run_seen(group *gr) {
+    hub *h = gr->h;
+    int rc = SATCHEL_OK;
+    for (size_t at = 0; !rc; at++) {
+        pthread_mutex_lock(&h->mutex);
+        bool end = at >= h->nslots;
+        acked a = take_acked(end ? NULL : h->slots[at]);
+        pthread_mutex_unlock(&h->mutex);
+        if (end) break;
+        rc = save_acked(gr, a);
+    }
+    return rc;
+}
+
+/* A device that comes for a moment and goes: what it has is noted before its session is forgotten. */
+static int run_disconnect(group *gr, uint64_t id) {
+    pthread_mutex_lock(&gr->h->mutex);
+    acked a = take_acked(hub_find(gr->h, id));
+    pthread_mutex_unlock(&gr->h->mutex);
+    return save_acked(gr, a);
+}
+
 static int run_input(group *gr, input *i) {
     switch (i->kind) {
     case INPUT_CONNECT:
@@ -271,7 +310,7 @@ static int run_input(group *gr, input *i) {
     case INPUT_LOSSES:
         return say_losses(gr, i->session);
     case INPUT_DISCONNECT:
-        return SATCHEL_OK; /* when the group is done */
+        return run_disconnect(gr, i->session);
     default:
         return i->job->own_transaction ? SATCHEL_OK : run_job(gr, i);
     }
@@ -345,25 +384,6 @@ static int run_losses(group *gr) {
         if (rc) return rc;
     } while (gr->last_conflict > before);
     return SATCHEL_OK;
-}
-
-/* Cursors that devices have made durable, so that the log can be pruned; late is harmless. */
-static int run_seen(group *gr) {
-    hub *h = gr->h;
-    int rc = SATCHEL_OK;
-    for (size_t at = 0; !rc; at++) {
-        pthread_mutex_lock(&h->mutex);
-        bool end = at >= h->nslots;
-        session *c = end ? NULL : h->slots[at];
-        bool dirty = c && c->acked_dirty && c->d.caught_up;
-        int64_t device = dirty ? c->d.device : 0;
-        uint64_t acked = dirty ? c->acked : 0;
-        if (dirty) c->acked_dirty = false;
-        pthread_mutex_unlock(&h->mutex);
-        if (end) break;
-        if (dirty) rc = store_device_acked(h->config.store, device, acked, gr->now_ms);
-    }
-    return rc;
 }
 
 /* Up to the commit. */

@@ -108,6 +108,8 @@ typedef struct device_seen {
 int store_device_seen(store *s, int64_t id, const device_seen *seen);
 /* The device has made `acked_seq` durable. */
 int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms);
+/* `results` of the transactions that were waiting on the device have their result. */
+int store_device_answered(store *s, int64_t id, uint64_t results);
 /* A stamp of this device had to be clamped: its clock is ahead. */
 int store_device_clamped(store *s, int64_t id);
 

@@ -98,6 +98,10 @@ int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms
                    (int64_t)acked_seq, (int64_t)now_ms, id);
 }
 
+int store_device_answered(store *s, int64_t id, uint64_t results) {
+    return db_exec(&s->cache, "UPDATE satchel_device SET pending=max(0,pending-?) WHERE id=?", "ii", (int64_t)results, id);
+}
+
 int store_device_clamped(store *s, int64_t id) {
     return db_exec(&s->cache, "UPDATE satchel_device SET clamped=clamped+1 WHERE id=?", "i", id);
 }
