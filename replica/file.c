@@ -418,11 +418,13 @@ int file_migrate(file *f, const msg_schema *m) {
     if (m->epoch != f->state.schema_epoch + 1)
         return file_fail(f, SATCHEL_E_SCHEMA, "migration %u was sent to a schema at %u", m->epoch, f->state.schema_epoch);
     snprintf(name, sizeof name, "%.*s", (int)m->nname, m->name);
-    char *sql = strndup(m->sql, m->nsql);
-    if (!sql) return SATCHEL_E_NOMEM;
+    buf sql;
+    buf_init(&sql, 0);
+    buf_put(&sql, m->sql, m->nsql);
+    buf_put_byte(&sql, 0);
     buf_clear(&f->error);
-    int rc = schema_migrate(f->db, SCHEMA_REPLICA, m->epoch, name, sql, &f->error);
-    free(sql);
+    int rc = sql.rc ? sql.rc : schema_migrate(f->db, SCHEMA_REPLICA, m->epoch, name, (const char *)sql.p, &f->error);
+    buf_fini(&sql);
     if (!rc) rc = load_schema(f);
     if (!rc) rc = capture_install(f->db, f->schema, &f->error);
     f->state.schema_epoch = m->epoch;
