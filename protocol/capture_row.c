@@ -1,4 +1,3 @@
-#include <string.h>
 
 #include "protocol/capture_internal.h"
 #include "protocol/db.h"

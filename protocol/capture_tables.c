@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <string.h>
 
 #include "protocol/capture_internal.h"
 #include "protocol/db.h"

@@ -28,8 +28,8 @@ int db_rc(int sqlite_rc) {
         return SATCHEL_E_NOT_A_DATABASE;
     case SQLITE_TOOBIG:
         return SATCHEL_E_TOO_LARGE;
-    case SQLITE_IOERR:
-        return SATCHEL_E_IO;
+    case SQLITE_IOERR: /* the file that WAL's readers share cannot grow: no room */
+        return sqlite_rc == SQLITE_IOERR_SHMSIZE ? SATCHEL_E_FULL : SATCHEL_E_IO;
     case SQLITE_CONSTRAINT:
         switch (sqlite_rc) {
         case SQLITE_CONSTRAINT_NOTNULL:

@@ -16,16 +16,17 @@
 #define LIMIT_PART_BYTES (256u << 10)
 /* Transactions in one push. More: SATCHEL_E_LIMIT. */
 #define LIMIT_PUSH_TXNS 1024
-/* Pushed bytes without a result; the device waits at it. */
+/* Pushed bytes without a result; the device waits at it, and at twice as many unread the server answers SATCHEL_E_LIMIT. */
 #define LIMIT_PUSH_WINDOW_BYTES (2u << 20)
 /* Pages a device may ask for ahead. More: SATCHEL_E_LIMIT. */
 #define LIMIT_PULL_CREDIT 16
-/* Bytes queued to one connection before its reads stop being served. */
+/* Bytes queued to one connection. Server: no further page is made for it until half are gone; at twice as many it is closed
+ * with SATCHEL_E_OVERLOAD. Device: it stops sending. */
 #define LIMIT_CONN_QUEUE_BYTES (8u << 20)
 /* Results, losses in one message; what is over follows in the next. */
 #define LIMIT_RESULTS 1024
 #define LIMIT_LOSSES 256
-/* Schema. More: SATCHEL_E_MIGRATION. */
+/* Schema. Tables count over its whole life. More: SATCHEL_E_MIGRATION. */
 #define LIMIT_TABLES 1024
 #define LIMIT_COLUMNS 512
 #define LIMIT_KEY_COLUMNS 16
@@ -41,8 +42,6 @@
 #define LIMIT_SAVEPOINTS 4096
 /* How far ahead of the server's clock a stamp may lie before it is clamped, and the device flagged. */
 #define LIMIT_CLOCK_AHEAD_MS (5 * 60 * 1000)
-/* The replica's quota for its own allocations unless the application sets another. */
-#define LIMIT_REPLICA_MEMORY_BYTES (64u << 20)
 /* Any growable buffer that names no smaller bound. */
 #define LIMIT_BUF_BYTES (64u << 20)
 /* Enrolment code life; enrolment request body. */

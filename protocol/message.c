@@ -1,7 +1,5 @@
 #include "protocol/message_internal.h"
 
-#include <string.h>
-
 #include "protocol/satchel_rc.h"
 
 /* ---- what the message files share ---- */

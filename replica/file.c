@@ -138,11 +138,12 @@ static int check_owner(file *f, unsigned flags, bool *ours) {
     *ours = application == FILE_APPLICATION_ID && state;
     if (*ours) return SATCHEL_OK;
     if (application != 0)
-        return file_fail(f, SATCHEL_E_FOREIGN_FILE, "\"%s\" belongs to another program (application id %lld)", f->path,
+        return file_fail(f, SATCHEL_E_FOREIGN_FILE, "it belongs to another program (application id %lld)",
                          (long long)application);
     if (tables && !(flags & SATCHEL_OPEN_ADOPT))
-        return file_fail(f, SATCHEL_E_FOREIGN_FILE,
-                         "\"%s\" is a database of something else; open it with SATCHEL_OPEN_ADOPT to make it Satchel's", f->path);
+        return file_fail(
+            f, SATCHEL_E_FOREIGN_FILE,
+            "it is a database of something else; a program makes it Satchel's by opening it with SATCHEL_OPEN_ADOPT");
     return SATCHEL_OK;
 }
 
@@ -171,7 +172,7 @@ static int check_format(file *f) {
     if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", &format))
         return file_db_error(f, "cannot read satchel_state");
     if (format > FILE_FORMAT)
-        return file_fail(f, SATCHEL_E_NEWER_FILE, "\"%s\" has format %lld, and this program knows formats up to %d", f->path,
+        return file_fail(f, SATCHEL_E_NEWER_FILE, "it has format %lld, and this program knows formats up to %d",
                          (long long)format, FILE_FORMAT);
     return format < 1 ? file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row") : SATCHEL_OK;
 }
@@ -190,8 +191,9 @@ static int open_database(file *f, const file_options *o) {
     bool ours = false;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (o->flags & SATCHEL_OPEN_EXISTING ? 0 : SQLITE_OPEN_CREATE);
     if (o->flags & SATCHEL_OPEN_EXISTING && access(f->path, F_OK) != 0)
-        return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no file \"%s\"", f->path);
-    if (sqlite3_open_v2(f->path, &f->db, flags, NULL)) return f->db ? file_db_error(f, f->path) : SATCHEL_E_NOMEM;
+        return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no such file");
+    if (sqlite3_open_v2(f->path, &f->db, flags, NULL))
+        return f->db ? file_db_error(f, "cannot open or make it; is its directory there?") : SATCHEL_E_NOMEM;
     int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
     if (!rc) rc = check_owner(f, o->flags, &ours);
     if (!rc && ours) rc = check_format(f);
@@ -369,8 +371,8 @@ int file_sync(file *f) {
     if (!f->unsynced) return SATCHEL_OK;
     int rc = file_begin_durable(f);
     if (rc) return rc;
-    /* Only a commit that writes something is synced. */
-    rc = db_exec(&f->sql, "UPDATE satchel_state SET cursor=cursor WHERE id=1", "");
+    /* Only a commit that writes a page is synced, and SQLite writes none for an update to the same bytes: there and back. */
+    for (int i = 0; i < 2 && !rc; i++) rc = db_exec(&f->sql, "UPDATE satchel_state SET cursor=~cursor WHERE id=1", "");
     return file_end(f, rc ? file_db_error(f, "cannot write the state") : SATCHEL_OK);
 }
 

@@ -1,7 +1,6 @@
 #include "replica/outbox.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "protocol/changeset.h"
 #include "protocol/hlc.h"

@@ -106,8 +106,9 @@ int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
 
 int outbox_rewind(file *f, uint64_t epoch_start) {
     int64_t first;
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL WHERE state IN (1, 2) AND seq>?", "i",
-                     (int64_t)epoch_start);
+    /* Those of before a fork too go under this file's own incarnation: a copy that sends them as well is known by their ids (N3). */
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL, incarnation=? WHERE state IN (1, 2) AND seq>?", "ii",
+                     (int64_t)f->state.incarnation, (int64_t)epoch_start);
     if (!rc) rc = db_exec(&f->sql, "UPDATE satchel_outbox SET base=?1 WHERE state=0 AND base>?1", "i", (int64_t)epoch_start);
     if (!rc) rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE state=0", 0, &first);
     if (rc) return explain(f, rc);

@@ -145,7 +145,8 @@ int satchel_open(const char *path, const satchel_options *options, satchel **out
     buf_init(&s->error, 0);
     satchel_options o = known_options(options);
     if (!path || !*path) return handle_fail(s, SATCHEL_E_MISUSE, "satchel_open needs a path");
-    return open_all(s, path, &o);
+    int rc = open_all(s, path, &o);
+    return rc ? handle_fail(s, rc, "%s: %s", path, (const char *)s->error.p) : rc;
 }
 
 /* Statements that are still open cannot be finalised here: sqlite3_next_stmt lists those that virtual tables such as FTS5 keep for themselves as

@@ -19,6 +19,16 @@ static void announce(session *s) {
 
 /* ---- welcome and schema ---- */
 
+/* The numbers of what was lost after the server's backup are given to other losses now; what is pushed again loses again. */
+static int rewind_losses(file *f, uint64_t epoch_start) {
+    int64_t last = 0;
+    int rc = db_exec(&f->sql, "DELETE FROM satchel_conflicts WHERE seq>?", "i", (int64_t)epoch_start);
+    if (!rc) rc = db_integer(&f->sql, "SELECT max(id) FROM satchel_conflicts", 0, &last);
+    if (rc) return file_db_error(f, "cannot write satchel_conflicts");
+    if (f->state.loss_cursor > (uint64_t)last) f->state.loss_cursor = (uint64_t)last;
+    return SATCHEL_OK;
+}
+
 /* N7: a server of another epoch was restored from a backup; what it accepted above its start is given to it again. */
 static int enter_epoch(file *f, const msg_welcome *m) {
     file_state *st = &f->state;
@@ -28,7 +38,8 @@ static int enter_epoch(file *f, const msg_welcome *m) {
     if (!other) return SATCHEL_OK;
     if (st->cursor > m->epoch_start) st->cursor = m->epoch_start;
     st->head = m->head;
-    return outbox_rewind(f, m->epoch_start);
+    int rc = rewind_losses(f, m->epoch_start);
+    return rc ? rc : outbox_rewind(f, m->epoch_start);
 }
 
 static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms) {
@@ -86,11 +97,13 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
         return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
                             s->file->state.schema_epoch);
     rc = check_known(s, &m);
+    uint64_t settled = s->file->state.settled_number;
     if (!rc) rc = take_welcome(s, &m, now_ms);
     if (!rc) rc = prune(s);
     if (rc) return rc;
     s->schema_epoch = m.schema_epoch;
-    s->known_number = m.known_number;
+    /* What a rewind made pending may have its result under another incarnation, and that comes only when it is sent again. */
+    s->known_number = s->file->state.settled_number < settled ? 0 : m.known_number;
     s->target = m.head;
     session_set_state(s, SATCHEL_SYNCING, SATCHEL_OK, "");
     tell_clock(s);

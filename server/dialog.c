@@ -111,7 +111,8 @@ static int say_known_results(dialog *c, dialog_world *w) {
     sqlite3_stmt *q =
         db_prepare(&w->s->cache, "SELECT number,rc,seq,effective,depends,tbl,key,message FROM satchel_result WHERE author=? AND"
                                  " number>? ORDER BY number");
-    db_bind(q, "ii", (int64_t)c->author, (int64_t)c->settled);
+    /* A device from another past takes back more than it knew to be settled when it said so. */
+    db_bind(q, "ii", (int64_t)c->author, c->rewinds ? (int64_t)0 : (int64_t)c->settled);
     int rc;
     while ((rc = db_next(&w->s->cache, q)) == 1) {
         msg_result r;
@@ -131,9 +132,13 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
     store_position p = store_where(w->s);
     uint64_t end = 0;
     c->cursor = m->cursor;
+    c->epoch_start = 0;
+    c->rewinds = p.epoch_start > 0; /* within a snapshot a device names no epoch */
     c->wants_snapshot = !m->has_epoch || m->cursor < p.floor;
     if (m->has_epoch) {
         bool known = store_epoch_known(w->s, m->epoch, &end);
+        c->rewinds = !known || end != UINT64_MAX;
+        if (known) c->epoch_start = end == UINT64_MAX ? p.epoch_start : end;
         if (!known || m->cursor > end) c->wants_snapshot = true;
         if (known && end == UINT64_MAX && m->cursor > p.seq) {
             buf_printf(words,
@@ -150,6 +155,20 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
         c->snapshot = m->snapshot;
         c->snapshot_page = m->snapshot_page;
     }
+    return SATCHEL_OK;
+}
+
+/* Numbers of losses go on from those of the backup: what a device heard of since is of another past. */
+static int place_losses(dialog *c, dialog_world *w, const msg_hello *m) {
+    c->loss_cursor = m->loss_cursor;
+    if (!m->loss_cursor || !c->rewinds) return SATCHEL_OK;
+    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id FROM satchel_conflict WHERE seq<=? ORDER BY id DESC LIMIT 1");
+    db_bind(q, "i", (int64_t)c->epoch_start);
+    int rc = db_next(&w->s->cache, q);
+    if (rc < 0) return rc;
+    int64_t last = rc ? sqlite3_column_int64(q, 0) : 0;
+    if (rc) sqlite3_reset(q);
+    if (c->loss_cursor > (uint64_t)last) c->loss_cursor = (uint64_t)last;
     return SATCHEL_OK;
 }
 
@@ -208,7 +227,7 @@ static int put_known_id(dialog_world *w, const author_info *author, msg_welcome 
 static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
     store_position p = store_where(w->s);
     msg_welcome m = {.version = PROTOCOL_VERSION,
-                     .epoch_start = p.epoch_start,
+                     .epoch_start = c->epoch_start,
                      .head = p.seq,
                      .schema_epoch = p.schema_epoch,
                      .known_number = author->last_number,
@@ -239,10 +258,9 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     c->incarnation = m.incarnation;
     c->author = author.author;
     c->settled = m.settled_number;
-    c->loss_cursor = m.loss_cursor;
     c->last_number = m.last_number;
     c->caught_up = !m.pending || author.last_number >= m.last_number;
-    if ((rc = note_seen(c, w, &m))) return rc;
+    if ((rc = place_losses(c, w, &m)) || (rc = note_seen(c, w, &m))) return rc;
     /* N3: a file that gave fewer numbers than the server has results for is an older copy. */
     if (m.last_number < author.last_number) return say_forked(c, w);
     rc = say_welcome(c, w, &author);

@@ -22,6 +22,8 @@ typedef struct dialog {
     uint64_t last_number; /* of hello */
     bool caught_up;       /* what was waiting on the device at hello is here: its cursor may be counted as acknowledged */
     uint64_t loss_cursor; /* losses up to here were said */
+    uint64_t epoch_start; /* up to here the device's past is this store's; 0 if the device's epoch is not known (N7) */
+    bool rewinds;         /* the device's epoch is not, or may not be, the present one */
     bool losses_left;     /* and there are more, for when those are sent */
     /* Where its pulls begin, for the hub. */
     uint64_t cursor;

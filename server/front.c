@@ -292,10 +292,6 @@ unsigned front_sessions(const front *f) {
     return (unsigned)f->clients;
 }
 
-unsigned front_capacity(const front *f) {
-    return f->capacity;
-}
-
 void front_drain(front *f) {
     f->draining = true;
     for (size_t i = 0; i < f->places; i++)

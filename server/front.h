@@ -31,8 +31,6 @@ void front_woken(void *f);
 void front_drain(front *f);
 /* Sessions that are still open. */
 unsigned front_sessions(const front *f);
-/* How many connections there can be at once (both ports together). */
-unsigned front_capacity(const front *f);
 /* Closes what is open. Its handles go as the loop runs; free it with front_free after loop_run. */
 void front_close(front *f);
 void front_free(front *f);

@@ -96,7 +96,7 @@ struct hub {
     uint64_t head, high_stamp, floor;
     uint8_t epoch[EPOCH_BYTES];
     hub_stats stats;
-    uint64_t last_upkeep_ms, last_seen_ms;
+    uint64_t last_upkeep_ms, last_seen_ms, write_failed_ms;
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
 
     bool threads;

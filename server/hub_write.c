@@ -11,6 +11,7 @@
 #define GROUP_INPUTS 512u
 #define GROUP_BYTES (8u << 20)
 #define SEEN_EVERY_MS 2000u
+#define WRITABLE_AFTER_MS 5000u
 #define UPKEEP_EVERY_MS 60000u
 #define UPKEEP_SOON_MS 1000u
 #define PRUNED_MUCH 10000u
@@ -472,8 +473,11 @@ static void fail_inputs(hub *h, const input *inputs, int rc) {
     }
 }
 
-static void set_writable(hub *h, int rc) {
+/* After a failure only what devices pushed, or some quiet seconds, prove that there is room again: a note of a few bytes fits a full disk. */
+static void set_writable(hub *h, int rc, bool pushed, uint64_t now_ms) {
     bool writable = rc == SATCHEL_OK;
+    if (!writable) h->write_failed_ms = now_ms;
+    if (writable && !pushed && now_ms - h->write_failed_ms < WRITABLE_AFTER_MS) return;
     if (h->stats.writable == writable) return;
     h->stats.writable = writable;
     char text[LIMIT_TEXT_BYTES];
@@ -485,7 +489,7 @@ static void set_writable(hub *h, int rc) {
 static void finish_group(group *gr, int rc) {
     hub *h = gr->h;
     pthread_mutex_lock(&h->mutex);
-    set_writable(h, rc);
+    set_writable(h, rc, gr->world.accepted > 0, gr->now_ms);
     if (rc) fail_inputs(h, gr->inputs, rc);
     for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
     forget_works(gr);
@@ -560,7 +564,7 @@ static bool upkeep(hub *h, uint64_t now_ms) {
     /* There is more to remove; others come first. */
     if (!rc && removed > PRUNED_MUCH) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
     pthread_mutex_lock(&h->mutex);
-    set_writable(h, rc);
+    set_writable(h, rc, false, now_ms);
     if (!rc) hub_publish(h);
     pthread_mutex_unlock(&h->mutex);
     return true;

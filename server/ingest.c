@@ -106,18 +106,28 @@ int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r) {
     return hold->rc;
 }
 
+/* From now on the result is among those that this incarnation is told in its welcome, before any page (N5). */
+static int adopt_result(ingest *g, const author_info *author, int64_t from, const push_txn *txn) {
+    return db_exec(&g->s->cache,
+                   "INSERT OR IGNORE INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,key,message,at_ms) SELECT"
+                   " ?,number,id,rc,seq,effective,depends,tbl,key,message,at_ms FROM satchel_result WHERE author=? AND number=?",
+                   "iii", (int64_t)author->author, from, (int64_t)txn->number);
+}
+
 /* What a copy of this file has sent already, under an earlier incarnation, is known by number and id (N3). */
 static int find_elsewhere(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
     if (author->incarnation <= 1) return SATCHEL_OK;
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS " FROM satchel_author JOIN satchel_result USING(author)"
-                                               " WHERE device=? AND author<>? AND number=? AND id=?");
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",author FROM satchel_author JOIN satchel_result USING(author)"
+                                 " WHERE device=? AND author<>? AND number=? AND id=?");
     db_bind(q, "iiib", author->device, (int64_t)author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES);
     int rc = db_next(&g->s->cache, q);
     if (rc != 1) return rc;
     *found = true;
+    int64_t from = sqlite3_column_int64(q, 8);
     rc = ingest_read_result(q, &out->hold, &out->result);
     sqlite3_reset(q);
-    return rc;
+    return rc ? rc : adopt_result(g, author, from, txn);
 }
 
 static int find_result(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
@@ -364,10 +374,6 @@ int ingest_author_save(ingest *g, const author_info *author) {
 
 uint64_t ingest_conflicts(const ingest *g) {
     return g->conflicts;
-}
-
-int ingest_schema_changed(ingest *g) {
-    return ingest_prepare(g);
 }
 
 /* ---- SQL of the server's own authors ---- */

@@ -40,7 +40,5 @@ int ingest_author_save(ingest *g, const author_info *author);
 int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
 /* Conflicts logged since ingest_new. */
 uint64_t ingest_conflicts(const ingest *g);
-/* The descriptor changed (a migration ran): prepare anew. */
-int ingest_schema_changed(ingest *g);
 
 #endif

@@ -123,7 +123,11 @@ static int run_data(store *s, const char *dir, unsigned epoch, uint64_t now_ms, 
     rc = read_file(dir, file, &sql, error);
     if (!rc) rc = ingest_new(s, &g);
     if (!rc && (rc = ingest_sql_inside(g, (const char *)sql.p, now_ms, &words))) {
-        buf_printf(error, "%s/%s: %.*s", dir, file, (int)words.n, words.p ? (const char *)words.p : "");
+        /* "line 3: what" becomes "dir/file:3: what", as in the file of the migration itself. */
+        buf_put_byte(&words, 0);
+        const char *what = words.p ? (const char *)words.p : "";
+        bool has_line = strncmp(what, "line ", 5) == 0;
+        buf_printf(error, "%s/%s:%s%s", dir, file, has_line ? "" : " ", has_line ? what + 5 : what);
         if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED || rc == SATCHEL_E_MISUSE) rc = SATCHEL_E_MIGRATION;
     }
     ingest_free(g);
@@ -140,7 +144,8 @@ static int run_one(store *s, const char *dir, const char *file, unsigned epoch, 
     if (!rc) {
         /* A column added with a default rewrites its table's rows, and the schema's own triggers run. */
         rc = capture_functions(s->db, false);
-        if (!rc) rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error);
+        if (!rc) buf_printf(error, "%s/", dir);
+        if (!rc && !(rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error))) buf_clear(error);
         if (!rc) rc = store_reload_schema(s, error);
         if (!rc) rc = run_data(s, dir, epoch, now_ms, error);
         if (rc)

@@ -24,7 +24,7 @@ static const char HELP[] =
     "  --entries N       entries of the points ledger (200000)\n"
     "  --help            this text\n"
     "\n"
-    "Load it into a database that has run the migrations:  satchel-company --contacts 1000 | sqlite3 FILE\n"
+    "Load it into a running server:  satchel-company --contacts 1000 | satchelctl --data DIR sql -\n"
     "Exit status: 0 done, 1 the output could not be written, 2 wrong usage.\n";
 
 static int usage(const char *words, const char *what) {

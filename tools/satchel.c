@@ -155,7 +155,9 @@ static const struct command *find_command(const char *name) {
 
 static int run(const struct command *command, cli *c) {
     satchel_options o = {.size = sizeof o, .flags = command->open_flags, .identity = c->identity};
-    int status = satchel_open(c->db, &o, &c->s) ? cli_fail(c, c->db) : command->run(c);
+    int rc = satchel_open(c->db, &o, &c->s);
+    if (rc) fprintf(stderr, "satchel: %s (%s)\n", satchel_errmsg(c->s), satchel_rc_name(rc)); /* the words name the file */
+    int status = rc ? 1 : command->run(c);
     satchel_close(c->s);
     return status;
 }

@@ -143,8 +143,11 @@ typedef struct place {
 static int complain(cli *c, const place *at) {
     if (at->source) fprintf(stderr, "satchel: %s:%u: ", at->source, at->line);
     if (!at->source) fprintf(stderr, "satchel: ");
-    fprintf(stderr, "%s", sqlite3_errmsg(satchel_db(c->s)));
-    if (satchel_errcode(c->s)) fprintf(stderr, "; %s (%s)", satchel_errmsg(c->s), satchel_rc_name(satchel_errcode(c->s)));
+    const char *words = sqlite3_errmsg(satchel_db(c->s)), *more = satchel_errmsg(c->s);
+    int rc = satchel_errcode(c->s);
+    fprintf(stderr, "%s", words);
+    if (rc && strcmp(words, more)) fprintf(stderr, "; %s", more);
+    if (rc) fprintf(stderr, " (%s)", satchel_rc_name(rc));
     fputc('\n', stderr);
     return 1;
 }

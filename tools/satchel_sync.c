@@ -1,7 +1,5 @@
 /* satchel enroll, satchel sync - the commands that meet the server. */
-#include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,9 +65,10 @@ int cli_enroll(cli *c) {
 typedef struct sync_view {
     cli *c;
     double started, last_progress;
-    uint64_t rows;
+    uint64_t rows, pending, cursor;
     bool bar; /* is on the terminal */
     bool first_sync;
+    char why[256]; /* the connection ended; a full disk keeps it from being noted in the file */
 } sync_view;
 
 static void clear_bar(sync_view *v) {
@@ -136,14 +135,10 @@ static void print_event(const satchel_event *e) {
     fflush(stdout);
 }
 
-/* Connecting again and again is no progress. */
-static bool is_progress(const satchel_event *e) {
-    return e->type != SATCHEL_EVENT_STATE || e->state == SATCHEL_SYNCING || e->state == SATCHEL_IN_STEP;
-}
-
 static void on_event(void *ctx, const satchel_event *e) {
     sync_view *v = ctx;
-    if (is_progress(e)) v->last_progress = seconds_now();
+    if (e->type != SATCHEL_EVENT_STATE) v->last_progress = seconds_now();
+    if (e->type == SATCHEL_EVENT_STATE && e->rc) snprintf(v->why, sizeof v->why, "%s", e->text);
     if (e->type == SATCHEL_EVENT_PROGRESS) {
         v->rows = e->number;
         v->first_sync = true;
@@ -186,16 +181,24 @@ static void print_in_step(sync_view *v) {
 }
 
 static int give_up(sync_view *v) {
-    satchel_status_info i = {.size = sizeof i};
-    bool known = !satchel_get_status(v->c->s, &i) && i.last_error;
-    fprintf(stderr, "satchel: sync: not in step, and no progress for %u seconds%s%s\n", v->c->timeout_s, known ? "; last: " : "",
-            known ? i.last_error_text : "");
+    fprintf(stderr, "satchel: sync: not in step, and no progress for %u seconds%s%s\n", v->c->timeout_s,
+            *v->why ? "; last: " : "", v->why);
     return 1;
+}
+
+/* Results that came and pages that were applied are progress; to connect again and again, to a server that is full, is none. */
+static void note_progress(sync_view *v) {
+    satchel_status_info i = {.size = sizeof i};
+    if (satchel_get_status(v->c->s, &i) || (i.pending == v->pending && i.cursor == v->cursor)) return;
+    v->pending = i.pending;
+    v->cursor = i.cursor;
+    v->last_progress = seconds_now();
 }
 
 static int sync_once(sync_view *v) {
     while (!interrupted) {
         int rc = satchel_poll(v->c->s, POLL_MS);
+        if (rc == 0) note_progress(v);
         bool late = seconds_now() - v->last_progress > v->c->timeout_s;
         if (rc == 1) {
             clear_bar(v);

@@ -71,6 +71,24 @@ class Access(harness.Case):
         self.assertEqual(server.ctl("device", "show", "phone")["state"], "revoked")
         other.sync()
 
+    def test_access_expired_certificate_told_and_a_new_code_renews_it_with_its_work(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        server.stop()
+        # Two years later, by everybody's clock.
+        later = harness.with_clock("+730d")
+        server.prefix = phone.prefix = later
+        server.start()
+        self.assertIn("E_EXPIRED", phone.run("sync", expect=1).stderr)
+        code = subprocess.run([*later, harness.program("satchelctl"), "--data", server.data, "device", "add", "phone again"], check=True,
+                              capture_output=True, text=True).stdout
+        phone.run("enroll", "-", "--name", "phone", stdin=code)
+        phone.sync()
+        self.assertEqual(server.one("SELECT given FROM contact"), "Ada")
+        self.assertEqual(server.one("SELECT count(*) FROM satchel_device"), 1, "the same key became another device")
+
     def openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 

@@ -43,7 +43,8 @@ static void *watch(void *ctx) {
 
 static int write_rows(satchel *s) {
     for (int i = 0; i < ROWS; i++) {
-        if (sqlite3_exec(satchel_db(s), "INSERT INTO contact(id, given) VALUES(uuid7(), 'In the background')", NULL, NULL, NULL)) return 1;
+        if (sqlite3_exec(satchel_db(s), "INSERT INTO contact(id, given) VALUES(uuid7(), 'In the background')", NULL, NULL, NULL))
+            return 1;
         if (i == ROWS / 2) {
             satchel_stop(s);
             if (satchel_start(s)) return 1;

@@ -2,6 +2,7 @@
 
 A test is a Case. It asks for servers, devices and proxies, which lie in a directory of its own and end with it. Every process that ends by
 itself is looked at: a sanitizer's report, or an exit status that the test did not expect, fails the test. Python's standard library alone."""
+import glob
 import hashlib
 import json
 import os
@@ -31,6 +32,19 @@ SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|Undefin
 
 def program(name):
     return os.path.join(BIN, name)
+
+
+def preloaded(*command):
+    """What stands before a program that runs with a library of its own preloaded, before the sanitizer's."""
+    return ["env", "ASAN_OPTIONS=" + os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0", *command]
+
+
+def with_clock(shift):
+    """What stands before a program whose wall clock is off by so much, as in "+1d". Not the program faketime: it would stay between us and the other."""
+    library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not library:
+        raise AssertionError("needs Debian's package faketime: tools/install-deps test")
+    return preloaded("FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME=" + shift, "LD_PRELOAD=" + library[0])
 
 
 def wait_until(condition, what, timeout_s=PATIENCE_S, pause_s=0.02):
@@ -80,14 +94,14 @@ def content(path):
 class Server:
     """satcheld on a data directory. Ports are picked at the first start and kept over restarts."""
 
-    def __init__(self, case, data, schema=None, options=()):
-        self.case, self.data, self.schema, self.options = case, data, schema, list(options)
+    def __init__(self, case, data, schema=None, options=(), prefix=()):
+        self.case, self.data, self.schema, self.options, self.prefix = case, data, schema, list(options), list(prefix)
         self.log = data + ".log"
         self.process = None
         self.sync_port = self.https_port = 0
 
     def start(self, *options, expect_failure=False):
-        command = [program("satcheld"), "--data", self.data, "--sync-port", str(self.sync_port), "--https-port", str(self.https_port)]
+        command = [*self.prefix, program("satcheld"), "--data", self.data, "--sync-port", str(self.sync_port), "--https-port", str(self.https_port)]
         if self.schema:
             command += ["--schema", self.schema]
         command += self.options + list(options)
@@ -218,12 +232,16 @@ class Device:
             self.route(proxy.port)
         return self
 
-    def route(self, port):
-        """Sends the device's connections elsewhere: as if its network lay between."""
+    def set_state(self, assignment):
+        """Changes the file's own notes, for what cannot be brought about from outside."""
         db = sqlite3.connect(self.path)
         with db:
-            db.execute("UPDATE satchel_state SET port=?", (port,))
+            db.execute("UPDATE satchel_state SET " + assignment)
         db.close()
+
+    def route(self, port):
+        """Sends the device's connections elsewhere: as if its network lay between."""
+        self.set_state(f"port = {port}")
 
     def sync(self, **options):
         return self.run("sync", **options)
@@ -408,8 +426,8 @@ class Case(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def server(self, name="server", schema=None, options=(), start=True):
-        s = Server(self, self.path(name), schema, options)
+    def server(self, name="server", schema=None, options=(), prefix=(), start=True):
+        s = Server(self, self.path(name), schema, options, prefix)
         self.servers.append(s)
         return s.start() if start else s
 
@@ -445,5 +463,9 @@ class Case(unittest.TestCase):
                 device.sync()
 
 
+SKIPPED = 77  # what ctest shows as skipped
+
+
 def main():
-    unittest.main(verbosity=2)
+    result = unittest.main(verbosity=2, exit=False).result
+    sys.exit(1 if not result.wasSuccessful() else SKIPPED if result.skipped else 0)

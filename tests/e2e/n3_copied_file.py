@@ -37,6 +37,16 @@ class N3CopiedFile(harness.Case):
         # What the copy carried from before it was made has the original's number and id: it counts once.
         self.finish(server, ["before the copy", "phone 1", "phone 2", "clone 1", "clone 2", "clone 3"], phone, clone, other)
 
+    def test_N3_copy_whose_own_push_never_arrived_takes_no_result_of_the_original(self):
+        """The copy has noted that its numbers may have been sent; the original's transactions of these numbers are what the server knows."""
+        server, phone, other = self.begin()
+        clone = phone.copy("clone")
+        self.visit(phone, "phone 1")
+        self.visit(clone, "clone 1")
+        clone.set_state("sent_number = (SELECT max(n) FROM satchel_outbox)")
+        phone.sync()
+        self.finish(server, ["phone 1", "clone 1"], clone, phone, other)
+
     def test_N3_older_file_put_back_goes_on_nothing_lost_or_doubled(self):
         server, phone, other = self.begin()
         self.visit(phone, "known")

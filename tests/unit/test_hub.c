@@ -98,7 +98,7 @@ static void drop_device_closes_its_sessions_alone(void **state) {
     assert_string_equal(sql(&w->v, "SELECT a FROM item"), "one");
 }
 
-static void n5_results_come_before_the_page_that_reaches_them(void **state) {
+static void N5_results_come_before_the_page_that_reaches_them(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
     PUSH(a, 0, "~ item(1) n+=1", "~ item(1) n+=1", "~ item(1) n+=2000");
@@ -108,7 +108,7 @@ static void n5_results_come_before_the_page_that_reaches_them(void **state) {
     assert_non_null(strstr(w->log, "w phone: transaction 3 refused: E_CHECK"));
 }
 
-static void n5_welcome_is_followed_by_the_results_that_the_device_lacks(void **state) {
+static void N5_welcome_is_followed_by_the_results_that_the_device_lacks(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone");
     PUSH(a, 0, "~ item(1) n+=1", "~ item(1) n+=2000", "~ item(1) n+=1");
@@ -123,7 +123,7 @@ static void n5_welcome_is_followed_by_the_results_that_the_device_lacks(void **s
     assert_int_equal(b->welcome.known_number, 3);
 }
 
-static void n5_snapshot_waits_for_the_results_of_its_seq(void **state) {
+static void N5_snapshot_waits_for_the_results_of_its_seq(void **state) {
     world *w = *state;
     link *a = dial(w, &w->phone, "phone");
     hello(w, a);
@@ -140,7 +140,7 @@ static void n5_snapshot_waits_for_the_results_of_its_seq(void **state) {
     assert_true(!strstr(text, "-2)") || strstr(text, "results") < strstr(text, "-2)"));
 }
 
-static void n5_newer_connection_ends_the_older_one(void **state) {
+static void N5_newer_connection_ends_the_older_one(void **state) {
     world *w = *state;
     link *old = online(w, &w->phone, "phone");
     link *fresh = dial(w, &w->phone, "phone");
@@ -176,7 +176,7 @@ static void push_again_gets_the_stored_result(void **state) {
     assert_string_equal(sql(&w->v, "SELECT n FROM item"), "1");
 }
 
-static void n3_fork_by_another_id_loses_nothing_and_ends_nothing(void **state) {
+static void N3_fork_by_another_id_loses_nothing_and_ends_nothing(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone");
     PUSH(a, 0, "~ item(1) n+=1");
@@ -209,7 +209,7 @@ static void n3_fork_by_another_id_loses_nothing_and_ends_nothing(void **state) {
     assert_non_null(strstr(w->log, "restored or cloned"));
 }
 
-static void n3_hello_of_an_older_copy_is_a_fork(void **state) {
+static void N3_hello_of_an_older_copy_is_a_fork(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone");
     PUSH(a, 0, "~ item(1) n+=1");
@@ -751,13 +751,13 @@ int main(void) {
         TEST(hello_of_another_version_is_e_version),
         TEST(connect_of_an_unknown_or_revoked_key_is_told_so),
         TEST(drop_device_closes_its_sessions_alone),
-        TEST(n5_results_come_before_the_page_that_reaches_them),
-        TEST(n5_welcome_is_followed_by_the_results_that_the_device_lacks),
-        TEST(n5_snapshot_waits_for_the_results_of_its_seq),
-        TEST(n5_newer_connection_ends_the_older_one),
+        TEST(N5_results_come_before_the_page_that_reaches_them),
+        TEST(N5_welcome_is_followed_by_the_results_that_the_device_lacks),
+        TEST(N5_snapshot_waits_for_the_results_of_its_seq),
+        TEST(N5_newer_connection_ends_the_older_one),
         TEST(push_again_gets_the_stored_result),
-        TEST(n3_fork_by_another_id_loses_nothing_and_ends_nothing),
-        TEST(n3_hello_of_an_older_copy_is_a_fork),
+        TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
+        TEST(N3_hello_of_an_older_copy_is_a_fork),
         TEST(pull_keeps_its_credit_at_the_head),
         TEST(pull_beyond_the_limits_or_the_head_closes),
         TEST(pull_in_a_compressed_frame_is_a_pull),

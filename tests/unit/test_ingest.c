@@ -14,7 +14,7 @@
 
 /* ---- numbers ---- */
 
-static void n3_known_number_and_id_gets_its_result_and_no_second_effect(void **state) {
+static void N3_known_number_and_id_gets_its_result_and_no_second_effect(void **state) {
     world *w = *state;
     known(w, "+ item('a') n=0");
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -29,7 +29,7 @@ static void n3_known_number_and_id_gets_its_result_and_no_second_effect(void **s
     assert_false(w->v.last.fork);
 }
 
-static void n3_refused_transaction_pushed_again_gets_its_refusal(void **state) {
+static void N3_refused_transaction_pushed_again_gets_its_refusal(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
     for (int i = 0; i < 2; i++) {
@@ -43,7 +43,7 @@ static void n3_refused_transaction_pushed_again_gets_its_refusal(void **state) {
     SQL("SELECT count(*) FROM satchel_refused", "1");
 }
 
-static void n3_known_number_with_another_id_is_a_fork_and_does_nothing(void **state) {
+static void N3_known_number_with_another_id_is_a_fork_and_does_nothing(void **state) {
     world *w = *state;
     known(w, "+ item('a') n=0");
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -56,7 +56,7 @@ static void n3_known_number_with_another_id_is_a_fork_and_does_nothing(void **st
     SQL("SELECT n FROM item", "1");
 }
 
-static void n3_number_that_was_skipped_is_a_fork(void **state) {
+static void N3_number_that_was_skipped_is_a_fork(void **state) {
     world *w = *state;
     push_txn skipped = make_txn(&w->phone, w->base, 0);
     takes(w, &w->phone, w->base, 0, "+ entry(1)");
@@ -64,7 +64,7 @@ static void n3_number_that_was_skipped_is_a_fork(void **state) {
     assert_true(w->v.last.fork);
 }
 
-static void n3_transaction_of_an_earlier_incarnation_is_found_elsewhere(void **state) {
+static void N3_transaction_of_an_earlier_incarnation_is_found_elsewhere(void **state) {
     world *w = *state;
     known(w, "+ item('a') n=0");
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -85,7 +85,7 @@ static void n3_transaction_of_an_earlier_incarnation_is_found_elsewhere(void **s
     SQL("SELECT kind FROM satchel_event", "fork");
 }
 
-static void n7_given_again_after_a_restore_keeps_its_effective_stamp(void **state) {
+static void N7_given_again_after_a_restore_keeps_its_effective_stamp(void **state) {
     world *w = *state;
     known(w, "+ item('a') l='x'");
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -98,7 +98,7 @@ static void n7_given_again_after_a_restore_keeps_its_effective_stamp(void **stat
 
 /* ---- refusals ---- */
 
-static void n6_later_transaction_on_the_refused_row_depends_on_it(void **state) {
+static void N6_later_transaction_on_the_refused_row_depends_on_it(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ person(1) name='x'; + person(2) name='y'; + strict(x'01') c=100", SATCHEL_E_CHECK,
             "c < 100");
@@ -112,7 +112,7 @@ static void n6_later_transaction_on_the_refused_row_depends_on_it(void **state) 
     takes(w, &w->phone, w->base, 5, "+ person(3) name='free'");
 }
 
-static void n6_refusal_does_not_touch_what_stands_without_it(void **state) {
+static void N6_refusal_does_not_touch_what_stands_without_it(void **state) {
     world *w = *state;
     known(w, "+ person(1) name='x'");
     refuses(w, &w->phone, w->base, 0, "~ person(1) name='y'; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
@@ -120,7 +120,7 @@ static void n6_refusal_does_not_touch_what_stands_without_it(void **state) {
     SQL("SELECT name,code FROM person", "x|c");
 }
 
-static void n6_retry_settles_the_refusal_once(void **state) {
+static void N6_retry_settles_the_refusal_once(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ person(1) name='x'; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
     push_txn t = make_txn(&w->phone, w->base, 1);
@@ -136,7 +136,7 @@ static void n6_retry_settles_the_refusal_once(void **state) {
     SQL("SELECT count(*) FROM person", "1");
 }
 
-static void n6_retry_of_what_an_admin_discarded_is_refused(void **state) {
+static void N6_retry_of_what_an_admin_discarded_is_refused(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
@@ -151,7 +151,7 @@ static void n6_retry_of_what_an_admin_discarded_is_refused(void **state) {
     SQL("SELECT number,state FROM satchel_refused", "1|discarded ; 2|open");
 }
 
-static void n6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken(void **state) {
+static void N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 1);
     t.resolves = 77;
@@ -299,7 +299,7 @@ static void malformed_delta_is_a_wire_error_and_no_refusal(void **state) {
 
 /* ---- dropped columns ---- */
 
-static void p1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else(void **state) {
+static void P1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else(void **state) {
     world *w = *state;
     known(w, "+ person(1) name='x'; + line(1) qty=1, what='w'");
     serving_write(&w->v, "schema/002_drop.sql",
@@ -317,7 +317,7 @@ static void p1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else(void 
     assert_string_equal(text, "");
 }
 
-static void p1_tombstone_of_an_older_epoch_revives_with_new_defaults(void **state) {
+static void P1_tombstone_of_an_older_epoch_revives_with_new_defaults(void **state) {
     world *w = *state;
     known(w, "+ person(1) name='x', code='c'");
     takes(w, &w->tablet, w->base, 0, "- person(1)");
@@ -477,17 +477,17 @@ static void server_sql_stops_at_a_mistake_and_names_its_line(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(n3_known_number_and_id_gets_its_result_and_no_second_effect),
-        TEST(n3_refused_transaction_pushed_again_gets_its_refusal),
-        TEST(n3_known_number_with_another_id_is_a_fork_and_does_nothing),
-        TEST(n3_number_that_was_skipped_is_a_fork),
-        TEST(n3_transaction_of_an_earlier_incarnation_is_found_elsewhere),
-        TEST(n7_given_again_after_a_restore_keeps_its_effective_stamp),
-        TEST(n6_later_transaction_on_the_refused_row_depends_on_it),
-        TEST(n6_refusal_does_not_touch_what_stands_without_it),
-        TEST(n6_retry_settles_the_refusal_once),
-        TEST(n6_retry_of_what_an_admin_discarded_is_refused),
-        TEST(n6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
+        TEST(N3_known_number_and_id_gets_its_result_and_no_second_effect),
+        TEST(N3_refused_transaction_pushed_again_gets_its_refusal),
+        TEST(N3_known_number_with_another_id_is_a_fork_and_does_nothing),
+        TEST(N3_number_that_was_skipped_is_a_fork),
+        TEST(N3_transaction_of_an_earlier_incarnation_is_found_elsewhere),
+        TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),
+        TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
+        TEST(N6_refusal_does_not_touch_what_stands_without_it),
+        TEST(N6_retry_settles_the_refusal_once),
+        TEST(N6_retry_of_what_an_admin_discarded_is_refused),
+        TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
         TEST(refused_for_names_and_types),
         TEST(refused_for_constraints),
         TEST(refused_for_references),
@@ -495,8 +495,8 @@ int main(void) {
         TEST(refused_for_size),
         TEST(real_key_written_as_integer_is_the_same_row),
         TEST(malformed_delta_is_a_wire_error_and_no_refusal),
-        TEST(p1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else),
-        TEST(p1_tombstone_of_an_older_epoch_revives_with_new_defaults),
+        TEST(P1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else),
+        TEST(P1_tombstone_of_an_older_epoch_revives_with_new_defaults),
         TEST(parts_are_staged_and_ingested_at_the_last),
         TEST(parts_out_of_order_are_e_order),
         TEST(parts_begun_anew_forget_the_earlier_try),

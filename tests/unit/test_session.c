@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,6 +18,19 @@
 #include "tests/support/replica_fixture.h"
 
 #define NOW UINT64_C(1700000000000)
+
+/* Stand before libc's: SQLite's way to the disk, counted. */
+static unsigned disk_syncs;
+
+int fdatasync(int fd) {
+    disk_syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd) {
+    disk_syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
 
 typedef struct talk {
     fixture *x;
@@ -231,13 +246,16 @@ static void bad_migration_changes_nothing_and_says_where(void **state) {
 /* What could be sent is on the disk as sent before it is: read past the session's own connection. */
 static void N2_number_is_durable_before_it_is_sent(void **state) {
     talk *t = *state;
-    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
     open_talk(t);
+    while (sent(t)) continue;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    unsigned before = disk_syncs;
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_true(disk_syncs > before);
     assert_int_equal(app_integer(t->x, "SELECT sent_number FROM satchel_state"), 1);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_false(t->x->f->unsynced);
 }
-
 
 static void wake_pushes_what_the_app_committed(void **state) {
     talk *t = *state;
@@ -425,12 +443,15 @@ static void N2_cursor_is_durable_before_it_is_told(void **state) {
     m.head = 11;
     open_with(t, &m);
     assert_int_equal(sent(t), MSG_PULL);
+    unsigned before = disk_syncs;
     assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_OK);
     assert_true(t->x->f->unsynced);
+    assert_int_equal(disk_syncs, before);
     assert_int_equal(sent(t), MSG_PULL);
     assert_int_equal(read_pull(t).cursor, 0);
     assert_int_equal(say_page(t, 10, 11, item_put("b", "Bob", 1, 1)), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PULL);
+    assert_true(disk_syncs > before);
     assert_int_equal(read_pull(t).cursor, 11);
     assert_false(t->x->f->unsynced);
 }

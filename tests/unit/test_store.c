@@ -270,11 +270,11 @@ static void migration_with_a_mistake_names_file_and_line_and_leaves_nothing(void
     fails(v, SATCHEL_E_MIGRATION, "002_bad.sql:3", "TABEL");
     serving_write(v, "schema/002_bad.sql", "CREATE TABLE local(id);\n");
     serving_write(v, "schema/002_bad.data.sql", "INSERT INTO item(id) VALUES(1);\n\nINSERT INTO itm(id) VALUES(2);\n");
-    fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql: line 3", "itm");
+    fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql:3:", "itm");
     serving_write(v, "schema/002_bad.data.sql", "INSERT INTO line(id,item) VALUES(1,7);\n");
     fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql", "E_FOREIGN_KEY");
     serving_write(v, "schema/002_bad.data.sql", "INSERT INTO local(id) VALUES(1);\n");
-    fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql: line 1", "not one that syncs");
+    fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql:1:", "not one that syncs");
     store_config c = {.path = v->path, .now_ms = v->now_ms};
     buf error;
     buf_init(&error, 0);
