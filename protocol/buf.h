@@ -13,7 +13,7 @@ typedef struct buf {
     size_t n;   /* bytes used */
     size_t cap;
     size_t max; /* 0 means LIMIT_BUF_BYTES */
-    int rc;     /* SATCHEL_OK, SATCHEL_E_NOMEM, SATCHEL_E_LIMIT, or SATCHEL_E_INTERNAL for a format that cannot be printed; sticky until buf_clear */
+    int rc; /* SATCHEL_OK, SATCHEL_E_NOMEM, SATCHEL_E_LIMIT, or SATCHEL_E_INTERNAL for a format that cannot be printed; sticky until buf_clear */
 } buf;
 
 void buf_init(buf *b, size_t max);

@@ -25,12 +25,12 @@ void changeset_put_table(buf *b, const char *name, unsigned ncol, const uint8_t 
 void changeset_put_op(buf *b, uint8_t op);
 
 typedef struct changeset_change {
-    uint8_t op;             /* SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE */
-    const char *table;      /* name, zero-terminated, in the blob */
+    uint8_t op;        /* SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE */
+    const char *table; /* name, zero-terminated, in the blob */
     unsigned ncol;
-    const uint8_t *pk;      /* ncol bytes */
-    size_t header_offset;   /* of the table section; with `offset` finds the change again */
-    size_t offset;          /* of the change */
+    const uint8_t *pk;        /* ncol bytes */
+    size_t header_offset;     /* of the table section; with `offset` finds the change again */
+    size_t offset;            /* of the change */
     value old[LIMIT_COLUMNS]; /* update, delete */
     value new[LIMIT_COLUMNS]; /* update, insert */
 } changeset_change;

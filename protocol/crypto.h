@@ -27,12 +27,12 @@ int crypto_make_key(buf *key_pem);
 /* Self-signed CA of `name`, valid for `days` from now_ms. */
 int crypto_make_ca(const char *key_pem, const char *name, uint64_t now_ms, unsigned days, buf *cert_pem);
 /* A server certificate for host names and IP addresses (`hosts`: comma-separated), extended key usage serverAuth. */
-int crypto_make_server(const char *ca_key_pem, const char *ca_cert_pem, const char *key_pem, const char *hosts, uint64_t now_ms, unsigned days,
-                       buf *cert_pem);
+int crypto_make_server(const char *ca_key_pem, const char *ca_cert_pem, const char *key_pem, const char *hosts, uint64_t now_ms,
+                       unsigned days, buf *cert_pem);
 int crypto_make_csr(const char *key_pem, const char *name, buf *csr_pem);
 /* Signs a device's request (its own signature is checked) with clientAuth and common name `name`; the request's other wishes are ignored. */
-int crypto_sign_csr(const char *ca_key_pem, const char *ca_cert_pem, const char *csr_pem, const char *name, uint64_t now_ms, unsigned days,
-                    buf *cert_pem);
+int crypto_sign_csr(const char *ca_key_pem, const char *ca_cert_pem, const char *csr_pem, const char *name, uint64_t now_ms,
+                    unsigned days, buf *cert_pem);
 /* Of a certificate, a request or a private key. SATCHEL_E_MALFORMED. */
 int crypto_fingerprint(const char *pem, uint8_t out[CRYPTO_FINGERPRINT_BYTES]);
 int crypto_fingerprint_der(const void *cert_der, size_t n, uint8_t out[CRYPTO_FINGERPRINT_BYTES]);
@@ -42,7 +42,7 @@ int crypto_not_after(const char *cert_pem, uint64_t *out_ms);
 /* The enrolment code: "satchel1." and base64url of {host, HTTPS port, pin, secret}; what `satchelctl device add` prints and QR codes carry. */
 typedef struct enrol_code {
     char host[256];
-    uint16_t port;       /* of the HTTPS port */
+    uint16_t port;                         /* of the HTTPS port */
     uint8_t pin[CRYPTO_FINGERPRINT_BYTES]; /* fingerprint of the key that the HTTPS port serves */
     uint8_t secret[16];
 } enrol_code;

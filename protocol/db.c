@@ -107,7 +107,8 @@ void db_bind(sqlite3_stmt *stmt, const char *format, ...) {
 int db_run(sqlite3_stmt *stmt) {
     int step = sqlite3_step(stmt);
     int reset = sqlite3_reset(stmt);
-    return step == SQLITE_DONE || step == SQLITE_ROW ? SATCHEL_OK : db_rc(reset ? sqlite3_extended_errcode(sqlite3_db_handle(stmt)) : step);
+    return step == SQLITE_DONE || step == SQLITE_ROW ? SATCHEL_OK
+                                                     : db_rc(reset ? sqlite3_extended_errcode(sqlite3_db_handle(stmt)) : step);
 }
 
 int db_exec(db_cache *c, const char *sql, const char *format, ...) {

@@ -48,35 +48,35 @@ int message_check(const void *p, size_t n);
 
 typedef struct msg_hello {
     uint32_t version;
-    uint32_t incarnation;            /* 1 for a new device */
-    bool has_epoch;                  /* false before the first page */
-    uint8_t epoch[EPOCH_BYTES];      /* server epoch of the cursor */
-    uint64_t cursor;                 /* durable here */
+    uint32_t incarnation;       /* 1 for a new device */
+    bool has_epoch;             /* false before the first page */
+    uint8_t epoch[EPOCH_BYTES]; /* server epoch of the cursor */
+    uint64_t cursor;            /* durable here */
     uint32_t schema_epoch;
     uint8_t schema_hash[8];
-    uint64_t last_number;            /* highest transaction number ever given in this file */
-    uint64_t settled_number;         /* results up to here are known to the device */
-    uint64_t loss_cursor;            /* conflict ids up to here are known */
-    uint64_t now_ms;                 /* the device's wall clock */
-    uint64_t pending;                /* transactions waiting to be sent */
-    uint64_t snapshot;               /* id of a snapshot in progress, else 0 */
-    uint32_t snapshot_page;          /* next page of it */
-    const char *software;            /* "satchel/0.1.0"; borrowed, not terminated */
+    uint64_t last_number;    /* highest transaction number ever given in this file */
+    uint64_t settled_number; /* results up to here are known to the device */
+    uint64_t loss_cursor;    /* conflict ids up to here are known */
+    uint64_t now_ms;         /* the device's wall clock */
+    uint64_t pending;        /* transactions waiting to be sent */
+    uint64_t snapshot;       /* id of a snapshot in progress, else 0 */
+    uint32_t snapshot_page;  /* next page of it */
+    const char *software;    /* "satchel/0.1.0"; borrowed, not terminated */
     size_t nsoftware;
 } msg_hello;
 
 typedef struct msg_welcome {
     uint32_t version;
     uint8_t epoch[EPOCH_BYTES];
-    uint64_t epoch_start;  /* cursors and accepted seqs above this, of an older epoch, no longer exist (N7) */
+    uint64_t epoch_start;  /* where the device's epoch ended: what lies above, of that epoch, no longer exists (N7); 0: all of it */
     uint64_t head;         /* newest seq */
     uint32_t schema_epoch; /* migrations up to here follow */
     uint64_t known_number; /* the highest number of this incarnation that has a result */
     bool has_known_id;
     uint8_t known_id[TXN_ID_BYTES]; /* of that transaction: a file that holds another under this number is a copy (N3) */
     uint64_t now_ms;
-    uint64_t backup_seq;   /* accepted transactions up to here need not be kept (N7) */
-    bool snapshot;         /* the cursor is of no use: pages will be a snapshot */
+    uint64_t backup_seq; /* accepted transactions up to here need not be kept (N7) */
+    bool snapshot;       /* the cursor is of no use: pages will be a snapshot */
 } msg_welcome;
 
 typedef struct msg_schema {
@@ -96,7 +96,7 @@ typedef struct push_txn {
     uint64_t effective;    /* N7: the effective stamp that its result carried, when given again; else 0 */
     uint32_t part;         /* from 0 */
     bool last;
-    const uint8_t *delta;  /* one CBOR item */
+    const uint8_t *delta; /* one CBOR item */
     size_t ndelta;
 } push_txn;
 
@@ -114,7 +114,7 @@ int push_finish(push_writer *w, buf *out); /* appends the message; frees the wri
 typedef struct push_reader {
     wire w;
     uint32_t incarnation;
-    uint64_t count; /* left */
+    uint64_t count;  /* left */
     push_txn before; /* number 0: none yet */
 } push_reader;
 int push_open(push_reader *r, const void *message, size_t n);
@@ -131,7 +131,7 @@ typedef struct msg_result {
     uint32_t table;     /* refused: the row that it was refused for; 0 if none */
     const uint8_t *key; /* value_put bytes of the key values; borrowed */
     size_t nkey;
-    const char *text;   /* refused: words; borrowed */
+    const char *text; /* refused: words; borrowed */
     size_t ntext;
 } msg_result;
 /* At most LIMIT_RESULTS, else SATCHEL_E_MISUSE; words over LIMIT_TEXT_BYTES are cut. */
@@ -156,7 +156,7 @@ typedef struct msg_page {
     uint64_t high_stamp; /* the highest effective stamp that the server has given (the device's clock passes it) */
     uint32_t part;
     bool more;
-    uint64_t commits;    /* that follow */
+    uint64_t commits; /* that follow */
 } msg_page;
 typedef struct page_commit {
     uint64_t seq;

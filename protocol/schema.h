@@ -65,15 +65,16 @@ typedef enum affinity { AFFINITY_ANY, AFFINITY_INTEGER, AFFINITY_REAL, AFFINITY_
 #define SCHEMA_NEVER UINT32_MAX
 
 typedef struct schema_column {
-    uint32_t id;    /* stable within its table */
-    uint32_t unit;  /* the id under which its clock is kept: its own, or the lowest that its group ever had */
-    char *name;     /* of the newest epoch that had it */
+    uint32_t id;   /* stable within its table */
+    uint32_t unit; /* the id under which its clock is kept: its own, or the lowest that its group ever had */
+    char *name;    /* of the newest epoch that had it */
     affinity affinity;
     merge_rule rule;
-    char *arg;            /* of group, guard, keep; else NULL */
-    unsigned key;         /* 1-based place in the primary key, 0 outside it */
+    char *arg;    /* of group, guard, keep; else NULL */
+    unsigned key; /* 1-based place in the primary key, 0 outside it */
     bool not_null;
-    value default_value;  /* VALUE_NULL when there is none, or none without calling a function (such columns cannot be added later) */
+    value
+        default_value; /* VALUE_NULL when there is none, or none without calling a function (such columns cannot be added later) */
     uint32_t since, until; /* schema epochs [since, until); until is SCHEMA_NEVER while it lives */
 } schema_column;
 
@@ -103,7 +104,8 @@ typedef struct schema_table {
 
 typedef struct schema {
     uint32_t epoch;
-    uint8_t hash[8]; /* first bytes of SHA-256 over all migrations' SQL in order, each followed by a zero byte; epoch 0: of nothing */
+    uint8_t
+        hash[8]; /* first bytes of SHA-256 over all migrations' SQL in order, each followed by a zero byte; epoch 0: of nothing */
     unsigned ntable; /* every table that ever was, ascending ids */
     schema_table *table;
 } schema;

@@ -1,6 +1,5 @@
 #include "protocol/translate.h"
 
-
 #include "protocol/merge.h"
 #include "protocol/satchel_rc.h"
 

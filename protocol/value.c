@@ -1,7 +1,7 @@
 #include "protocol/value.h"
 
-#include <math.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"

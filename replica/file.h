@@ -70,8 +70,8 @@ typedef struct file {
     file_state state;
     file_state saved; /* as it was read; only a difference is written */
     bool in_txn;
-    bool durable;  /* the open transaction's commit waits for the disk */
-    bool unsynced; /* something was committed that may not be on the disk */
+    bool durable;    /* the open transaction's commit waits for the disk */
+    bool unsynced;   /* something was committed that may not be on the disk */
     int64_t changes; /* sqlite3_total_changes64 at file_begin */
     env env;
     char *path;

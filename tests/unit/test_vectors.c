@@ -125,8 +125,8 @@ static json_t *json_welcome(const void *p, size_t n) {
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "type", "welcome", "version", json_u64(m.version),
                      "epoch", json_hex(m.epoch, sizeof m.epoch), "epoch_start", json_u64(m.epoch_start), "head", json_u64(m.head),
                      "schema_epoch", json_u64(m.schema_epoch), "known_number", json_u64(m.known_number), "known_id",
-                     m.has_known_id ? json_hex(m.known_id, sizeof m.known_id) : json_null(), "now_ms",
-                     json_u64(m.now_ms), "backup_seq", json_u64(m.backup_seq), "snapshot", m.snapshot);
+                     m.has_known_id ? json_hex(m.known_id, sizeof m.known_id) : json_null(), "now_ms", json_u64(m.now_ms),
+                     "backup_seq", json_u64(m.backup_seq), "snapshot", m.snapshot);
 }
 
 static json_t *json_schema(const void *p, size_t n) {
