@@ -59,6 +59,9 @@ void capture_enable(capture *c, bool on);
  * whose changes could not be read right: columns that are not the descriptor's, a virtual generated column, a WITHOUT ROWID table in
  * which SQLite would hand out a number as REAL that is none (its key columns must come first then). */
 int capture_install(sqlite3 *db, const schema *s, buf *error);
+/* Whether every synced table has a shape that can be captured: a server asks before it takes a migration that devices could not run.
+ * SATCHEL_E_TABLE_SHAPE with words in `error`. */
+int capture_check_tables(sqlite3 *db, const schema *s, buf *error);
 /* C3: verifies that what capture_install made is there unchanged, that user triggers on synced tables mention satchel_local(), and that
  * the tables have the columns that the descriptor says. SATCHEL_E_UNFLUSHED, SATCHEL_E_TABLE_SHAPE with words in `error`. */
 int capture_check(sqlite3 *db, const schema *s, buf *error);

@@ -119,7 +119,7 @@ static int drop_one_stale(sqlite3 *db, const schema *s, bool *dropped, buf *erro
 }
 
 /* Tables whose rows the hook would misread are refused before anything depends on them. */
-static int check_tables(sqlite3 *db, const schema *s, buf *error) {
+int capture_check_tables(sqlite3 *db, const schema *s, buf *error) {
     capture_tables tables;
     int rc = capture_tables_load(db, s, &tables);
     if (rc) return fail(error, rc, "the tables cannot be read: %s", sqlite3_errmsg(db));
@@ -132,7 +132,7 @@ static int check_tables(sqlite3 *db, const schema *s, buf *error) {
 }
 
 int capture_install(sqlite3 *db, const schema *s, buf *error) {
-    int rc = check_tables(db, s, error);
+    int rc = capture_check_tables(db, s, error);
     if (rc) return rc;
     char *tap = NULL;
     rc = object_sql(db, "table", "satchel_tap", &tap, error);
@@ -178,7 +178,7 @@ static int check_enabled(sqlite3 *db, buf *error) {
 
 int capture_check(sqlite3 *db, const schema *s, buf *error) {
     int rc = check_enabled(db, error);
-    if (!rc) rc = check_tables(db, s, error);
+    if (!rc) rc = capture_check_tables(db, s, error);
     char *tap = NULL;
     if (!rc) rc = object_sql(db, "table", "satchel_tap", &tap, error);
     if (!rc && (!tap || strcmp(tap, TAP_SQL) != 0))

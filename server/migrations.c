@@ -136,6 +136,16 @@ static int run_data(store *s, const char *dir, unsigned epoch, uint64_t now_ms, 
     return rc;
 }
 
+/* What no device could capture is refused here, before any device runs it. */
+static int check_shape(store *s, const char *dir, const char *file, buf *error) {
+    buf words;
+    buf_init(&words, 0);
+    int rc = capture_check_tables(s->db, s->schema, &words);
+    if (rc) buf_printf(error, "%s/%s: %.*s", dir, file, (int)words.n, words.p ? (const char *)words.p : "");
+    buf_fini(&words);
+    return rc;
+}
+
 static int run_one(store *s, const char *dir, const char *file, unsigned epoch, uint64_t now_ms, buf *error) {
     buf sql;
     buf_init(&sql, 0);
@@ -147,6 +157,7 @@ static int run_one(store *s, const char *dir, const char *file, unsigned epoch, 
         if (!rc) buf_printf(error, "%s/", dir);
         if (!rc && !(rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error))) buf_clear(error);
         if (!rc) rc = store_reload_schema(s, error);
+        if (!rc) rc = check_shape(s, dir, file, error);
         if (!rc) rc = run_data(s, dir, epoch, now_ms, error);
         if (rc)
             store_rollback(s);

@@ -57,14 +57,11 @@ class BadMessages(harness.Case):
 
     def tearDown(self):
         # Whatever was sent: the server lives, and the other device was not disturbed.
-        try:
-            self.assertIsNone(self.watching.poll(), self.good.errors())
-            self.good.sql("INSERT INTO contact(id, given) VALUES(x'77', 'undisturbed')")
-            harness.wait_until(lambda: self.srv.one("SELECT count(*) FROM contact WHERE id = x'77'") == 1, "the good device's commit")
-            self.evil.sync()
-            self.assert_same(self.srv, self.evil)
-        finally:
-            super().tearDown()
+        self.assertIsNone(self.watching.poll(), self.good.errors())
+        self.good.sql("INSERT INTO contact(id, given) VALUES(x'77', 'undisturbed')")
+        harness.wait_until(lambda: self.srv.one("SELECT count(*) FROM contact WHERE id = x'77'") == 1, "the good device's commit")
+        self.evil.sync()
+        self.assert_same(self.srv, self.evil)
 
     def test_malformed_bytes_named_logged_closed(self):
         for data in (b"\x00", b"\xff", b"\x80", b"not cbor at all", b"\x9f\x01\xff", b"\x83\x04\x01", bytes(100), b"\x8f" + b"\x01" * 3):

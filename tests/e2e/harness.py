@@ -390,6 +390,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="satchel-")
         self.processes, self.servers, self.proxies = [], [], []
+        self.addCleanup(self.end_all)
         # Printed when a test fails, and taken from the environment to run it again.
         self.seed = int(os.environ.get("SATCHEL_SEED") or random.SystemRandom().randrange(2**32))
         self.random = random.Random(self.seed)
@@ -398,7 +399,7 @@ class Case(unittest.TestCase):
         self.result = result
         return super().run(result)
 
-    def tearDown(self):
+    def end_all(self):
         for process in self.processes:
             if process.poll() is None:
                 process.kill()

@@ -268,6 +268,11 @@ static void migration_with_a_mistake_names_file_and_line_and_leaves_nothing(void
     serving_close(v);
     serving_write(v, "schema/002_bad.sql", "CREATE TABLE good(id INTEGER PRIMARY KEY);\n\nCREATE TABEL bad(x);\n");
     fails(v, SATCHEL_E_MIGRATION, "002_bad.sql:3", "TABEL");
+    /* what devices could not capture */
+    serving_write(
+        v, "schema/002_bad.sql",
+        "CREATE TABLE w(r REAL, id INTEGER PRIMARY KEY) WITHOUT ROWID;\nINSERT INTO satchel_table(name) VALUES('w');\n");
+    fails(v, SATCHEL_E_TABLE_SHAPE, "002_bad.sql", "key columns first");
     serving_write(v, "schema/002_bad.sql", "CREATE TABLE local(id);\n");
     serving_write(v, "schema/002_bad.data.sql", "INSERT INTO item(id) VALUES(1);\n\nINSERT INTO itm(id) VALUES(2);\n");
     fails(v, SATCHEL_E_MIGRATION, "002_bad.data.sql:3:", "itm");
