@@ -62,7 +62,7 @@ int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed);
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms);
 /* Inside file_begin. Moves settled_number to the last number below which nothing is pending. */
 int outbox_settle(file *f);
-/* Inside file_begin. N3: everything unsettled from `from_number` on goes on under `incarnation`. */
+/* Inside file_begin. N3: everything that waits goes on under `incarnation`; numbers from `from_number` on count as not sent. */
 int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number);
 /* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; bases are cut. */
 int outbox_rewind(file *f, uint64_t epoch_start);

@@ -96,8 +96,8 @@ int outbox_settle(file *f) {
 /* ---- forks and restored servers ---- */
 
 int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE n>=? AND state=0", "ii", (int64_t)incarnation,
-                     (int64_t)from_number);
+    /* All that wait: a conversation takes one incarnation, and what the server knows of before from_number it knows by its id. */
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE state=0", "i", (int64_t)incarnation);
     if (rc) return explain(f, rc);
     f->state.incarnation = incarnation;
     if (f->state.sent_number >= from_number) f->state.sent_number = from_number ? from_number - 1 : 0;
