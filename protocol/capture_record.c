@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,8 +47,7 @@ static int open_temporary(int *fd) {
         char path[1024];
         const char *folder = candidates[i];
         if (!folder || strlen(folder) > sizeof path - 32) continue;
-        strcpy(path, folder);
-        strcat(path, "/satchel-XXXXXX");
+        snprintf(path, sizeof path, "%s/satchel-XXXXXX", folder);
         *fd = mkostemp(path, O_CLOEXEC);
         if (*fd >= 0) {
             unlink(path);

@@ -68,8 +68,9 @@ typedef struct msg_hello {
 typedef struct msg_welcome {
     uint32_t version;
     uint8_t epoch[EPOCH_BYTES];
-    uint64_t epoch_start;  /* where the device's epoch ended: what lies above, of that epoch, no longer exists (N7); 0: all of it */
-    uint64_t head;         /* newest seq */
+    uint64_t
+        epoch_start; /* where the device's epoch ended: what lies above, of that epoch, no longer exists (N7); 0: all of it */
+    uint64_t head;   /* newest seq */
     uint32_t schema_epoch; /* migrations up to here follow */
     uint64_t known_number; /* the highest number of this incarnation that has a result */
     bool has_known_id;
