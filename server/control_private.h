@@ -28,4 +28,35 @@ struct control_call {
 
 const control_command *control_find(const char *name);
 
+/* Each file of commands has a table of them, ended by one without a name; control_commands.c lists the tables. */
+extern const control_command control_device_commands[], control_store_commands[];
+
+/* ---- control_reply.c: what commands share ---- */
+
+/* Members of a reply. Text that is no UTF-8 has its bytes over 127 shown as '?'; NULL is null. */
+void control_put_text(json_t *o, const char *member, const char *text);
+void control_put_number(json_t *o, const char *member, uint64_t v);
+void control_put_hex(json_t *o, const char *member, const uint8_t *p, size_t n);
+void control_put_report(json_t *o, const char *member, buf *report);
+
+/* A text member of the request, or NULL. */
+const char *control_text(control_call *call, const char *member);
+/* A name for people: printable, not empty, not longer than a name may be. */
+bool control_is_name(const char *name);
+
+/* Words for the error; the code is what the command returns. */
+int control_misuse(control_call *call, const char *words);
+/* Words for a code, with what the store says about it; 0 stays 0. */
+int control_failed(control_call *call, int rc, store *s, const char *what);
+
+/* A listing that is being made. */
+typedef struct control_listing {
+    json_t *array;
+    uint64_t left;
+    bool more;
+} control_listing;
+/* Takes `entry`. False: there is no room for it. */
+bool control_list_add(control_listing *l, json_t *entry);
+void control_list_put(control_call *call, const char *member, const control_listing *l);
+
 #endif

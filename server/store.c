@@ -13,45 +13,6 @@
 #include "server/store_private.h"
 
 #define STORE_APPLICATION_ID 0x53617453 /* "SatS" */
-#define STORE_FORMAT 1
-
-static const char LAYOUT[] =
-    "CREATE TABLE satchel_server(id INTEGER PRIMARY KEY CHECK(id=1), seq INT NOT NULL, floor INT NOT NULL, high_stamp INT NOT NULL,"
-    " backup_seq INT NOT NULL, created_ms INT NOT NULL);"
-    /* Server epochs: a store restored from a backup begins a new one at the seq it was restored to (N7). */
-    "CREATE TABLE satchel_epoch(n INTEGER PRIMARY KEY, epoch BLOB NOT NULL UNIQUE, start_seq INT NOT NULL, at_ms INT NOT NULL);"
-    "CREATE TABLE satchel_device(id INTEGER PRIMARY KEY, name TEXT NOT NULL, fingerprint BLOB NOT NULL UNIQUE, state INT NOT NULL,"
-    " enrolled_ms INT NOT NULL, last_seen_ms INT NOT NULL DEFAULT 0, acked_seq INT NOT NULL DEFAULT 0, pending INT NOT NULL DEFAULT 0,"
-    " clock_offset_ms INT NOT NULL DEFAULT 0, clamped INT NOT NULL DEFAULT 0, schema_epoch INT NOT NULL DEFAULT 0,"
-    " software TEXT NOT NULL DEFAULT '');"
-    "CREATE UNIQUE INDEX satchel_device_name ON satchel_device(name) WHERE state=1;"
-    "CREATE TABLE satchel_author(author INTEGER PRIMARY KEY, device INT NOT NULL REFERENCES satchel_device, incarnation INT NOT NULL,"
-    " last_number INT NOT NULL DEFAULT 0, last_effective INT NOT NULL DEFAULT 0, UNIQUE(device,incarnation));"
-    /* N3: what became of each transaction, until every live device has passed it. */
-    "CREATE TABLE satchel_result(author INT, number INT, id BLOB NOT NULL, rc INT NOT NULL, seq INT NOT NULL, effective INT NOT NULL,"
-    " depends INT NOT NULL, tbl INT NOT NULL, key BLOB, message TEXT, at_ms INT NOT NULL, PRIMARY KEY(author,number)) WITHOUT ROWID;"
-    "CREATE INDEX satchel_result_seq ON satchel_result(seq);"
-    "CREATE TABLE satchel_refused(author INT, number INT, id BLOB NOT NULL, stamp INT, base INT, epoch INT, delta BLOB,"
-    " state TEXT NOT NULL DEFAULT 'open', resolved_ms INT, PRIMARY KEY(author,number)) WITHOUT ROWID;"
-    /* N6: the rows that a refused transaction would have made or changed. */
-    "CREATE TABLE satchel_refused_row(author INT, tbl INT, key BLOB, number INT, PRIMARY KEY(author,tbl,key,number)) WITHOUT ROWID;"
-    "CREATE TABLE satchel_conflict(id INTEGER PRIMARY KEY AUTOINCREMENT, seq INT NOT NULL, at_ms INT NOT NULL, tbl INT NOT NULL, key BLOB NOT NULL,"
-    " col INT NOT NULL, rule INT NOT NULL, kept BLOB, lost BLOB, kept_stamp INT, kept_author INT, lost_stamp INT, lost_author INT,"
-    " lost_number INT);"
-    "CREATE INDEX satchel_conflict_loser ON satchel_conflict(lost_author,id);"
-    "CREATE TABLE satchel_tombstone(tbl INT, key BLOB, seq INT NOT NULL, stamp INT NOT NULL, author INT NOT NULL, row BLOB,"
-    " PRIMARY KEY(tbl,key)) WITHOUT ROWID;"
-    "CREATE INDEX satchel_tombstone_seq ON satchel_tombstone(seq);"
-    /* id = seq << 24 | part: a rowid table in commit order, scanned by seq without an index of its own. */
-    "CREATE TABLE satchel_log(id INTEGER PRIMARY KEY, bucket INT NOT NULL, author INT NOT NULL, stamp INT NOT NULL, at_ms INT NOT NULL,"
-    " delta BLOB NOT NULL);"
-    /* Rows are in bucket 1, 'all', without being listed; satchel_member lists membership in every other bucket. */
-    "CREATE TABLE satchel_bucket(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "INSERT INTO satchel_bucket VALUES(1,'all');"
-    "CREATE TABLE satchel_member(bucket INT, tbl INT, key BLOB, PRIMARY KEY(bucket,tbl,key)) WITHOUT ROWID;"
-    "CREATE TABLE satchel_stage(author INT, number INT, part INT, txn BLOB NOT NULL, delta BLOB NOT NULL, PRIMARY KEY(author,number,part));"
-    "CREATE TABLE satchel_enrol(secret_hash BLOB PRIMARY KEY, name TEXT NOT NULL, expires_ms INT NOT NULL, fingerprint BLOB) WITHOUT ROWID;"
-    "CREATE TABLE satchel_event(id INTEGER PRIMARY KEY, at_ms INT NOT NULL, device INT, kind TEXT NOT NULL, text TEXT NOT NULL);";
 
 int store_fail(store *s, int rc, const char *what) {
     buf_clear(&s->error);
@@ -106,7 +67,8 @@ static int make_private(const char *path, buf *error) {
     return SATCHEL_OK;
 }
 
-static int check_identity(store *s, const char *path, bool *fresh, buf *error) {
+/* *format: of the file; 0 if there is nothing in it yet. */
+static int check_identity(store *s, const char *path, int *format, buf *error) {
     char text[32];
     int rc = pragma_text(s->db, "PRAGMA application_id", text, sizeof text);
     if (rc) {
@@ -118,14 +80,16 @@ static int check_identity(store *s, const char *path, bool *fresh, buf *error) {
         buf_printf(error, "%s: %s", path, sqlite3_errmsg(s->db));
         return rc;
     }
-    *fresh = strcmp(text, "0") == 0;
-    if (application != STORE_APPLICATION_ID && (application || !*fresh)) {
+    bool fresh = strcmp(text, "0") == 0;
+    if (application != STORE_APPLICATION_ID && (application || !fresh)) {
         buf_printf(error, "%s: is a SQLite database, but not a Satchel store; name another file", path);
         return SATCHEL_E_FOREIGN_FILE;
     }
     pragma_text(s->db, "PRAGMA user_version", text, sizeof text);
-    if (strtol(text, NULL, 10) > STORE_FORMAT) {
-        buf_printf(error, "%s: was written by a newer satcheld (format %s, this one knows %d)", path, text, STORE_FORMAT);
+    *format = fresh ? 0 : (int)strtol(text, NULL, 10);
+    if (*format > store_format()) {
+        buf_printf(error, "%s: was written by a newer satcheld (format %s, this one knows %d); start that one", path, text,
+                   store_format());
         return SATCHEL_E_NEWER_FILE;
     }
     return SATCHEL_OK;
@@ -139,18 +103,19 @@ static int begin_epoch(store *s, uint64_t now_ms) {
                    "bi", epoch, sizeof epoch, (int64_t)now_ms);
 }
 
-static int create(store *s, uint64_t now_ms, buf *error) {
-    char sql[128];
-    sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id=%d; PRAGMA user_version=%d;", STORE_APPLICATION_ID, STORE_FORMAT);
+/* Makes the store, or brings one of an older format up to this one: whole, or not at all. */
+static int lay_out(store *s, int format, uint64_t now_ms, buf *error) {
+    char sql[64];
+    sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id=%d", STORE_APPLICATION_ID);
     int rc = db_rc(sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
     if (!rc) rc = db_rc(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
-    if (!rc) rc = db_rc(sqlite3_exec(s->db, LAYOUT, NULL, NULL, NULL));
-    if (!rc) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
-    if (!rc) rc = begin_epoch(s, now_ms);
-    if (!rc) rc = schema_init(s->db, error);
+    if (!rc) rc = store_layout(s->db, format);
+    if (!rc && !format) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
+    if (!rc && !format) rc = begin_epoch(s, now_ms);
+    if (!rc && !format) rc = schema_init(s->db, error);
     if (!rc) rc = db_rc(sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL));
     if (rc) {
-        if (!error->n) db_explain(s->db, "making the store", error);
+        if (!error->n) db_explain(s->db, format ? "bringing the store to this version" : "making the store", error);
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     }
     return rc;
@@ -232,11 +197,11 @@ int store_open(const store_config *config, store **out, buf *error) {
     *out = NULL;
     store *s = calloc(1, sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
-    bool fresh = false;
+    int format = 0;
     int rc = open_database(s, config->path, error);
-    if (!rc) rc = check_identity(s, config->path, &fresh, error);
+    if (!rc) rc = check_identity(s, config->path, &format, error);
     if (!rc) rc = set_modes(s, config->path, error);
-    if (!rc && fresh) rc = create(s, config->now_ms, error);
+    if (!rc && format < store_format()) rc = lay_out(s, format, config->now_ms, error);
     if (!rc) rc = read_position(s);
     if (!rc && config->restored) rc = begin_restored(s, config->now_ms);
     if (!rc) rc = store_reload_schema(s, error);

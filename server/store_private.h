@@ -21,6 +21,10 @@ uint64_t store_next_seq(store *s);
 /* Reads the schema again after a migration. */
 int store_reload_schema(store *s, buf *error);
 
+/* store_layout.c: the format that this program writes, as PRAGMA user_version; and, inside a transaction, the steps from an older one (0: nothing yet). */
+int store_format(void);
+int store_layout(sqlite3 *db, int from);
+
 /* migrations.c: runs the migrations of a directory that the store has not, each with its data file in one transaction. */
 int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error);
 
