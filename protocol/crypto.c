@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -71,6 +72,30 @@ void crypto_sha256(const void *p, size_t n, uint8_t out[32]) {
     mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), n ? p : "", n, out);
 }
 
+struct crypto_hash {
+    mbedtls_md_context_t md;
+};
+
+crypto_hash *crypto_hash_new(void) {
+    crypto_hash *h = malloc(sizeof *h);
+    if (!h) return NULL;
+    mbedtls_md_init(&h->md);
+    if (!mbedtls_md_setup(&h->md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 0) && !mbedtls_md_starts(&h->md)) return h;
+    mbedtls_md_free(&h->md);
+    free(h);
+    return NULL;
+}
+
+void crypto_hash_put(crypto_hash *h, const void *p, size_t n) {
+    mbedtls_md_update(&h->md, n ? p : "", n);
+}
+
+void crypto_hash_end(crypto_hash *h, uint8_t out[32]) {
+    mbedtls_md_finish(&h->md, out);
+    mbedtls_md_free(&h->md);
+    free(h);
+}
+
 void crypto_sha1(const void *p, size_t n, uint8_t out[20]) {
     mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), n ? p : "", n, out);
 }
@@ -100,6 +125,18 @@ void crypto_base64url(const void *p, size_t n, buf *out) {
     while (out->n > start && out->p[out->n - 1] == '=') out->p[--out->n] = 0;
 }
 
+/* mbedTLS would pass over blanks. */
+int crypto_base64_decode(const char *text, size_t n, buf *out) {
+    size_t written = 0;
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == ' ' || text[i] == '\r' || text[i] == '\n') return SATCHEL_E_MALFORMED;
+    uint8_t *to = n % 4 ? NULL : buf_reserve(out, n / 4 * 3 + 1);
+    if (!to) return out->rc ? out->rc : SATCHEL_E_MALFORMED;
+    if (n && mbedtls_base64_decode(to, n / 4 * 3, &written, (const uint8_t *)text, n)) return SATCHEL_E_MALFORMED;
+    out->n += written;
+    return SATCHEL_OK;
+}
+
 /* The same text in the standard alphabet with padding; false at any byte outside the URL alphabet (mbedTLS would skip blanks). */
 static bool base64_from_url(const char *text, buf *out) {
     size_t n = strlen(text);
@@ -115,15 +152,11 @@ static bool base64_from_url(const char *text, buf *out) {
 
 int crypto_base64url_decode(const char *text, buf *out) {
     buf standard;
-    size_t written = 0;
     buf_init(&standard, 0);
     int rc = SATCHEL_E_MALFORMED;
     if (strlen(text) % 4 == 1 || !base64_from_url(text, &standard)) goto out;
     if ((rc = standard.rc)) goto out;
-    uint8_t *to = buf_reserve(out, standard.n / 4 * 3 + 1);
-    if ((rc = out->rc)) goto out;
-    if (standard.n && mbedtls_base64_decode(to, standard.n / 4 * 3, &written, standard.p, standard.n)) rc = SATCHEL_E_MALFORMED;
-    if (!rc) out->n += written;
+    rc = crypto_base64_decode((const char *)standard.p, standard.n, out);
 out:
     if (standard.p) mbedtls_platform_zeroize(standard.p, standard.n);
     buf_fini(&standard);

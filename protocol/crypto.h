@@ -15,6 +15,11 @@
 /* SATCHEL_E_INTERNAL if the system has no randomness; thread-safe. */
 int crypto_random(void *out, size_t n);
 void crypto_sha256(const void *p, size_t n, uint8_t out[32]);
+/* The same in pieces, for what does not fit memory: new (NULL: there is none), put, end, which frees. */
+typedef struct crypto_hash crypto_hash;
+crypto_hash *crypto_hash_new(void);
+void crypto_hash_put(crypto_hash *h, const void *p, size_t n);
+void crypto_hash_end(crypto_hash *h, uint8_t out[32]);
 /* SHA-1, for Sec-WebSocket-Accept (RFC 6455) only. */
 void crypto_sha1(const void *p, size_t n, uint8_t out[20]);
 
@@ -22,6 +27,7 @@ void crypto_sha1(const void *p, size_t n, uint8_t out[20]);
 void crypto_base64url(const void *p, size_t n, buf *out);
 int crypto_base64url_decode(const char *text, buf *out); /* SATCHEL_E_MALFORMED */
 void crypto_base64(const void *p, size_t n, buf *out);
+int crypto_base64_decode(const char *text, size_t n, buf *out); /* with its padding; SATCHEL_E_MALFORMED */
 
 int crypto_make_key(buf *key_pem);
 /* Self-signed CA of `name`, valid for `days` from now_ms. */

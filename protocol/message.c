@@ -114,7 +114,7 @@ message_type message_peek(const void *p, size_t n) {
 /* ---- simple messages ---- */
 
 int hello_encode(const msg_hello *m, buf *out) {
-    message_put_head(out, MSG_HELLO, 14);
+    message_put_head(out, MSG_HELLO, m->npast ? 15 : 14);
     wire_put_uint(out, m->version);
     wire_put_uint(out, m->incarnation);
     if (m->has_epoch)
@@ -132,7 +132,21 @@ int hello_encode(const msg_hello *m, buf *out) {
     message_put_optional(out, m->snapshot);
     wire_put_uint(out, m->snapshot_page);
     wire_put_text(out, m->software, m->nsoftware);
+    if (m->npast) wire_put_array(out, (uint64_t)m->npast * 2);
+    for (unsigned i = 0; i < m->npast; i++) {
+        wire_put_bytes(out, m->past[i].epoch, EPOCH_BYTES);
+        wire_put_uint(out, m->past[i].seq);
+    }
     return out->rc;
+}
+
+static void get_past(wire *w, msg_hello *m) {
+    uint64_t items = wire_get_array(w, LIMIT_PAST * 2);
+    if (!items || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
+    for (; m->npast < items / 2 && !w->rc; m->npast++) {
+        wire_get_exact(w, m->past[m->npast].epoch, EPOCH_BYTES);
+        m->past[m->npast].seq = message_get_number(w);
+    }
 }
 
 static uint32_t get_version(wire *w) {
@@ -146,7 +160,8 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     *m = (msg_hello){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_HELLO);
     m->version = get_version(&w);
-    message_expect_fields(&w, fields, 14);
+    bool has_past = fields == 16; /* with the type */
+    message_expect_fields(&w, fields, has_past ? 15 : 14);
     if (w.rc) return w.rc;
     m->incarnation = message_get_u32(&w);
     m->has_epoch = !wire_skip_null(&w);
@@ -162,6 +177,7 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     m->snapshot = message_get_optional(&w);
     m->snapshot_page = message_get_u32(&w);
     m->software = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nsoftware);
+    if (has_past) get_past(&w, m);
     return wire_close(&w);
 }
 

@@ -17,6 +17,8 @@
 #include "protocol/wire.h"
 
 #define PROTOCOL_VERSION 1
+#define PROTOCOL_SUBPROTOCOL_PREFIX "satchel.v"
+#define PROTOCOL_SUBPROTOCOL PROTOCOL_SUBPROTOCOL_PREFIX "1"
 #define EPOCH_BYTES 8
 #define TXN_ID_BYTES 8
 
@@ -46,6 +48,12 @@ message_type message_peek(const void *p, size_t n);
 /* Decodes a whole message of any type, nested deltas and keys included, and keeps nothing: SATCHEL_OK or what is wrong with it. */
 int message_check(const void *p, size_t n);
 
+/* Up to where a server epoch is part of a device's past: what it was told above `seq` of it, a restore has undone since (N7). */
+typedef struct past_epoch {
+    uint8_t epoch[EPOCH_BYTES];
+    uint64_t seq;
+} past_epoch;
+
 typedef struct msg_hello {
     uint32_t version;
     uint32_t incarnation;       /* 1 for a new device */
@@ -63,6 +71,8 @@ typedef struct msg_hello {
     uint32_t snapshot_page;  /* next page of it */
     const char *software;    /* "satchel/0.1.0"; borrowed, not terminated */
     size_t nsoftware;
+    unsigned npast; /* older epochs, the latest first; a server that does not know `epoch` may know one of them */
+    past_epoch past[LIMIT_PAST];
 } msg_hello;
 
 typedef struct msg_welcome {
@@ -99,6 +109,8 @@ typedef struct push_txn {
     bool last;
     const uint8_t *delta; /* one CBOR item */
     size_t ndelta;
+    const uint8_t *unseen; /* one CBOR item (unseen.h), or NULL */
+    size_t nunseen;
 } push_txn;
 
 /* Writing: push_begin, push_put_txn..., push_finish. Reading: push_open, push_next... */

@@ -1,6 +1,7 @@
 /* One walk over any message, for tests, fuzzers and debug builds alike. */
 #include "protocol/message.h"
 #include "protocol/satchel_rc.h"
+#include "protocol/unseen.h"
 
 static int check_delta(const uint8_t *p, size_t n, const snapshot_range *range) {
     wire at;
@@ -17,6 +18,17 @@ static int check_delta(const uint8_t *p, size_t n, const snapshot_range *range) 
     return rc ? rc : wire_close(&r.w);
 }
 
+static int check_unseen(const push_txn *t) {
+    unseen_reader r;
+    unseen_row row;
+    int rc;
+    if (!t->nunseen) return SATCHEL_OK;
+    unseen_open(&r, t->unseen, t->nunseen);
+    while ((rc = unseen_next(&r, &row)) == 1)
+        ;
+    return rc;
+}
+
 static int check_push(const void *p, size_t n) {
     push_reader r;
     push_txn t;
@@ -24,6 +36,7 @@ static int check_push(const void *p, size_t n) {
     if (rc) return rc;
     while ((rc = push_next(&r, &t)) == 1) {
         int bad = check_delta(t.delta, t.ndelta, NULL);
+        if (!bad) bad = check_unseen(&t);
         if (bad) return bad;
     }
     return rc;

@@ -19,7 +19,7 @@ static bool push_accepts(const push_writer *w, const push_txn *t) {
 void push_put_txn(push_writer *w, const push_txn *t) {
     buf *b = &w->body;
     if (!b->rc && !push_accepts(w, t)) b->rc = SATCHEL_E_MISUSE;
-    wire_put_array(b, 10);
+    wire_put_array(b, t->nunseen ? 11 : 10);
     wire_put_uint(b, t->number - w->number);
     wire_put_bytes(b, t->id, sizeof t->id);
     wire_put_int(b, (int64_t)(t->stamp - w->stamp));
@@ -30,6 +30,7 @@ void push_put_txn(push_writer *w, const push_txn *t) {
     wire_put_uint(b, t->part);
     wire_put_bool(b, t->last);
     message_put_raw(b, t->delta, t->ndelta);
+    if (t->nunseen) message_put_raw(b, t->unseen, t->nunseen);
     w->number = t->number;
     w->stamp = t->stamp;
     w->base = t->base;
@@ -66,7 +67,8 @@ static bool follows(const push_txn *before, const push_txn *t) {
 }
 
 static void get_txn(wire *w, const push_txn *before, push_txn *t) {
-    wire_expect_array(w, 10);
+    uint64_t fields = wire_get_array(w, UINT64_MAX);
+    if (fields != 10 && fields != 11) message_fail(w, SATCHEL_E_MALFORMED);
     t->number = before->number + message_get_number(w);
     wire_get_exact(w, t->id, sizeof t->id);
     t->stamp = message_get_difference(w, before->stamp);
@@ -77,6 +79,9 @@ static void get_txn(wire *w, const push_txn *before, push_txn *t) {
     t->part = message_get_u32(w);
     t->last = wire_get_bool(w);
     t->delta = message_get_raw(w, &t->ndelta);
+    t->unseen = NULL;
+    t->nunseen = 0;
+    if (fields == 11) t->unseen = message_get_raw(w, &t->nunseen);
     if (t->number > INT64_MAX) message_fail(w, SATCHEL_E_LIMIT);
     if (!follows(before, t)) message_fail(w, SATCHEL_E_MALFORMED);
 }

@@ -110,21 +110,21 @@ static int check(migration *m, ruled *r) {
     return rc;
 }
 
-static const char *text(sqlite3_stmt *st, int i) {
+static const char *column_text(sqlite3_stmt *st, int i) {
     const char *p = (const char *)sqlite3_column_text(st, i);
     return p ? p : "";
 }
 
 static int apply_one(migration *m, sqlite3_stmt *st) {
-    ruled r = {.table = text(st, 0),
-               .column = text(st, 1),
-               .text = text(st, 2),
+    ruled r = {.table = column_text(st, 0),
+               .column = column_text(st, 1),
+               .text = column_text(st, 2),
                .table_id = (uint32_t)sqlite3_column_int64(st, 3),
                .server_table = sqlite3_column_int(st, 4),
                .column_id = (uint32_t)sqlite3_column_int64(st, 5),
                .since = (uint32_t)sqlite3_column_int64(st, 6),
                .key = (unsigned)sqlite3_column_int(st, 7),
-               .noted = text(st, 8)};
+               .noted = column_text(st, 8)};
     int rc = check(m, &r);
     if (rc || !strcmp(r.noted, r.text)) return rc;
     return migration_run(m, "UPDATE main.satchel_column SET rule = ?1 WHERE tbl_id = ?2 AND id = ?3", "suu", r.text, r.table_id,

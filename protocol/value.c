@@ -124,7 +124,7 @@ value value_of_column(sqlite3_stmt *stmt, int column) {
     }
 }
 
-static int bind(sqlite3_stmt *stmt, int index, const value *v, sqlite3_destructor_type keep) {
+static int bind_as(sqlite3_stmt *stmt, int index, const value *v, sqlite3_destructor_type keep) {
     /* SQLite takes a NULL pointer for SQL NULL, which an empty text or blob is not. */
     const void *p = v->n ? (const void *)v->u.p : "";
     switch (v->type) {
@@ -142,11 +142,11 @@ static int bind(sqlite3_stmt *stmt, int index, const value *v, sqlite3_destructo
 }
 
 int value_bind(sqlite3_stmt *stmt, int index, const value *v) {
-    return bind(stmt, index, v, SQLITE_STATIC);
+    return bind_as(stmt, index, v, SQLITE_STATIC);
 }
 
 int value_bind_copy(sqlite3_stmt *stmt, int index, const value *v) {
-    return bind(stmt, index, v, SQLITE_TRANSIENT);
+    return bind_as(stmt, index, v, SQLITE_TRANSIENT);
 }
 
 /* SQLite's own varint: big-endian groups of seven, at most five bytes for a 32-bit length. */

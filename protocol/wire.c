@@ -82,7 +82,7 @@ void wire_put_text(buf *b, const char *p, size_t n) {
 
 void wire_put_array(buf *b, uint64_t count) {
     unsigned char head[HEAD_BYTES];
-    buf_put(b, head, cbor_encode_array_start(count, head, sizeof head));
+    buf_put(b, head, cbor_encode_array_start((size_t)count, head, sizeof head));
 }
 
 void wire_put_bool(buf *b, bool v) {
@@ -135,7 +135,7 @@ typedef enum item_kind {
 /* What libcbor's callbacks leave of one item: its kind with its argument, bytes or number. */
 typedef struct item {
     item_kind kind;
-    uint64_t n;
+    uint64_t n; /* the integer; or the size of a string or array, which libcbor gives as a size_t */
     const uint8_t *p;
     double r;
 } item;
@@ -331,9 +331,16 @@ static int check_form(const item *it, size_t size) {
     return shortest ? SATCHEL_OK : SATCHEL_E_NOT_DETERMINISTIC;
 }
 
+/* Whether a string, array or map is next whose length has more than 32 bits, which no input can hold: libcbor would cut it to a size_t. */
+static bool is_length_absurd(const wire *w) {
+    if (w->end - w->p < 9 || *w->p < 0x40 || *w->p >= 0xc0 || (*w->p & 0x1f) != 27) return false;
+    return w->p[1] | w->p[2] | w->p[3] | w->p[4];
+}
+
 /* Reads one head (and a string's bytes). libcbor calls nothing back for bytes that are missing; its `required` overflows
  * and is not looked at. */
 static bool next(wire *w, item *it) {
+    if (!w->rc && is_length_absurd(w)) fail(w, SATCHEL_E_MALFORMED);
     if (w->rc) return false;
     it->kind = ITEM_OTHER;
     struct cbor_decoder_result got = cbor_stream_decode(w->p, (size_t)(w->end - w->p), &callbacks, it);
@@ -381,7 +388,7 @@ int64_t wire_get_int(wire *w) {
 static bool string_within(wire *w, const item *it, size_t max) {
     if (it->n > max)
         fail(w, SATCHEL_E_LIMIT);
-    else if (it->kind == ITEM_TEXT && !value_utf8_valid(it->p, it->n))
+    else if (it->kind == ITEM_TEXT && !value_utf8_valid(it->p, (size_t)it->n))
         fail(w, SATCHEL_E_UTF8);
     return !w->rc;
 }
@@ -390,7 +397,7 @@ static const uint8_t *get_string(wire *w, item_kind kind, size_t max, size_t *n)
     item it;
     *n = 0;
     if (!next_of(w, kind, &it) || !string_within(w, &it, max)) return NULL;
-    *n = it.n;
+    *n = (size_t)it.n;
     return it.p;
 }
 
@@ -414,6 +421,7 @@ const char *wire_get_text(wire *w, size_t max, size_t *n) {
 
 uint64_t wire_get_array(wire *w, uint64_t max) {
     item it;
+    if (!w->rc && max <= UINT32_MAX && is_length_absurd(w) && *w->p >> 5 == 4) fail(w, SATCHEL_E_LIMIT);
     if (!next_of(w, ITEM_ARRAY, &it)) return 0;
     if (it.n > max)
         fail(w, SATCHEL_E_LIMIT);
@@ -447,10 +455,10 @@ static value value_of(wire *w, const item *it) {
     case ITEM_DOUBLE:
         return value_real(it->r);
     case ITEM_TEXT:
-        if (string_within(w, it, LIMIT_VALUE_BYTES)) return value_text((const char *)it->p, it->n);
+        if (string_within(w, it, LIMIT_VALUE_BYTES)) return value_text((const char *)it->p, (size_t)it->n);
         break;
     case ITEM_BYTES:
-        if (string_within(w, it, LIMIT_VALUE_BYTES)) return value_blob(it->p, it->n);
+        if (string_within(w, it, LIMIT_VALUE_BYTES)) return value_blob(it->p, (size_t)it->n);
         break;
     case ITEM_NULL:
         return value_null();

@@ -22,7 +22,7 @@ static int apply_delta(file *f, const uint8_t *delta, size_t n, uint64_t seq) {
 }
 
 static int apply_commits(file *f, page_reader *reader) {
-    page_commit commit;
+    page_commit commit = {0};
     int rc;
     while ((rc = page_next(reader, &commit)) == 1) {
         rc = apply_delta(f, commit.delta, commit.ndelta, commit.seq);

@@ -50,6 +50,14 @@ static const char *const TABLES =
                       "snapshot_rows AS rows_done, snapshot_total AS rows_total, last_sync_ms, clock_offset_ms, last_error, last_error_text"
                       " FROM satchel_state;";
 
+/* What format 2 added: which columns of a row a pending edit hides since when, and what a transaction's author had not seen (M16). A step that was
+ * released is never changed. */
+static const char *const FORMAT_2 = "ALTER TABLE satchel_base ADD COLUMN unseen BLOB;"
+                                    "CREATE INDEX satchel_base_unseen ON satchel_base(tbl) WHERE unseen IS NOT NULL;"
+                                    "ALTER TABLE satchel_outbox ADD COLUMN unseen BLOB;"
+                                    "ALTER TABLE satchel_outbox_part ADD COLUMN unseen BLOB;"
+                                    "ALTER TABLE satchel_state ADD COLUMN past BLOB;";
+
 /* ---- the world ---- */
 
 static uint64_t clock_ms(void *ctx) {
@@ -151,30 +159,41 @@ static int run(file *f, const char *sql) {
     return sqlite3_exec(f->db, sql, NULL, NULL, NULL) ? file_db_error(f, "cannot set up the database") : SATCHEL_OK;
 }
 
-static int create(file *f) {
+/* A newer program may have changed any table but this one's first columns. */
+static int read_format(file *f, int64_t *format) {
+    *format = 0;
+    if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", format))
+        return file_db_error(f, "cannot read satchel_state");
+    if (*format > FILE_FORMAT)
+        return file_fail(f, SATCHEL_E_NEWER_FILE, "it has format %lld, and this program knows formats up to %d",
+                         (long long)*format, FILE_FORMAT);
+    return *format < 1 ? file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row") : SATCHEL_OK;
+}
+
+/* The tables of format 1; another process that was faster has made them already. */
+static int make_tables(file *f) {
     char mark[80];
-    snprintf(mark, sizeof mark, "INSERT OR IGNORE INTO satchel_state(id, format) VALUES(1, %d)", FILE_FORMAT);
-    int rc = run(f, "BEGIN IMMEDIATE");
-    if (rc) return rc;
-    rc = run(f, TABLES);
-    if (!rc) rc = run(f, mark);
+    int rc = run(f, TABLES);
+    if (!rc) rc = run(f, "INSERT OR IGNORE INTO satchel_state(id, format) VALUES(1, 1)");
     snprintf(mark, sizeof mark, "PRAGMA main.application_id=%d", FILE_APPLICATION_ID);
     if (!rc) rc = run(f, mark);
-    if (!rc) rc = schema_init(f->db, &f->error);
+    return rc ? rc : schema_init(f->db, &f->error);
+}
+
+/* Makes the file, or brings one of an older format up to this one: whole, or not at all. */
+static int lay_out(file *f, bool fresh) {
+    char mark[80];
+    int64_t format;
+    snprintf(mark, sizeof mark, "UPDATE main.satchel_state SET format=%d", FILE_FORMAT);
+    int rc = run(f, "BEGIN IMMEDIATE");
+    if (rc) return rc;
+    if (fresh) rc = make_tables(f);
+    if (!rc) rc = read_format(f, &format);
+    if (!rc && format < 2) rc = run(f, FORMAT_2);
+    if (!rc && format < FILE_FORMAT) rc = run(f, mark);
     if (!rc) rc = run(f, "COMMIT");
     if (rc) sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
     return rc;
-}
-
-/* A newer program may have changed any table but this one's first columns. */
-static int check_format(file *f) {
-    int64_t format = 0;
-    if (pragma_integer(f->db, "SELECT format FROM main.satchel_state WHERE id=1", &format))
-        return file_db_error(f, "cannot read satchel_state");
-    if (format > FILE_FORMAT)
-        return file_fail(f, SATCHEL_E_NEWER_FILE, "it has format %lld, and this program knows formats up to %d",
-                         (long long)format, FILE_FORMAT);
-    return format < 1 ? file_fail(f, SATCHEL_E_CORRUPT, "satchel_state has no row") : SATCHEL_OK;
 }
 
 static int load_schema(file *f) {
@@ -189,6 +208,7 @@ static int load_schema(file *f) {
 
 static int open_database(file *f, const file_options *o) {
     bool ours = false;
+    int64_t format = 0;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (o->flags & SATCHEL_OPEN_EXISTING ? 0 : SQLITE_OPEN_CREATE);
     if (o->flags & SATCHEL_OPEN_EXISTING && access(f->path, F_OK) != 0)
         return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no such file");
@@ -196,9 +216,9 @@ static int open_database(file *f, const file_options *o) {
         return f->db ? file_db_error(f, "cannot open or make it; is its directory there?") : SATCHEL_E_NOMEM;
     int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
     if (!rc) rc = check_owner(f, o->flags, &ours);
-    if (!rc && ours) rc = check_format(f);
+    if (!rc && ours) rc = read_format(f, &format);
     if (!rc) rc = run(f, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON");
-    if (!rc && !ours) rc = create(f);
+    if (!rc && format < FILE_FORMAT) rc = lay_out(f, !ours);
     return rc;
 }
 
@@ -279,10 +299,29 @@ void file_close(file *f) {
 
 #define STATE_COLUMNS                                                                                                                 \
     "epoch, cursor, schema_epoch, incarnation, number_floor, sent_number, settled_number, hlc, loss_cursor, snapshot, snapshot_page," \
-    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed"
+    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed, past"
 
 static uint64_t column_u64(sqlite3_stmt *stmt, int i) {
     return (uint64_t)sqlite3_column_int64(stmt, i);
+}
+
+/* (epoch, varint seq)*; what does not fit is of epochs too old to ask for. */
+static void take_past(file_state *s, const uint8_t *p, size_t n) {
+    const uint8_t *end = p + n;
+    while (s->npast < LIMIT_PAST && (size_t)(end - p) > EPOCH_BYTES) {
+        past_epoch *e = &s->past[s->npast];
+        memcpy(e->epoch, p, EPOCH_BYTES);
+        p += EPOCH_BYTES;
+        if (!buf_get_varint(&p, end, &e->seq)) return;
+        s->npast++;
+    }
+}
+
+static void put_past(const file_state *s, buf *out) {
+    for (unsigned i = 0; i < s->npast; i++) {
+        buf_put(out, s->past[i].epoch, EPOCH_BYTES);
+        buf_put_varint(out, s->past[i].seq);
+    }
 }
 
 static void take_state(sqlite3_stmt *q, file_state *s) {
@@ -308,6 +347,7 @@ static void take_state(sqlite3_stmt *q, file_state *s) {
     s->overlay = column_u64(q, 17);
     s->clock_offset_ms = sqlite3_column_int64(q, 18);
     s->placed = sqlite3_column_int(q, 19) != 0;
+    take_past(s, sqlite3_column_blob(q, 20), (size_t)sqlite3_column_bytes(q, 20));
 }
 
 int file_read_state(file *f) {
@@ -318,19 +358,30 @@ int file_read_state(file *f) {
     take_state(q, &f->state);
     f->saved = f->state;
     sqlite3_reset(q);
-    return SATCHEL_OK;
+    /* Another process has run a migration, or one of ours was rolled back. */
+    if (!f->schema || f->state.schema_epoch == f->schema->epoch) return SATCHEL_OK;
+    overlay_invalidate(f->overlay);
+    return load_schema(f);
 }
 
 static int write_state(file *f) {
     const file_state *s = &f->state;
     if (memcmp(s, &f->saved, sizeof *s) == 0) return SATCHEL_OK;
-    return db_exec(&f->sql, "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
-                   "biiiiiiiiiiiiiiiiiii", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
-                   (int64_t)s->schema_epoch, (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number,
-                   (int64_t)s->settled_number, (int64_t)s->hlc, (int64_t)s->loss_cursor, (int64_t)s->snapshot,
-                   (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq, (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total,
-                   (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head, (int64_t)s->overlay, s->clock_offset_ms,
-                   (int64_t)s->placed);
+    buf past;
+    buf_init(&past, 0);
+    put_past(s, &past);
+    int rc = past.rc;
+    if (!rc)
+        rc = db_exec(&f->sql,
+                     "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
+                     "biiiiiiiiiiiiiiiiiiib", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
+                     (int64_t)s->schema_epoch, (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number,
+                     (int64_t)s->settled_number, (int64_t)s->hlc, (int64_t)s->loss_cursor, (int64_t)s->snapshot,
+                     (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq, (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total,
+                     (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head, (int64_t)s->overlay, s->clock_offset_ms,
+                     (int64_t)s->placed, past.p, past.n);
+    buf_fini(&past);
+    return rc;
 }
 
 /* ---- transactions ---- */
@@ -343,10 +394,6 @@ int file_begin(file *f) {
     f->in_txn = true;
     f->changes = sqlite3_total_changes64(f->db);
     rc = file_read_state(f);
-    if (!rc && f->state.schema_epoch != f->schema->epoch) {
-        rc = load_schema(f);
-        overlay_invalidate(f->overlay);
-    }
     if (!rc) rc = overlay_refresh(f->overlay);
     if (rc) file_rollback(f);
     return rc;
@@ -462,52 +509,4 @@ void file_note_sync(file *f, int rc, const char *text, uint64_t now_ms) {
         &f->sql,
         "UPDATE satchel_state SET last_error=?1, last_error_text=?2, last_sync_ms=CASE WHEN ?1=0 THEN ?3 ELSE last_sync_ms END WHERE id=1",
         "isi", (int64_t)rc, rc ? text : "", (int64_t)now_ms);
-}
-
-/* ---- verification ---- */
-
-static int verify_integrity(file *f, buf *report, bool *fault) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "PRAGMA main.integrity_check(20)");
-    int rc;
-    while ((rc = db_next(&f->sql, q)) == 1) {
-        const char *line = (const char *)sqlite3_column_text(q, 0);
-        if (line && strcmp(line, "ok") == 0) continue;
-        buf_printf(report, "integrity: %s\n", line ? line : "");
-        *fault = true;
-    }
-    return rc;
-}
-
-/* True for codes that tell of a fault, not of failing to look. */
-static bool is_fault(int rc) {
-    return rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_UNFLUSHED || rc == SATCHEL_E_TABLE_SHAPE;
-}
-
-static int verify_capture(file *f, buf *report, bool *fault) {
-    buf words;
-    buf_init(&words, 0);
-    int rc = f->schema->epoch ? capture_check(f->db, f->schema, &words) : SATCHEL_OK;
-    if (is_fault(rc)) {
-        buf_printf(report, "capture: %.*s\n", (int)words.n, words.p ? (const char *)words.p : "");
-        *fault = true;
-        rc = SATCHEL_OK;
-    }
-    buf_fini(&words);
-    return rc;
-}
-
-int file_verify(file *f, buf *report) {
-    bool fault = false;
-    int rc = file_begin(f);
-    if (rc) return rc;
-    rc = verify_integrity(f, report, &fault);
-    if (!rc) rc = verify_capture(f, report, &fault);
-    if (!rc) rc = overlay_verify(f->overlay, report);
-    if (is_fault(rc)) {
-        fault = true;
-        rc = SATCHEL_OK;
-    }
-    rc = file_end(f, rc);
-    if (rc) return rc;
-    return fault ? file_fail(f, SATCHEL_E_CORRUPT, "the check found faults") : SATCHEL_OK;
 }

@@ -21,7 +21,7 @@
 #include "protocol/schema.h"
 
 #define FILE_APPLICATION_ID 0x53746368 /* "Stch" */
-#define FILE_FORMAT 1
+#define FILE_FORMAT 2
 
 /* What a replica takes from outside; injected, so that a simulator can drive it. */
 typedef struct env {
@@ -57,6 +57,8 @@ typedef struct file_state {
     uint64_t head;       /* newest server seq heard of */
     uint64_t overlay;    /* counts the transactions that left; tells other processes' indexes that theirs is stale */
     int64_t clock_offset_ms;
+    unsigned npast; /* epochs before `epoch`, the latest first */
+    past_epoch past[LIMIT_PAST];
 } file_state;
 
 typedef struct overlay overlay;

@@ -9,10 +9,14 @@
 
 #include <pthread.h>
 
+#include "protocol/limits.h"
 #include "replica/file.h"
 #include "replica/outbox.h"
 #include "replica/satchel.h"
 #include "replica/session.h"
+
+/* The words of a failure, with a path before them. */
+#define HANDLE_ERROR_BYTES (LIMIT_TEXT_BYTES * 2)
 
 typedef struct poll_loop poll_loop;
 
@@ -32,8 +36,9 @@ struct satchel {
     void *event_ctx;
     void (*log)(void *ctx, int rc, const char *line);
     void *log_ctx;
-    int rc; /* of the last failed call */
-    buf error;
+    pthread_mutex_t error_lock; /* guards rc and error: any thread may ask for them; held for nothing else */
+    int rc;                     /* of the last failed call */
+    char error[HANDLE_ERROR_BYTES];
 };
 
 /* Remembers code and words for satchel_errmsg; returns rc. An empty or NULL format takes the code's own text. */

@@ -134,3 +134,16 @@ bool http1_is(const http1_head *h, const char *name, const char *value) {
     }
     return found == 1 && same;
 }
+
+bool http1_copy(const http1_head *h, const char *name, char *out, size_t room) {
+    size_t at = 0;
+    field f;
+    while (next_field(h, &at, &f)) {
+        if (!name_is(&f, name)) continue;
+        if (f.nvalue >= room) return false;
+        memcpy(out, f.value, f.nvalue);
+        out[f.nvalue] = '\0';
+        return true;
+    }
+    return false;
+}

@@ -25,5 +25,7 @@ int http1_parse(const void *p, size_t n, http1_head *out);
 bool http1_has_token(const http1_head *h, const char *name, const char *token);
 /* True if header `name` is there exactly once, with exactly this value. */
 bool http1_is(const http1_head *h, const char *name, const char *value);
+/* Copies the value of the first header `name`, zero-terminated; false if there is none, or it does not fit. */
+bool http1_copy(const http1_head *h, const char *name, char *out, size_t room);
 
 #endif

@@ -6,6 +6,7 @@
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/translate.h"
+#include "replica/hidden.h"
 #include "replica/rows.h"
 
 /* A larger changeset goes into satchel_outbox_part, so that the row stays small: it is rewritten when its result comes and scanned past often. */
@@ -22,6 +23,7 @@ struct outbox_writer {
     /* of the open transaction, read when it first touches a synced table */
     uint64_t cursor, number, stamp;
     uint32_t incarnation;
+    bool hides; /* some pending change hides what has come beneath it (M16) */
     uint8_t id[TXN_ID_BYTES];
     /* of a retry */
     uint64_t resolves; /* number of the refused transaction, else 0 */
@@ -51,8 +53,8 @@ static int sink_open(void *ctx) {
     sqlite3_stmt *q = db_prepare(
         &w->sql,
         "SELECT cursor, schema_epoch, incarnation, max(number_floor, coalesce((SELECT max(n) FROM main.satchel_outbox), 0)),"
-        "max(hlc, coalesce((SELECT stamp FROM main.satchel_outbox ORDER BY n DESC LIMIT 1), 0))"
-        "FROM main.satchel_state");
+        "max(hlc, coalesce((SELECT stamp FROM main.satchel_outbox ORDER BY n DESC LIMIT 1), 0)),"
+        "EXISTS(SELECT 1 FROM main.satchel_base WHERE unseen IS NOT NULL) FROM main.satchel_state");
     int rc = db_next(&w->sql, q);
     if (rc <= 0) return rc ? rc : SATCHEL_E_CORRUPT;
     w->cursor = (uint64_t)sqlite3_column_int64(q, 0);
@@ -60,6 +62,7 @@ static int sink_open(void *ctx) {
     w->incarnation = (uint32_t)sqlite3_column_int64(q, 2);
     w->number = (uint64_t)sqlite3_column_int64(q, 3) + 1;
     uint64_t last = (uint64_t)sqlite3_column_int64(q, 4);
+    w->hides = sqlite3_column_int(q, 5) != 0;
     sqlite3_reset(q);
     w->stamp = hlc_next(last, w->env.now_ms(w->env.ctx));
     return take_schema(w, epoch);
@@ -83,20 +86,31 @@ static int resolve_old(outbox_writer *w) {
                    (int64_t)w->env.now_ms(w->env.ctx), (int64_t)w->resolves);
 }
 
+static int write_part(outbox_writer *w, unsigned number, const void *changeset, size_t n, const buf *unseen) {
+    return db_exec(&w->sql, "INSERT INTO main.satchel_outbox_part(n, part, changes, unseen) VALUES(?,?,?,?)", "iibb",
+                   (int64_t)w->number, (int64_t)number, changeset, n, unseen->p, unseen->n);
+}
+
+static int write_txn(outbox_writer *w, unsigned parts, const void *changeset, size_t n, const buf *unseen) {
+    return db_exec(&w->sql,
+                   "INSERT INTO main.satchel_outbox(n, incarnation, id, stamp, base, epoch, parts, resolves, changes, unseen)"
+                   " VALUES(?,?,?,?,?,?,?,?,?,?)",
+                   "iibiiiiibb", (int64_t)w->number, (int64_t)w->incarnation, w->id, sizeof w->id, (int64_t)w->stamp,
+                   (int64_t)w->cursor, (int64_t)w->schema->epoch, (int64_t)parts, (int64_t)w->resolves, changeset, n, unseen->p,
+                   unseen->n);
+}
+
 static int sink_part(void *ctx, unsigned number, bool last, const void *changeset, size_t n) {
     outbox_writer *w = ctx;
     bool in_row = number == 0 && last && n <= INLINE_BYTES;
-    int rc = SATCHEL_OK;
-    if (!in_row)
-        rc = db_exec(&w->sql, "INSERT INTO main.satchel_outbox_part(n, part, changes) VALUES(?,?,?)", "iib", (int64_t)w->number,
-                     (int64_t)number, changeset, n);
-    if (rc || !last) return rc;
-    rc = db_exec(
-        &w->sql,
-        "INSERT INTO main.satchel_outbox(n, incarnation, id, stamp, base, epoch, parts, resolves, changes) VALUES(?,?,?,?,?,?,?,?,?)",
-        "iibiiiiib", (int64_t)w->number, (int64_t)w->incarnation, w->id, sizeof w->id, (int64_t)w->stamp, (int64_t)w->cursor,
-        (int64_t)w->schema->epoch, in_row ? (int64_t)0 : (int64_t)number + 1, (int64_t)w->resolves, in_row ? changeset : NULL, n);
-    return rc ? rc : resolve_old(w);
+    buf unseen;
+    buf_init(&unseen, 0);
+    static const buf nothing;
+    int rc = w->hides ? hidden_collect(&w->sql, w->schema, changeset, n, &unseen) : SATCHEL_OK;
+    if (!rc && !in_row) rc = write_part(w, number, changeset, n, &unseen);
+    if (!rc && last) rc = in_row ? write_txn(w, 0, changeset, n, &unseen) : write_txn(w, number + 1, NULL, 0, &nothing);
+    buf_fini(&unseen);
+    return rc || !last ? rc : resolve_old(w);
 }
 
 static void sink_end(void *ctx, bool committed) {

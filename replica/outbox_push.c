@@ -51,16 +51,22 @@ int outbox_get(file *f, uint64_t number, outbox_txn *out) {
     return rc < 0 ? rc : SATCHEL_OK;
 }
 
-int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out) {
-    sqlite3_stmt *q = t->parts ? db_prepare(&f->sql, "SELECT changes FROM satchel_outbox_part WHERE n=? AND part=?")
-                               : db_prepare(&f->sql, "SELECT changes FROM satchel_outbox WHERE n=? AND ?=0");
+/* `unseen` may be NULL. */
+static int read_part(file *f, const outbox_txn *t, unsigned part, buf *changes, buf *unseen) {
+    sqlite3_stmt *q = t->parts ? db_prepare(&f->sql, "SELECT changes, unseen FROM satchel_outbox_part WHERE n=? AND part=?")
+                               : db_prepare(&f->sql, "SELECT changes, unseen FROM satchel_outbox WHERE n=? AND ?=0");
     db_bind(q, "ii", (int64_t)t->number, (int64_t)part);
     int rc = db_next(&f->sql, q);
     if (rc < 0) return file_db_error(f, "cannot read the outbox");
     if (rc == 0) return file_fail(f, SATCHEL_E_CORRUPT, "transaction %llu lacks part %u", (unsigned long long)t->number, part);
-    buf_put(out, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    buf_put(changes, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    if (unseen) buf_put(unseen, sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1));
     sqlite3_reset(q);
-    return out->rc;
+    return changes->rc ? changes->rc : unseen ? unseen->rc : SATCHEL_OK;
+}
+
+int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out) {
+    return read_part(f, t, part, out, NULL);
 }
 
 int outbox_count(file *f, txn_state state, uint64_t *out) {
@@ -111,15 +117,36 @@ static int put_changes(file *f, const outbox_txn *t, const buf *changes, delta_w
     return rc;
 }
 
+/* What one part is made in. */
+typedef struct push_work {
+    buf changes, unseen, delta;
+    delta_writer w;
+} push_work;
+
+static void work_init(push_work *k) {
+    buf_init(&k->changes, 0);
+    buf_init(&k->unseen, 0);
+    buf_init(&k->delta, 0);
+    delta_writer_init(&k->w);
+}
+
+static void work_fini(push_work *k) {
+    delta_writer_fini(&k->w);
+    buf_fini(&k->delta);
+    buf_fini(&k->unseen);
+    buf_fini(&k->changes);
+}
+
 /* Puts one part of `t` into the message as one delta; 1 if it has no room. */
-static int push_part(file *f, const outbox_txn *t, unsigned part, push_writer *push, buf *changes, delta_writer *w, buf *delta) {
-    buf_clear(changes);
-    buf_clear(delta);
-    int rc = outbox_changes(f, t, part, changes);
-    if (!rc) rc = put_changes(f, t, changes, w);
-    if (!rc) rc = delta_finish(w, delta);
+static int push_part(file *f, const outbox_txn *t, unsigned part, push_writer *push, push_work *k) {
+    buf_clear(&k->changes);
+    buf_clear(&k->unseen);
+    buf_clear(&k->delta);
+    int rc = read_part(f, t, part, &k->changes, &k->unseen);
+    if (!rc) rc = put_changes(f, t, &k->changes, &k->w);
+    if (!rc) rc = delta_finish(&k->w, &k->delta);
     if (rc) return rc;
-    if (push->count && push->body.n + delta->n > PUSH_BYTES) return 1;
+    if (push->count && push->body.n + k->delta.n + k->unseen.n > PUSH_BYTES) return 1;
     push_txn p = {.number = t->number,
                   .stamp = t->stamp,
                   .base = t->base,
@@ -128,8 +155,10 @@ static int push_part(file *f, const outbox_txn *t, unsigned part, push_writer *p
                   .effective = t->effective,
                   .part = part,
                   .last = part + 1 >= t->parts,
-                  .delta = delta->p,
-                  .ndelta = delta->n};
+                  .delta = k->delta.p,
+                  .ndelta = k->delta.n,
+                  .unseen = k->unseen.p,
+                  .nunseen = k->unseen.n};
     memcpy(p.id, t->id, TXN_ID_BYTES);
     push_put_txn(push, &p);
     return push->body.rc;
@@ -143,21 +172,18 @@ static bool is_unsendable(int rc) {
 
 /* Fills the message until it is full, the outbox is empty, or the incarnation changes (a message has one). */
 static int fill(file *f, outbox_cursor *at, push_writer *push, uint64_t *last) {
-    buf changes, delta;
-    delta_writer w;
+    push_work k;
     outbox_txn t;
     int rc;
-    buf_init(&changes, 0);
-    buf_init(&delta, 0);
-    delta_writer_init(&w);
+    work_init(&k);
     while ((rc = outbox_next(f, at->number, true, &t)) == 1) {
         if (push->count == 0) push_begin(push, t.incarnation);
         if (t.incarnation != push->incarnation || push->count >= LIMIT_PUSH_TXNS || push->body.n >= LIMIT_PAGE_BYTES) break;
-        rc = push_part(f, &t, at->part, push, &changes, &w, &delta);
+        rc = push_part(f, &t, at->part, push, &k);
         if (is_unsendable(rc) && at->part == 0) {
             rc = outbox_refuse(f, &t, rc, satchel_rc_text(rc), f->env.now_ms(f->env.ctx));
-            delta_writer_fini(&w);
-            delta_writer_init(&w);
+            delta_writer_fini(&k.w);
+            delta_writer_init(&k.w);
             at->part = t.parts;
         }
         if (rc) break;
@@ -165,9 +191,7 @@ static int fill(file *f, outbox_cursor *at, push_writer *push, uint64_t *last) {
         if (++at->part < t.parts) continue;
         *at = (outbox_cursor){.number = t.number};
     }
-    delta_writer_fini(&w);
-    buf_fini(&delta);
-    buf_fini(&changes);
+    work_fini(&k);
     return rc < 0 ? rc : SATCHEL_OK;
 }
 

@@ -30,7 +30,7 @@ int outbox_confirm(file *f, const outbox_txn *t) {
 
 /* ---- results ---- */
 
-static int accept(file *f, outbox_txn *t, const msg_result *r) {
+static int take(file *f, outbox_txn *t, const msg_result *r) {
     t->seq = r->seq;
     t->effective = r->effective;
     t->state = TXN_ACCEPTED;
@@ -71,7 +71,7 @@ int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed) 
     if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK; /* pruned, or another file's of this device */
     if (rc || t.state != TXN_PENDING) return rc;
     *changed = true;
-    return r->rc ? refuse(f, &t, r, now_ms) : accept(f, &t, r);
+    return r->rc ? refuse(f, &t, r, now_ms) : take(f, &t, r);
 }
 
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms) {

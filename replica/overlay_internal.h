@@ -44,6 +44,12 @@ typedef struct layout_map {
     int16_t at[LIMIT_COLUMNS]; /* index in table->col, -1 if the column is gone */
 } layout_map;
 
+/* What is confirmed of a column (0: whether the row is there) has moved unseen, beneath a pending change, since the cursor was at `seen`. */
+typedef struct hidden {
+    uint32_t column;
+    uint64_t seen;
+} hidden;
+
 struct overlay {
     file *f;
     bool valid;

@@ -20,7 +20,9 @@ typedef struct row_work {
     const value *key;
     const row_reason *why;
     view now, confirmed, shown;
-    bool had_base;
+    bool had_base, had_hidden;
+    hidden hidden[LIMIT_COLUMNS + 1]; /* ascending columns */
+    unsigned nhidden;
     size_t nremaining; /* entries that stay: the first ones of o->found, after the rest was taken out */
 } row_work;
 
@@ -69,9 +71,22 @@ static int decode_base(row_work *w, const void *p, size_t n) {
     return w->o->arena.rc;
 }
 
+static int decode_hidden(row_work *w, const void *p, size_t n) {
+    const uint8_t *at = p, *end = at + n;
+    uint64_t column, seen;
+    while (at < end) {
+        if (!buf_get_varint(&at, end, &column) || !buf_get_varint(&at, end, &seen) || column > UINT32_MAX ||
+            w->nhidden > LIMIT_COLUMNS)
+            return file_fail(w->o->f, SATCHEL_E_CORRUPT, "satchel_base has a damaged row");
+        w->hidden[w->nhidden++] = (hidden){.column = (uint32_t)column, .seen = seen};
+    }
+    w->had_hidden = n > 0;
+    return SATCHEL_OK;
+}
+
 static int read_base(row_work *w) {
     file *f = w->o->f;
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT state, seq, row FROM satchel_base WHERE tbl=? AND key=?");
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT state, seq, row, unseen FROM satchel_base WHERE tbl=? AND key=?");
     db_bind(q, "ib", (int64_t)w->t->id, w->o->key.p, w->o->key.n);
     int rc = db_next(&f->sql, q);
     w->had_base = rc == 1;
@@ -80,13 +95,14 @@ static int read_base(row_work *w) {
     w->confirmed.state = (view_state)sqlite3_column_int(q, 0);
     w->confirmed.seq = (uint64_t)sqlite3_column_int64(q, 1);
     rc = decode_base(w, sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
+    if (!rc) rc = decode_hidden(w, sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3));
     sqlite3_reset(q);
     return rc;
 }
 
 static int write_base(row_work *w) {
     file *f = w->o->f;
-    buf row;
+    buf row, unseen;
     int rc;
     if (w->nremaining == 0) {
         if (!w->had_base) return SATCHEL_OK;
@@ -94,18 +110,24 @@ static int write_base(row_work *w) {
             db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=? AND key=?", "ib", (int64_t)w->t->id, w->o->key.p, w->o->key.n);
         return rc ? file_db_error(f, "cannot write satchel_base") : SATCHEL_OK;
     }
-    if (w->had_base && !w->why->change) return SATCHEL_OK;
+    if (w->had_base && !w->why->change && !w->had_hidden) return SATCHEL_OK;
     buf_init(&row, 0);
+    buf_init(&unseen, 0);
+    for (unsigned i = 0; i < w->nhidden; i++) {
+        buf_put_varint(&unseen, w->hidden[i].column);
+        buf_put_varint(&unseen, w->hidden[i].seen);
+    }
     for (unsigned i = 0; i < w->t->ncol && w->confirmed.state != VIEW_ABSENT; i++) {
         if (w->t->col[i]->key) continue;
         buf_put_varint(&row, w->t->col[i]->id);
         value_put(&row, &w->confirmed.v[i]);
     }
-    rc = row.rc;
+    rc = row.rc ? row.rc : unseen.rc;
     if (!rc)
-        rc = db_exec(&f->sql, "INSERT OR REPLACE INTO satchel_base(tbl, key, state, seq, row) VALUES(?,?,?,?,?)", "ibiib",
-                     (int64_t)w->t->id, w->o->key.p, w->o->key.n, (int64_t)w->confirmed.state, (int64_t)w->confirmed.seq, row.p,
-                     row.n);
+        rc = db_exec(&f->sql, "INSERT OR REPLACE INTO satchel_base(tbl, key, state, seq, row, unseen) VALUES(?,?,?,?,?,?)",
+                     "ibiibb", (int64_t)w->t->id, w->o->key.p, w->o->key.n, (int64_t)w->confirmed.state,
+                     (int64_t)w->confirmed.seq, row.p, row.n, unseen.n ? unseen.p : NULL, unseen.n);
+    buf_fini(&unseen);
     buf_fini(&row);
     return rc ? file_db_error(f, "cannot write satchel_base") : SATCHEL_OK;
 }
@@ -217,6 +239,40 @@ static void change_confirmed(row_work *w, const delta_row *change) {
     if (w->why->seq > x->seq) x->seq = w->why->seq;
 }
 
+/* ---- what is hidden (M16) ---- */
+
+/* Whether the app sees something else than what is confirmed of column `at` (-1: of whether the row is there). A counter shows both. */
+static bool is_hidden(const row_work *w, int at) {
+    bool is = w->shown.state == VIEW_PRESENT, confirmed = w->confirmed.state == VIEW_PRESENT;
+    if (at < 0) return is != confirmed;
+    if (!confirmed || w->t->col[at]->rule == RULE_COUNTER) return false;
+    return !is || !value_equal(&w->shown.v[at], &w->confirmed.v[at]);
+}
+
+/* Whether the confirmed change moved it. */
+static bool has_moved(const row_work *w, const view *before, int at) {
+    bool was = before->state == VIEW_PRESENT, is = w->confirmed.state == VIEW_PRESENT;
+    if (at < 0) return was != is;
+    return is && (!was || !value_equal(&before->v[at], &w->confirmed.v[at]));
+}
+
+/* A column stays hidden since it first moved, until the app sees what is confirmed. `before`: the confirmed row before the change, NULL if there is none. */
+static void note_hidden(row_work *w, const view *before) {
+    hidden now[LIMIT_COLUMNS + 1];
+    unsigned n = 0, k = 0;
+    for (int at = -1; at < (int)w->t->ncol; at++) {
+        uint32_t column = at < 0 ? 0 : w->t->col[at]->id;
+        while (k < w->nhidden && w->hidden[k].column < column) k++;
+        if ((at >= 0 && w->t->col[at]->key) || !is_hidden(w, at)) continue;
+        if (k < w->nhidden && w->hidden[k].column == column)
+            now[n++] = w->hidden[k];
+        else if (before && has_moved(w, before, at))
+            now[n++] = (hidden){.column = column, .seen = w->o->f->state.cursor};
+    }
+    memcpy(w->hidden, now, n * sizeof *now);
+    w->nhidden = n;
+}
+
 /* ---- writing ---- */
 
 static void touch(overlay *o, const schema_table *t) {
@@ -308,9 +364,13 @@ static int process(row_work *w) {
     arena_reset(&w->o->arena);
     int rc = read_views(w);
     if (rc) return rc;
+    view before;
+    if ((rc = view_init(w, &before))) return rc;
+    view_copy(w, &before, &w->confirmed);
     if (w->why->change) change_confirmed(w, w->why->change);
     let_leave(w);
     rc = redo_remaining(w);
+    if (!rc) note_hidden(w, w->why->change ? &before : NULL);
     if (!rc) rc = write_shown(w);
     return rc ? rc : write_base(w);
 }

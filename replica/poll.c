@@ -147,24 +147,21 @@ static int end_connection(satchel *s, poll_loop *l, int rc, const char *words) {
     return handle_fail(s, rc, "%s", text);
 }
 
-static int open_transport(satchel *s, poll_loop *l) {
+static int open_transport(satchel *s, poll_loop *l, buf *error) {
     char host[256], device[65];
-    buf error = {0};
     transport_config c = {.host = host, .identity_dir = s->file->identity, .software = s->file->software};
     int rc = file_get_server(s->file, host, &c.port, device);
-    if (!rc) rc = transport_new(&c, &l->transport, &error);
-    if (rc) handle_fail(s, rc, "%s", error.n ? (const char *)error.p : satchel_rc_text(rc));
-    buf_fini(&error);
-    return rc;
+    return rc ? rc : transport_new(&c, &l->transport, error);
 }
 
 static int begin_connection(satchel *s, poll_loop *l) {
-    int rc = l->transport ? SATCHEL_OK : open_transport(s, l);
+    buf error = {0};
+    int rc = l->transport ? SATCHEL_OK : open_transport(s, l, &error);
     l->stopped = SATCHEL_OK;
     if (rc) {
-        char text[256];
-        snprintf(text, sizeof text, "%s", satchel_errmsg(s));
-        return end_connection(s, l, rc, text);
+        rc = end_connection(s, l, rc, (const char *)error.p);
+        buf_fini(&error);
+        return rc;
     }
     session_set_state(s->session, SATCHEL_CONNECTING, 0, "");
     rc = transport_connect(l->transport);

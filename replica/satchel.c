@@ -10,8 +10,15 @@
 
 /* ---- errors ---- */
 
+static void note(satchel *s, int rc, const char *text) {
+    pthread_mutex_lock(&s->error_lock);
+    s->rc = rc;
+    snprintf(s->error, sizeof s->error, "%s", text);
+    pthread_mutex_unlock(&s->error_lock);
+}
+
 int handle_fail(satchel *s, int rc, const char *format, ...) {
-    char text[LIMIT_TEXT_BYTES * 2];
+    char text[HANDLE_ERROR_BYTES];
     va_list args;
     if (format && *format) {
         va_start(args, format);
@@ -20,9 +27,7 @@ int handle_fail(satchel *s, int rc, const char *format, ...) {
     } else {
         snprintf(text, sizeof text, "%s", satchel_rc_text(rc));
     }
-    s->rc = rc;
-    buf_clear(&s->error);
-    buf_printf(&s->error, "%s", text);
+    note(s, rc, text);
     return rc;
 }
 
@@ -30,17 +35,39 @@ static int fail_of_file(satchel *s, int rc) {
     return rc < 0 ? handle_fail(s, rc, "%s", s->file->error.n ? (const char *)s->file->error.p : satchel_rc_text(rc)) : rc;
 }
 
+/* Code and words of why the last commit was refused. They are written within the commit, so under the connection's own mutex. */
+static int refused_commit(satchel *s, char words[HANDLE_ERROR_BYTES]) {
+    if (!s->app) return SATCHEL_OK;
+    sqlite3_mutex *mutex = sqlite3_db_mutex(s->app);
+    sqlite3_mutex_enter(mutex);
+    int rc = outbox_writer_error_code(s->writer);
+    if (rc) snprintf(words, HANDLE_ERROR_BYTES, "%s", outbox_writer_error(s->writer));
+    sqlite3_mutex_leave(mutex);
+    return rc;
+}
+
 /* A refused commit is the app's latest concern until its next transaction; then the handle's own failures. */
+static int last_failure(satchel *s, char words[HANDLE_ERROR_BYTES]) {
+    int rc = refused_commit(s, words);
+    if (rc) return rc;
+    pthread_mutex_lock(&s->error_lock);
+    rc = s->rc;
+    memcpy(words, s->error, HANDLE_ERROR_BYTES);
+    pthread_mutex_unlock(&s->error_lock);
+    return rc;
+}
+
+/* A copy for each thread that asks: another may fail on the same handle while the words are read. */
 const char *satchel_errmsg(satchel *s) {
+    static _Thread_local char words[HANDLE_ERROR_BYTES];
     if (!s) return satchel_rc_text(SATCHEL_E_NOMEM);
-    if (s->app && outbox_writer_error_code(s->writer)) return outbox_writer_error(s->writer);
-    return s->error.n ? (const char *)s->error.p : "";
+    last_failure(s, words);
+    return words;
 }
 
 int satchel_errcode(satchel *s) {
-    if (!s) return SATCHEL_E_NOMEM;
-    if (s->app && outbox_writer_error_code(s->writer)) return outbox_writer_error_code(s->writer);
-    return s->rc;
+    char words[HANDLE_ERROR_BYTES];
+    return s ? last_failure(s, words) : SATCHEL_E_NOMEM;
 }
 
 const char *satchel_version(void) {
@@ -81,13 +108,16 @@ void satchel_on_event(satchel *s, void (*event)(void *ctx, const satchel_event *
 
 /* ---- opening and closing ---- */
 
-static int make_lock(satchel *s) {
+static int make_locks(satchel *s) {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
     int failed = pthread_mutex_init(&s->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
-    return failed ? SATCHEL_E_NOMEM : SATCHEL_OK;
+    if (failed) return SATCHEL_E_NOMEM;
+    if (!pthread_mutex_init(&s->error_lock, NULL)) return SATCHEL_OK;
+    pthread_mutex_destroy(&s->lock);
+    return SATCHEL_E_NOMEM;
 }
 
 static int open_app(satchel *s, const char *path, int busy_timeout_ms) {
@@ -137,16 +167,15 @@ int satchel_open(const char *path, const satchel_options *options, satchel **out
     satchel *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s) return SATCHEL_E_NOMEM;
-    if (make_lock(s)) {
+    if (make_locks(s)) {
         free(s);
         return SATCHEL_E_NOMEM;
     }
     *out = s;
-    buf_init(&s->error, 0);
     satchel_options o = known_options(options);
     if (!path || !*path) return handle_fail(s, SATCHEL_E_MISUSE, "satchel_open needs a path");
     int rc = open_all(s, path, &o);
-    return rc ? handle_fail(s, rc, "%s: %s", path, (const char *)s->error.p) : rc;
+    return rc ? handle_fail(s, rc, "%s: %s", path, s->error) : rc;
 }
 
 /* Statements that are still open cannot be finalised here: sqlite3_next_stmt lists those that virtual tables such as FTS5 keep for themselves as
@@ -164,7 +193,7 @@ void satchel_close(satchel *s) {
     session_free(s->session);
     file_close(s->file);
     pthread_mutex_destroy(&s->lock);
-    buf_fini(&s->error);
+    pthread_mutex_destroy(&s->error_lock);
     free(s);
 }
 
@@ -175,8 +204,7 @@ sqlite3 *satchel_db(satchel *s) {
 /* Locks an open handle for a call: MISUSE if satchel_open failed. */
 static int enter(satchel *s) {
     pthread_mutex_lock(&s->lock);
-    s->rc = SATCHEL_OK;
-    buf_clear(&s->error);
+    note(s, SATCHEL_OK, "");
     if (s->app) return SATCHEL_OK;
     handle_fail(s, SATCHEL_E_MISUSE, "the database is not open");
     pthread_mutex_unlock(&s->lock);

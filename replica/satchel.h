@@ -31,12 +31,24 @@
  *   satchel_conflicts  one row per value of this device that lost to another: tbl, col, key, kept, lost, rule, kept_ms, lost_ms
  * Only read these. Writing needs this library: a plain connection fails with "no such module: satchel_tap".
  *
- * THREADS. One handle may be used by several threads if SQLite is built thread-safe (it is, unless you changed it); the connection of
- * satchel_db obeys SQLite's own rules. Callbacks run in the thread that syncs: the one in satchel_poll, or the background thread of
- * satchel_start; they may use satchel_get_status, satchel_discard and SQL, not satchel_close, satchel_stop or satchel_poll.
+ * THREADS. One handle may be used by several threads at once if SQLite is built thread-safe (it is, unless you changed it); only satchel_start,
+ * satchel_stop, satchel_enroll and satchel_close want one thread at a time, and nobody uses it during satchel_close. Calls wait for each other as long as
+ * a short transaction or the look-up of the server's name takes, never for the rest of the network; satchel_poll and satchel_enroll alone wait for that.
+ * The connection of satchel_db obeys SQLite's own rules: threads that share it share its transaction. So a thread whose transactions have
+ * several statements opens a handle of its own on the same file. Callbacks run in the thread that syncs: the one in satchel_poll, or the
+ * background thread of satchel_start; they may use satchel_get_status, satchel_discard, satchel_errmsg and SQL, not satchel_close, satchel_stop or
+ * satchel_poll.
  *
- * PROCESSES. Several handles, in one or several processes, may open one file and write. One of them at a time syncs; the others
- * find the lock taken and leave it to that one (satchel_poll then only waits).
+ * HANDLES AND PROCESSES. Several handles, in one or several processes, may have one file open (with one identity directory) and write; each
+ * captures what it commits.
+ *   Writing   One transaction writes at a time. Another waits up to busy_timeout_ms and then gets SQLITE_BUSY; one that has read before it writes, while
+ *             somebody committed in between, gets SQLITE_BUSY_SNAPSHOT at once: roll back and begin anew, best with BEGIN IMMEDIATE.
+ *   Syncing   One handle at a time syncs the file: the first that calls satchel_poll or satchel_start, until its satchel_stop (of a thread),
+ *             its satchel_close, or the end of its process, however it ends. Then another goes on: a background thread by itself, within a second.
+ *             For the others satchel_poll gives SATCHEL_E_BUSY after its timeout, their state is SATCHEL_OFFLINE, and on_change and on_event stay silent; what
+ *             they commit is sent by the one that syncs, which looks for it twice a second.
+ *   The file  What is in it is everybody's: rows, the counts of satchel_get_status, the views above, satchel_discard and satchel_retry.
+ * No handle survives fork(): open the file in the child. The file lies on a local file system, as SQLite's WAL needs shared memory.
  */
 #ifndef SATCHEL_H
 #define SATCHEL_H
@@ -199,12 +211,14 @@ SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
  *   SATCHEL_E_BUSY and what a COMMIT may be refused for */
 SATCHEL_API int satchel_retry(satchel *s, uint64_t number);
 
-/* Checks the file: SQLite's integrity_check, capture triggers, tables against the schema, and that the overlay of unsent edits adds up. Appends
- * one line per fault to *report (freed with sqlite3_free; NULL when there is none). 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
+/* Checks the file: SQLite's integrity_check, capture triggers, tables against the schema, that every transaction of the outbox is whole and can be
+ * read, that what is noted of the server fits it, and that the overlay of unsent edits adds up. Appends one line per fault to *report (freed with
+ * sqlite3_free; NULL when there is none); lines that begin with "note: " are no faults. 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
 SATCHEL_API int satchel_verify(satchel *s, char **report);
 
-/* What went wrong last on this handle, in words: of the last failed function, or why the last commit on satchel_db was refused. Never NULL. Valid
- * until the next call on the handle. NULL handle: "out of memory". */
+/* What went wrong last on this handle, in words: of the last function that failed, in whichever thread, or why the last commit on satchel_db was
+ * refused. Never NULL; "" if nothing did. A copy for the calling thread, valid until this thread's next call of satchel_errmsg. Waits, as sqlite3_errmsg does,
+ * while another thread is inside a statement of the connection. NULL handle: "out of memory". */
 SATCHEL_API const char *satchel_errmsg(satchel *s);
 /* The code that belongs to it. */
 SATCHEL_API int satchel_errcode(satchel *s);

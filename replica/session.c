@@ -157,6 +157,16 @@ static void say_error(session *s, int rc) {
 
 /* ---- hello ---- */
 
+/* Within a snapshot the cursor is of no epoch; but what was accepted is of this one. */
+static void put_past(const file_state *st, msg_hello *m) {
+    if (st->has_epoch && !st->placed) {
+        memcpy(m->past[0].epoch, st->epoch, EPOCH_BYTES);
+        m->past[0].seq = INT64_MAX;
+        m->npast = 1;
+    }
+    for (unsigned i = 0; i < st->npast && m->npast < LIMIT_PAST; i++) m->past[m->npast++] = st->past[i];
+}
+
 static int say_hello(session *s, uint64_t now_ms) {
     file *f = s->file;
     msg_hello m = {.version = PROTOCOL_VERSION, .now_ms = now_ms, .software = f->software, .nsoftware = strlen(f->software)};
@@ -178,6 +188,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     m.loss_cursor = st->loss_cursor;
     m.snapshot = st->snapshot;
     m.snapshot_page = st->snapshot_page;
+    put_past(st, &m);
     buf_clear(&s->message);
     hello_encode(&m, &s->message);
     s->phase = PHASE_HELLO;

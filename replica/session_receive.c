@@ -29,10 +29,22 @@ static int rewind_losses(file *f, uint64_t epoch_start) {
     return SATCHEL_OK;
 }
 
+/* The epoch that ends here is past, and so is, up to the same place, each before it. */
+static void remember_epoch(file_state *st, uint64_t end) {
+    unsigned keep = st->npast < LIMIT_PAST ? st->npast : LIMIT_PAST - 1;
+    memmove(&st->past[1], st->past, keep * sizeof *st->past);
+    memcpy(st->past[0].epoch, st->epoch, EPOCH_BYTES);
+    st->past[0].seq = end;
+    st->npast = keep + 1;
+    for (unsigned i = 1; i < st->npast; i++)
+        if (st->past[i].seq > end) st->past[i].seq = end;
+}
+
 /* N7: a server of another epoch was restored from a backup; what it accepted above its start is given to it again. */
 static int enter_epoch(file *f, const msg_welcome *m) {
     file_state *st = &f->state;
     bool other = st->has_epoch && memcmp(st->epoch, m->epoch, EPOCH_BYTES) != 0;
+    if (other) remember_epoch(st, m->epoch_start);
     st->has_epoch = true;
     memcpy(st->epoch, m->epoch, EPOCH_BYTES);
     if (!other) return SATCHEL_OK;
@@ -90,9 +102,11 @@ static int check_known(session *s, const msg_welcome *m) {
 int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     msg_welcome m;
     int rc = welcome_decode(p, n, &m);
+    if (rc == SATCHEL_E_VERSION)
+        return session_fail(s, rc,
+                            "the server speaks version %u of the protocol, this device version %u; update Satchel on the %s",
+                            m.version, PROTOCOL_VERSION, m.version > PROTOCOL_VERSION ? "device" : "server");
     if (rc) return malformed(s, rc, "a welcome");
-    if (m.version != PROTOCOL_VERSION)
-        return session_fail(s, SATCHEL_E_VERSION, "the server speaks version %u of the protocol", m.version);
     if (m.schema_epoch < s->file->state.schema_epoch)
         return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
                             s->file->state.schema_epoch);

@@ -64,6 +64,14 @@ size_t transport_queued(const transport *t) {
     return t->queued;
 }
 
+int transport_fd(const transport *t) {
+    return stream_fd(t->stream);
+}
+
+short transport_events(const transport *t) {
+    return stream_events(t->stream);
+}
+
 static void disconnect(transport *t) {
     stream_close(t->stream);
     if (t->ws) wslay_event_context_free(t->ws);
@@ -244,6 +252,18 @@ static int send_upgrade(transport *t) {
     return SATCHEL_OK;
 }
 
+/* A server that speaks another version names it, or says nothing: it may be older than this rule, or no Satchel. */
+static int other_version(transport *t, const http1_head *h) {
+    char theirs[32], words[160];
+    if (!http1_copy(h, "Sec-WebSocket-Protocol", theirs, sizeof theirs) ||
+        strncmp(theirs, PROTOCOL_SUBPROTOCOL_PREFIX, strlen(PROTOCOL_SUBPROTOCOL_PREFIX)))
+        return fail(t, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL "; update the older of the two");
+    bool newer = strtoul(theirs + strlen(PROTOCOL_SUBPROTOCOL_PREFIX), NULL, 10) > PROTOCOL_VERSION;
+    snprintf(words, sizeof words, "the server speaks %s, this device " TRANSPORT_SUBPROTOCOL "; update Satchel on the %s", theirs,
+             newer ? "device" : "server");
+    return fail(t, SATCHEL_E_VERSION, words);
+}
+
 static int refused(transport *t, unsigned status) {
     static const struct {
         unsigned status;
@@ -253,8 +273,6 @@ static int refused(transport *t, unsigned status) {
         {401, SATCHEL_E_CERTIFICATE, "the server did not accept this device's certificate"},
         {403, SATCHEL_E_REVOKED, "the server refused this device"},
         {404, SATCHEL_E_VERSION, "there is no Satchel server behind this address"},
-        {400, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL},
-        {426, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL},
         {429, SATCHEL_E_OVERLOAD, "the server asks to come back later"},
         {503, SATCHEL_E_OVERLOAD, "the server asks to come back later"},
     };
@@ -270,12 +288,12 @@ static int refused(transport *t, unsigned status) {
 }
 
 static int accept_upgrade(transport *t, const http1_head *h) {
+    if (h->status == 400 || h->status == 426) return other_version(t, h);
     if (h->status != 101) return refused(t, h->status);
     bool good = http1_has_token(h, "Upgrade", "websocket") && http1_has_token(h, "Connection", "upgrade") &&
                 http1_is(h, "Sec-WebSocket-Accept", t->accept);
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
-    if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL))
-        return fail(t, SATCHEL_E_VERSION, "the server does not speak " TRANSPORT_SUBPROTOCOL);
+    if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL)) return other_version(t, h);
     t->early_read = h->bytes;
     return open_websocket(t);
 }

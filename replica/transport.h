@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 #include "protocol/buf.h"
+#include "protocol/message.h"
 
 #define TRANSPORT_PATH "/sync"
-#define TRANSPORT_SUBPROTOCOL "satchel.v1"
+#define TRANSPORT_SUBPROTOCOL PROTOCOL_SUBPROTOCOL
 /* TCP, TLS and the upgrade together. */
 #define TRANSPORT_CONNECT_MS 20000
 /* After so long without a byte from the server a ping asks for one; it also keeps the address translation of a mobile network alive. */
@@ -50,6 +51,10 @@ int transport_connect(transport *t);
  * With no connection it only waits. */
 int transport_step(transport *t, int timeout_ms, int wakeup_fd);
 transport_state_kind transport_state(const transport *t);
+
+/* For a loop of one's own over many transports, each stepped with timeout 0: what to poll for (-1 and 0 without a connection). */
+int transport_fd(const transport *t);
+short transport_events(const transport *t);
 
 /* Queues one binary message; the bytes are copied. SATCHEL_E_LIMIT: over LIMIT_FRAME_BYTES; SATCHEL_E_MISUSE: not open, or more than
  * LIMIT_CONN_QUEUE_BYTES would be queued: look at transport_queued first. */

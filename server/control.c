@@ -25,19 +25,39 @@ typedef struct control_peer {
     struct control_peer *next;
 } control_peer;
 
+/* Each of them has a connection to the store and one of libuv's four threads, which programs' requests and the end need too. */
+#define WORKS_MAX 2
+#define TELL_EVERY_MS 250
+
 struct control {
     service *service;
     uv_pipe_t listener;
+    uv_timer_t telling; /* while works run */
+    unsigned works;
+    bool stopped; /* no works any more */
     control_peer *peers;
 };
+
+/* A line of a work on its way: between the work's thread, which waits, and the loop's. */
+typedef struct line_sent {
+    loop_task task;
+    control_call *call; /* NULL: the work waits no more */
+    char *text;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done, taken;
+    unsigned holders;
+} line_sent;
 
 typedef struct control_write {
     uv_write_t request;
     control_peer *peer;
     char *text;
+    line_sent *sent; /* who waits for it, or NULL */
 } control_write;
 
 static void take_requests(control_peer *p);
+static void stop_work(control_call *call);
 
 /* ---- closing ---- */
 
@@ -55,28 +75,55 @@ static void on_closed(uv_handle_t *handle) {
 static void close_peer(control_peer *p) {
     if (uv_is_closing((uv_handle_t *)&p->pipe)) return;
     if (p->call) p->call->peer = NULL;
+    stop_work(p->call);
     p->call = NULL;
     uv_close((uv_handle_t *)&p->pipe, on_closed);
 }
 
 /* ---- answering ---- */
 
+static void drop_line(line_sent *l) {
+    pthread_mutex_lock(&l->lock);
+    bool last = --l->holders == 0;
+    pthread_mutex_unlock(&l->lock);
+    if (!last) return;
+    pthread_cond_destroy(&l->changed);
+    pthread_mutex_destroy(&l->lock);
+    free(l->text);
+    free(l);
+}
+
+/* On the loop's thread, which gives its hold up with it. */
+static void end_line(line_sent *l, bool taken) {
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->done = true;
+    l->taken = taken;
+    pthread_cond_signal(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    drop_line(l);
+}
+
 static void on_written(uv_write_t *request, int status) {
     control_write *w = request->data;
+    end_line(w->sent, status >= 0);
     if (status < 0 || w->peer->last) close_peer(w->peer);
     free(w->text);
     free(w);
 }
 
-static void send_text(control_peer *p, char *text) {
+/* Takes `text`, and the loop's hold of `sent`. */
+static void send_text(control_peer *p, char *text, line_sent *sent) {
     control_write *w = calloc(1, sizeof *w);
     uv_buf_t parts[2] = {uv_buf_init(text, text ? (unsigned)strlen(text) : 0), uv_buf_init("\n", 1)};
     if (w && text) {
         w->request.data = w;
         w->peer = p;
         w->text = text;
+        w->sent = sent;
         if (!uv_write(&w->request, (uv_stream_t *)&p->pipe, parts, 2, on_written)) return;
     }
+    end_line(sent, false);
     free(w);
     free(text);
     close_peer(p);
@@ -88,7 +135,7 @@ static void send_reply(control_peer *p, json_t *reply, int rc, const char *words
         json_object_set_new(reply, "code", json_string(satchel_rc_name(rc)));
         json_object_set_new(reply, "message", json_string(words && *words ? words : satchel_rc_text(rc)));
     }
-    send_text(p, json_dumps(reply, JSON_COMPACT));
+    send_text(p, json_dumps(reply, JSON_COMPACT), NULL);
 }
 
 static void refuse(control_peer *p, int rc, const char *words) {
@@ -101,13 +148,37 @@ static void free_call(control_call *call) {
     json_decref(call->request);
     json_decref(call->reply);
     buf_fini(&call->error);
+    free(call->state.result);
     free(call);
+}
+
+/* What only looks is a detail. */
+static bool is_reading(const char *name) {
+    static const char *const names[] = {"status",   "device.list", "device.show", "conflicts",
+                                        "rejected", "token.list",  "verify",      "digest"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
+
+static void log_call(const control_call *call) {
+    const char *name = call->command ? call->command->name : call->work->name;
+    const char *device = json_string_value(json_object_get(call->request, "device"));
+    if (!device && !strncmp(name, "device.", 7)) device = json_string_value(json_object_get(call->request, "name"));
+    log_fields f = {.level = is_reading(name) ? 'd'
+                             : call->job.rc   ? 'w'
+                                              : 'i',
+                    .event = "admin",
+                    .device = device,
+                    .rc = call->job.rc};
+    log_event(&f, call->job.rc ? "%s failed" : "%s", name);
 }
 
 static void on_done(service_job *job) {
     control_call *call = (control_call *)job;
     control_peer *p = call->peer;
-    if (call->command->after && !job->rc) call->command->after(call);
+    log_call(call);
+    if (call->command && call->command->after && !job->rc) call->command->after(call);
     if (p) {
         p->call = NULL;
         buf_put_byte(&call->error, 0);
@@ -119,7 +190,120 @@ static void on_done(service_job *job) {
 
 static int run_call(service_job *job, store *s, ingest *g, uint64_t now_ms) {
     control_call *call = (control_call *)job;
-    return call->command->run(call, s, g, now_ms);
+    return call->command ? call->command->run(call, s, g, now_ms) : call->work->finish(call, s, g, now_ms);
+}
+
+/* ---- works ---- */
+
+/* Nobody waits for it any more, or the server ends. */
+static void stop_work(control_call *call) {
+    if (call && call->work) atomic_store(&call->state.stop, true);
+}
+
+static bool on_progress(void *ctx, const char *what, uint64_t done, uint64_t total) {
+    control_state *st = ctx;
+    atomic_store(&st->done, done);
+    atomic_store(&st->total, total);
+    atomic_store(&st->what, what);
+    return !atomic_load(&st->stop);
+}
+
+static void send_line(loop_task *task) {
+    line_sent *l = (line_sent *)task;
+    pthread_mutex_lock(&l->lock);
+    control_peer *p = l->call ? l->call->peer : NULL;
+    char *text = l->text;
+    l->text = NULL;
+    pthread_mutex_unlock(&l->lock);
+    if (p) {
+        send_text(p, text, l);
+        return;
+    }
+    free(text);
+    end_line(l, false);
+}
+
+/* Waits until it was sent, nobody waits for the work any more, or too long. */
+static bool wait_for_line(line_sent *l, const control_call *call) {
+    struct timespec until;
+    pthread_mutex_lock(&l->lock);
+    for (unsigned waited_ms = 0; !l->done && waited_ms < CONTROL_STALL_MS && !atomic_load(&call->state.stop);
+         waited_ms += TELL_EVERY_MS) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += (long)TELL_EVERY_MS * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&l->changed, &l->lock, &until);
+    }
+    bool taken = l->taken;
+    l->call = NULL;
+    pthread_mutex_unlock(&l->lock);
+    return taken;
+}
+
+bool control_stream(control_call *call, const buf *line) {
+    line_sent *l = line->rc ? NULL : calloc(1, sizeof *l);
+    if (!l) return false;
+    *l = (line_sent){.task = {.run = send_line}, .call = call, .text = malloc(line->n + 1), .holders = 2};
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    if (l->text) {
+        memcpy(l->text, line->p, line->n);
+        l->text[line->n] = 0;
+    }
+    loop_post(call->job.service->loop, &l->task);
+    bool taken = wait_for_line(l, call);
+    drop_line(l);
+    return taken;
+}
+
+static void on_thread(uv_work_t *thread) {
+    control_call *call = thread->data;
+    const progress watch = {.tell = on_progress, .ctx = &call->state};
+    call->job.rc = call->work->work(call, &watch);
+}
+
+static void on_worked(uv_work_t *thread, int status) {
+    control_call *call = thread->data;
+    control *c = call->state.control;
+    (void)status;
+    if (!--c->works && !uv_is_closing((uv_handle_t *)&c->telling)) uv_timer_stop(&c->telling);
+    call->job.run = run_call;
+    call->job.done = on_done;
+    if (!call->job.rc && call->work->finish) {
+        if (service_submit(c->service, &call->job, false)) return;
+        call->job.rc = SATCHEL_E_CLOSED;
+    }
+    on_done(&call->job);
+}
+
+static void tell_progress(control_peer *p) {
+    const char *what = p->call && p->call->work ? atomic_load(&p->call->state.what) : NULL;
+    if (!what || !json_is_true(json_object_get(p->call->request, "progress"))) return;
+    json_t *o = json_pack("{s{ss sI sI}}", "progress", "what", what, "done", (json_int_t)atomic_load(&p->call->state.done),
+                          "total", (json_int_t)atomic_load(&p->call->state.total));
+    send_text(p, o ? json_dumps(o, JSON_COMPACT) : NULL, NULL);
+    json_decref(o);
+}
+
+static void on_tell(uv_timer_t *timer) {
+    control *c = timer->data;
+    for (control_peer *p = c->peers, *next; p; p = next) {
+        next = p->next;
+        tell_progress(p);
+    }
+}
+
+/* Takes the call over unless it answers with a code. */
+static int start_work(control *c, control_call *call) {
+    if (c->stopped || c->service->draining) return SATCHEL_E_CLOSED;
+    if (c->works == WORKS_MAX) return SATCHEL_E_BUSY;
+    call->state.control = c;
+    call->state.thread.data = call;
+    call->job.service = c->service;
+    if (uv_queue_work(&c->service->loop->uv, &call->state.thread, on_thread, on_worked)) return SATCHEL_E_NOMEM;
+    if (!c->works++) uv_timer_start(&c->telling, on_tell, TELL_EVERY_MS, TELL_EVERY_MS);
+    return SATCHEL_OK;
 }
 
 /* ---- requests ---- */
@@ -127,22 +311,33 @@ static int run_call(service_job *job, store *s, ingest *g, uint64_t now_ms) {
 static void start_call(control_peer *p, json_t *request) {
     const char *name = json_string_value(json_object_get(request, "command"));
     const control_command *command = name ? control_find(name) : NULL;
-    control_call *call = command ? calloc(1, sizeof *call) : NULL;
+    const control_work *work = name && !command ? control_find_work(name) : NULL;
+    control_call *call = command || work ? calloc(1, sizeof *call) : NULL;
     if (!call) {
-        refuse(p, command ? SATCHEL_E_NOMEM : SATCHEL_E_MISUSE, command ? NULL : "there is no such command");
+        bool known = command || work;
+        refuse(p, known ? SATCHEL_E_NOMEM : SATCHEL_E_MISUSE, known ? NULL : "there is no such command");
         json_decref(request);
         return;
     }
     call->command = command;
+    call->work = work;
     call->request = request;
     call->reply = json_object();
     call->peer = p;
     call->job.run = run_call;
     call->job.done = on_done;
     p->call = call;
-    if (service_submit(p->control->service, &call->job, command->own_transaction)) return;
+    int rc = SATCHEL_OK;
+    if (work)
+        rc = start_work(p->control, call);
+    else if (!service_submit(p->control->service, &call->job, command->own_transaction))
+        rc = SATCHEL_E_CLOSED;
+    if (!rc) return;
     p->call = NULL;
-    refuse(p, SATCHEL_E_CLOSED, "the server is shutting down");
+    refuse(p, rc,
+           rc == SATCHEL_E_CLOSED ? "the server is shutting down"
+           : rc == SATCHEL_E_BUSY ? "as many long commands run as may; wait for one to end"
+                                  : NULL);
     free_call(call);
 }
 
@@ -242,6 +437,8 @@ int control_open(service *sv, const datadir *data, control **out, buf *error) {
     if (!c) return SATCHEL_E_NOMEM;
     *out = c;
     c->service = sv;
+    uv_timer_init(&sv->loop->uv, &c->telling);
+    c->telling.data = c;
     uv_pipe_init(&sv->loop->uv, &c->listener, 0);
     c->listener.data = c;
     int rc = listen_on(c, path);
@@ -250,8 +447,15 @@ int control_open(service *sv, const datadir *data, control **out, buf *error) {
     return SATCHEL_E_NETWORK;
 }
 
+void control_stop_works(control *c) {
+    c->stopped = true;
+    for (control_peer *p = c->peers; p; p = p->next) stop_work(p->call);
+}
+
 void control_close(control *c) {
     if (!c) return;
+    c->stopped = true;
+    if (!uv_is_closing((uv_handle_t *)&c->telling)) uv_close((uv_handle_t *)&c->telling, NULL);
     if (!uv_is_closing((uv_handle_t *)&c->listener)) uv_close((uv_handle_t *)&c->listener, NULL);
     for (control_peer *p = c->peers; p; p = p->next) close_peer(p);
 }

@@ -4,7 +4,6 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/control_private.h"
-#include "server/log.h"
 
 /* Entries of one listing; `more` tells that there are others. */
 #define LIST_MAX 10000
@@ -101,7 +100,6 @@ static int run_device_revoke(control_call *call, store *s, ingest *g, uint64_t n
 
 static void after_device_revoke(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device);
-    log_line('w', json_string_value(json_object_get(call->reply, "name")), "revoked by the admin");
 }
 
 /* ---- conflicts and refusals ---- */

@@ -3,8 +3,10 @@
 #define SERVER_CONTROL_PRIVATE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "server/control.h"
+#include "server/progress.h"
 
 typedef struct control_call control_call;
 
@@ -17,9 +19,35 @@ typedef struct control_command {
     void (*after)(control_call *call);
 } control_command;
 
+/* A command that takes long and reads through a connection of its own, so that the writer goes on: a backup, a check of the whole store. */
+typedef struct control_work {
+    const char *name;
+    /* On a thread of its own; `watch` tells the admin how far it is, and that it is to end. As `run` otherwise. */
+    int (*work)(control_call *call, const progress *watch);
+    /* On the writer's thread, if the work was done; may be NULL. */
+    int (*finish)(control_call *call, store *s, ingest *g, uint64_t now_ms);
+} control_work;
+
+/* How far a work is, between its thread and the loop's. */
+typedef struct control_state {
+    control *control;
+    uv_work_t thread;
+    const char *_Atomic what; /* NULL: nothing to tell yet */
+    atomic_uint_fast64_t done, total;
+    atomic_bool stop;
+    void *result; /* from work to finish; freed with the call */
+} control_state;
+
+/* Sends a line before the answer, from the work's thread, and returns when the other side has taken it. False: nobody takes it (he has gone, the server
+ * ends, or he has not read for CONTROL_STALL_MS): the work is to end with SATCHEL_E_CLOSED. */
+bool control_stream(control_call *call, const buf *line);
+#define CONTROL_STALL_MS 60000
+
 struct control_call {
     service_job job;
-    const control_command *command;
+    const control_command *command; /* or */
+    const control_work *work;
+    control_state state;
     json_t *request, *reply; /* objects, owned */
     buf error;
     int64_t device;            /* of device.revoke */
@@ -27,9 +55,13 @@ struct control_call {
 };
 
 const control_command *control_find(const char *name);
+const control_work *control_find_work(const char *name);
 
 /* Each file of commands has a table of them, ended by one without a name; control_commands.c lists the tables. */
-extern const control_command control_device_commands[], control_store_commands[];
+extern const control_command control_device_commands[], control_token_commands[], control_store_commands[],
+    control_transfer_commands[];
+/* As those of works. */
+extern const control_work control_backup_works[], control_transfer_works[];
 
 /* ---- control_reply.c: what commands share ---- */
 

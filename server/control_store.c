@@ -4,28 +4,6 @@
 #include "protocol/satchel_rc.h"
 #include "server/control_private.h"
 
-static int run_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    buf report = {0};
-    unsigned problems = 0;
-    int rc = store_verify(s, &report, &problems);
-    if (!rc) rc = report.rc;
-    control_put_report(call->reply, "report", &report);
-    control_put_number(call->reply, "problems", problems);
-    buf_fini(&report);
-    return control_failed(call, rc, s, "cannot verify the store");
-}
-
-static int run_digest(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    buf report = {0};
-    int rc = store_digest(s, &report);
-    if (!rc) rc = report.rc;
-    control_put_report(call->reply, "digest", &report);
-    buf_fini(&report);
-    return control_failed(call, rc, s, "cannot read the tables");
-}
-
 static json_t *position_json(const store_position *p) {
     json_t *o = json_object();
     control_put_hex(o, "epoch", p->epoch, sizeof p->epoch);
@@ -47,12 +25,15 @@ static json_t *counts_json(const store_counts *c) {
     control_put_number(o, "log_rows", c->log_rows);
     control_put_number(o, "tombstones", c->tombstones);
     control_put_number(o, "bytes", c->bytes);
+    control_put_number(o, "backup_ms", c->backup_ms);
     return o;
 }
 
 static json_t *stats_json(const hub_stats *st) {
     json_t *o = json_object();
     control_put_number(o, "sessions", st->sessions);
+    control_put_number(o, "bytes_in", st->bytes_in);
+    control_put_number(o, "bytes_out", st->bytes_out);
     control_put_number(o, "txns_accepted", st->txns_accepted);
     control_put_number(o, "txns_refused", st->txns_refused);
     control_put_number(o, "txns_repeated", st->txns_repeated);
@@ -63,6 +44,9 @@ static json_t *stats_json(const hub_stats *st) {
     control_put_number(o, "writer_queue", st->writer_queue);
     control_put_number(o, "reader_queue", st->reader_queue);
     json_object_set_new(o, "writable", json_boolean(st->writable));
+    control_put_number(o, "disk_free", st->disk_free);
+    control_put_number(o, "disk_reserve", st->disk_reserve);
+    control_put_number(o, "wal_bytes", st->wal_bytes);
     return o;
 }
 
@@ -100,8 +84,6 @@ static int run_sql(control_call *call, store *s, ingest *g, uint64_t now_ms) {
 }
 
 const control_command control_store_commands[] = {
-    {"verify", true, run_verify, NULL},
-    {"digest", true, run_digest, NULL},
     {"status", false, run_status, NULL},
     {"sql", true, run_sql, NULL},
     {0},

@@ -1,6 +1,8 @@
 #include "server/daemon.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +11,22 @@
 #include <unistd.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/bundle.h"
 #include "server/control.h"
 #include "server/front.h"
 #include "server/log.h"
+#include "server/notify.h"
 
 #define PORTS_FILE "ports.json"
 #define LOCAL_HOSTS "localhost,127.0.0.1,::1"
-/* After the hub has finished, sessions get this long to take what is queued for them. */
-#define FLUSH_MS 3000
 #define FLUSH_LOOK_MS 20
+#define DAY_MS (UINT64_C(86400) * 1000)
+/* From here on the log reminds of an operator's certificate that ends. */
+#define REMIND_DAYS 14
 
 typedef struct parts {
-    const daemon_config *config;
+    config *config;
+    const char *schema_dir;
     datadir data;
     identity identity;
     loop loop;
@@ -31,10 +37,11 @@ typedef struct parts {
     front *front;
     control *control;
     service service;
-    uv_signal_t signals[2];
-    uv_timer_t flush;
+    uv_signal_t signals[3];
+    uv_timer_t flush, daily;
     uv_work_t stopping;
-    uint64_t flush_until_ms; /* on the loop's clock */
+    uint64_t flush_until_ms;                     /* on the loop's clock */
+    uint8_t shown_pin[CRYPTO_FINGERPRINT_BYTES]; /* the loop's own copy of identity.pin, which is the writer's */
     char store_path[DATADIR_PATH_BYTES], snapshot_path[DATADIR_PATH_BYTES];
     char hosts[1024];
 } parts;
@@ -50,9 +57,9 @@ static void wake(void *ctx) {
     loop_wake(&((parts *)ctx)->loop);
 }
 
-static void log_hub(void *ctx, char level, const char *device, const char *text) {
+static void log_hub(void *ctx, const log_fields *fields, const char *text) {
     (void)ctx;
-    log_line(level, device, "%s", text);
+    log_event(fields, "%s", text);
 }
 
 /* ---- the end ---- */
@@ -63,7 +70,11 @@ static void close_handle(uv_handle_t *h) {
 
 static void close_all(parts *p) {
     close_handle((uv_handle_t *)&p->flush);
-    for (int i = 0; i < 2; i++) close_handle((uv_handle_t *)&p->signals[i]);
+    close_handle((uv_handle_t *)&p->daily);
+    for (size_t i = 0; i < sizeof p->signals / sizeof *p->signals; i++) close_handle((uv_handle_t *)&p->signals[i]);
+    /* It ends already: a signal that comes now is not to make it end otherwise. */
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) signal(numbers[i], SIG_IGN);
     control_close(p->control);
     if (p->front) front_close(p->front);
     loop_end(&p->loop);
@@ -71,7 +82,7 @@ static void close_all(parts *p) {
 
 static void on_flush(uv_timer_t *timer) {
     parts *p = timer->data;
-    if (front_sessions(p->front) && uv_now(&p->loop.uv) < p->flush_until_ms) return;
+    if (front_busy(p->front) && uv_now(&p->loop.uv) < p->flush_until_ms) return;
     close_all(p);
 }
 
@@ -83,24 +94,130 @@ static void hub_stopped(uv_work_t *work, int status) {
     parts *p = work->data;
     (void)status;
     front_drain(p->front);
-    p->flush_until_ms = uv_now(&p->loop.uv) + FLUSH_MS;
+    p->flush_until_ms = uv_now(&p->loop.uv) + p->config->drain_seconds * UINT64_C(1000);
     uv_timer_start(&p->flush, on_flush, FLUSH_LOOK_MS, FLUSH_LOOK_MS);
 }
 
 /* Nothing new is taken from here on; the hub finishes in a thread of its own, so that its results still go out. */
-static void on_signal(uv_signal_t *handle, int number) {
+static void on_end(uv_signal_t *handle, int number) {
     parts *p = handle->data;
     if (p->service.draining) return;
     p->service.draining = true;
+    notify_send("STOPPING=1");
     log_line('i', NULL, "signal %d: finishing what is queued", number);
+    control_stop_works(p->control);
     p->stopping.data = p;
     uv_queue_work(&p->loop.uv, &p->stopping, stop_hub, hub_stopped);
+}
+
+/* ---- certificates and settings of a server that runs ---- */
+
+/* What enrolment hands out changes on the writer, which is where it is read. The authority stays as it is. */
+typedef struct renewal {
+    service_job job;
+    identity *running, fresh;
+} renewal;
+
+static int renewal_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
+    renewal *r = (renewal *)job;
+    (void)s, (void)g, (void)now_ms;
+    identity before = *r->running;
+    r->running->key = r->fresh.key;
+    r->running->cert = r->fresh.cert;
+    r->running->https_end_ms = r->fresh.https_end_ms;
+    memcpy(r->running->pin, r->fresh.pin, sizeof r->fresh.pin);
+    r->fresh.key = before.key;
+    r->fresh.cert = before.cert;
+    return SATCHEL_OK;
+}
+
+static void renewal_done(service_job *job) {
+    renewal *r = (renewal *)job;
+    identity_close(&r->fresh);
+    free(r);
+}
+
+static void log_certificates(const parts *p, const identity *id, bool asked, bool other_key) {
+    log_fields f = {.level = 'i', .event = "certificates"};
+    if (id->made_ca) log_event(&f, "made a certificate for the device authority in %s", p->config->data);
+    if (id->made_cert) log_event(&f, "made the server's certificate for %s", p->hosts);
+    if (asked) log_event(&f, "the certificates were read again");
+    f.level = 'w';
+    if (other_key) log_event(&f, "the HTTPS port shows another key: enrolment codes from before it do not work any more");
+    char end[32];
+    log_time(id->https_end_ms, end);
+    if (id->https_end_ms < wall_ms(NULL) + REMIND_DAYS * DAY_MS)
+        log_event(&f, "the certificate of the HTTPS port ends at %s; put a new one in its place and send SIGHUP", end);
+}
+
+static int read_identity(parts *p, const identity *running, identity *out, buf *error) {
+    const config *c = p->config;
+    int rc = running ? identity_open_again(&p->data, p->hosts, wall_ms(NULL), running, out, error)
+                     : identity_open(&p->data, p->hosts, wall_ms(NULL), out, error);
+    if (rc || !c->https_cert) return rc;
+    rc = identity_use_operator(out, c->https_cert, c->https_key, wall_ms(NULL), error);
+    if (rc) identity_close(out);
+    return rc;
+}
+
+/* All or nothing: what will not do is told, and the ports go on with what they show. */
+static void reload_certificates(parts *p, bool asked) {
+    buf error = {0};
+    renewal *r = calloc(1, sizeof *r);
+    int rc = r ? read_identity(p, &p->identity, &r->fresh, &error) : SATCHEL_E_NOMEM;
+    if (!rc) rc = front_reload(p->front, &error);
+    if (rc) {
+        log_event(&(log_fields){.level = 'e', .event = "certificates", .rc = rc}, "the certificates stay as they were: %s",
+                  error.n ? (const char *)error.p : satchel_rc_text(rc));
+    } else {
+        log_certificates(p, &r->fresh, asked, memcmp(r->fresh.pin, p->shown_pin, sizeof p->shown_pin));
+        memcpy(p->shown_pin, r->fresh.pin, sizeof p->shown_pin);
+        r->running = &p->identity;
+        r->job.run = renewal_run;
+        r->job.done = renewal_done;
+    }
+    if (r && (rc || !service_submit(&p->service, &r->job, false))) renewal_done(&r->job);
+    buf_fini(&error);
+}
+
+static void reload_settings(parts *p) {
+    config fresh;
+    buf error = {0}, restart = {0};
+    log_fields f = {.level = 'w', .event = "config"};
+    f.rc = config_read_again(p->config, &fresh, &error);
+    if (f.rc) {
+        log_event(&f, "the settings stay as they were: %s", error.n ? (const char *)error.p : satchel_rc_text(f.rc));
+    } else {
+        config_adopt(p->config, &fresh, &restart);
+        log_open(p->config->log_format, p->config->log_level);
+        if (restart.n) log_event(&f, "these settings have changed and need a restart: %s", (const char *)restart.p);
+    }
+    config_fini(&fresh);
+    buf_fini(&restart);
+    buf_fini(&error);
+}
+
+static void on_reload(uv_signal_t *handle, int number) {
+    parts *p = handle->data;
+    (void)number;
+    if (p->service.draining) return;
+    notify_send("RELOADING=1");
+    reload_settings(p);
+    reload_certificates(p, true);
+    notify_send("READY=1");
+}
+
+/* A certificate of ours that is about to end is made again without anybody asking. */
+static void on_day(uv_timer_t *timer) {
+    parts *p = timer->data;
+    log_flush();
+    if (!p->service.draining) reload_certificates(p, false);
 }
 
 /* ---- the beginning ---- */
 
 static int set_names(parts *p, buf *error) {
-    const char *extra = p->config->hosts ? p->config->hosts : "";
+    const char *extra = p->config->host ? p->config->host : "";
     int n = snprintf(p->hosts, sizeof p->hosts, "%s%s%s", LOCAL_HOSTS, *extra ? "," : "", extra);
     size_t first = strcspn(extra, ",");
     if (n < 0 || (size_t)n >= sizeof p->hosts || first >= sizeof p->service.host) {
@@ -119,20 +236,55 @@ static int set_names(parts *p, buf *error) {
     return SATCHEL_OK;
 }
 
+/* N7: a data directory that was laid out from a backup says so once, by the name of the epoch to begin. */
+static int read_mark(parts *p, uint8_t epoch[EPOCH_BYTES], bool *marked, buf *error) {
+    buf text = {0}, detail = {0};
+    int rc = datadir_read(&p->data, BUNDLE_RESTORED, false, &text, &detail);
+    *marked = rc == SATCHEL_OK;
+    if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_OK;
+    if (rc) buf_printf(error, "%s", detail.n ? (const char *)detail.p : satchel_rc_text(rc));
+    for (size_t i = 0; *marked && i < EPOCH_BYTES; i++) {
+        char pair[3] = {0}, *end = pair;
+        if (text.n == 2 * EPOCH_BYTES) memcpy(pair, text.p + 2 * i, 2);
+        epoch[i] = (uint8_t)strtoul(pair, &end, 16);
+        if (end == pair + 2) continue;
+        buf_printf(error, "%s/" BUNDLE_RESTORED ": is damaged; remove it and start once with --restored", p->data.path);
+        rc = SATCHEL_E_CORRUPT;
+        break;
+    }
+    buf_fini(&text);
+    buf_fini(&detail);
+    return rc;
+}
+
+/* The mark goes after its epoch has begun for good; if that does not come to pass, the next start finds both. */
+static int open_store(parts *p, buf *error) {
+    uint8_t epoch[EPOCH_BYTES];
+    bool marked;
+    int rc = read_mark(p, epoch, &marked, error);
+    store_config sc = {.path = p->store_path, .schema_dir = p->schema_dir, .now_ms = wall_ms(NULL)};
+    sc.restored = p->config->restored || marked;
+    sc.restored_as = marked ? epoch : NULL;
+    if (!rc) rc = store_open(&sc, &p->store, error);
+    if (rc || !sc.restored) return rc;
+    unlinkat(p->data.fd, BUNDLE_RESTORED, 0);
+    log_line('i', NULL, "restored from a backup: a new epoch begins, and devices send again what they sent since");
+    return SATCHEL_OK;
+}
+
 static int open_files(parts *p, buf *error) {
-    const daemon_config *c = p->config;
+    const config *c = p->config;
     int rc = set_names(p, error);
     if (!rc) rc = datadir_open(c->data, &p->data, error);
     if (!rc) rc = datadir_path(&p->data, "store.db", p->store_path);
     if (!rc) rc = datadir_path(&p->data, "snapshot.db", p->snapshot_path);
     /* Left by a server that was killed: whoever waits for this file waits for this server. */
     if (!rc) unlinkat(p->data.fd, PORTS_FILE, 0);
-    if (!rc) rc = identity_open(&p->data, p->hosts, wall_ms(NULL), &p->identity, error);
+    if (!rc) rc = read_identity(p, NULL, &p->identity, error);
     if (rc) return rc;
-    if (p->identity.made_ca) log_line('i', NULL, "made a certificate for the device authority in %s", c->data);
-    if (p->identity.made_cert) log_line('i', NULL, "made the server's certificate for %s", p->hosts);
-    store_config sc = {.path = p->store_path, .schema_dir = c->schema_dir, .now_ms = wall_ms(NULL), .restored = c->restored};
-    return store_open(&sc, &p->store, error);
+    log_certificates(p, &p->identity, false, false);
+    memcpy(p->shown_pin, p->identity.pin, sizeof p->shown_pin);
+    return open_store(p, error);
 }
 
 static int open_hub(parts *p, buf *error) {
@@ -142,6 +294,7 @@ static int open_hub(parts *p, buf *error) {
         .snapshot_path = p->snapshot_path,
         .readers = p->config->readers,
         .history_ms = (uint64_t)p->config->history_days * 86400 * 1000,
+        .disk_reserve = (uint64_t)p->config->disk_reserve_mib << 20,
         .now_ms = wall_ms,
         .wake = wake,
         .log = log_hub,
@@ -163,9 +316,11 @@ static int open_sockets(parts *p, buf *error) {
         .service = &p->service,
         .http = p->http,
         .data = &p->data,
+        .https_cert = p->config->https_cert,
+        .https_key = p->config->https_key,
         .listen = p->config->listen,
-        .sync_port = p->config->sync_port,
-        .https_port = p->config->https_port,
+        .sync_port = (uint16_t)p->config->sync_port,
+        .https_port = (uint16_t)p->config->https_port,
     };
     rc = front_open(&fc, &p->front, error);
     if (!rc) rc = control_open(&p->service, &p->data, &p->control, error);
@@ -175,15 +330,18 @@ static int open_sockets(parts *p, buf *error) {
 }
 
 static int watch_signals(parts *p) {
-    static const int numbers[2] = {SIGTERM, SIGINT};
-    for (int i = 0; i < 2; i++) {
-        if (uv_signal_init(&p->loop.uv, &p->signals[i]) || uv_signal_start(&p->signals[i], on_signal, numbers[i]))
+    static const struct {
+        int number;
+        uv_signal_cb on;
+    } signals[] = {{SIGTERM, on_end}, {SIGINT, on_end}, {SIGHUP, on_reload}};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        if (uv_signal_init(&p->loop.uv, &p->signals[i]) || uv_signal_start(&p->signals[i], signals[i].on, signals[i].number))
             return SATCHEL_E_IO;
         p->signals[i].data = p;
     }
-    if (uv_timer_init(&p->loop.uv, &p->flush)) return SATCHEL_E_IO;
-    p->flush.data = p;
-    return SATCHEL_OK;
+    if (uv_timer_init(&p->loop.uv, &p->flush) || uv_timer_init(&p->loop.uv, &p->daily)) return SATCHEL_E_IO;
+    p->flush.data = p->daily.data = p;
+    return uv_timer_start(&p->daily, on_day, DAY_MS, DAY_MS) ? SATCHEL_E_IO : SATCHEL_OK;
 }
 
 static int write_ports(parts *p, buf *error) {
@@ -228,18 +386,21 @@ static void stop(parts *p) {
     datadir_close(&p->data);
 }
 
-int daemon_run(const daemon_config *config, buf *error) {
+int daemon_run(config *c, const char *schema_dir, buf *error) {
     parts *p = calloc(1, sizeof *p);
     if (!p) return SATCHEL_E_NOMEM;
-    p->config = config;
+    p->config = c;
+    p->schema_dir = schema_dir;
     p->data.fd = p->data.lock = -1;
     int rc = start(p, error);
     if (!rc) {
         printf("satcheld: ready, sync %s:%u, https %s:%u, data %s\n", p->service.host, p->service.sync_port, p->service.host,
-               p->service.https_port, config->data);
+               p->service.https_port, c->data);
         fflush(stdout);
+        notify_send("READY=1");
         log_line('i', NULL, "ready");
         loop_run(&p->loop);
+        log_flush();
         log_line('i', NULL, "stopped");
     } else if (!error->n) {
         buf_printf(error, "%s", satchel_rc_text(rc));
@@ -247,4 +408,26 @@ int daemon_run(const daemon_config *config, buf *error) {
     stop(p);
     free(p);
     return rc;
+}
+
+static int check_data(const char *path, buf *error) {
+    datadir d;
+    char above[DATADIR_PATH_BYTES];
+    if (!access(path, F_OK)) {
+        int rc = datadir_open(path, &d, error);
+        if (!rc) datadir_close(&d);
+        if (rc == SATCHEL_E_BUSY) buf_clear(error);
+        return rc == SATCHEL_E_BUSY ? SATCHEL_OK : rc;
+    }
+    snprintf(above, sizeof above, "%s", path);
+    if (!access(dirname(above), W_OK | X_OK)) return SATCHEL_OK;
+    buf_printf(error, "%s: is not there and cannot be made: %s", path, strerror(errno));
+    return SATCHEL_E_IO;
+}
+
+int daemon_check(const config *c, buf *error) {
+    identity id = {0};
+    int rc = check_data(c->data, error);
+    if (rc || !c->https_cert) return rc;
+    return identity_use_operator(&id, c->https_cert, c->https_key, wall_ms(NULL), error);
 }

@@ -2,24 +2,17 @@
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "server/config.h"
 
-#include "protocol/buf.h"
-
-typedef struct daemon_config {
-    const char *data;
-    const char *schema_dir;
-    const char *listen; /* address */
-    const char *hosts;  /* comma-separated, besides localhost, 127.0.0.1 and ::1; the first is what devices are told; or NULL */
-    uint16_t sync_port, https_port; /* 0: any */
-    bool restored;
-    unsigned history_days, readers;
-} daemon_config;
-
-/* Runs until SIGTERM or SIGINT, then finishes what is queued, sends it, and closes. When it listens it prints one line to standard output
+/* Runs until SIGTERM or SIGINT, then finishes what is queued, sends it, and closes. At SIGHUP it reads the certificates again, and of the settings those
+ * that can change (`config` changes with them); what will not do is told in the log, and stays as it was. `schema_dir`: the directory of migrations.
+ * When it listens it tells systemd, and prints one line to standard output
  *   satcheld: ready, sync HOST:PORT, https HOST:PORT, data DIR
  * and writes DIR/ports.json {"pid","host","listen","sync_port","https_port"}, which it removes when it ends. A failure to start returns its code with words in `error`. */
-int daemon_run(const daemon_config *config, buf *error);
+int daemon_run(config *c, const char *schema_dir, buf *error);
+
+/* Whether a server could start with these settings: the data directory is there and ours or can be made (that another server runs on it is no fault), the
+ * operator's certificate will do. Changes nothing but the lock file. */
+int daemon_check(const config *c, buf *error);
 
 #endif

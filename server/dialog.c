@@ -127,12 +127,21 @@ static int say_known_results(dialog *c, dialog_world *w) {
     return rc;
 }
 
+/* N7: how far the past of a device whose epoch is not known here is this store's: through the latest epoch that both know. */
+static uint64_t shared_past(dialog_world *w, const msg_hello *m) {
+    for (unsigned i = 0; i < m->npast; i++) {
+        uint64_t end;
+        if (store_epoch_known(w->s, m->past[i].epoch, &end)) return end < m->past[i].seq ? end : m->past[i].seq;
+    }
+    return 0;
+}
+
 /* Whether pages can go on from the device's cursor, or it needs a snapshot. A cursor ahead of this store means that the store was put back. */
 static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *words) {
     store_position p = store_where(w->s);
     uint64_t end = 0;
     c->cursor = m->cursor;
-    c->epoch_start = 0;
+    c->epoch_start = shared_past(w, m);
     c->rewinds = p.epoch_start > 0; /* within a snapshot a device names no epoch */
     c->wants_snapshot = !m->has_epoch || m->cursor < p.floor;
     if (m->has_epoch) {
@@ -196,7 +205,8 @@ static int say_forked(dialog *c, dialog_world *w) {
     if (!rc) rc = say(w, &out);
     buf_fini(&out);
     w->forks++;
-    w->log(w->ctx, 'w', "the device's file was restored or cloned; it goes on under a new incarnation");
+    w->log(w->ctx, &(log_fields){.level = 'w', .event = "forked", .txn = c->settled + 1},
+           "the device's file was restored or cloned; it goes on under a new incarnation");
     c->phase = DIALOG_FORKED;
     return rc;
 }
@@ -232,7 +242,7 @@ static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
                      .schema_epoch = p.schema_epoch,
                      .known_number = author->last_number,
                      .now_ms = w->now_ms,
-                     .backup_seq = p.backup_seq,
+                     .backup_seq = store_released(w->s),
                      .snapshot = c->wants_snapshot};
     memcpy(m.epoch, p.epoch, EPOCH_BYTES);
     buf out;
@@ -247,11 +257,10 @@ static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
 static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, buf *words) {
     msg_hello m;
     int rc = hello_decode(message, n, &m);
+    if (rc == SATCHEL_E_VERSION)
+        buf_printf(words, "the device speaks version %u of the protocol, the server version %u; update Satchel on the %s",
+                   m.version, PROTOCOL_VERSION, m.version > PROTOCOL_VERSION ? "server" : "device");
     if (rc) return rc;
-    if (m.version != PROTOCOL_VERSION) {
-        buf_printf(words, "the device speaks version %u of the protocol, the server version %u", m.version, PROTOCOL_VERSION);
-        return SATCHEL_E_VERSION;
-    }
     author_info author;
     if ((rc = check_schema(w, &m, words)) || (rc = place_cursor(c, w, &m, words))) return rc;
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
@@ -274,10 +283,9 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
 /* ---- push ---- */
 
 static void log_refused(dialog_world *w, const msg_result *r) {
-    char text[LIMIT_TEXT_BYTES + 128];
-    snprintf(text, sizeof text, "transaction %" PRIu64 " refused: %s: %.*s", r->number, satchel_rc_name(r->rc), (int)r->ntext,
-             r->text);
-    w->log(w->ctx, 'w', text);
+    char text[LIMIT_TEXT_BYTES + 1];
+    snprintf(text, sizeof text, "%.*s", (int)r->ntext, r->text);
+    w->log(w->ctx, &(log_fields){.level = 'w', .event = "refused", .txn = r->number, .rc = r->rc}, text);
 }
 
 static int push_one(dialog *c, dialog_world *w, author_info *author, const push_txn *t, ingest_result *r, buf *words) {
@@ -304,14 +312,16 @@ static int push_one(dialog *c, dialog_world *w, author_info *author, const push_
 static int push_all(dialog *c, dialog_world *w, push_reader *reader, author_info *author, result_batch *b, buf *words) {
     ingest_result r = {0};
     push_txn t;
-    bool clamped = false;
+    uint64_t clamped = 0;
     int rc = SATCHEL_OK, more = 0;
     while (!rc && c->phase == DIALOG_READY && (more = push_next(reader, &t)) == 1) {
         rc = push_one(c, w, author, &t, &r, words);
         if (!rc && !r.fork && !r.staged) rc = add_result(w, b, &r.result);
-        clamped = clamped || r.clamped;
+        if (!clamped && r.clamped) clamped = t.number;
     }
-    if (clamped) w->log(w->ctx, 'w', "the device's clock is ahead; its stamps are clamped");
+    if (clamped)
+        w->log(w->ctx, &(log_fields){.level = 'w', .event = "clamped", .txn = clamped},
+               "the device's clock is ahead; its stamps are clamped");
     buf_fini(&r.hold);
     return rc ? rc : more < 0 ? more : SATCHEL_OK;
 }

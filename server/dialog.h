@@ -6,6 +6,7 @@
 #define SERVER_DIALOG_H
 
 #include "server/ingest.h"
+#include "server/log.h"
 #include "server/snapshot.h"
 #include "server/store.h"
 
@@ -40,7 +41,8 @@ typedef struct dialog_world {
     uint64_t now_ms;
     /* Takes a message; copied. */
     void (*say)(void *ctx, const buf *message);
-    void (*log)(void *ctx, char level, const char *text);
+    /* A line for the log; the device is who speaks. */
+    void (*log)(void *ctx, const log_fields *fields, const char *text);
     void *ctx;
     /* Counted: */
     uint64_t accepted, refused, repeated, forks;

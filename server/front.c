@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "protocol/message.h"
 #include "protocol/satchel_rc.h"
 #include "server/log.h"
 
@@ -30,7 +31,7 @@
 
 static const struct lws_protocols sync_protocols[] = {
     {.name = "none", .callback = front_sync_http, .rx_buffer_size = RX_BUFFER_BYTES},
-    {.name = "satchel.v1",
+    {.name = PROTOCOL_SUBPROTOCOL,
      .callback = front_sync_ws,
      .per_session_data_size = sizeof(front_client),
      .rx_buffer_size = RX_BUFFER_BYTES,
@@ -57,8 +58,9 @@ static void log_turned_away(front *f) {
     f->turned_away++;
     if (f->told_ms && now_ms < f->told_ms + TELL_EVERY_MS) return;
     f->told_ms = now_ms;
-    log_line('w', NULL, "connections are turned away (%llu so far): %u are open, as many as the limit of open files allows",
-             (unsigned long long)f->turned_away, f->open);
+    log_event(&(log_fields){.level = 'w', .event = "connections", .rc = SATCHEL_E_OVERLOAD},
+              "connections are turned away (%llu so far): %u are open, as many as the limit of open files allows",
+              (unsigned long long)f->turned_away, f->open);
 }
 
 /* The HTTPS port can still be reached when devices have taken all that they may. */
@@ -217,15 +219,12 @@ typedef struct vhost_config {
     const char *name, *listen;
     uint16_t port;
     const struct lws_protocols *protocols;
-    bool client_certificates;
+    const front_shown *shown;
+    const char *authority; /* of the clients' certificates; NULL: none are asked for */
 } vhost_config;
 
-static int make_vhost(front *f, const front_config *config, const vhost_config *v, struct lws_vhost **out, buf *error) {
-    char cert[DATADIR_PATH_BYTES], key[DATADIR_PATH_BYTES], ca[DATADIR_PATH_BYTES];
-    int rc = datadir_path(config->data, "server.crt", cert);
-    if (!rc) rc = datadir_path(config->data, "server.key", key);
-    if (!rc) rc = datadir_path(config->data, "ca.crt", ca);
-    if (!rc) rc = try_listen(v->listen, v->port, error);
+static int make_vhost(front *f, const vhost_config *v, struct lws_vhost **out, buf *error) {
+    int rc = try_listen(v->listen, v->port, error);
     if (rc) return rc;
     struct lws_context_creation_info info = {
         .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
@@ -233,8 +232,8 @@ static int make_vhost(front *f, const front_config *config, const vhost_config *
         .iface = v->listen,
         .port = v->port,
         .protocols = v->protocols,
-        .ssl_cert_filepath = cert,
-        .ssl_private_key_filepath = key,
+        .ssl_cert_filepath = v->shown->cert,
+        .ssl_private_key_filepath = v->shown->key,
         .ssl_options_set = (long)(SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION),
         .alpn = "http/1.1",
         .keepalive_timeout = KEEPALIVE_S,
@@ -242,16 +241,16 @@ static int make_vhost(front *f, const front_config *config, const vhost_config *
         .retry_and_idle_policy = &signs_of_life,
     };
     if (!strchr(v->listen, ':')) info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
-    if (v->client_certificates) {
+    if (v->authority) {
         info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-        info.ssl_ca_filepath = ca;
+        info.ssl_ca_filepath = v->authority;
     } else {
         info.options |= LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE;
     }
     *out = lws_create_vhost(f->context, &info);
     if (*out) return SATCHEL_OK;
     buf_printf(error, "cannot serve the %s port %u on %s with the certificate %s; the lines above say why", v->name, v->port,
-               v->listen, cert);
+               v->listen, v->shown->cert);
     return SATCHEL_E_CERTIFICATE;
 }
 
@@ -260,10 +259,10 @@ static int make_vhosts(front *f, const front_config *config, buf *error) {
         {.name = "https", .callback = front_https, .rx_buffer_size = RX_BUFFER_BYTES}, {0}};
     https_protocols[0].per_session_data_size = front_https_user_bytes();
     const char *listen = !strcmp(config->listen, "localhost") ? "127.0.0.1" : config->listen;
-    vhost_config sync = {"sync", listen, config->sync_port, sync_protocols, true};
-    vhost_config https = {"https", listen, config->https_port, https_protocols, false};
-    int rc = make_vhost(f, config, &sync, &f->sync, error);
-    if (!rc) rc = make_vhost(f, config, &https, &f->https, error);
+    vhost_config sync = {"sync", listen, config->sync_port, sync_protocols, &f->on_sync, f->authority};
+    vhost_config https = {"https", listen, config->https_port, https_protocols, &f->on_https, NULL};
+    int rc = make_vhost(f, &sync, &f->sync, error);
+    if (!rc) rc = make_vhost(f, &https, &f->https, error);
     if (rc) return rc;
     f->service->sync_port = (uint16_t)lws_get_vhost_listen_port(f->sync);
     f->service->https_port = (uint16_t)lws_get_vhost_listen_port(f->https);
@@ -285,11 +284,14 @@ int front_open(const front_config *config, front **out, buf *error) {
         return SATCHEL_E_INTERNAL;
     }
     log_line('i', NULL, "%u open files are allowed: at most %u connections at once", files, f->capacity);
-    return make_vhosts(f, config, error);
+    int rc = front_tls_paths(f, config);
+    if (!rc) rc = make_vhosts(f, config, error);
+    /* libwebsockets has loaded them; this says what it would not look at. */
+    return rc ? rc : front_reload(f, error);
 }
 
-unsigned front_sessions(const front *f) {
-    return (unsigned)f->clients;
+unsigned front_busy(const front *f) {
+    return (unsigned)f->clients + f->exchanges;
 }
 
 void front_drain(front *f) {

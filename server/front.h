@@ -17,20 +17,24 @@ typedef struct front front;
 typedef struct front_config {
     service *service; /* its ports are set by front_open */
     http *http;
-    const datadir *data;            /* holds the certificates */
-    const char *listen;             /* an address; "localhost" is 127.0.0.1 */
-    uint16_t sync_port, https_port; /* 0 picks a free one */
+    const datadir *data;                /* holds the certificates */
+    const char *https_cert, *https_key; /* files of the operator's for the HTTPS port; NULL: as the sync port */
+    const char *listen;                 /* an address; "localhost" is 127.0.0.1 */
+    uint16_t sync_port, https_port;     /* 0 picks a free one */
 } front_config;
 
 /* Raises the soft limit of open files to the hard one, listens. SATCHEL_E_NETWORK: an address cannot be listened on, _CERTIFICATE: what
  * the data directory holds cannot be served; `error` has words. */
 int front_open(const front_config *config, front **out, buf *error);
+/* Shows what the files of the certificates hold now to whoever connects from here on; connections that are open go on. SATCHEL_E_CERTIFICATE with
+ * words if one of them will not do: then nothing has changed. */
+int front_reload(front *f, buf *error);
 /* The hub has something for sessions to send; called by the loop when woken. */
 void front_woken(void *f);
 /* Accepts nothing more; each session is closed once all its output is sent. */
 void front_drain(front *f);
-/* Sessions that are still open. */
-unsigned front_sessions(const front *f);
+/* Sessions that are open and requests that are being answered. */
+unsigned front_busy(const front *f);
 /* Closes what is open. Its handles go as the loop runs; free it with front_free after loop_run. */
 void front_close(front *f);
 void front_free(front *f);

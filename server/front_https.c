@@ -5,14 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An answer that waits for the writer is given up after this. */
-#define ANSWER_TIMEOUT_US (10 * LWS_US_PER_SEC)
+#include "server/log.h"
+
 #define HEADER_BYTES 2048
+/* A request's head; libwebsockets takes none that is longer. */
+#define HEAD_BYTES 4096
+#define ARGS_MAX 64
+/* The rest of a body that nobody wants is read up to this before the answer: a client that is cut off while it sends does not see why. */
+#define UNWANTED_BYTES (16u << 20)
+/* Who does not take his answer in this time is cut off. */
+#define TAKE_ANSWER_S 60
 
 /* User memory of a connection: the request that is being served. */
 typedef struct request {
     http_exchange *x;
     bool body_left; /* the answer may come before the body has been read */
+    bool read_on;   /* but is not sent before */
     bool head;
 } request;
 
@@ -28,42 +36,95 @@ static http_method method_of(struct lws *wsi) {
     if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI)) return HTTP_GET;
     if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI)) return HTTP_POST;
     if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI)) return HTTP_HEAD;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI)) return HTTP_OPTIONS;
     return HTTP_OTHER;
 }
 
 static void finish(struct lws *wsi, request *r) {
     http_finish(r->x);
+    /* The request is whole: from here on the answer may take as long as http.h says, and no timeout of a half-sent request holds. */
+    lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     if (http_answered(r->x))
         lws_callback_on_writable(wsi);
     else
-        lws_set_timer_usecs(wsi, ANSWER_TIMEOUT_US);
+        lws_set_timer_usecs(wsi, http_patience_s(r->x) * LWS_US_PER_SEC);
+}
+
+static void end(front *f, request *r) {
+    if (!r || !r->x) return;
+    http_end(r->x);
+    r->x = NULL;
+    f->exchanges--;
+}
+
+/* What http_request points to. */
+typedef struct head {
+    char peer[46], authorization[512], key[256], args[HEAD_BYTES + ARGS_MAX];
+    const char *arg[ARGS_MAX + 1];
+    http_request request;
+} head;
+
+static void copy_args(struct lws *wsi, head *h) {
+    char *p = h->args, *end = h->args + sizeof h->args;
+    for (int i = 0; i < ARGS_MAX; i++) {
+        int n = lws_hdr_copy_fragment(wsi, p, (int)(end - p), WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (n < 0) break;
+        p[n] = 0;
+        if (n) h->arg[h->request.narg++] = p;
+        p += n + 1;
+    }
+    h->request.arg = h->arg;
+}
+
+static void copy_head(struct lws *wsi, head *h, const char *path) {
+    static const char KEY[] = "idempotency-key:";
+    *h = (head){.request = {.method = method_of(wsi),
+                            .path = path,
+                            .peer = h->peer,
+                            .authorization = h->authorization,
+                            .idempotency_key = h->key}};
+    front_peer(wsi, h->peer);
+    /* One that is too long for here is no token of ours, and no key that is taken. */
+    if (lws_hdr_copy(wsi, h->authorization, sizeof h->authorization, WSI_TOKEN_HTTP_AUTHORIZATION) < 0)
+        strcpy(h->authorization, "?");
+    int n = lws_hdr_custom_length(wsi, KEY, sizeof KEY - 1);
+    if (n > 0 && lws_hdr_custom_copy(wsi, h->key, sizeof h->key, KEY, sizeof KEY - 1) < 0) memset(h->key, '?', sizeof h->key - 1);
+    copy_args(wsi, h);
 }
 
 static int begin(front *f, struct lws *wsi, request *r, const char *path) {
-    char peer[46], length[24] = "";
-    http_method method = method_of(wsi);
-    front_peer(wsi, peer);
-    http_end(r->x);
-    r->x = http_begin(f->http, method, path, peer, ready, wsi);
+    char length[24] = "";
+    head h;
+    copy_head(wsi, &h, path);
+    http_method method = h.request.method;
+    end(f, r);
+    r->x = http_begin(f->http, &h.request, ready, wsi);
     if (!r->x) return -1;
+    f->exchanges++;
     r->head = method == HTTP_HEAD;
     lws_hdr_copy(wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
     /* A length that is no number becomes one that is too large, or none at all. */
     uint64_t expected = strtoull(length, NULL, 10);
     http_expect(r->x, expected);
     r->body_left = expected > 0 || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
-    if (http_answered(r->x) || method != HTTP_POST || !expected) finish(wsi, r);
+    r->read_on = method == HTTP_POST && expected && expected <= UNWANTED_BYTES;
+    if (method != HTTP_POST || !expected || (http_answered(r->x) && !r->read_on)) finish(wsi, r);
     return 0;
 }
 
 static void take_body(struct lws *wsi, request *r, const void *p, size_t n) {
     if (!r->x) return;
     http_body(r->x, p, n);
-    if (http_answered(r->x)) lws_callback_on_writable(wsi);
+    if (http_answered(r->x) && !r->read_on) lws_callback_on_writable(wsi);
 }
 
 static int put_header(struct lws *wsi, enum lws_token_indexes name, const char *words, uint8_t **p, uint8_t *end) {
     return lws_add_http_header_by_token(wsi, name, (const unsigned char *)words, (int)strlen(words), p, end);
+}
+
+static int put_custom(struct lws *wsi, const char *name, const char *words, uint8_t **p, uint8_t *end) {
+    return lws_add_http_header_by_name(wsi, (const unsigned char *)name, (const unsigned char *)words, (int)strlen(words), p,
+                                       end);
 }
 
 static int write_head(struct lws *wsi, const http_answer *a) {
@@ -72,6 +133,8 @@ static int write_head(struct lws *wsi, const http_answer *a) {
     if (lws_add_http_common_headers(wsi, a->status, a->type, a->body.n, &p, end)) return -1;
     if (put_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end)) return -1;
     if (a->allow && put_header(wsi, WSI_TOKEN_HTTP_ALLOW, a->allow, &p, end)) return -1;
+    if (a->authenticate && put_header(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, a->authenticate, &p, end)) return -1;
+    if (a->replayed && put_custom(wsi, "idempotent-replayed:", "true", &p, end)) return -1;
     snprintf(seconds, sizeof seconds, "%u", a->retry_after_s);
     if (a->retry_after_s && put_header(wsi, WSI_TOKEN_HTTP_RETRY_AFTER, seconds, &p, end)) return -1;
     return lws_finalize_write_http_header(wsi, start, &p, end);
@@ -84,23 +147,27 @@ static int write_body(front *f, struct lws *wsi, const buf *body) {
     return lws_write(wsi, p, body->n, LWS_WRITE_HTTP_FINAL) < (int)body->n;
 }
 
+static void log_failure(struct lws *wsi, const http_answer *a) {
+    char peer[46], path[128] = "";
+    if (a->status < 500) return;
+    front_peer(wsi, peer);
+    lws_hdr_copy(wsi, path, sizeof path, lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) ? WSI_TOKEN_GET_URI : WSI_TOKEN_POST_URI);
+    log_event(&(log_fields){.level = 'w', .event = "http-error", .peer = peer}, "%s was answered with %u: %.*s", path, a->status,
+              (int)a->body.n, (const char *)a->body.p);
+}
+
 static int answer(front *f, struct lws *wsi, request *r) {
     const http_answer *a = r->x ? http_answered(r->x) : NULL;
     if (!a) return 0;
     lws_set_timer_usecs(wsi, LWS_SET_TIMER_USEC_CANCEL);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, TAKE_ANSWER_S);
+    log_failure(wsi, a);
     int rc = write_head(wsi, a);
     if (!rc && !r->head && a->body.n) rc = write_body(f, wsi, &a->body);
-    http_end(r->x);
-    r->x = NULL;
+    end(f, r);
     /* What is left of a body that nobody reads would be taken for the next request. */
     if (rc || r->body_left || lws_http_transaction_completed(wsi)) return -1;
     return 0;
-}
-
-static void end(request *r) {
-    if (!r) return;
-    http_end(r->x);
-    r->x = NULL;
 }
 
 int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
@@ -111,6 +178,8 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
     case LWS_CALLBACK_WSI_CREATE:
     case LWS_CALLBACK_WSI_DESTROY:
         return front_count(wsi, reason);
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        return front_tls_context(wsi, user, in);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1;
     case LWS_CALLBACK_HTTP:
@@ -129,7 +198,7 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
         return answer(f, wsi, r);
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-        end(r);
+        end(f, r);
         return 0;
     default:
         return 0;

@@ -20,13 +20,22 @@ typedef struct front_client {
     struct front_client *next; /* of the same place in the table */
 } front_client;
 
+/* What a port shows: files in PEM, and the context of OpenSSL that was made of them. */
+typedef struct front_shown {
+    char cert[DATADIR_PATH_BYTES], key[DATADIR_PATH_BYTES];
+    SSL_CTX *live; /* libwebsockets' */
+} front_shown;
+
 struct front {
     service *service;
     http *http;
     struct lws_context *context;
     struct lws_vhost *sync, *https;
-    unsigned capacity, open;       /* connections of both ports */
-    uint64_t turned_away, told_ms; /* connections over the capacity; when the log was told, on the loop's clock */
+    front_shown on_sync, on_https;
+    char authority[DATADIR_PATH_BYTES]; /* ca.crt */
+    unsigned capacity, open;            /* connections of both ports */
+    unsigned exchanges;                 /* requests of the HTTPS port that are being answered */
+    uint64_t turned_away, told_ms;      /* connections over the capacity; when the log was told, on the loop's clock */
     bool draining;
     front_client **table; /* by session, a power of two of places */
     size_t places, clients;
@@ -39,6 +48,12 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
 int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 size_t front_https_user_bytes(void);
+
+/* ---- front_tls.c: the certificates of the ports ---- */
+
+int front_tls_paths(front *f, const front_config *config);
+/* LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS of protocols[0], which libwebsockets calls with each port's context. */
+int front_tls_context(struct lws *wsi, void *ssl_context, void *vhost);
 
 front *front_of(struct lws *wsi);
 /* Counts connections of either port; non-zero refuses one. */

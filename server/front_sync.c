@@ -1,8 +1,10 @@
 /* front_sync.c - the sync port: who may connect, frames in and frames out. */
 #include "server/front_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "protocol/message.h"
 #include "protocol/satchel_rc.h"
 #include "server/log.h"
 
@@ -18,8 +20,9 @@ static void log_refused_certificate(struct lws *wsi, X509_STORE_CTX *check) {
     X509 *cert = check ? X509_STORE_CTX_get_current_cert(check) : NULL;
     if (cert) X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
     front_peer(wsi, peer);
-    log_line('w', NULL, "a client certificate from %s was refused: %s (%s)", peer,
-             check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
+    log_event(&(log_fields){.level = 'w', .event = "certificate-refused", .peer = peer, .rc = SATCHEL_E_CERTIFICATE},
+              "a client certificate was refused: %s (%s)",
+              check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
 }
 
 /* The device's name on this server: SHA-256 of its public key as the certificate carries it (DER of the SubjectPublicKeyInfo). False unless the
@@ -45,22 +48,49 @@ static int filter_upgrade(struct lws *wsi) {
     return strcmp(path, SYNC_PATH) || !fingerprint_of(wsi, fingerprint);
 }
 
+/* libwebsockets hangs up without a word on who offers no subprotocol that it knows, so that is answered before it looks: with what is spoken here, for
+ * people and, in the header, for their programs. Not by its functions: it does not know the request's version yet and would answer as HTTP/1.0.
+ * 1: answered; -1: hang up. */
+static int refuse_subprotocol(struct lws *wsi) {
+    static const char words[] =
+        "This server speaks " PROTOCOL_SUBPROTOCOL ". Update Satchel on the device or on the server, whichever is older.\n";
+    char room[LWS_PRE + 512], *answer = room + LWS_PRE;
+    int n = snprintf(answer, sizeof room - LWS_PRE,
+                     "HTTP/1.1 400 Bad Request\r\nSec-WebSocket-Protocol: " PROTOCOL_SUBPROTOCOL
+                     "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     sizeof words - 1, words);
+    return lws_write(wsi, (unsigned char *)answer, (size_t)n, LWS_WRITE_HTTP) < n ? -1 : 1;
+}
+
+static int confirm_upgrade(struct lws *wsi) {
+    char offered[128] = "", *next = NULL;
+    /* An upgrade to something else was answered by libwebsockets, which goes on with a request that it has freed. */
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return -1;
+    lws_hdr_copy(wsi, offered, sizeof offered, WSI_TOKEN_PROTOCOL);
+    for (char *name = strtok_r(offered, ", \t", &next); name; name = strtok_r(NULL, ", \t", &next))
+        if (!strcmp(name, PROTOCOL_SUBPROTOCOL)) return 0;
+    return refuse_subprotocol(wsi);
+}
+
 int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     switch (reason) {
     case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
         /* `len` is OpenSSL's verdict. Whoever does not hand it on lets every certificate in. */
         if (!len) log_refused_certificate(wsi, user);
         return !len;
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        return front_tls_context(wsi, user, in);
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
     case LWS_CALLBACK_WSI_CREATE:
     case LWS_CALLBACK_WSI_DESTROY:
         return front_count(wsi, reason);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1;
     case LWS_CALLBACK_HTTP:
         return lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, NULL) || lws_http_transaction_completed(wsi) ? -1 : 0;
     default:
-        (void)in;
         return 0;
     }
 }
@@ -123,9 +153,9 @@ static int send_next(front *f, struct lws *wsi, front_client *c) {
     if (!p) return -1;
     memcpy(p, frame.p, frame.n);
     int written = lws_write(wsi, p, frame.n, LWS_WRITE_BINARY);
-    hub_output_done(f->service->hub, c->session);
+    bool more = hub_output_done(f->service->hub, c->session);
     if (written < (int)frame.n) return -1;
-    lws_callback_on_writable(wsi);
+    if (more || f->draining) lws_callback_on_writable(wsi);
     return 0;
 }
 

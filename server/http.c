@@ -1,17 +1,19 @@
 #include "server/http.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/api.h"
 #include "server/enrol.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
 /* Counting the store reads much of it: a scrape that comes sooner gets the numbers of the one before. */
 #define COUNTS_FRESH_MS 2000
+/* An answer that waits for the writer is given up after this. */
+#define PATIENCE_S 10
 
 typedef struct counts_job {
     service_job job;
@@ -29,6 +31,7 @@ typedef struct enrol_job {
 struct http {
     service *service;
     enrol_limiter limiter;
+    api *api;
     store_counts counts;
     uint64_t counted_ms;    /* 0: never */
     counts_job *counting;   /* NULL: none is under way */
@@ -37,12 +40,12 @@ struct http {
 
 struct http_exchange {
     http *h;
-    const struct route *route;
-    http_method method;
+    const struct route *route; /* NULL: a call of the API, or nothing */
+    api_call *call;
     char peer[46];
     buf body;
     http_answer answer;
-    bool finished, answered;
+    bool served, finished, answered; /* finished: http_finish has returned */
     void (*ready)(void *owner);
     void *owner;
     enrol_job *enrolling;
@@ -73,12 +76,11 @@ static void answer_text(http_exchange *x, unsigned status, const char *type, con
 }
 
 static void answer_problem(http_exchange *x, unsigned status, const char *code, const char *title, const char *detail) {
-    json_t *o = json_pack("{ss ss si ss* ss*}", "type", "about:blank", "title", title, "status", (int)status, "code", code,
-                          "detail", detail && *detail ? detail : NULL);
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    answer_text(x, status, "application/problem+json", text ? text : "{}");
-    free(text);
-    json_decref(o);
+    if (x->answered) return;
+    x->answer.status = status;
+    x->answer.type = "application/problem+json";
+    api_problem(&x->answer.body, status, code, title, detail, NULL);
+    answered(x);
 }
 
 static unsigned status_of(int rc) {
@@ -116,6 +118,9 @@ static void serve_ready(http_exchange *x) {
     hub_get_stats(sv->hub, &stats);
     if (sv->draining)
         answer_rc(x, SATCHEL_E_CLOSED, "the server is shutting down");
+    else if (stats.disk_low)
+        answer_rc(x, SATCHEL_E_FULL,
+                  "the disk is almost full: no changes are taken until there is room; devices are still served pages");
     else if (!stats.writable)
         answer_rc(x, SATCHEL_E_FULL, "the store does not take writes (is the disk full?); the server's log says why");
     else
@@ -132,6 +137,7 @@ static void answer_metrics(http_exchange *x) {
     x->answer.status = 200;
     x->answer.type = METRICS_TYPE;
     metrics_format(&stats, h->counted_ms ? &h->counts : NULL, h->service->started_ms, &x->answer.body);
+    api_metrics(h->api, &x->answer.body);
     answered(x);
 }
 
@@ -202,10 +208,11 @@ static int enrol_job_run(service_job *job, store *s, ingest *g, uint64_t now_ms)
 
 static void log_enrolment(const enrol_job *j, int rc) {
     if (rc)
-        log_line('w', NULL, "enrolment from %s refused: %s", j->peer, satchel_rc_text(rc));
+        log_event(&(log_fields){.level = 'w', .event = "enrol-refused", .peer = j->peer, .rc = rc}, "enrolment was refused: %s",
+                  satchel_rc_text(rc));
     else
-        log_line('i', j->request.device.name, "enrolled from %s%s%s", j->peer, *j->request.software ? ", " : "",
-                 j->request.software);
+        log_event(&(log_fields){.level = 'i', .event = "enrolled", .device = j->request.device.name, .peer = j->peer},
+                  "enrolled%s%s", *j->request.software ? ", " : "", j->request.software);
 }
 
 static void answer_enrolled(http_exchange *x, enrol_job *j, int rc) {
@@ -268,10 +275,10 @@ out:
 /* ---- exchanges ---- */
 
 static const route routes[] = {
-    {"/v1/enroll", HTTP_POST, "POST", serve_enroll},
-    {"/healthz", HTTP_GET, "GET, HEAD", serve_health},
-    {"/readyz", HTTP_GET, "GET, HEAD", serve_ready},
-    {"/metrics", HTTP_GET, "GET, HEAD", serve_metrics},
+    {"/v1/enroll", HTTP_POST, "POST, OPTIONS", serve_enroll},
+    {"/healthz", HTTP_GET, "GET, HEAD, OPTIONS", serve_health},
+    {"/readyz", HTTP_GET, "GET, HEAD, OPTIONS", serve_ready},
+    {"/metrics", HTTP_GET, "GET, HEAD, OPTIONS", serve_metrics},
 };
 
 static const route *find_route(const char *path) {
@@ -284,37 +291,55 @@ int http_new(service *sv, http **out) {
     *out = calloc(1, sizeof **out);
     if (!*out) return SATCHEL_E_NOMEM;
     (*out)->service = sv;
-    return SATCHEL_OK;
+    int rc = api_open(sv, &(*out)->limiter, &(*out)->api);
+    if (rc) {
+        free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 void http_free(http *h) {
-    if (h && h->counting) h->counting->h = NULL;
+    if (!h) return;
+    if (h->counting) h->counting->h = NULL;
+    api_close(h->api);
     free(h);
 }
 
-http_exchange *http_begin(http *h, http_method method, const char *path, const char *peer, void (*ready)(void *owner),
-                          void *owner) {
+static void begin_route(http_exchange *x, http_method method) {
+    http_method as = method == HTTP_HEAD ? HTTP_GET : method;
+    if (as == x->route->method) return;
+    x->answer.allow = x->route->allow;
+    if (as == HTTP_OPTIONS)
+        answer_text(x, 200, "text/plain", "");
+    else
+        answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
+}
+
+http_exchange *http_begin(http *h, const http_request *request, void (*ready)(void *owner), void *owner) {
     http_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
     x->h = h;
-    x->route = find_route(path);
-    x->method = method;
+    x->route = find_route(request->path);
     x->ready = ready;
     x->owner = owner;
-    x->body.max = LIMIT_HTTP_BODY_BYTES;
-    snprintf(x->peer, sizeof x->peer, "%s", peer);
-    http_method as = method == HTTP_HEAD ? HTTP_GET : method;
-    if (!x->route) {
+    snprintf(x->peer, sizeof x->peer, "%s", request->peer);
+    if (x->route) {
+        begin_route(x, request->method);
+    } else if (!strncmp(request->path, "/v1/", 4)) {
+        x->call = api_begin(h->api, request, &x->answer);
+        x->answered = !x->call;
+    } else {
         answer_problem(x, 404, "E_NOT_FOUND", "there is nothing at this path", NULL);
-    } else if (x->route->method != as) {
-        x->answer.allow = x->route->allow;
-        answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
     }
+    /* No buffer may be without a bound: whoever takes no body gets a few bytes in vain. */
+    x->body.max = x->call ? api_body_limit(x->call) : LIMIT_HTTP_BODY_BYTES;
+    if (!x->body.max) x->body.max = LIMIT_HTTP_BODY_BYTES;
     return x;
 }
 
 void http_expect(http_exchange *x, uint64_t n) {
-    if (!x->answered && n > LIMIT_HTTP_BODY_BYTES) answer_rc(x, SATCHEL_E_LIMIT, "the body is too large");
+    if (!x->answered && n > x->body.max) answer_rc(x, SATCHEL_E_LIMIT, "the body is too large");
 }
 
 void http_body(http_exchange *x, const void *p, size_t n) {
@@ -323,8 +348,17 @@ void http_body(http_exchange *x, const void *p, size_t n) {
     if (x->body.rc) answer_rc(x, x->body.rc, "the body is too large");
 }
 
+static void call_done(void *exchange) {
+    answered(exchange);
+}
+
 void http_finish(http_exchange *x) {
-    if (!x->answered) x->route->serve(x);
+    if (x->served) return;
+    x->served = true;
+    if (!x->answered && x->call)
+        api_serve(x->call, &x->body, call_done, x);
+    else if (!x->answered)
+        x->route->serve(x);
     x->finished = true;
 }
 
@@ -332,9 +366,15 @@ const http_answer *http_answered(const http_exchange *x) {
     return x->answered ? &x->answer : NULL;
 }
 
+unsigned http_patience_s(const http_exchange *x) {
+    return x->call ? api_patience_s(x->call) : PATIENCE_S;
+}
+
 void http_timeout(http_exchange *x) {
     if (x->answered) return;
-    if (x->route->serve == serve_metrics) {
+    if (x->call) {
+        api_expire(x->call);
+    } else if (x->route->serve == serve_metrics) {
         forget_scrape(x);
         answer_metrics(x);
     } else {
@@ -346,6 +386,7 @@ void http_end(http_exchange *x) {
     if (!x) return;
     if (x->enrolling) x->enrolling->x = NULL;
     forget_scrape(x);
+    api_end(x->call);
     buf_fini(&x->body);
     buf_fini(&x->answer.body);
     free(x);

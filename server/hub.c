@@ -12,6 +12,10 @@
 #include "server/hub_private.h"
 #include "server/store_private.h"
 
+/* When a device is to come back. Room on a disk is made by people. */
+#define RETRY_MS 1000
+#define FULL_RETRY_MS 10000
+
 /* ---- sessions ---- */
 
 static session *find(hub *h, uint64_t id) {
@@ -110,7 +114,9 @@ static void drop_if_deaf(hub *h, session *c) {
 static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     if (c->closing) return;
     msg_error m = {.rc = rc,
-                   .retry_after_ms = satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? 1000 : 0,
+                   .retry_after_ms = rc == SATCHEL_E_FULL                          ? FULL_RETRY_MS
+                                     : satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? RETRY_MS
+                                                                                   : 0,
                    .text = words,
                    .ntext = strlen(words)};
     buf message;
@@ -121,18 +127,20 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     c->credit = 0;
     mark_ready(h, c);
     char line[LIMIT_TEXT_BYTES + 64], key[17];
-    snprintf(line, sizeof line, "closing: %s: %s", satchel_rc_name(rc), words);
+    snprintf(line, sizeof line, "closing: %s", words);
     /* Until the writer has looked its name up, a device is the beginning of its key's fingerprint. */
     for (int i = 0; i < 8; i++) snprintf(key + 2 * i, 3, "%02x", c->fingerprint[i]);
-    h->config.log(h->config.ctx, rc == SATCHEL_E_CLOSED ? 'i' : 'w', c->d.name[0] ? c->d.name : key, line);
+    log_fields fields = {.level = rc == SATCHEL_E_CLOSED ? 'i' : 'w', .event = "closed", .rc = rc};
+    fields.device = c->d.name[0] ? c->d.name : key;
+    h->config.log(h->config.ctx, &fields, line);
 }
 
-static void want_reader(hub *h, session *c) {
-    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left) return;
-    if (c->busy) {
-        c->again = true;
-        return;
-    }
+/* At the head nothing can be read for it: it waits for the next commit (hub_publish), and no reader is woken for its pulls. */
+static bool waits_at_head(const hub *h, const session *c) {
+    return !c->wants_snapshot && c->place.cursor >= h->head && !c->place.part;
+}
+
+static void queue_reader(hub *h, session *c) {
     c->in_readers = true;
     c->next_reader = NULL;
     if (h->readers_tail)
@@ -141,6 +149,15 @@ static void want_reader(hub *h, session *c) {
         h->readers = c;
     h->readers_tail = c;
     h->stats.reader_queue++;
+}
+
+static void want_reader(hub *h, session *c) {
+    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left || waits_at_head(h, c)) return;
+    if (c->busy) {
+        c->again = true;
+        return;
+    }
+    queue_reader(h, c);
     pthread_cond_signal(&h->reader_cond);
 }
 
@@ -279,9 +296,10 @@ bool hub_output(hub *h, uint64_t id, hub_frame *out, bool *close) {
     return there;
 }
 
-void hub_output_done(hub *h, uint64_t id) {
+bool hub_output_done(hub *h, uint64_t id) {
     pthread_mutex_lock(&h->mutex);
     session *c = find(h, id);
+    bool more = !c;
     if (c && c->out) {
         output *o = c->out;
         c->out = o->next;
@@ -296,8 +314,10 @@ void hub_output_done(hub *h, uint64_t id) {
             want_reader(h, c);
         }
         if (!c->out && c->d.losses_left && !c->losses_asked && !c->closing) c->losses_asked = add_kind(h, INPUT_LOSSES, id);
+        more = c->out || c->closing;
     }
     pthread_mutex_unlock(&h->mutex);
+    return more;
 }
 
 bool hub_submit(hub *h, hub_job *job) {
@@ -323,19 +343,28 @@ void hub_drop_device(hub *h, int64_t device) {
     h->config.wake(h->config.ctx);
 }
 
+const char *hub_store_path(const hub *h) {
+    return h->config.store_path;
+}
+
 void hub_get_stats(hub *h, hub_stats *out) {
     pthread_mutex_lock(&h->mutex);
     *out = h->stats;
     out->seq = h->head;
+    out->writable = h->stats.writable && !h->stats.disk_low;
     pthread_mutex_unlock(&h->mutex);
 }
 
 /* ---- the reader ---- */
 
+static bool is_same_place(const page_place *a, const page_place *b) {
+    return a->cursor == b->cursor && a->part == b->part && a->part_seq == b->part_seq;
+}
+
 static bool cache_find(hub *h, const page_place *at, frame **f, page_place *after) {
     for (unsigned i = 0; i < PAGE_CACHE; i++) {
         cached_page *e = &h->cache[i];
-        if (!e->f || e->at.cursor != at->cursor || e->at.part != at->part || e->at.part_seq != at->part_seq) continue;
+        if (!e->f || !is_same_place(&e->at, at)) continue;
         if (!e->full && e->head != h->head) continue;
         *f = frame_share(e->f);
         *after = e->after;
@@ -453,6 +482,25 @@ static void settle_errand(hub *h, session *c, const errand *e, int rc, frame *f,
         want_reader(h, c);
 }
 
+/* Whoever else waits where this page was read from gets it as well, in one go: a commit to many devices costs one look at the store, and few turns of
+ * the lock. */
+static void deliver_to_others(hub *h, const page_place *at, const errand *e, frame *f) {
+    session *c = h->readers, *next;
+    h->readers = h->readers_tail = NULL;
+    for (; c; c = next) {
+        next = c->next_reader;
+        h->stats.reader_queue--;
+        if (c->wants_snapshot || !c->credit || c->closing || !is_same_place(&c->place, at)) {
+            queue_reader(h, c);
+            continue;
+        }
+        c->in_readers = false;
+        h->stats.pages++;
+        h->stats.page_cache_hits++;
+        deliver(h, c, e, frame_share(f), false, false);
+    }
+}
+
 static bool serve(hub *h, unsigned reader, session *c) {
     errand e = {.round = c->round,
                 .place = c->place,
@@ -464,13 +512,15 @@ static bool serve(hub *h, unsigned reader, session *c) {
     memcpy(e.epoch, h->epoch, sizeof e.epoch);
     bool snapshot = c->wants_snapshot, last = false;
     if (c->closing || !c->credit) return false;
-    if (!snapshot && c->place.cursor >= e.head && !c->place.part) return false; /* waits at the head for the next commit */
+    if (waits_at_head(h, c)) return false;
     c->busy = true;
     pthread_mutex_unlock(&h->mutex);
     frame *f = NULL;
+    page_place at = e.place;
     int rc = snapshot ? fetch_snapshot(h, &e, &f, &last) : fetch_page(h, reader, &e, &f);
     pthread_mutex_lock(&h->mutex);
     c->busy = false;
+    if (!rc && !snapshot) deliver_to_others(h, &at, &e, f);
     if (c->gone) {
         frame_release(f);
         session_remove(h, c);
@@ -502,7 +552,7 @@ static bool step_snapshot(hub *h) {
     if (rc < 0) {
         char text[128];
         snprintf(text, sizeof text, "a snapshot could not be made: %s", satchel_rc_text(rc));
-        h->config.log(h->config.ctx, 'e', NULL, text);
+        h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc}, text);
     }
     if (rc <= 0) h->building = false;
     wake_snapshot_waiters(h, rc);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "server/ingest.h"
+#include "server/log.h"
 #include "server/store.h"
 
 typedef struct hub hub;
@@ -30,11 +31,15 @@ typedef struct hub_config {
     const char *snapshot_path; /* file for prepared snapshots; may be removed when the hub is closed */
     unsigned readers;
     uint64_t history_ms; /* how long the log is kept at least */
+    uint64_t
+        disk_reserve; /* bytes: with less free than this, or a tenth of a smaller disk, no changes are taken; 0: until it is full */
+    /* What is free where the store lies, and all there is; false: not known. NULL: the system is asked. */
+    bool (*disk)(void *ctx, uint64_t *free_bytes, uint64_t *all_bytes);
     uint64_t (*now_ms)(void *ctx);
     /* A session has output, or is to be closed: call hub_output for it. From any thread; must only wake the front. */
     void (*wake)(void *ctx);
-    /* One line for the log: level 'i', 'w' or 'e'; device name or NULL. From any thread. */
-    void (*log)(void *ctx, char level, const char *device, const char *text);
+    /* One line for the log. From any thread. */
+    void (*log)(void *ctx, const log_fields *fields, const char *text);
     void *ctx;
 } hub_config;
 
@@ -50,7 +55,8 @@ void hub_receive(hub *h, uint64_t session, const void *frame, size_t n);
 uint64_t hub_ready(hub *h);
 /* The next frame of a session; valid until hub_output_done, which releases it. False if there is none now; *close: then close the connection. */
 bool hub_output(hub *h, uint64_t session, hub_frame *out, bool *close);
-void hub_output_done(hub *h, uint64_t session);
+/* True if hub_output has more to say at once: a frame, or that the connection is to be closed. */
+bool hub_output_done(hub *h, uint64_t session);
 
 /* Work on the writer's thread, inside a transaction of the group; for enrolment and the admin. */
 typedef struct hub_job hub_job;
@@ -59,8 +65,10 @@ struct hub_job {
     int (*run)(hub_job *job, store *s, ingest *g, uint64_t now_ms);
     /* After the commit is durable (rc 0), or after it was undone. On the writer's thread; hand over and return. */
     void (*done)(hub_job *job, int rc);
-    bool own_transaction; /* run outside the group's transaction: the job begins and commits itself (long imports, verify) */
-    hub_job *next;        /* the hub's */
+    /* Run outside the group's transaction: the job begins and commits itself (long imports). SATCHEL_E_FULL, without being run, while no
+     * changes are taken. */
+    bool own_transaction;
+    hub_job *next; /* the hub's */
 };
 /* False when the hub is closing: done is not called. */
 bool hub_submit(hub *h, hub_job *job);
@@ -75,13 +83,18 @@ bool hub_read_step(hub *h, unsigned reader);
 int hub_start(hub *h);
 void hub_stop(hub *h);
 
+/* Of the store, for readers of one's own beside the writer. */
+const char *hub_store_path(const hub *h);
+
 typedef struct hub_stats {
     uint64_t sessions, sessions_total, frames_in, frames_out, bytes_in, bytes_out;
     uint64_t txns_accepted, txns_refused, txns_repeated, rows_in, conflicts, forks, groups; /* groups: commits of the writer */
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;
-    bool writable; /* false after the store failed to write (disk full); back by itself */
+    uint64_t disk_free, disk_reserve, wal_bytes; /* as of the last second; the reserve as it is on this disk */
+    bool writable; /* false while the disk is low, and after the store failed to write; back by itself */
+    bool disk_low; /* no changes are taken: less is free than the reserve */
 } hub_stats;
 void hub_get_stats(hub *h, hub_stats *out);
 

@@ -42,6 +42,8 @@ typedef struct session {
     uint32_t snapshot_page;
     uint64_t acked;
     bool acked_dirty;
+    uint64_t since_ms; /* of the last hello */
+    uint64_t held_ms;  /* since when its pushes are not taken, because the disk is low; 0: they are */
 } session;
 
 typedef enum input_kind { INPUT_CONNECT, INPUT_FRAME, INPUT_LOSSES, INPUT_DISCONNECT, INPUT_JOB } input_kind;
@@ -96,6 +98,8 @@ struct hub {
     uint64_t head, high_stamp, floor;
     uint8_t epoch[EPOCH_BYTES];
     hub_stats stats;
+    uint64_t disk_looked_ms;
+    size_t held; /* sessions whose pushes are not taken */
     uint64_t last_upkeep_ms, last_seen_ms, write_failed_ms;
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
 
@@ -104,6 +108,15 @@ struct hub {
     struct reader_thread *reader_threads;
     unsigned started_readers;
 };
+
+/* ---- hub_disk.c: the writer's, without the mutex ---- */
+
+/* Sees once a second whether there is room. */
+void hub_look_at_disk(hub *h, uint64_t now_ms);
+/* Whether a push of this session is not to be taken now; the session is told later. */
+bool hub_holds_push(hub *h, uint64_t session, uint64_t now_ms);
+/* Tells those whose pushes were not taken to come back, once they have what there is to be had. */
+void hub_end_held(hub *h, uint64_t now_ms);
 
 /* Under the mutex: */
 session *hub_find(hub *h, uint64_t id);

@@ -14,6 +14,8 @@
 #define WRITABLE_AFTER_MS 5000u
 #define UPKEEP_EVERY_MS 60000u
 #define UPKEEP_SOON_MS 1000u
+#define RENEW_AFTER_MS 86400000u
+#define RENEW_SPREAD_MS 14400000u
 #define PRUNED_MUCH 10000u
 
 /* One session's part in a group: a copy of its dialog, and what is to be said to it after the commit. */
@@ -31,7 +33,7 @@ typedef struct work {
 /* A line for the log, kept until the group is durable: what is undone was not so. */
 typedef struct line {
     struct line *next;
-    char level;
+    log_fields fields;
     char name[LIMIT_NAME_BYTES + 1];
     char text[];
 } line;
@@ -78,14 +80,15 @@ static void on_say(void *ctx, const buf *message) {
         w->said[w->nsaid++] = f;
 }
 
-static void on_log(void *ctx, char level, const char *text) {
+static void on_log(void *ctx, const log_fields *fields, const char *text) {
     group *gr = ctx;
     size_t n = strlen(text) + 1;
     line *l = malloc(sizeof *l + n);
     if (!l) return;
     l->next = NULL;
-    l->level = level;
+    l->fields = *fields;
     snprintf(l->name, sizeof l->name, "%s", gr->current ? gr->current->d.name : "");
+    l->fields.device = l->name[0] ? l->name : NULL;
     memcpy(l->text, text, n);
     *gr->last_line = l;
     gr->last_line = &l->next;
@@ -95,7 +98,7 @@ static void finish_lines(group *gr, bool write) {
     while (gr->lines) {
         line *l = gr->lines;
         gr->lines = l->next;
-        if (write) gr->h->config.log(gr->h->config.ctx, l->level, l->name[0] ? l->name : NULL, l->text);
+        if (write) gr->h->config.log(gr->h->config.ctx, &l->fields, l->text);
         free(l);
     }
     gr->last_line = &gr->lines;
@@ -218,9 +221,11 @@ static int run_frame(group *gr, input *i) {
     size_t said = w->nsaid;
     dialog before = w->d;
     int rc = frame_unpack(i->p, i->n, &message);
-    if (!rc && message_peek(message.p, message.n) == MSG_PULL)
+    int kind = rc ? 0 : (int)message_peek(message.p, message.n);
+    bool held = !rc && kind == MSG_PUSH && hub_holds_push(gr->h, w->id, gr->now_ms); /* it is sent again */
+    if (!rc && kind == MSG_PULL)
         take_packed_pull(gr, w, i, &message);
-    else if (!rc)
+    else if (!rc && !held)
         rc = run_message(gr, w, &message, &words);
     if (rc && !is_store_failure(rc) && !gr->again) {
         unsay(w, said);
@@ -451,6 +456,7 @@ static void deliver_work(hub *h, work *w) {
         c->credit = 0;
     }
     if (w->hello) {
+        c->since_ms = h->config.now_ms(h->config.ctx);
         c->place = (page_place){.cursor = w->d.cursor};
         c->wants_snapshot = c->began_snapshot = w->d.wants_snapshot;
         c->snapshot = w->d.snapshot;
@@ -483,7 +489,7 @@ static void set_writable(hub *h, int rc, bool pushed, uint64_t now_ms) {
     char text[LIMIT_TEXT_BYTES];
     snprintf(text, sizeof text, writable ? "the store can be written again" : "the store cannot be written: %s",
              satchel_rc_text(rc));
-    h->config.log(h->config.ctx, writable ? 'i' : 'e', NULL, text);
+    h->config.log(h->config.ctx, &(log_fields){.level = writable ? 'i' : 'e', .event = "store", .rc = rc}, text);
 }
 
 static void finish_group(group *gr, int rc) {
@@ -521,7 +527,9 @@ static void finish_jobs(group *gr, int rc) {
         gr->inputs = i->next;
         if (i->kind == INPUT_JOB) {
             int own = rc ? rc : -(int)i->n;
-            if (i->job->own_transaction) {
+            if (i->job->own_transaction && h->stats.disk_low) {
+                own = SATCHEL_E_FULL;
+            } else if (i->job->own_transaction) {
                 own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
                 pthread_mutex_lock(&h->mutex);
                 hub_publish(h);
@@ -550,6 +558,16 @@ static input *take_inputs(hub *h) {
     return first;
 }
 
+/* What a welcome tells, above all what a backup has by now (N7), is told once a day to those who never go. Not to all at one time. */
+static void renew_old(hub *h, uint64_t now_ms) {
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || c->closing || c->d.phase != DIALOG_READY || c->out || c->waiting_bytes || c->wants_snapshot) continue;
+        if (now_ms - c->since_ms > RENEW_AFTER_MS + c->id % RENEW_SPREAD_MS)
+            hub_tell_and_close(h, c, SATCHEL_E_CLOSED, "connected for a day; come back for the news");
+    }
+}
+
 static bool upkeep(hub *h, uint64_t now_ms) {
     if (now_ms - h->last_upkeep_ms < UPKEEP_EVERY_MS) return false;
     h->last_upkeep_ms = now_ms;
@@ -561,18 +579,24 @@ static bool upkeep(hub *h, uint64_t now_ms) {
         store_rollback(s);
     else
         rc = store_commit(s);
+    bool more = false;
+    if (!rc) rc = store_tidy(s, h->stats.wal_bytes, &more);
     /* There is more to remove; others come first. */
-    if (!rc && removed > PRUNED_MUCH) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
+    if (!rc && (removed > PRUNED_MUCH || more)) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc, false, now_ms);
     if (!rc) hub_publish(h);
+    renew_old(h, now_ms);
     pthread_mutex_unlock(&h->mutex);
+    h->config.wake(h->config.ctx);
     return true;
 }
 
 bool hub_write_step(hub *h) {
     group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
     gr.last_line = &gr.lines;
+    hub_look_at_disk(h, gr.now_ms);
+    hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h);
     pthread_mutex_unlock(&h->mutex);

@@ -1,14 +1,24 @@
 #include "server/identity.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "protocol/satchel_rc.h"
 
 #define DAY_MS (UINT64_C(86400) * 1000)
 #define CA_NAME "Satchel device authority"
+#define OPERATOR_FILE_BYTES 65536
 
 static const char *text_of(const buf *b) {
     return (const char *)b->p;
+}
+
+static void wipe(buf *b) {
+    if (b->p) explicit_bzero(b->p, b->cap);
+    buf_fini(b);
 }
 
 static bool is_there(const buf *b) {
@@ -94,14 +104,78 @@ int identity_open(const datadir *d, const char *hosts, uint64_t now_ms, identity
     int rc = open_authority(d, now_ms, out, error);
     if (!rc) rc = open_server(d, hosts, now_ms, out, error);
     if (!rc) rc = crypto_fingerprint(text_of(&out->key), out->pin);
+    if (!rc) rc = crypto_not_after(text_of(&out->cert), &out->https_end_ms);
     if (rc && !error->n) buf_printf(error, "%s: cannot make the server's certificates: %s", d->path, satchel_rc_text(rc));
     if (rc) identity_close(out);
     return rc;
 }
 
-static void wipe(buf *b) {
-    if (b->p) explicit_bzero(b->p, b->cap);
-    buf_fini(b);
+int identity_open_again(const datadir *d, const char *hosts, uint64_t now_ms, const identity *running, identity *out,
+                        buf *error) {
+    uint8_t before[CRYPTO_FINGERPRINT_BYTES], now[CRYPTO_FINGERPRINT_BYTES];
+    int rc = identity_open(d, hosts, now_ms, out, error);
+    if (rc) return rc;
+    rc = crypto_fingerprint(text_of(&running->ca_key), before);
+    if (!rc) rc = crypto_fingerprint(text_of(&out->ca_key), now);
+    if (!rc && memcmp(before, now, sizeof now))
+        rc = fail(error, d, "ca.key",
+                  "this is another device authority; that needs a restart, and every device would have to enrol again");
+    if (rc) identity_close(out);
+    return rc;
+}
+
+/* ---- the operator's own ---- */
+
+static int fail_file(buf *error, const char *path, const char *words) {
+    buf_printf(error, "%s: %s", path, words);
+    return SATCHEL_E_CERTIFICATE;
+}
+
+/* Appends the file, zero-terminated. */
+static int read_operator(const char *path, bool secret, buf *out, buf *error) {
+    struct stat st;
+    int rc = SATCHEL_OK, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st)) {
+        rc = fail_file(error, path, strerror(errno));
+        goto out;
+    }
+    uint8_t *room = buf_reserve(out, OPERATOR_FILE_BYTES + 1);
+    ssize_t n = room && S_ISREG(st.st_mode) && st.st_size <= OPERATOR_FILE_BYTES ? read(fd, room, OPERATOR_FILE_BYTES) : -1;
+    if (n < 0) {
+        rc = fail_file(error, path, "this is no file of keys or certificates");
+    } else if (secret && st.st_mode & S_IRWXO) {
+        rc = fail_file(error, path, "others can read this key; chmod o= it");
+    } else {
+        room[n] = 0;
+        out->n = (size_t)n;
+    }
+out:
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
+int identity_use_operator(identity *id, const char *cert_path, const char *key_path, uint64_t now_ms, buf *error) {
+    buf cert = {0}, key = {0};
+    uint8_t of_key[CRYPTO_FINGERPRINT_BYTES], of_cert[CRYPTO_FINGERPRINT_BYTES];
+    uint64_t end_ms;
+    int rc = read_operator(cert_path, false, &cert, error);
+    if (!rc) rc = read_operator(key_path, true, &key, error);
+    if (rc) goto out;
+    if (crypto_fingerprint(text_of(&key), of_key))
+        rc = fail_file(error, key_path, "this is not a private key, without a password, that devices can use (ECDSA or RSA)");
+    else if (crypto_fingerprint(text_of(&cert), of_cert) || crypto_not_after(text_of(&cert), &end_ms))
+        rc = fail_file(error, cert_path, "this is not a certificate that devices can use (ECDSA or RSA, in PEM)");
+    else if (memcmp(of_key, of_cert, sizeof of_key))
+        rc = fail_file(error, cert_path, "the certificate belongs to another key than https-key has");
+    else if (end_ms <= now_ms)
+        rc = fail_file(error, cert_path, "the certificate has ended");
+    if (rc) goto out;
+    memcpy(id->pin, of_key, sizeof id->pin);
+    id->https_end_ms = end_ms;
+out:
+    wipe(&key);
+    buf_fini(&cert);
+    return rc;
 }
 
 void identity_close(identity *id) {

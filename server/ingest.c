@@ -114,9 +114,10 @@ static int adopt_result(ingest *g, const author_info *author, int64_t from, cons
                    "iii", (int64_t)author->author, from, (int64_t)txn->number);
 }
 
-/* What a copy of this file has sent already, under an earlier incarnation, is known by number and id (N3). */
+/* What a copy of this file has sent already, under another incarnation, is known by number and id (N3): to a restored server, the later one may come
+ * first. */
 static int find_elsewhere(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
-    if (author->incarnation <= 1) return SATCHEL_OK;
+    if (author->alone) return SATCHEL_OK;
     sqlite3_stmt *q =
         db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",author FROM satchel_author JOIN satchel_result USING(author)"
                                  " WHERE device=? AND author<>? AND number=? AND id=?");
@@ -166,9 +167,9 @@ static int save_result(ingest *g, const push_txn *txn, const msg_result *r) {
 
 /* ---- refusal ---- */
 
-static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t number) {
+static int note_refused_rows(ingest *g, const push_txn *part) {
     wire w;
-    wire_open(&w, delta, n);
+    wire_open(&w, part->delta, part->ndelta);
     delta_reader r;
     delta_open(&r, &w);
     int more;
@@ -177,38 +178,49 @@ static int note_refused_rows(ingest *g, const uint8_t *delta, size_t n, uint64_t
         if (rc == SATCHEL_E_TOO_LARGE) continue; /* no row can have this key */
         if (!rc)
             rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_refused_row(author,tbl,key,number) VALUES(?,?,?,?)", "iibi",
-                         (int64_t)g->author->author, (int64_t)g->in.table, g->key.p, g->key.n, (int64_t)number);
+                         (int64_t)g->author->author, (int64_t)g->in.table, g->key.p, g->key.n, (int64_t)part->number);
         if (rc) return rc;
     }
     return more;
 }
 
-/* Calls `each` for the delta of every part: the staged ones, or the single one of the message. */
-static int each_part(ingest *g, const push_txn *txn, int (*each)(ingest *, const uint8_t *, size_t, uint64_t)) {
-    if (txn->part == 0) return each(g, txn->delta, txn->ndelta, txn->number);
+/* Calls `each` for every part, of which number, delta and unseen are set: the staged ones, or the single one of the message. */
+static int each_part(ingest *g, const push_txn *txn, int (*each)(ingest *, const push_txn *)) {
+    if (txn->part == 0) return each(g, txn);
     sqlite3_stmt *q = NULL;
-    int rc = db_rc(
-        sqlite3_prepare_v2(g->s->db, "SELECT delta FROM satchel_stage WHERE author=? AND number=? ORDER BY part", -1, &q, NULL));
+    int rc = db_rc(sqlite3_prepare_v2(
+        g->s->db, "SELECT delta,unseen FROM satchel_stage WHERE author=? AND number=? ORDER BY part", -1, &q, NULL));
     db_bind(q, "ii", (int64_t)g->author->author, (int64_t)txn->number);
-    while (!rc && sqlite3_step(q) == SQLITE_ROW)
-        rc = each(g, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), txn->number);
+    while (!rc && sqlite3_step(q) == SQLITE_ROW) {
+        push_txn part = {.number = txn->number,
+                         .delta = sqlite3_column_blob(q, 0),
+                         .ndelta = (size_t)sqlite3_column_bytes(q, 0),
+                         .unseen = sqlite3_column_blob(q, 1),
+                         .nunseen = (size_t)sqlite3_column_bytes(q, 1)};
+        rc = each(g, &part);
+    }
     int end = db_rc(sqlite3_finalize(q));
     return rc ? rc : end;
 }
 
-static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
+static int tell_refusal(ingest *g, int rc, ingest_result *out) {
     buf_clear(&out->hold);
     buf_put(&out->hold, g->bad_key.p, g->bad_key.n);
     buf_put(&out->hold, g->bad_text.p, g->bad_text.n);
-    out->result = (msg_result){.number = txn->number,
-                               .rc = rc,
+    out->result = (msg_result){.rc = rc,
                                .depends = g->depends,
                                .table = g->bad_table,
                                .key = out->hold.p,
                                .nkey = g->bad_key.n,
                                .text = (const char *)out->hold.p + g->bad_key.n,
                                .ntext = g->bad_text.n};
-    int err = save_result(g, txn, &out->result);
+    return out->hold.rc;
+}
+
+static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
+    int err = tell_refusal(g, rc, out);
+    out->result.number = txn->number;
+    if (!err) err = save_result(g, txn, &out->result);
     if (!err)
         err = db_exec(&g->s->cache, "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,delta) VALUES(?,?,?,?,?,?,?)",
                       "iibiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
@@ -219,18 +231,36 @@ static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
 
 /* ---- one transaction ---- */
 
-static int merge_part(ingest *g, const uint8_t *delta, size_t n, uint64_t number) {
-    (void)number;
+static int next_hidden(ingest *g) {
+    int rc = unseen_next(&g->unseen, &g->hidden);
+    g->has_hidden = rc == 1;
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
+/* The rows of `unseen` come in the order of the delta's: the next one is this row's, or of one to come. */
+static int merge_row(ingest *g) {
+    int rc = g->has_hidden ? ingest_put_key(g, &g->in) : SATCHEL_OK;
+    g->is_hidden = !rc && g->has_hidden && g->hidden.table == g->in.table && g->hidden.nkey == g->key.n &&
+                   memcmp(g->hidden.key, g->key.p, g->key.n) == 0;
+    rc = ingest_row(g, &g->in);
+    return rc || !g->is_hidden ? rc : next_hidden(g);
+}
+
+static int merge_part(ingest *g, const push_txn *part) {
+    int rc = SATCHEL_OK, more;
+    g->has_hidden = false;
+    if (part->nunseen) {
+        unseen_open(&g->unseen, part->unseen, part->nunseen);
+        rc = next_hidden(g);
+    }
     wire w;
-    wire_open(&w, delta, n);
+    wire_open(&w, part->delta, part->ndelta);
     delta_reader r;
     delta_open(&r, &w);
-    int more;
-    while ((more = delta_next(&r, &g->in)) == 1) {
-        int rc = ingest_row(g, &g->in);
-        if (rc) return rc;
-    }
-    return more;
+    while (!rc && (more = delta_next(&r, &g->in)) == 1) rc = merge_row(g);
+    g->is_hidden = false;
+    if (rc || more) return rc ? rc : more;
+    return g->has_hidden ? SATCHEL_E_MALFORMED : SATCHEL_OK;
 }
 
 #define AUTHORS_OF_DEVICE "(SELECT b.author FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?)"
@@ -260,7 +290,7 @@ static int settle(ingest *g, uint64_t number) {
 static void start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
     uint64_t last = g->s->now.seq;
     g->author = author;
-    g->from_server = author->author == 0;
+    g->from_server = g->writes_server = author->author == 0;
     g->number = number;
     g->base = base < last ? base : last;
     g->now_ms = now_ms;
@@ -344,9 +374,9 @@ static int stage(ingest *g, const author_info *author, const push_txn *txn) {
                            " satchel_refused.author=satchel_stage.author AND state='open')",
                            "i", (int64_t)author->author);
     if (rc) return rc;
-    return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta) VALUES(?,?,?,?,?)", "iiibb",
+    return db_exec(&g->s->cache, "INSERT INTO satchel_stage(author,number,part,txn,delta,unseen) VALUES(?,?,?,?,?,?)", "iiibbb",
                    (int64_t)author->author, (int64_t)txn->number, (int64_t)txn->part, txn->id, (size_t)TXN_ID_BYTES, txn->delta,
-                   txn->ndelta);
+                   txn->ndelta, txn->unseen, txn->nunseen);
 }
 
 int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
@@ -370,6 +400,34 @@ int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t no
 int ingest_author_save(ingest *g, const author_info *author) {
     return db_exec(&g->s->cache, "UPDATE satchel_author SET last_number=?,last_effective=? WHERE author=?", "iii",
                    (int64_t)author->last_number, (int64_t)author->last_effective, (int64_t)author->author);
+}
+
+int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out) {
+    author_info author = {.author = txn->author};
+    const push_txn delta = {.delta = txn->delta, .ndelta = txn->ndelta};
+    store_position before = g->s->now;
+    uint64_t effective = hlc_next(before.high_stamp, now_ms), conflicts = g->conflicts;
+    start(g, &author, 0, txn->base, effective, now_ms);
+    g->writes_server = txn->writes_server;
+    int rc = store_savepoint(g->s);
+    if (rc) return rc;
+    rc = merge_transaction(g, &delta);
+    bool undone = rc != SATCHEL_OK;
+    if (undone) {
+        store_savepoint_rollback(g->s);
+        drop_changes(g);
+        g->s->now = before;
+        g->conflicts = conflicts;
+    }
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
+        rc = tell_refusal(g, rc, out);
+    } else if (!undone) {
+        rc = store_savepoint_release(g->s);
+        out->result = (msg_result){.seq = g->clock.seq, .effective = effective};
+        g->s->now.high_stamp = effective;
+    }
+    g->author = NULL;
+    return rc;
 }
 
 uint64_t ingest_conflicts(const ingest *g) {
@@ -431,4 +489,29 @@ void ingest_author_cancel(ingest *g) {
     capture_reset(g->capture);
     capture_enable(g->capture, false);
     store_savepoint_rollback(g->s);
+}
+
+/* ---- rows of the server's own author ---- */
+
+void ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before) {
+    static author_info server;
+    *before = g->s->now;
+    start(g, &server, 0, before->seq, hlc_next(before->high_stamp, now_ms), now_ms);
+}
+
+int ingest_rows_end(ingest *g, const store_position *before, bool *changed) {
+    int rc = ingest_check_references(g);
+    *changed = !rc && (g->log_parts || delta_size(&g->out));
+    if (*changed) rc = ingest_flush_log(g, true);
+    if (*changed && !rc) {
+        g->s->now.high_stamp = g->clock.stamp;
+        return SATCHEL_OK;
+    }
+    ingest_rows_drop(g, before);
+    return rc;
+}
+
+void ingest_rows_drop(ingest *g, const store_position *before) {
+    drop_changes(g);
+    g->s->now = *before;
 }

@@ -36,6 +36,18 @@ int ingest_sql(ingest *g, const char *sql, uint64_t now_ms, uint64_t *transactio
 int ingest_sql_inside(ingest *g, const char *sql, uint64_t now_ms, buf *error);
 /* Writes the author's last number and stamp, once after a run of ingest_push. */
 int ingest_author_save(ingest *g, const author_info *author);
+/* A transaction of an author who is answered at once and keeps no numbers: a program (api.h). Its stamp is newer than every other. */
+typedef struct ingest_program_txn {
+    uint32_t author;
+    bool writes_server; /* tables and columns that only the server writes, too */
+    uint64_t base;      /* what lies above it was not known */
+    const uint8_t *delta;
+    size_t ndelta;
+} ingest_program_txn;
+/* A refused one leaves nothing at all: it is told in out->result alone. A database code as ingest_push, with everything undone. */
+int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out);
+/* Whether the table has a row with this key: 1, 0, or a database code. */
+int ingest_has_row(ingest *g, const schema_table *t, const value *key);
 /* Reads a row of satchel_result, columns number, rc, seq, effective, depends, tbl, key, message; key and text point into `hold`. */
 int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
 /* Conflicts logged since ingest_new. */

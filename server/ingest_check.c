@@ -252,7 +252,8 @@ void ingest_unprepare(ingest *g) {
 
 static int check_mode(ingest *g, const schema_table *t, delta_op op) {
     if (g->from_server) return SATCHEL_OK;
-    if (t->mode == MODE_SERVER) return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes table %s", t->name);
+    if (t->mode == MODE_SERVER && !g->writes_server)
+        return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes table %s", t->name);
     if (t->mode == MODE_APPEND && op != DELTA_PUT)
         return ingest_refuse(g, SATCHEL_E_APPEND_ONLY, "rows of %s are never changed or deleted", t->name);
     return SATCHEL_OK;

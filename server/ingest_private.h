@@ -10,6 +10,7 @@
 #include "protocol/delta.h"
 #include "protocol/merge.h"
 #include "protocol/translate.h"
+#include "protocol/unseen.h"
 #include "server/ingest.h"
 #include "server/store_private.h"
 
@@ -72,7 +73,7 @@ struct ingest {
 
     /* The transaction being taken in. */
     author_info *author;
-    bool from_server;
+    bool from_server, writes_server; /* writes_server: what only the server writes, too */
     uint64_t base, number, now_ms;
     field_clock clock; /* effective stamp, author, the seq being given */
     delta_writer out;  /* effective changes not yet in the log */
@@ -84,6 +85,11 @@ struct ingest {
     uint32_t bad_table;
     buf bad_key, bad_text;
     uint64_t depends;
+
+    /* What a pending edit of its own hid from the author (M16): the rows to come of this part, the next of them, and whether it is the row at hand. */
+    unseen_reader unseen;
+    unseen_row hidden;
+    bool has_hidden, is_hidden;
 
     buf key, scratch;    /* of the row at hand */
     bool merging_insert; /* M15: an insert meets a row of its key */
@@ -133,5 +139,11 @@ int ingest_flush_log(ingest *g, bool all);
 int ingest_author_begin(ingest *g);
 int ingest_author_end(ingest *g, uint64_t now_ms, buf *error);
 void ingest_author_cancel(ingest *g);
+/* Rows of the server's own author, one by one through ingest_row, as one transaction with one seq inside store_begin ... store_commit. Where the author
+ * knows everything, a row that is refused leaves no trace, and the others may go on. *changed: there is something to commit. After a failure, or to give
+ * it up, drop and store_rollback. */
+void ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before);
+int ingest_rows_end(ingest *g, const store_position *before, bool *changed);
+void ingest_rows_drop(ingest *g, const store_position *before);
 
 #endif

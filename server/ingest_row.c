@@ -5,6 +5,24 @@
 #include "protocol/satchel_rc.h"
 #include "server/ingest_private.h"
 
+/* ---- what the author had seen (M16) ---- */
+
+/* Up to where he had seen columns of a unit (0: whether the row is there): the base, unless an edit of his own hid what came since. */
+static uint64_t base_of_unit(const ingest *g, const schema_table *t, uint32_t unit) {
+    unseen_row hidden = g->hidden;
+    uint64_t base = g->base, seen;
+    uint32_t column;
+    while (g->is_hidden && unseen_column(&hidden, &column, &seen)) {
+        const schema_column *c = column && t ? schema_column_by_id(t, column) : NULL;
+        if ((c ? c->unit == unit : column == unit) && seen < base) base = seen;
+    }
+    return base;
+}
+
+static uint64_t base_of_row(const ingest *g) {
+    return base_of_unit(g, NULL, 0);
+}
+
 /* ---- rows in the store ---- */
 
 /* -1 for a column that was dropped. */
@@ -275,7 +293,7 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
             continue;
         }
         const schema_column *c = t->col[place];
-        if (c->rule == RULE_SERVER && !g->from_server) {
+        if (c->rule == RULE_SERVER && !g->writes_server) {
             if (says_nothing(c, &in->v[i])) continue;
             return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes %s.%s", t->name, c->name);
         }
@@ -364,7 +382,7 @@ static int log_lost_values(ingest *g, const schema_table *t, const delta_row *in
 
 /* An insert of a key that was deleted: it makes the row anew, unless its author did not know of the deletion and deletions win (M13, M14). */
 static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, const field_clock *dead) {
-    if (t->wins == WINS_DELETE && !merge_is_known(dead, &g->clock, g->base)) {
+    if (t->wins == WINS_DELETE && !merge_is_known(dead, &g->clock, base_of_row(g))) {
         int rc = log_conflict(g, in, 0, RULE_LWW, dead, NULL, NULL, true);
         return rc ? rc : log_lost_values(g, t, in, dead);
     }
@@ -486,8 +504,8 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     merge_facts f = {.rule = c->rule,
                      .stored = clock_get(&row->clock, u->id),
                      .incoming = g->clock,
-                     .base = g->base,
-                     .from_server = g->from_server};
+                     .base = base_of_unit(g, row->ts->t, c->unit),
+                     .from_server = g->from_server || (g->writes_server && c->rule == RULE_SERVER)};
     /* What this very transaction wrote gives way to what it writes next. */
     if (f.stored.seq == g->clock.seq && f.stored.stamp) f.stored.stamp--;
     int rc = resolve_add(row, in, u, &f.rule);
@@ -641,7 +659,7 @@ static int row_missing(ingest *g, const schema_table *t) {
 static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
     tombstone dead = {0};
     int rc = tombstone_find(g, in->table, &dead);
-    if (rc == 0 || (rc == 1 && merge_is_known(&dead.clock, &g->clock, g->base))) {
+    if (rc == 0 || (rc == 1 && merge_is_known(&dead.clock, &g->clock, base_of_row(g)))) {
         rc = row_missing(g, t);
     } else if (rc == 1) {
         bool conflict;
@@ -675,7 +693,7 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
     for (unsigned i = 0; i < row->ts->t->ncol; i++) {
         const schema_column *c = row->ts->t->col[i];
         field_clock stored = clock_get(&row->clock, c->unit);
-        if (c->key || merge_is_known(&stored, &g->clock, g->base)) continue;
+        if (c->key || merge_is_known(&stored, &g->clock, base_of_unit(g, row->ts->t, c->unit))) continue;
         if (!*any || clock_compare(&stored, latest) > 0) *latest = stored;
         *any = true;
         if (!log || row->v[i].type == VALUE_NULL) continue;
@@ -683,7 +701,7 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
         if (rc) return rc;
     }
     /* A row of keys alone has only its own clock. */
-    if (row->ts->t->ncol == row->ts->t->nkey && !merge_is_known(&row->clock.base, &g->clock, g->base)) {
+    if (row->ts->t->ncol == row->ts->t->nkey && !merge_is_known(&row->clock.base, &g->clock, base_of_row(g))) {
         *any = true;
         *latest = row->clock.base;
     }
@@ -719,6 +737,12 @@ static int delete_row(ingest *g, const schema_table *t, delta_row *in) {
     int rc = tombstone_find(g, in->table, &dead);
     buf_fini(&dead.row);
     return rc == 1 ? SATCHEL_OK : rc == 0 ? row_missing(g, t) : rc;
+}
+
+int ingest_has_row(ingest *g, const schema_table *t, const value *key) {
+    int found = row_open(g, t, key, &g->row);
+    if (found == 1) row_close(&g->row);
+    return found;
 }
 
 int ingest_row(ingest *g, delta_row *row) {

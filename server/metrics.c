@@ -36,6 +36,9 @@ static const metric of_hub[] = {
     GAUGE(writer_queue, "satchel_writer_queue", "Messages and jobs waiting for the writer."),
     GAUGE(reader_queue, "satchel_reader_queue", "Pulls waiting for a reader."),
     GAUGE(seq, "satchel_seq", "Sequence number of the newest commit."),
+    GAUGE(disk_free, "satchel_disk_free_bytes", "Bytes free where the store lies."),
+    GAUGE(disk_reserve, "satchel_disk_reserve_bytes", "With fewer bytes free than this no changes are taken."),
+    GAUGE(wal_bytes, "satchel_wal_bytes", "Size of the store's write-ahead log."),
 };
 #undef COUNTER
 #undef GAUGE
@@ -51,6 +54,8 @@ static const metric of_store[] = {
     GAUGE(log_rows, "satchel_log_entries", "Entries of the change log."),
     GAUGE(tombstones, "satchel_tombstones", "Tombstones of deleted rows."),
     GAUGE(bytes, "satchel_store_bytes", "Size of the store's file."),
+    GAUGE(backup_seq, "satchel_backup_seq", "Sequence number up to which the newest backup has everything."),
+    GAUGE(backup_ms, "satchel_last_backup_timestamp_milliseconds", "When the newest backup was made, since 1970; 0: never."),
 };
 #undef GAUGE
 
@@ -116,7 +121,7 @@ static void put_process(buf *out, uint64_t started_ms) {
 void metrics_format(const hub_stats *stats, const store_counts *counts, uint64_t started_ms, buf *out) {
     put_head(out, "satchel_build_info", "gauge", "1, with the server's version.");
     buf_printf(out, "satchel_build_info{version=\"%s\"} 1\n", SATCHEL_VERSION);
-    put_integer(out, "satchel_writable", "gauge", "1 while the store takes writes, 0 after it failed to.", stats->writable);
+    put_integer(out, "satchel_writable", "gauge", "1 while the store takes changes; 0 while the disk is low, or after a write failed.", stats->writable);
     put_table(out, of_hub, sizeof of_hub / sizeof *of_hub, stats);
     if (counts) put_table(out, of_store, sizeof of_store / sizeof *of_store, counts);
     put_process(out, started_ms);

@@ -19,6 +19,7 @@ typedef struct service {
     char host[256];     /* the name that devices are told */
     uint16_t sync_port; /* as listened on */
     uint16_t https_port;
+    struct api *api; /* of programs over HTTP; NULL: none is served */
     uint64_t started_ms;
     uint64_t (*now_ms)(void *ctx);
     bool draining; /* no new work is taken */

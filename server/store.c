@@ -39,6 +39,12 @@ store_position store_where(const store *s) {
     return s->open ? s->now : s->committed;
 }
 
+uint64_t store_released(const store *s) {
+    store_position p = store_where(s);
+    uint64_t old = s->history_seq > p.floor ? s->history_seq : p.floor;
+    return old > p.backup_seq ? old : p.backup_seq;
+}
+
 uint64_t store_next_seq(store *s) {
     return ++s->now.seq;
 }
@@ -95,10 +101,12 @@ static int check_identity(store *s, const char *path, int *format, buf *error) {
     return SATCHEL_OK;
 }
 
-static int begin_epoch(store *s, uint64_t now_ms) {
+/* `as` NULL: with a random name. */
+static int begin_epoch(store *s, const uint8_t *as, uint64_t now_ms) {
     uint8_t epoch[EPOCH_BYTES];
-    int rc = crypto_random(epoch, sizeof epoch);
+    int rc = as ? SATCHEL_OK : crypto_random(epoch, sizeof epoch);
     if (rc) return rc;
+    if (as) memcpy(epoch, as, sizeof epoch);
     return db_exec(&s->cache, "INSERT INTO satchel_epoch(epoch,start_seq,at_ms) VALUES(?,(SELECT seq FROM satchel_server),?)",
                    "bi", epoch, sizeof epoch, (int64_t)now_ms);
 }
@@ -111,7 +119,7 @@ static int lay_out(store *s, int format, uint64_t now_ms, buf *error) {
     if (!rc) rc = db_rc(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
     if (!rc) rc = store_layout(s->db, format);
     if (!rc && !format) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
-    if (!rc && !format) rc = begin_epoch(s, now_ms);
+    if (!rc && !format) rc = begin_epoch(s, NULL, now_ms);
     if (!rc && !format) rc = schema_init(s->db, error);
     if (!rc) rc = db_rc(sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL));
     if (rc) {
@@ -166,21 +174,30 @@ static int open_database(store *s, const char *path, buf *error) {
     return SATCHEL_OK;
 }
 
-/* Once the file is known to be ours: the journal mode is written into it. */
-static int set_modes(store *s, const char *path, buf *error) {
+/* How large the write-ahead log may stay on the disk once all of it is in the store. */
+#define WAL_KEPT "67108864"
+
+/* Once the file is known to be ours: the journal mode is written into it. A new file can give pages back (store_tidy); that must be said before its first
+ * table, and an older one stays as it is. */
+static int set_modes(store *s, const char *path, bool fresh, buf *error) {
     /* Foreign keys are checked by ingest, transaction by transaction; SQLite can only check them for the whole group commit. */
-    int sq = sqlite3_exec(s->db,
+    int sq = fresh ? sqlite3_exec(s->db, "PRAGMA auto_vacuum=INCREMENTAL", NULL, NULL, NULL) : SQLITE_OK;
+    if (sq == SQLITE_OK)
+        sq = sqlite3_exec(s->db,
                           "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-65536;"
-                          "PRAGMA wal_autocheckpoint=4000",
+                          "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=" WAL_KEPT,
                           NULL, NULL, NULL);
     if (sq != SQLITE_OK) db_explain(s->db, path, error);
     return db_rc(sq);
 }
 
-static int begin_restored(store *s, uint64_t now_ms) {
+static int begin_restored(store *s, const store_config *config) {
+    uint64_t end;
+    /* A start that was cut off after it had begun this epoch. */
+    if (config->restored_as && store_epoch_known(s, config->restored_as, &end)) return SATCHEL_OK;
     int rc = store_begin(s);
     if (rc) return rc;
-    rc = begin_epoch(s, now_ms);
+    rc = begin_epoch(s, config->restored_as, config->now_ms);
     /* What was waiting in parts will be sent again; parts of a refused transaction are all there is of it. */
     if (!rc)
         rc = db_exec(&s->cache,
@@ -200,10 +217,10 @@ int store_open(const store_config *config, store **out, buf *error) {
     int format = 0;
     int rc = open_database(s, config->path, error);
     if (!rc) rc = check_identity(s, config->path, &format, error);
-    if (!rc) rc = set_modes(s, config->path, error);
+    if (!rc) rc = set_modes(s, config->path, !format, error);
     if (!rc && format < store_format()) rc = lay_out(s, format, config->now_ms, error);
     if (!rc) rc = read_position(s);
-    if (!rc && config->restored) rc = begin_restored(s, config->now_ms);
+    if (!rc && config->restored) rc = begin_restored(s, config);
     if (!rc) rc = store_reload_schema(s, error);
     if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
     if (rc) {

@@ -7,7 +7,8 @@
  *
  * Layout (design 7): the data tables with their `satchel_clock` column; satchel_server (one row), satchel_epoch, satchel_device,
  * satchel_author (a device's incarnations), satchel_result, satchel_refused, satchel_conflict, satchel_tombstone, satchel_log (id = seq
- * << 24 | part, one encoded delta each), satchel_bucket, satchel_stage (parts of large pushes), satchel_enrol, satchel_event. */
+ * << 24 | part, one encoded delta each), satchel_bucket, satchel_stage (parts of large pushes), satchel_enrol, satchel_event;
+ * satchel_token and satchel_request (programs over HTTP). */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
 
@@ -19,6 +20,7 @@
 #include "protocol/crypto.h"
 #include "protocol/message.h"
 #include "protocol/schema.h"
+#include "server/progress.h"
 
 typedef struct store store;
 
@@ -28,6 +30,7 @@ typedef struct store_config {
         *schema_dir; /* numbered migrations NNN_name.sql and NNN_name.data.sql; run as far as the store has not; NULL: none */
     uint64_t now_ms;
     bool restored; /* the file came from a backup: begin a new server epoch (N7) */
+    const uint8_t *restored_as; /* EPOCH_BYTES: which one; if it began before, this start goes on from there. NULL: any */
 } store_config;
 
 /* Opens, creates, migrates. On failure `error` names file (and line of a migration) and what to do, and nothing was half done.
@@ -46,12 +49,15 @@ typedef struct store_position {
     uint64_t seq;         /* newest commit */
     uint64_t floor;       /* the log is complete above it */
     uint64_t high_stamp;  /* highest effective stamp given */
-    uint64_t backup_seq;
+    uint64_t backup_seq;  /* the newest backup has everything up to here */
     uint32_t schema_epoch;
     uint8_t schema_hash[8];
 } store_position;
 /* As of the open transaction, else of the last commit. */
 store_position store_where(const store *s);
+/* N7: accepted transactions up to here need not be kept on their devices: the newest backup has them, or they are older than the history that is
+ * kept (store_prune's history_ms), so that devices of a server that is never backed up do not keep everything for ever. */
+uint64_t store_released(const store *s);
 /* Whether `epoch` is this store's or an older one of it; *end receives the seq at which it ended (UINT64_MAX for the current). */
 bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end);
 
@@ -66,6 +72,7 @@ void store_savepoint_rollback(store *s);
 
 /* ---- devices ---- */
 
+/* A third state, 3, is that of programs with a token (api_store.h), which are authors as devices are and listed nowhere here. */
 typedef enum device_state { DEVICE_ACTIVE = 1, DEVICE_REVOKED = 2 } device_state;
 
 typedef struct device_info {
@@ -120,6 +127,7 @@ typedef struct author_info {
     uint32_t incarnation;
     uint64_t last_number;    /* highest with a result */
     uint64_t last_effective; /* stamp */
+    bool alone;              /* the device has no other incarnation */
 } author_info;
 /* Finds, or makes: incarnation 1 of a new device, or one that a restored store no longer knows. SATCHEL_E_NOT_FOUND for incarnation 0. */
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
@@ -154,18 +162,33 @@ int store_refused_discard(store *s, const char *device, uint64_t number, uint64_
 
 typedef struct store_counts {
     uint64_t devices, active, rows, conflicts, rejected_open, log_rows, tombstones, bytes;
+    uint64_t backup_seq, backup_ms; /* the newest backup; 0: none */
 } store_counts;
 int store_count(store *s, store_counts *out);
 
-/* Checks file, row clocks, log, tombstones, foreign keys, against each other; one line per finding in `report`; *problems counts them. */
+/* Checks file, row clocks, log, tombstones, foreign keys and what is kept beside them, against each other; one line per finding in `report`; *problems
+ * counts them. */
 int store_verify(store *s, buf *report, unsigned *problems);
+/* The same of a store that somebody else writes, as of one commit, through a connection of its own; and of the file of prepared snapshots (NULL: none).
+ * SATCHEL_E_CLOSED if `watch` wants no more. */
+int store_verify_files(const char *path, const char *snapshot_path, const progress *watch, buf *report, unsigned *problems,
+                       buf *error);
 /* Content hash of every synced table, for comparing sides: "table rows sha256" lines, sorted by name. */
 int store_digest(store *s, buf *report);
+int store_digest_file(const char *path, buf *report, buf *error); /* through a connection of its own */
 
 /* ---- maintenance ---- */
+
+/* Inside a transaction: a backup as of `seq` was made under this name. Its devices need not keep what it has (N7). */
+int store_backed_up(store *s, uint64_t seq, const char *name, uint64_t now_ms);
+/* When the last backup was noted, 0: never. */
+int store_last_backup(store *s, uint64_t *at_ms);
 
 /* Removes log, tombstones and results that every active device has acknowledged and that are older than history_ms; not all at once if there is very much.
  * *removed counts log rows: call again soon while it is large. */
 int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed);
+/* Outside a transaction, in idle moments: gives back to the disk what is free in the file, a few MiB at once, and cuts a write-ahead log (of wal_bytes)
+ * that grew beside a long reader. *more: call again soon. A store of format 1 keeps its free pages, and uses them again. */
+int store_tidy(store *s, uint64_t wal_bytes, bool *more);
 
 #endif

@@ -197,12 +197,14 @@ static int count(store *s, const char *sql, uint64_t *out) {
 
 int store_count(store *s, store_counts *out) {
     memset(out, 0, sizeof *out);
-    int rc = count(s, "SELECT count(*) FROM satchel_device", &out->devices);
+    int rc = count(s, "SELECT count(*) FROM satchel_device WHERE state<3", &out->devices);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_device WHERE state=1", &out->active);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_conflict", &out->conflicts);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_refused WHERE state='open'", &out->rejected_open);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_log", &out->log_rows);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_tombstone", &out->tombstones);
+    if (!rc) rc = store_last_backup(s, &out->backup_ms);
+    out->backup_seq = store_where(s).backup_seq;
     if (!rc) rc = count(s, "SELECT page_count*page_size FROM pragma_page_count,pragma_page_size", &out->bytes);
     for (unsigned i = 0; !rc && i < s->schema->ntable; i++) {
         if (s->schema->table[i].until != SCHEMA_NEVER) continue;
@@ -238,10 +240,23 @@ static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t 
     if ((rc = db_next(&s->cache, q)) < 0) return rc;
     enough = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
     if (rc == 1) sqlite3_reset(q);
+    s->history_seq = (uint64_t)old;
     if (old > enough) old = enough;
     *out = (uint64_t)(acked < old ? acked : old);
     if (*out > s->now.seq) *out = s->now.seq;
     return SATCHEL_OK;
+}
+
+int store_backed_up(store *s, uint64_t seq, const char *name, uint64_t now_ms) {
+    char text[LIMIT_TEXT_BYTES];
+    snprintf(text, sizeof text, "as of commit %" PRIu64 ": %s", seq, name);
+    if (s->now.backup_seq < seq) s->now.backup_seq = seq;
+    return db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,NULL,'backup',?)", "is",
+                   (int64_t)now_ms, text);
+}
+
+int store_last_backup(store *s, uint64_t *at_ms) {
+    return count(s, "SELECT at_ms FROM satchel_event WHERE kind='backup' ORDER BY id DESC LIMIT 1", at_ms);
 }
 
 int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed) {
@@ -258,4 +273,29 @@ int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *remove
                      now_ms > history_ms ? (int64_t)(now_ms - history_ms) : 0, (int64_t)limit);
     s->now.floor = limit;
     return rc;
+}
+
+/* Free pages are used again, so only much of them is given back; and a step of it is one short transaction. */
+#define FREE_LEAST 256
+#define FREE_SHARE 16
+#define GIVEN_AT_ONCE "1000"
+/* The writer stands still for so long at most, to wait for the readers of the log. */
+#define WAL_LARGE_BYTES (64u << 20)
+#define WAL_WAIT_MS 200
+#define BUSY_MS 10000
+
+int store_tidy(store *s, uint64_t wal_bytes, bool *more) {
+    int64_t mode, unused, pages;
+    *more = false;
+    if (wal_bytes > WAL_LARGE_BYTES) {
+        sqlite3_busy_timeout(s->db, WAL_WAIT_MS);
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        sqlite3_busy_timeout(s->db, BUSY_MS);
+    }
+    int rc = db_integer(&s->cache, "PRAGMA auto_vacuum", 0, &mode);
+    if (!rc) rc = db_integer(&s->cache, "PRAGMA freelist_count", 0, &unused);
+    if (!rc) rc = db_integer(&s->cache, "PRAGMA page_count", 0, &pages);
+    if (rc || mode != 2 || unused <= FREE_LEAST || unused <= pages / FREE_SHARE) return rc;
+    *more = true;
+    return db_rc(sqlite3_exec(s->db, "PRAGMA incremental_vacuum(" GIVEN_AT_ONCE ")", NULL, NULL, NULL));
 }

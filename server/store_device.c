@@ -44,20 +44,20 @@ static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
 }
 
 int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE fingerprint=?");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE fingerprint=? AND state<3");
     db_bind(q, "b", fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES);
     return one_device(s, q, out);
 }
 
 int store_device_by_name(store *s, const char *name, device_info *out) {
     /* A revoked device's name may have been given again: the active one first. */
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? ORDER BY state,id DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? AND state<3 ORDER BY state,id DESC LIMIT 1");
     db_bind(q, "s", name);
     return one_device(s, q, out);
 }
 
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "ORDER BY name,id");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE state<3 ORDER BY name,id");
     device_info d;
     int rc;
     while ((rc = db_next(&s->cache, q)) == 1) {
@@ -115,7 +115,8 @@ static int read_author(store *s, sqlite3_stmt *q, author_info *out) {
                          .device = sqlite3_column_int64(q, 1),
                          .incarnation = (uint32_t)sqlite3_column_int64(q, 2),
                          .last_number = (uint64_t)sqlite3_column_int64(q, 3),
-                         .last_effective = (uint64_t)sqlite3_column_int64(q, 4)};
+                         .last_effective = (uint64_t)sqlite3_column_int64(q, 4),
+                         .alone = sqlite3_column_int(q, 5) != 0};
     sqlite3_reset(q);
     return SATCHEL_OK;
 }
@@ -127,8 +128,9 @@ static int make_author(store *s, int64_t device, uint32_t incarnation) {
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out) {
     for (int tries = 0;; tries++) {
         sqlite3_stmt *q =
-            db_prepare(&s->cache, "SELECT author,device,incarnation,last_number,last_effective FROM satchel_author WHERE device=?"
-                                  " AND incarnation=?");
+            db_prepare(&s->cache, "SELECT author,device,incarnation,last_number,last_effective, NOT EXISTS(SELECT 1 FROM"
+                                  " satchel_author b WHERE b.device=a.device AND b.incarnation<>a.incarnation)"
+                                  " FROM satchel_author a WHERE device=? AND incarnation=?");
         db_bind(q, "ii", device, (int64_t)incarnation);
         int rc = read_author(s, q, out);
         if (rc != SATCHEL_E_NOT_FOUND || incarnation == 0 || tries) return rc;

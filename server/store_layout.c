@@ -40,13 +40,14 @@ static const char FORMAT_1[] =
     "CREATE TABLE satchel_enrol(secret_hash BLOB PRIMARY KEY, name TEXT NOT NULL, expires_ms INT NOT NULL, fingerprint BLOB) WITHOUT ROWID;"
     "CREATE TABLE satchel_event(id INTEGER PRIMARY KEY, at_ms INT NOT NULL, device INT, kind TEXT NOT NULL, text TEXT NOT NULL);";
 
-/* Who writes over HTTP, and what programs have written (server/api.h); which rows came from where (server/import.h). */
+/* What authors of a part had not seen (M16). Who writes over HTTP, and what programs have written (server/api.h); which rows came from where (server/import.h). */
 static const char FORMAT_2[] =
-    "CREATE TABLE satchel_token(id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, rights INT NOT NULL,"
-    " author INT NOT NULL, created_ms INT NOT NULL, last_used_ms INT NOT NULL DEFAULT 0, revoked_ms INT);"
-    "CREATE UNIQUE INDEX satchel_token_name ON satchel_token(name) WHERE revoked_ms IS NULL;"
-    "CREATE TABLE satchel_request(token INT, key TEXT, hash BLOB NOT NULL, status INT NOT NULL, answer BLOB NOT NULL, at_ms INT NOT NULL,"
+    "ALTER TABLE satchel_stage ADD COLUMN unseen BLOB;"
+    /* A token is a row of satchel_device in state 3 as well: its name, its hash as fingerprint, when it was made and last used. */
+    "CREATE TABLE satchel_token(id INTEGER PRIMARY KEY REFERENCES satchel_device, rights INT NOT NULL, author INT NOT NULL, revoked_ms INT);"
+    "CREATE TABLE satchel_request(token INT, key TEXT, hash BLOB NOT NULL, answer BLOB NOT NULL, at_ms INT NOT NULL,"
     " PRIMARY KEY(token,key)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_request_at ON satchel_request(at_ms);"
     "CREATE TABLE satchel_source(source TEXT, tbl INT, source_key TEXT, key BLOB NOT NULL, PRIMARY KEY(source,tbl,source_key)) WITHOUT ROWID;";
 
 static const char *const FORMATS[] = {FORMAT_1, FORMAT_2};

@@ -10,6 +10,7 @@ struct store {
     db_cache cache;
     schema *schema;
     store_position committed, now; /* now: as of the open transaction */
+    uint64_t history_seq;          /* every commit up to here is older than the history that is kept; as of the last look */
     bool open;                     /* a transaction is open */
     buf error;
 };

@@ -1,4 +1,4 @@
-/* ctl.h - what the files of satchelctl share.
+/* ctl.h - what the files of satchelctl share; satchel-load uses the client and the bar.
  *
  * Each command sends one request or more to the running server over its admin's socket (server/control.h) and prints the answer: a table for
  * people, or with --json the answer's own JSON. Exit status 0 done, 1 failed, 2 wrong usage. */
@@ -14,15 +14,38 @@
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
+/* An option of one command: satchelctl.c has a list of them beside the command, ended by one without a name. `argument` names what it takes
+ * for --help; NULL: it takes none. */
+typedef struct ctl_option {
+    const char *name, *argument, *help;
+} ctl_option;
+
+typedef struct ctl_given {
+    const char *option, *value; /* "" where the option takes none */
+} ctl_given;
+
+/* Options of a command that may be given, repeated ones counted. */
+#define CTL_GIVEN_MAX 64
+
 typedef struct ctl {
     const char *data, *socket; /* one of them names the server */
-    bool json, all;
-    long limit; /* 0: not given */
-    int nword;  /* the command's words, and its arguments */
+    bool json;
+    size_t ngiven; /* the command's options, in the order in which they were given */
+    ctl_given given[CTL_GIVEN_MAX];
+    int nword; /* the command's words, and its arguments */
     char **word;
     int fd; /* -1 until connected */
     buf in; /* received and not yet taken */
 } ctl;
+
+/* ---- satchelctl.c: the options of the command ---- */
+
+/* What was given with --option, the last if repeated; "" for one without an argument; NULL: it was not given. */
+const char *ctl_value(const ctl *c, const char *option);
+/* The one with index `at` of a repeated option, or NULL. */
+const char *ctl_value_at(const ctl *c, const char *option, size_t at);
+/* A number into *out, which keeps its value if the option was not given. CTL_USAGE after telling what it has to be. */
+int ctl_number(const ctl *c, const char *option, long least, long most, long *out);
 
 /* ---- ctl_client.c ---- */
 
@@ -31,6 +54,10 @@ typedef struct ctl {
 int ctl_call(ctl *c, json_t *request, const char *title, json_t **reply);
 /* The same without telling: a refusal's object is in *reply as well (CTL_FAILED with *reply set). */
 int ctl_try(ctl *c, json_t *request, const char *title, json_t **reply);
+/* The same in halves, for requests that are made elsewhere: a request, one line without its end; and the server's next line, be it an answer or one
+ * that comes before (it has no "ok"). */
+int ctl_send(ctl *c, const void *request, size_t n);
+int ctl_receive(ctl *c, json_t **line);
 void ctl_tell(const json_t *reply);
 void ctl_disconnect(ctl *c);
 
@@ -66,6 +93,9 @@ int ctl_device_add(ctl *c);
 int ctl_device_list(ctl *c);
 int ctl_device_show(ctl *c);
 int ctl_device_revoke(ctl *c);
+int ctl_token_add(ctl *c);
+int ctl_token_list(ctl *c);
+int ctl_token_revoke(ctl *c);
 int ctl_conflicts(ctl *c);
 int ctl_rejected(ctl *c);
 int ctl_rejected_discard(ctl *c);
@@ -73,5 +103,9 @@ int ctl_verify(ctl *c);
 int ctl_digest(ctl *c);
 int ctl_status(ctl *c);
 int ctl_sql(ctl *c);
+int ctl_import(ctl *c);
+int ctl_export(ctl *c);
+int ctl_backup(ctl *c);
+int ctl_restore(ctl *c);
 
 #endif

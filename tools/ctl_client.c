@@ -13,7 +13,7 @@
 #define LOOK_MS 200
 
 static int fail(const char *what, const char *why) {
-    fprintf(stderr, "satchelctl: %s: %s\n", what, why);
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, why);
     return CTL_FAILED;
 }
 
@@ -81,18 +81,53 @@ static int receive_line(ctl *c, ctl_bar *bar, char **line) {
     }
 }
 
-static int receive_reply(ctl *c, const char *title, json_t **reply) {
-    ctl_bar bar;
+static int receive_object(ctl *c, ctl_bar *bar, json_t **out) {
     char *line = NULL;
-    ctl_bar_begin(&bar, title);
-    int rc = receive_line(c, &bar, &line);
-    ctl_bar_end(&bar);
+    *out = NULL;
+    int rc = receive_line(c, bar, &line);
     if (rc) return rc;
     size_t n = strlen(line);
-    *reply = json_loadb(line, n, 0, NULL);
+    *out = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
     memmove(c->in.p, c->in.p + n + 1, c->in.n - n - 1);
     c->in.n -= n + 1;
+    return CTL_DONE;
+}
+
+/* How far a long command is, which comes before its answer. */
+static bool show_progress(ctl_bar *bar, const json_t *line) {
+    const json_t *p = json_object_get(line, "progress");
+    if (!json_is_object(p)) return false;
+    ctl_bar_show(bar, (uint64_t)json_integer_value(json_object_get(p, "done")),
+                 (uint64_t)json_integer_value(json_object_get(p, "total")), json_string_value(json_object_get(p, "what")));
+    return true;
+}
+
+static int receive_reply(ctl *c, const char *title, json_t **reply) {
+    ctl_bar bar;
+    ctl_bar_begin(&bar, title);
+    int rc = receive_object(c, &bar, reply);
+    while (!rc && show_progress(&bar, *reply)) {
+        json_decref(*reply);
+        rc = receive_object(c, &bar, reply);
+    }
+    ctl_bar_end(&bar);
+    if (rc) return rc;
     return json_is_object(*reply) ? CTL_DONE : fail("the server's answer", "it is not a JSON object");
+}
+
+int ctl_send(ctl *c, const void *request, size_t n) {
+    int rc = c->fd < 0 ? connect_to(c) : CTL_DONE;
+    if (!rc) rc = send_all(c, request, n);
+    return rc ? rc : send_all(c, "\n", 1);
+}
+
+int ctl_receive(ctl *c, json_t **line) {
+    ctl_bar none = {0};
+    int rc = receive_object(c, &none, line);
+    if (rc || json_is_object(*line)) return rc;
+    json_decref(*line);
+    *line = NULL;
+    return fail("the server's answer", "it is not a JSON object");
 }
 
 int ctl_try(ctl *c, json_t *request, const char *title, json_t **reply) {
@@ -100,9 +135,7 @@ int ctl_try(ctl *c, json_t *request, const char *title, json_t **reply) {
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     if (!text) return fail("the request", "it is not valid UTF-8, or there is no memory");
-    int rc = c->fd < 0 ? connect_to(c) : CTL_DONE;
-    if (!rc) rc = send_all(c, text, strlen(text));
-    if (!rc) rc = send_all(c, "\n", 1);
+    int rc = ctl_send(c, text, strlen(text));
     free(text);
     if (!rc) rc = receive_reply(c, title, reply);
     if (!rc && !json_is_true(json_object_get(*reply, "ok"))) rc = CTL_FAILED;
@@ -112,7 +145,7 @@ int ctl_try(ctl *c, json_t *request, const char *title, json_t **reply) {
 void ctl_tell(const json_t *reply) {
     const char *words = json_string_value(json_object_get(reply, "message"));
     const char *code = json_string_value(json_object_get(reply, "code"));
-    fprintf(stderr, "satchelctl: %s (%s)\n", words ? words : "it failed", code ? code : "no code");
+    fprintf(stderr, "%s: %s (%s)\n", program_invocation_short_name, words ? words : "it failed", code ? code : "no code");
 }
 
 int ctl_call(ctl *c, json_t *request, const char *title, json_t **reply) {

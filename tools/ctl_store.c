@@ -25,9 +25,11 @@ int ctl_conflicts(ctl *c) {
         {"kept", "KEPT", CTL_TEXT},      {"kept_device", "BY", CTL_TEXT}, {"lost", "LOST", CTL_TEXT},
         {"lost_device", "BY", CTL_TEXT},
     };
-    json_t *reply, *request = json_pack("{ss}", "command", "conflicts");
-    if (c->limit) json_object_set_new(request, "limit", json_integer(c->limit));
-    int rc = ctl_call(c, request, "conflicts", &reply);
+    long limit = 50;
+    int rc = ctl_number(c, "limit", 1, 10000, &limit);
+    if (rc) return rc;
+    json_t *reply, *request = json_pack("{ss sI}", "command", "conflicts", "limit", (json_int_t)limit);
+    rc = ctl_call(c, request, "conflicts", &reply);
     if (rc) return rc;
     print_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, "No conflicts.");
     json_decref(reply);
@@ -40,10 +42,11 @@ int ctl_rejected(ctl *c) {
         {"code", "CODE", CTL_TEXT},     {"table", "TABLE", CTL_TEXT},     {"key", "KEY", CTL_TEXT},  {"message", "WHY", CTL_TEXT},
     };
     json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss sb}", "command", "rejected", "all", (int)c->all), "rejected", &reply);
+    bool all = ctl_value(c, "all");
+    int rc = ctl_call(c, json_pack("{ss sb}", "command", "rejected", "all", (int)all), "rejected", &reply);
     if (rc) return rc;
     print_listing(c, reply, "rejected", columns, sizeof columns / sizeof *columns,
-                  c->all ? "No refused transactions." : "No open refusals.");
+                  all ? "No refused transactions." : "No open refusals.");
     json_decref(reply);
     return CTL_DONE;
 }
@@ -70,7 +73,7 @@ int ctl_rejected_discard(ctl *c) {
 
 int ctl_verify(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "verify"), "verifying", &reply);
+    int rc = ctl_call(c, json_pack("{ss sb}", "command", "verify", "progress", 1), "verifying", &reply);
     if (rc) return rc;
     json_int_t problems = json_integer_value(json_object_get(reply, "problems"));
     if (c->json) {
@@ -113,12 +116,14 @@ static void print_status(const json_t *reply) {
         {"active", "active devices", CTL_NUMBER},        {"rows", "rows", CTL_NUMBER},
         {"rejected_open", "rejected, open", CTL_NUMBER}, {"conflicts", "conflicts recorded", CTL_NUMBER},
         {"log_rows", "log entries", CTL_NUMBER},         {"bytes", "bytes on disk", CTL_NUMBER},
+        {"backup_ms", "newest backup", CTL_TIME},
     };
     static const ctl_column since[] = {
         {"sessions", "devices connected", CTL_NUMBER},
         {"txns_accepted", "accepted since start", CTL_NUMBER},
         {"txns_refused", "refused since start", CTL_NUMBER},
-        {"writable", "takes writes", CTL_TEXT},
+        {"writable", "takes changes", CTL_TEXT},
+        {"disk_free", "bytes free", CTL_NUMBER},
     };
     ctl_record(reply, server, sizeof server / sizeof *server);
     ctl_record(json_object_get(reply, "position"), position, sizeof position / sizeof *position);

@@ -23,6 +23,10 @@ static const char usage[] =
     "  rejected               transactions that the server refused\n"
     "  rejected discard N     give transaction N up\n"
     "  rejected retry N       run transaction N again\n"
+    "  export TABLE [FILE|-]  write a table's rows as they are here, with edits that are not sent yet\n"
+    "      --all              every table, each into a file of its name in the directory that is named instead\n"
+    "      --pending          instead: every change that is not sent yet, as JSON lines\n"
+    "      --format csv|jsonl of the files (default: by the file's name, else csv)\n"
     "  verify                 check the file\n"
     "  digest                 a hash of each synced table, for comparing with the server's\n"
     "\n"
@@ -42,7 +46,10 @@ enum {
     OPT_FILE = 64,
     OPT_KEEP = 128,
     OPT_HELP = 256,
-    OPT_VERSION = 512
+    OPT_VERSION = 512,
+    OPT_FORMAT = 1024,
+    OPT_ALL = 2048,
+    OPT_PENDING = 4096
 };
 
 static const struct option options[] = {
@@ -54,6 +61,9 @@ static const struct option options[] = {
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"file", required_argument, NULL, 'f'},
     {"keep-going", no_argument, NULL, 'k'},
+    {"format", required_argument, NULL, OPT_FORMAT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"pending", no_argument, NULL, OPT_PENDING},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
@@ -72,6 +82,7 @@ static const struct command {
     {"status", cli_status, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"conflicts", cli_conflicts, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"rejected", cli_rejected, OPT_JSON, 0, 2, SATCHEL_OPEN_EXISTING},
+    {"export", cli_export, OPT_FORMAT | OPT_ALL | OPT_PENDING, 0, 2, SATCHEL_OPEN_EXISTING},
     {"verify", cli_verify, 0, 0, 0, SATCHEL_OPEN_EXISTING},
     {"digest", cli_digest, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
 };
@@ -123,6 +134,15 @@ static int take_options(int argc, char **argv, cli *c, int *given) {
             break;
         case OPT_TIMEOUT:
             if (!take_timeout(optarg, &c->timeout_s)) return wrong_usage("--timeout takes seconds from 1 to 86400, not ", optarg);
+            break;
+        case OPT_FORMAT:
+            c->format = optarg;
+            break;
+        case OPT_ALL:
+            c->all = true;
+            break;
+        case OPT_PENDING:
+            c->pending = true;
             break;
         case 'f':
             c->file = optarg;

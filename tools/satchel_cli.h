@@ -12,8 +12,8 @@
 #include "replica/satchel.h"
 
 typedef struct cli {
-    const char *db, *identity, *name, *file;
-    bool json, watch, keep_going;
+    const char *db, *identity, *name, *file, *format;
+    bool json, watch, keep_going, all, pending;
     unsigned timeout_s;
     int narg; /* operands after the command */
     char **arg;
@@ -21,7 +21,7 @@ typedef struct cli {
 } cli;
 
 typedef int cli_command(cli *c);
-cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest;
+cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest, cli_export;
 
 /* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
 int cli_fail(cli *c, const char *what);

@@ -8,48 +8,115 @@
 
 #include "tools/ctl.h"
 
-enum { TAKES_ALL = 1, TAKES_LIMIT = 2 };
-
 typedef struct command {
     const char *name; /* one word, or two */
     const char *arguments;
-    int narguments, takes;
+    int least, most; /* how many arguments */
+    const ctl_option *options;
     int (*run)(ctl *c);
     const char *summary, *help;
 } command;
 
+/* ---- the commands, and the options of those that have some ---- */
+
+static const ctl_option token_options[] = {
+    {"rights", "LIST", "read, write, server (what devices may not write), with commas; default read,write"},
+    {0},
+};
+static const ctl_option conflicts_options[] = {
+    {"limit", "N", "how many (default 50, up to 10000)"},
+    {0},
+};
+static const ctl_option rejected_options[] = {
+    {"all", NULL, "the settled ones too"},
+    {0},
+};
+
+static const ctl_option backup_options[] = {
+    {"replace", NULL, "an older backup of this name may go"},
+    {"verify", NULL, "make none, but check the one that is there; no server is asked"},
+    {0},
+};
+static const ctl_option restore_options[] = {
+    {"force", NULL, "the data directory that is there is kept aside, under another name"},
+    {0},
+};
+
+static const ctl_option import_options[] = {
+    {"format", "csv|jsonl", "of the file (default: by its name, else csv)"},
+    {"source", "NAME", "where the rows come from; with --key"},
+    {"key", "COLUMN,...", "the columns that are the source's key of a row; they need not be the table's"},
+    {"ref", "COLUMN=SOURCE:TABLE", "the column holds that source's key of a row of TABLE; may be repeated"},
+    {"map", "NAME=COLUMN,...", "the file's column NAME is the table's COLUMN; NAME= leaves it out"},
+    {"null", "TEXT", "a field with this text is NULL (default: an empty one without quotation marks)"},
+    {"separator", "C", "of CSV (default a comma; \\t is a tab)"},
+    {"errors", "FILE", "write the rows that fail to FILE, with the reason, to be mended and imported"},
+    {"batch", "N", "rows of one transaction (default 1000, up to 10000)"},
+    {"dry-run", NULL, "say what would become of the rows, and do nothing"},
+    {0},
+};
+static const ctl_option export_options[] = {
+    {"all", NULL, "every table, each into a file of its name in DIR"},
+    {"format", "csv|jsonl", "of the files (default: by the file's name, else csv)"},
+    {"where", "COLUMN=VALUE", "only rows with this value; may be repeated"},
+    {"null", "TEXT", "a VALUE that stands for NULL"},
+    {"separator", "C", "of CSV (default a comma; \\t is a tab)"},
+    {0},
+};
+
 static const command commands[] = {
-    {"device add", "NAME", 1, 0, ctl_device_add, "print a one-time code that enrols a device",
+    {"device add", "NAME", 1, 1, NULL, ctl_device_add, "print a one-time code that enrols a device",
      "Prints a one-time enrolment code for a new device of this name; it is good for one day. The code is a secret: it carries the server's\n"
      "address, what the server's certificate must show, and the right to become this device. It alone goes to standard output.\n"},
-    {"device list", "", 0, 0, ctl_device_list, "list the devices",
+    {"device list", "", 0, 0, NULL, ctl_device_list, "list the devices",
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
      "rejected and are open, how many of its values lost a conflict, and how far its clock is off.\n"},
-    {"device show", "NAME", 1, 0, ctl_device_show, "show one device", "Shows what the server knows of one device.\n"},
-    {"device revoke", "NAME", 1, 0, ctl_device_revoke, "cut a device off",
+    {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device", "Shows what the server knows of one device.\n"},
+    {"device revoke", "NAME", 1, 1, NULL, ctl_device_revoke, "cut a device off",
      "From now on the device is refused, and it is told so; its connections are closed. What it has sent stays.\n"},
-    {"conflicts", "[--limit N]", 0, TAKES_LIMIT, ctl_conflicts, "list values that lost to a concurrent change",
-     "Lists the newest entries of the conflict log (50 unless --limit says otherwise, up to 10000): the value that was kept, the one that lost,\n"
-     "whose they were, and the rule that decided.\n"},
-    {"rejected", "[--all]", 0, TAKES_ALL, ctl_rejected, "list refused transactions",
-     "Lists the transactions of devices that were refused and that nobody has settled; with --all the settled ones too.\n"},
-    {"rejected discard", "DEVICE NUMBER", 2, 0, ctl_rejected_discard, "settle a refused transaction by discarding it",
+    {"token add", "NAME", 1, 1, token_options, ctl_token_add, "print a token with which a program reads and writes over HTTPS",
+     "Makes a token for a program of another system (server/README.md, HTTP API). It is printed once, alone on standard output; the server keeps only\n"
+     "its hash. What the program writes is told from what others write by this name, in the conflict log and in the feed of changes.\n"},
+    {"token list", "", 0, 0, NULL, ctl_token_list, "list the tokens",
+     "Lists the tokens: what they may do, and when they were last used.\n"},
+    {"token revoke", "NAME", 1, 1, NULL, ctl_token_revoke, "make a token worthless",
+     "From now on requests with this token are refused. What was written with it stays, under its name.\n"},
+    {"conflicts", "", 0, 0, conflicts_options, ctl_conflicts, "list values that lost to a concurrent change",
+     "Lists the newest entries of the conflict log: the value that was kept, the one that lost, whose they were, and the rule that decided.\n"},
+    {"rejected", "", 0, 0, rejected_options, ctl_rejected, "list refused transactions",
+     "Lists the transactions of devices that were refused and that nobody has settled.\n"},
+    {"rejected discard", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_discard, "settle a refused transaction by discarding it",
      "Discards a refused transaction for good. The device is told when it next comes.\n"},
-    {"verify", "", 0, 0, ctl_verify, "check the store",
-     "Checks the store's file, row clocks, log and tombstones against each other. Exit status 1 if there is a problem. Pushes wait meanwhile.\n"},
-    {"digest", "", 0, 0, ctl_digest, "print a hash of each synced table",
+    {"verify", "", 0, 0, NULL, ctl_verify, "check the store",
+     "Checks the store's file, row clocks, log, tombstones, references and what is kept beside them against each other, while the server goes on\n"
+     "working. Exit status 1 if there is a problem.\n"},
+    {"digest", "", 0, 0, NULL, ctl_digest, "print a hash of each synced table",
      "Prints \"table rows sha256\" for each synced table, for comparing with a device's.\n"},
-    {"status", "", 0, 0, ctl_status, "show the server's state",
+    {"backup", "DIR", 1, 1, backup_options, ctl_backup, "make a backup of the running server",
+     "The server writes a consistent copy of its store, its keys and certificates, and a manifest with their sums, as a new directory DIR, while it\n"
+     "goes on working. It is checked, and there is nothing under that name before it is whole. Devices keep what they sent until a backup has it:\n"
+     "keep a copy on another machine. It holds the server's private keys.\n"},
+    {"restore", "DIR", 1, 1, restore_options, ctl_restore, "lay a backup out as the data directory",
+     "Lays the backup DIR out as the data directory that --data names, while no server runs on it. The next start of satcheld begins a new epoch,\n"
+     "and devices send again what they had sent since the backup was made.\n"},
+    {"status", "", 0, 0, NULL, ctl_status, "show the server's state",
      "Shows where the server stands and what it has done since it started.\n"},
-    {"sql", "FILE|-", 1, 0, ctl_sql, "run SQL as the server's author",
+    {"sql", "FILE|-", 1, 1, NULL, ctl_sql, "run SQL as the server's author",
      "Runs INSERT, UPDATE, DELETE statements of a file or of standard input as the server's own author: each BEGIN ... COMMIT is one\n"
      "transaction, as is each statement outside. They go through the same rules as a device's and reach the devices like theirs. Name the columns in\n"
      "an INSERT: the server's tables have one more. Stops at the first error and names its line; what was before it stays.\n"},
+    {"import", "TABLE FILE|-", 2, 2, import_options, ctl_import, "put the rows of a file into a table",
+     "Takes the rows of a CSV or JSON Lines file into a table, as the server's own author: each is inserted, updated or left as it is. A row that is\n"
+     "refused does not stop the others; its line and the reason are told. The same file again, whole or after a break, makes nothing twice: rows are\n"
+     "known by the table's key, or by the source's (--source, --key). Exit status 1 if a row failed.\n"},
+    {"export", "TABLE [FILE|-], or --all DIR", 1, 2, export_options, ctl_export, "write the rows of a table to a file",
+     "Writes the rows as CSV or JSON Lines, all of them as of one commit, in the order of their keys. What was exported can be imported as it is;\n"
+     "--all tells the tables in the order in which to do it.\n"},
 };
 #define NCOMMANDS (sizeof commands / sizeof *commands)
 
 static void print_usage(FILE *to) {
-    fputs("usage: satchelctl [--data DIR | --socket PATH] [--json] COMMAND [ARGUMENT...]\n"
+    fputs("usage: satchelctl [--data DIR | --socket PATH] [--json] COMMAND [OPTION...] [ARGUMENT...]\n"
           "Looks after a running satcheld, over the socket in its data directory.\n\n",
           to);
     for (size_t i = 0; i < NCOMMANDS; i++) {
@@ -60,81 +127,38 @@ static void print_usage(FILE *to) {
     fputs("\n  --data DIR     the server's data directory (default $SATCHEL_DATA, else ./satchel-data)\n"
           "  --socket PATH  the socket itself\n"
           "  --json         answer in JSON\n"
-          "  --help         of a command: satchelctl COMMAND --help\n"
+          "  --help         of a command, with its options: satchelctl COMMAND --help\n"
           "  --version\n"
           "\nExit status: 0 done, 1 failed, 2 wrong usage. See satchelctl(8).\n",
           to);
 }
 
+static void print_line(FILE *to, const command *k) {
+    fprintf(to, "usage: satchelctl %s%s%s%s\n", k->name, k->options ? " [OPTION...]" : "", *k->arguments ? " " : "",
+            k->arguments);
+}
+
 static void print_help(const command *k) {
-    printf("usage: satchelctl %s %s\n%s", k->name, k->arguments, k->help);
-}
-
-enum { OPT_DATA = 256, OPT_SOCKET, OPT_JSON, OPT_ALL, OPT_LIMIT, OPT_HELP, OPT_VERSION };
-
-static const struct option options[] = {
-    {"data", required_argument, NULL, OPT_DATA},   {"socket", required_argument, NULL, OPT_SOCKET},
-    {"json", no_argument, NULL, OPT_JSON},         {"all", no_argument, NULL, OPT_ALL},
-    {"limit", required_argument, NULL, OPT_LIMIT}, {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},   {0},
-};
-
-typedef struct asked {
-    bool help, version;
-} asked;
-
-static bool take_limit(ctl *c, const char *text) {
-    char *end;
-    errno = 0;
-    c->limit = strtol(text, &end, 10);
-    if (*text && !*end && !errno && c->limit >= 1 && c->limit <= 10000) return true;
-    fprintf(stderr, "satchelctl: --limit takes a number from 1 to 10000, not \"%s\"\n", text);
-    return false;
-}
-
-static bool take_options(int argc, char **argv, ctl *c, asked *a) {
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case OPT_DATA:
-            c->data = optarg;
-            break;
-        case OPT_SOCKET:
-            c->socket = optarg;
-            break;
-        case OPT_JSON:
-            c->json = true;
-            break;
-        case OPT_ALL:
-            c->all = true;
-            break;
-        case OPT_LIMIT:
-            if (!take_limit(c, optarg)) return false;
-            break;
-        case OPT_HELP:
-            a->help = true;
-            break;
-        case OPT_VERSION:
-            a->version = true;
-            break;
-        default:
-            return false;
-        }
+    print_line(stdout, k);
+    fputs(k->help, stdout);
+    if (k->options) putchar('\n');
+    for (const ctl_option *o = k->options; o && o->name; o++) {
+        char head[64];
+        snprintf(head, sizeof head, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        printf("  %-26s %s\n", head, o->help);
     }
-    c->nword = argc - optind;
-    c->word = argv + optind;
-    return true;
 }
 
 /* The command with the longest name that the words begin with; *words: how many of them it is. */
-static const command *find_command(const ctl *c, int *words) {
+static const command *find_command(char **word, int nword, int *words) {
     const command *found = NULL;
     *words = 0;
     for (size_t i = 0; i < NCOMMANDS; i++) {
         const char *second = strchr(commands[i].name, ' ');
         size_t first = second ? (size_t)(second - commands[i].name) : strlen(commands[i].name);
         int n = second ? 2 : 1;
-        if (c->nword < n || n < *words || strlen(c->word[0]) != first || strncmp(c->word[0], commands[i].name, first)) continue;
-        if (second && strcmp(c->word[1], second + 1)) continue;
+        if (nword < n || n < *words || strlen(word[0]) != first || strncmp(word[0], commands[i].name, first)) continue;
+        if (second && strcmp(word[1], second + 1)) continue;
         found = &commands[i];
         *words = n;
     }
@@ -142,32 +166,117 @@ static const command *find_command(const ctl *c, int *words) {
 }
 
 static int wrong_usage(const command *k) {
-    if (k) {
-        fprintf(stderr, "usage: satchelctl %s %s\n", k->name, k->arguments);
-    } else {
+    if (k)
+        print_line(stderr, k);
+    else
         fputs("try satchelctl --help\n", stderr);
-    }
     return CTL_USAGE;
 }
 
-static int run_command(ctl *c, const asked *a) {
+/* ---- options: the program's own may stand anywhere, a command's after its name ---- */
+
+enum { OPT_DATA = 256, OPT_SOCKET, OPT_JSON, OPT_HELP, OPT_VERSION, OPT_OF_COMMAND };
+
+static const struct option own_options[] = {
+    {"data", required_argument, NULL, OPT_DATA}, {"socket", required_argument, NULL, OPT_SOCKET},
+    {"json", no_argument, NULL, OPT_JSON},       {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+};
+#define NOWN (sizeof own_options / sizeof *own_options)
+#define OPTIONS_MAX 32
+
+typedef struct asked {
+    bool help, version;
+} asked;
+
+/* getopt's table: the program's own options and then the command's, if there is one. */
+static void list_options(struct option out[NOWN + OPTIONS_MAX + 1], const command *k) {
+    size_t n = NOWN;
+    memcpy(out, own_options, sizeof own_options);
+    for (const ctl_option *o = k ? k->options : NULL; o && o->name && n < NOWN + OPTIONS_MAX; o++, n++)
+        out[n] = (struct option){o->name, o->argument ? required_argument : no_argument, NULL, OPT_OF_COMMAND + (int)(n - NOWN)};
+    out[n] = (struct option){0};
+}
+
+static bool note_option(ctl *c, const ctl_option *o, const char *value) {
+    if (c->ngiven == CTL_GIVEN_MAX) {
+        fprintf(stderr, "satchelctl: more than %d options\n", CTL_GIVEN_MAX);
+        return false;
+    }
+    c->given[c->ngiven++] = (ctl_given){o->name, value ? value : ""};
+    return true;
+}
+
+/* Without a command up to the first word, which names it. */
+static bool take_options(int argc, char **argv, const command *k, ctl *c, asked *a) {
+    struct option options[NOWN + OPTIONS_MAX + 1];
+    list_options(options, k);
+    optind = 0;
+    for (int o; (o = getopt_long(argc, argv, k ? "" : "+", options, NULL)) != -1;) {
+        if (o == OPT_DATA)
+            c->data = optarg;
+        else if (o == OPT_SOCKET)
+            c->socket = optarg;
+        else if (o == OPT_JSON)
+            c->json = true;
+        else if (o == OPT_HELP)
+            a->help = true;
+        else if (o == OPT_VERSION)
+            a->version = true;
+        else if (o < OPT_OF_COMMAND || !note_option(c, &k->options[o - OPT_OF_COMMAND], optarg))
+            return false;
+    }
+    c->nword = argc - optind;
+    c->word = argv + optind;
+    return true;
+}
+
+const char *ctl_value_at(const ctl *c, const char *option, size_t at) {
+    for (size_t i = 0; i < c->ngiven; i++)
+        if (!strcmp(c->given[i].option, option) && !at--) return c->given[i].value;
+    return NULL;
+}
+
+const char *ctl_value(const ctl *c, const char *option) {
+    const char *last = NULL;
+    for (size_t i = 0; i < c->ngiven; i++)
+        if (!strcmp(c->given[i].option, option)) last = c->given[i].value;
+    return last;
+}
+
+int ctl_number(const ctl *c, const char *option, long least, long most, long *out) {
+    const char *text = ctl_value(c, option);
+    if (!text) return CTL_DONE;
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (!*text || *end || errno || v < least || v > most) {
+        fprintf(stderr, "satchelctl: --%s takes a number from %ld to %ld, not \"%s\"\n", option, least, most, text);
+        return CTL_USAGE;
+    }
+    *out = v;
+    return CTL_DONE;
+}
+
+/* ---- a command's run ---- */
+
+static int unknown_command(const ctl *c) {
+    if (c->nword)
+        fprintf(stderr, "satchelctl: there is no command \"%s%s%s\"\n", c->word[0], c->nword > 1 ? " " : "",
+                c->nword > 1 ? c->word[1] : "");
+    return wrong_usage(NULL);
+}
+
+static int run_command(int argc, char **argv, ctl *c, asked *a) {
     int words;
-    const command *k = c->nword ? find_command(c, &words) : NULL;
-    if (a->help && (k || !c->nword)) {
-        if (k)
-            print_help(k);
-        else
-            print_usage(stdout);
-        return CTL_DONE;
-    }
-    if (!k) {
-        if (c->nword)
-            fprintf(stderr, "satchelctl: there is no command \"%s%s%s\"\n", c->word[0], c->nword > 1 ? " " : "",
-                    c->nword > 1 ? c->word[1] : "");
-        return wrong_usage(NULL);
-    }
-    bool foreign = (c->all && !(k->takes & TAKES_ALL)) || (c->limit && !(k->takes & TAKES_LIMIT));
-    if (c->nword - words != k->narguments || foreign) return wrong_usage(k);
+    if (!take_options(argc, argv, NULL, c, a)) return wrong_usage(NULL);
+    const command *k = find_command(c->word, c->nword, &words);
+    if (k && !take_options(argc, argv, k, c, a)) return wrong_usage(k);
+    if (a->version) return puts("satchelctl " SATCHEL_VERSION) < 0;
+    if (a->help && k) return print_help(k), CTL_DONE;
+    if (a->help && !c->nword) return print_usage(stdout), CTL_DONE;
+    if (!k) return unknown_command(c);
+    if (c->nword - words < k->least || c->nword - words > k->most) return wrong_usage(k);
     return k->run(c);
 }
 
@@ -176,9 +285,7 @@ int main(int argc, char **argv) {
     ctl c = {.data = data && *data ? data : "satchel-data", .fd = -1};
     asked a = {0};
     signal(SIGPIPE, SIG_IGN);
-    if (!take_options(argc, argv, &c, &a)) return wrong_usage(NULL);
-    if (a.version) return puts("satchelctl " SATCHEL_VERSION) < 0;
-    int rc = run_command(&c, &a);
+    int rc = run_command(argc, argv, &c, &a);
     ctl_disconnect(&c);
     if (fflush(stdout) && !rc) {
         perror("satchelctl: standard output");

@@ -111,11 +111,16 @@ def hexed(s):
     return None if s is None else bytes.fromhex(s)
 
 
+def unseen_row(u):
+    return [u["table"], key_bytes(u["key"]), [n for c in u["columns"] for n in (c["id"], c["base"])]]
+
+
 def push_fields(m):
     txns, number, stamp, base = [], 0, 0, 0
     for t in m["transactions"]:
         txns.append([t["number"] - number, hexed(t["id"]), t["stamp"] - stamp, t["base"] - base, t["schema_epoch"],
-                     t["resolves"], t["effective"], t["part"], t["last"], delta(t["delta"])])
+                     t["resolves"], t["effective"], t["part"], t["last"], delta(t["delta"])]
+                    + ([[unseen_row(u) for u in t["unseen"]]] if "unseen" in t else []))
         number, stamp, base = t["number"], t["stamp"], t["base"]
     return [m["incarnation"], txns]
 
@@ -266,6 +271,10 @@ VALID = {
         ("three parts of one transaction, then another",
          push(txn(12, [INSERT], last=False), txn(12, [COUNT], part=1, last=False), txn(12, [], part=2), txn(13, [COUNT]))),
         ("begins with a later part", push(txn(12, [COUNT], part=7), txn(13, [COUNT], last=False))),
+        ("what its own edits hid from its author",
+         push(txn(14, [MOVE, COUNT, row("put", 9, ["AB", 12, {"real": "0.5"}], *sets((4, 1)))], unseen=[
+             {"table": 4, "key": [ID[3]], "columns": [{"id": 2, "base": 4700}, {"id": 6, "base": 0}]},
+             {"table": 9, "key": ["AB", 12, {"real": "0.5"}], "columns": [{"id": 0, "base": 4650}]}]), txn(15, [COUNT]))),
         ("numbers at their top", push(txn(TOP, [COUNT], id="f" * 16, stamp=TOP, base=TOP, schema_epoch=2**32 - 1), incarnation=2**32 - 1)),
     ],
     "results": [
@@ -372,6 +381,14 @@ def with_delta(groups):
     return enc([4, 1, [t]])
 
 
+HIDDEN = [1, b"\x03\x01a", [2, 5]]  # column 2 of a row, seen up to 5
+
+
+def with_unseen(*rows):
+    """A push of one transaction whose author had not seen all."""
+    return enc([4, 1, [[1, bytes(8), 0, 0, 1, None, None, 0, True, [], list(rows)]]])
+
+
 def altered(m, at, item):
     """The message with one of its fields (0 is the type) put otherwise."""
     whole = [TYPES[m["type"]]] + fields(m)
@@ -438,6 +455,19 @@ INVALID = [
     ("credit of 17", enc([6, 0, 17, 0]), "E_LIMIT"),
     ("1,025 transactions", enc([4, 1, Raw(head(4, 1025))]), "E_LIMIT"),
     ("a transaction of nine fields", enc([4, 1, [[1, bytes(8), 0, 0, 1, None, None, 0, True]]]), "E_MALFORMED"),
+    ("a transaction of twelve fields", enc([4, 1, [[1, bytes(8), 0, 0, 1, None, None, 0, True, [], [HIDDEN], 0]]]), "E_MALFORMED"),
+    ("nothing unseen", with_unseen(), "E_MALFORMED"),
+    ("a row unseen that has two fields", with_unseen(HIDDEN[:2]), "E_MALFORMED"),
+    ("a row unseen of table 0", with_unseen([0] + HIDDEN[1:]), "E_MALFORMED"),
+    ("a row unseen without a key", with_unseen([1, b"", [2, 5]]), "E_MALFORMED"),
+    ("a row unseen without columns", with_unseen(HIDDEN[:2] + [[]]), "E_MALFORMED"),
+    ("a column unseen without a base", with_unseen(HIDDEN[:2] + [[2, 5, 3]]), "E_MALFORMED"),
+    ("a column unseen twice", with_unseen(HIDDEN[:2] + [[2, 5, 2, 6]]), "E_MALFORMED"),
+    ("columns unseen that descend", with_unseen(HIDDEN[:2] + [[3, 5, 2, 6]]), "E_MALFORMED"),
+    ("a column unseen up to below 0", with_unseen(HIDDEN[:2] + [[2, -1]]), "E_MALFORMED"),
+    ("a column unseen of 2^32", with_unseen(HIDDEN[:2] + [[2**32, 5]]), "E_LIMIT"),
+    ("a column unseen up to 2^63", with_unseen(HIDDEN[:2] + [[2, 2**63]]), "E_LIMIT"),
+    ("514 columns unseen", with_unseen(HIDDEN[:2] + [[n for i in range(514) for n in (i, 5)]]), "E_LIMIT"),
     ("transaction number 0", txns_altered({0: 0}), "E_MALFORMED"),
     ("a transaction id of 7 bytes", txns_altered({1: bytes(7)}), "E_MALFORMED"),
     ("a stamp below 0", txns_altered({2: -1}), "E_MALFORMED"),

@@ -14,11 +14,12 @@ class Demo(harness.Case):
                               env={**os.environ, "TMPDIR": self.dir}, check=False)
 
     def test_demo_converges_and_leaves_nothing_behind(self):
-        done = self.run_demo("--contacts", "500")
+        done = self.run_demo("--contacts", "500", "--drill")
         harness.check_output("demo", done.stdout + done.stderr)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertRegex(done.stdout.splitlines()[-1],
                          r"^demo: converged; [1-9][0-9]+ rows compared on each of 4 sides, 1 conflicts recorded, 0 lost$")
+        self.assertRegex(done.stdout.splitlines()[-2], r"^demo: restored; 400 transactions acknowledged since the backup, 100 unsent, 0 lost$")
         self.assertEqual(os.listdir(self.dir), [])
 
     def test_demo_with_a_program_that_fails_says_so_and_exits_non_zero(self):

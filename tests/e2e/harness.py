@@ -386,10 +386,12 @@ class Proxy:
 
 class Case(unittest.TestCase):
     maxDiff = 4000
+    # Whatever a test did, its stores and files are sound in the end; False in a test that damages them itself.
+    sound = True
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="satchel-")
-        self.processes, self.servers, self.proxies = [], [], []
+        self.processes, self.servers, self.proxies, self.devices = [], [], [], []
         self.addCleanup(self.end_all)
         # Printed when a test fails, and taken from the environment to run it again.
         self.seed = int(os.environ.get("SATCHEL_SEED") or random.SystemRandom().randrange(2**32))
@@ -408,6 +410,8 @@ class Case(unittest.TestCase):
         for proxy in self.proxies:
             proxy.close()
         try:
+            if self.sound and not self.has_failed():
+                self.assert_all_sound()
             for server in self.servers:
                 if server.process:
                     server.stop()
@@ -415,9 +419,20 @@ class Case(unittest.TestCase):
             for server in self.servers:
                 if server.process:
                     server.kill()
-            if sys.exc_info()[0] or any(test is self for test, _ in self.result.failures + self.result.errors):
+            if sys.exc_info()[0] or self.has_failed():
                 self.explain()
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def has_failed(self):
+        return any(test is self for test, _ in self.result.failures + self.result.errors + self.result.skipped)
+
+    def assert_all_sound(self):
+        for server in self.servers:
+            if server.process and server.process.poll() is None:
+                self.assertEqual(server.ctl("verify"), {"ok": True, "problems": 0, "report": ""})
+        for device in self.devices:
+            if os.path.exists(device.path) and os.path.exists(device.identity):
+                device.run("verify")
 
     def explain(self):
         sys.stderr.write(f"{self.id()}: SATCHEL_SEED={self.seed} runs it with the same random numbers\n")
@@ -439,6 +454,7 @@ class Case(unittest.TestCase):
 
     def device(self, name, server=None, proxy=None, prefix=()):
         d = Device(self, name, self.path(name + ".db"), prefix)
+        self.devices.append(d)
         return d.enroll(server, proxy) if server else d
 
     def assert_same(self, server, *devices):

@@ -35,6 +35,8 @@ typedef struct device {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     uint64_t connection; /* hub session, 0 when cut */
     bool saved;          /* there is an earlier copy of its file */
+    /* Values of the ledger that its file has shown to the app, and that the saved copy had. What a pending edit hides is not shown. */
+    uint8_t seen[MAX_ENTRIES / 8], seen_saved[MAX_ENTRIES / 8];
 } device;
 
 /* One change that the ledger follows: `add` to column n of a row, or (add 0) a value of column a that nobody wrote before. Its transaction also
@@ -47,7 +49,7 @@ typedef struct entry {
     unsigned saved;   /* and for each saved copy */
     bool given;       /* the server had it when the last file that held it lost it by right */
     bool in_backup;
-    uint8_t known[MAX_ENTRIES / 8]; /* of a value: the values that stood in its writer's file before */
+    uint8_t known[MAX_ENTRIES / 8]; /* of a value: the values that its writer had seen before */
 } entry;
 
 typedef struct world {
@@ -114,6 +116,8 @@ void make_trouble(world *w);
 /* A new entry, written by device `by` or SERVER; its witness is the ev row whose text is ledger_witness. */
 unsigned ledger_add(world *w, unsigned by, unsigned row, int add);
 void ledger_witness(const world *w, unsigned i, char out[64]);
+/* Looks at what the device's file shows now. */
+void ledger_look(world *w, unsigned by);
 /* Entries from `first` on were committed by `by`. */
 void ledger_committed(world *w, unsigned by, unsigned first, bool done);
 void ledger_copied(world *w, unsigned from, unsigned to);

@@ -21,23 +21,42 @@ static bool knows(const entry *e, unsigned other) {
     return e->known[other / 8] >> other % 8 & 1;
 }
 
-/* A file has the witness of each value that it ever knew. */
-static void note_known(world *w, sqlite3 *db, entry *e) {
+static void note_value(world *w, const char *text, uint8_t *seen) {
+    unsigned i;
+    if (!text || sscanf(text, "a%u", &i) != 1) return;
+    CHECK(w, i < MAX_ENTRIES);
+    seen[i / 8] |= (uint8_t)(1u << i % 8);
+}
+
+static void note_values(world *w, sqlite3 *db, const char *query, uint8_t *seen) {
     sqlite3_stmt *q = NULL;
-    CHECK(w, sqlite3_prepare_v2(db, "SELECT what FROM ev WHERE what LIKE 'v:%'", -1, &q, NULL) == SQLITE_OK);
-    while (sqlite3_step(q) == SQLITE_ROW) {
-        unsigned row, other;
-        CHECK(w, sscanf((const char *)sqlite3_column_text(q, 0), "v:%u:0:%u", &row, &other) == 2);
-        if (row == e->row) e->known[other / 8] |= (uint8_t)(1u << other % 8);
-    }
+    CHECK(w, sqlite3_prepare_v2(db, query, -1, &q, NULL) == SQLITE_OK);
+    while (sqlite3_step(q) == SQLITE_ROW) note_value(w, (const char *)sqlite3_column_text(q, 0), seen);
     sqlite3_finalize(q);
+}
+
+void ledger_look(world *w, unsigned by) {
+    sqlite3 *db = satchel_db(w->d[by].s);
+    bool items = ask(w, db, "SELECT count(*) FROM pragma_table_info('item') WHERE name IN ('a','title')") == 1;
+    bool renamed = ask(w, db, "SELECT count(*) FROM pragma_table_info('item') WHERE name='title'") == 1;
+    if (items) note_values(w, db, renamed ? "SELECT title FROM item" : "SELECT a FROM item", w->d[by].seen);
+}
+
+/* The server sees all that it has: its store has a witness of each value that it ever had. */
+static void note_known(world *w, unsigned by, entry *e) {
+    if (by == SERVER) {
+        note_values(w, store_db(w->st), "SELECT 'a' || substr(what, 7) FROM ev WHERE what LIKE 'v:_:0:%'", e->known);
+        return;
+    }
+    ledger_look(w, by);
+    memcpy(e->known, w->d[by].seen, sizeof e->known);
 }
 
 unsigned ledger_add(world *w, unsigned by, unsigned row, int add) {
     CHECK(w, w->nledger < MAX_ENTRIES);
     entry *e = &w->ledger[w->nledger];
     *e = (entry){.row = row, .add = add};
-    if (is_value(e)) note_known(w, by == SERVER ? store_db(w->st) : satchel_db(w->d[by].s), e);
+    if (is_value(e)) note_known(w, by, e);
     e->given = by == SERVER;
     return w->nledger++;
 }
@@ -55,9 +74,11 @@ void ledger_committed(world *w, unsigned by, unsigned first, bool done) {
 void ledger_copied(world *w, unsigned from, unsigned to) {
     for (unsigned i = 0; i < w->nledger; i++)
         if (w->ledger[i].holders >> from & 1) w->ledger[i].holders |= 1u << to;
+    memcpy(w->d[to].seen, w->d[from].seen, sizeof w->d[to].seen);
 }
 
 void ledger_saved(world *w, unsigned by) {
+    memcpy(w->d[by].seen_saved, w->d[by].seen, sizeof w->d[by].seen);
     for (entry *e = w->ledger; e < w->ledger + w->nledger; e++) e->saved = (e->saved & ~(1u << by)) | (e->holders & 1u << by);
 }
 
@@ -69,6 +90,7 @@ static void lose(world *w, unsigned by, unsigned i) {
 }
 
 void ledger_put_back(world *w, unsigned by) {
+    memcpy(w->d[by].seen, w->d[by].seen_saved, sizeof w->d[by].seen);
     for (unsigned i = 0; i < w->nledger; i++) {
         if (w->ledger[i].holders >> by & 1) lose(w, by, i);
         w->ledger[i].holders |= w->ledger[i].saved & 1u << by;
@@ -102,7 +124,8 @@ static bool is_logged(world *w, unsigned i) {
 /* Somebody who knew it wrote another value, and that is on the server. */
 static bool is_overwritten(const world *w, const bool *present, unsigned i) {
     for (unsigned j = 0; j < w->nledger; j++)
-        if (present[j] && j != i && is_value(&w->ledger[j]) && knows(&w->ledger[j], i)) return true;
+        if (present[j] && j != i && w->ledger[j].row == w->ledger[i].row && is_value(&w->ledger[j]) && knows(&w->ledger[j], i))
+            return true;
     return false;
 }
 

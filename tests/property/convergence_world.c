@@ -41,9 +41,9 @@ static void no_wake(void *ctx) {
     (void)ctx;
 }
 
-static void show_log(void *ctx, char level, const char *name, const char *text) {
+static void show_log(void *ctx, const log_fields *f, const char *text) {
     (void)ctx;
-    if (is_verbose()) fprintf(stderr, "  %c %s %s\n", level, name ? name : "-", text);
+    if (is_verbose()) fprintf(stderr, "  %c %s %s\n", f->level, f->device ? f->device : "-", text);
 }
 
 /* ---- files ---- */
@@ -166,7 +166,7 @@ static void enrol(world *w, unsigned i) {
 
 void world_open(world *w) {
     char path[128];
-    snprintf(w->dir, sizeof w->dir, "/tmp/satchel-conv-XXXXXX");
+    snprintf(w->dir, sizeof w->dir, "%s/satchel-conv-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(w->dir));
     world_path(w, path, "schema");
     assert_int_equal(mkdir(path, 0700), 0);
@@ -229,7 +229,7 @@ static bool take_frames(world *w, device *d, unsigned *frames, bool *any) {
     return !closing;
 }
 
-void exchange(world *w, device *d, unsigned frames) {
+static void exchange_frames(world *w, device *d, unsigned frames) {
     session *s = d->s->session;
     if (!d->connection) {
         d->connection = hub_connect(w->h, d->fingerprint);
@@ -248,4 +248,9 @@ void exchange(world *w, device *d, unsigned frames) {
             return;
         }
     }
+}
+
+void exchange(world *w, device *d, unsigned frames) {
+    exchange_frames(w, d, frames);
+    ledger_look(w, (unsigned)(d - w->d));
 }

@@ -22,8 +22,8 @@ static void wake(void *ctx) {
     loop_wake(&((outside *)ctx)->loop);
 }
 
-static void drop_log(void *ctx, char level, const char *device, const char *text) {
-    (void)ctx, (void)level, (void)device, (void)text;
+static void drop_log(void *ctx, const log_fields *fields, const char *text) {
+    (void)ctx, (void)fields, (void)text;
 }
 
 static const char *write_schema(const outside *o, const char *migration, char room[96]) {

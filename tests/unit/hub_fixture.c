@@ -25,10 +25,11 @@ static void on_wake(void *ctx) {
     ((world *)ctx)->wakes++;
 }
 
-static void on_log(void *ctx, char level, const char *name, const char *text) {
+static void on_log(void *ctx, const log_fields *f, const char *text) {
     world *w = ctx;
     size_t n = strlen(w->log);
-    snprintf(w->log + n, sizeof w->log - n, "%c %s: %s\n", level, name ? name : "-", text);
+    snprintf(w->log + n, sizeof w->log - n, "%c %s: %s event=%s txn=%llu reason=%s\n", f->level, f->device ? f->device : "-", text,
+             f->event ? f->event : "-", (unsigned long long)f->txn, satchel_rc_name(f->rc));
 }
 
 static void open_hub(world *w) {

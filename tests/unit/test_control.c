@@ -1,5 +1,6 @@
 /* The admin's socket: requests as lines, answers in order, and what it refuses. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,6 +102,8 @@ static json_t *receive(world *w) {
         ssize_t n = recv(w->fd, buf_reserve(&w->in, 65536), 65536, 0);
         if (!n || (n < 0 && errno == ECONNRESET)) return NULL;
         if (n > 0) w->in.n += (size_t)n;
+        /* A work runs in a thread. */
+        if (n < 0) poll(&(struct pollfd){.fd = w->fd, .events = POLLIN}, 1, 5);
     }
     fail_msg("no answer");
     return NULL;

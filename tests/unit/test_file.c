@@ -234,6 +234,23 @@ static void verify_finds_a_row_that_was_changed_past_the_overlay(void **state) {
     buf_fini(&report);
 }
 
+/* A disk that is full when the migration commits: the next hello must tell the hash of the schema that the file has. */
+static void P1_migration_that_is_rolled_back_leaves_the_schema_as_it_was(void **state) {
+    fixture *x = *state;
+    static const char sql[] = "ALTER TABLE item ADD COLUMN extra TEXT";
+    uint8_t hash[8];
+    memcpy(hash, x->f->schema->hash, sizeof hash);
+    msg_schema m = {.epoch = x->f->schema->epoch + 1, .name = "002_more.sql", .nname = 12, .sql = sql, .nsql = strlen(sql)};
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_migrate(x->f, &m), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, SATCHEL_E_FULL), SATCHEL_E_FULL);
+    assert_int_equal(file_read_state(x->f), SATCHEL_OK);
+    assert_int_equal(x->f->schema->epoch, m.epoch - 1);
+    assert_memory_equal(x->f->schema->hash, hash, sizeof hash);
+    assert_int_equal(fixture_migrate(x, sql), SATCHEL_OK);
+    assert_int_equal(x->f->schema->epoch, m.epoch);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(open_new_file_makes_it),
@@ -250,6 +267,7 @@ int main(void) {
         T(errmsg_tells_why_a_commit_was_refused),
         T(plain_connection_reads_but_cannot_write),
         T(verify_finds_a_row_that_was_changed_past_the_overlay),
+        T(P1_migration_that_is_rolled_back_leaves_the_schema_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

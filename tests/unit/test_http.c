@@ -49,7 +49,8 @@ static void count_ready(void *owner) {
 }
 
 static http_exchange *begin(world *w, http_method method, const char *path) {
-    http_exchange *x = http_begin(w->http, method, path, "192.0.2.7", count_ready, w);
+    http_request r = {.method = method, .path = path, .peer = "192.0.2.7", .authorization = "", .idempotency_key = ""};
+    http_exchange *x = http_begin(w->http, &r, count_ready, w);
     assert_non_null(x);
     return x;
 }

@@ -65,6 +65,20 @@ static void http1_is_header_twice_is_not_it(void **state) {
     assert_false(http1_is(&h, "A", "1"));
 }
 
+static void http1_copy_gives_the_first_value_whole_or_none(void **state) {
+    (void)state;
+    static const char text[] = "HTTP/1.1 400 x\r\nA: one\r\nEmpty:\r\na: two\r\n\r\n";
+    char value[4] = "?";
+    http1_head h;
+    assert_int_equal(http1_parse(text, strlen(text), &h), 1);
+    assert_true(http1_copy(&h, "a", value, sizeof value));
+    assert_string_equal(value, "one");
+    assert_false(http1_copy(&h, "A", value, sizeof value - 1));
+    assert_false(http1_copy(&h, "B", value, sizeof value));
+    assert_true(http1_copy(&h, "empty", value, 1));
+    assert_string_equal(value, "");
+}
+
 static void http1_parse_odd_heads_are_malformed(void **state) {
     (void)state;
     static const char *const odd[] = {
@@ -130,6 +144,7 @@ int main(void) {
         cmocka_unit_test(http1_parse_cut_anywhere_waits_for_more),
         cmocka_unit_test(http1_has_token_finds_list_members_in_any_case),
         cmocka_unit_test(http1_is_header_twice_is_not_it),
+        cmocka_unit_test(http1_copy_gives_the_first_value_whole_or_none),
         cmocka_unit_test(http1_parse_odd_heads_are_malformed),
         cmocka_unit_test(http1_parse_head_without_end_is_malformed_at_the_limit),
         cmocka_unit_test(http1_parse_damaged_heads_stay_inside),

@@ -105,7 +105,8 @@ static void N5_results_come_before_the_page_that_reaches_them(void **state) {
     settle(w);
     SAID(a, "results(1:OK@2,2:OK@3,3:E_CHECK) page(1-3)");
     SAID(b, "page(1-3)");
-    assert_non_null(strstr(w->log, "w phone: transaction 3 refused: E_CHECK"));
+    assert_non_null(strstr(w->log, "w phone: "));
+    assert_non_null(strstr(w->log, "event=refused txn=3 reason=E_CHECK"));
 }
 
 static void N5_welcome_is_followed_by_the_results_that_the_device_lacks(void **state) {
@@ -207,6 +208,7 @@ static void N3_fork_by_another_id_loses_nothing_and_ends_nothing(void **state) {
     SAID(a, "results(1:OK@3,2:OK@4) page(1-4)");
     assert_string_equal(sql(&w->v, "SELECT n FROM item"), "111");
     assert_non_null(strstr(w->log, "restored or cloned"));
+    assert_non_null(strstr(w->log, "event=forked"));
 }
 
 static void N3_hello_of_an_older_copy_is_a_fork(void **state) {
@@ -242,6 +244,27 @@ static void pull_keeps_its_credit_at_the_head(void **state) {
     hub_stats st;
     hub_get_stats(w->h, &st);
     assert_true(st.page_cache_hits >= 7);
+}
+
+static void commit_reaches_all_who_wait_at_the_head_in_one_read_step(void **state) {
+    world *w = *state;
+    link *phone = online(w, &w->phone, "phone"), *tablet = online(w, &w->tablet, "tablet");
+    /* More credit at the head is no work for a reader. */
+    pull(w, phone, 1);
+    assert_false(hub_read_step(w->h, 0));
+    said(phone);
+    said(tablet);
+    PUSH(tablet, 0, "~ item(1) a='two'");
+    assert_true(hub_write_step(w->h));
+    assert_true(hub_read_step(w->h, 0));
+    assert_false(hub_read_step(w->h, 1));
+    drain(w);
+    SAID(phone, "page(1-2)");
+    SAID(tablet, "results(1:OK@2) page(1-2)");
+    hub_stats stats;
+    hub_get_stats(w->h, &stats);
+    assert_int_equal(stats.reader_queue, 0);
+    assert_int_equal(stats.page_cache_hits, 1);
 }
 
 static void pull_beyond_the_limits_or_the_head_closes(void **state) {
@@ -759,6 +782,7 @@ int main(void) {
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),
         TEST(pull_keeps_its_credit_at_the_head),
+        TEST(commit_reaches_all_who_wait_at_the_head_in_one_read_step),
         TEST(pull_beyond_the_limits_or_the_head_closes),
         TEST(pull_in_a_compressed_frame_is_a_pull),
         TEST(pull_acknowledges_for_pruning_once_the_device_has_caught_up),

@@ -66,8 +66,8 @@ static void on_wake(void *ctx) {
     atomic_fetch_add(&((world *)ctx)->wakes, 1);
 }
 
-static void on_log(void *ctx, char level, const char *name, const char *text) {
-    (void)ctx, (void)level, (void)name, (void)text;
+static void on_log(void *ctx, const log_fields *fields, const char *text) {
+    (void)ctx, (void)fields, (void)text;
 }
 
 static void deliver(client *c, buf *m) {

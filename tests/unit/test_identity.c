@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -149,6 +150,87 @@ static void open_with_damaged_files_is_refused_in_words(void **state) {
     }
 }
 
+static void open_again_with_another_authority_is_refused_in_words(void **state) {
+    world *w = *state;
+    identity id;
+    assert_int_equal(identity_open_again(&w->data, HOSTS, NOW_MS, &w->first, &id, &w->error), 0);
+    identity_close(&id);
+    remove_file(w, "ca.key");
+    remove_file(w, "ca.crt");
+    assert_int_equal(identity_open_again(&w->data, HOSTS, NOW_MS, &w->first, &id, &w->error), SATCHEL_E_CERTIFICATE);
+    assert_non_null(strstr(text(&w->error), "another device authority"));
+}
+
+/* ---- the operator's own ---- */
+
+static void write_own(const world *w, const char *name, mode_t mode, const buf *what) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", w->path, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fputs(text(what), f) < 0, 0);
+    assert_int_equal(fchmod(fileno(f), mode), 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int use_own(world *w, identity *id, uint64_t now_ms) {
+    char cert[128], key[128];
+    snprintf(cert, sizeof cert, "%s/own.crt", w->path);
+    snprintf(key, sizeof key, "%s/own.key", w->path);
+    buf_clear(&w->error);
+    return identity_use_operator(id, cert, key, now_ms, &w->error);
+}
+
+static void use_operator_pins_its_key_and_knows_its_end(void **state) {
+    world *w = *state;
+    buf key = {0}, cert = {0};
+    uint8_t pin[CRYPTO_FINGERPRINT_BYTES];
+    assert_int_equal(crypto_make_key(&key), 0);
+    assert_int_equal(crypto_make_ca(text(&key), "own", NOW_MS, 90, &cert), 0);
+    write_own(w, "own.key", 0640, &key);
+    write_own(w, "own.crt", 0644, &cert);
+    assert_int_equal(use_own(w, &w->first, NOW_MS), 0);
+    assert_int_equal(crypto_fingerprint(text(&key), pin), 0);
+    assert_memory_equal(w->first.pin, pin, sizeof pin);
+    assert_in_range(w->first.https_end_ms, NOW_MS + 89 * DAY_MS, NOW_MS + 91 * DAY_MS);
+    buf_fini(&key);
+    buf_fini(&cert);
+}
+
+static void use_operator_of_what_will_not_do_is_refused_in_words_and_changes_nothing(void **state) {
+    world *w = *state;
+    buf key = {0}, cert = {0}, garbage = {0};
+    uint8_t pin[CRYPTO_FINGERPRINT_BYTES];
+    memcpy(pin, w->first.pin, sizeof pin);
+    buf_printf(&garbage, "garbage");
+    assert_int_equal(crypto_make_key(&key), 0);
+    assert_int_equal(crypto_make_ca(text(&key), "own", NOW_MS, 90, &cert), 0);
+    assert_int_equal(use_own(w, &w->first, NOW_MS), SATCHEL_E_CERTIFICATE);
+    assert_non_null(strstr(text(&w->error), "own.crt: No such file"));
+    const struct {
+        const buf *key, *cert;
+        mode_t mode;
+        uint64_t now_ms;
+        const char *words;
+    } cases[] = {
+        {&key, &cert, 0644, NOW_MS, "own.key: others can read this key"},
+        {&garbage, &cert, 0600, NOW_MS, "own.key: this is not a private key"},
+        {&key, &garbage, 0600, NOW_MS, "own.crt: this is not a certificate"},
+        {&w->first.key, &cert, 0600, NOW_MS, "own.crt: the certificate belongs to another key"},
+        {&key, &cert, 0600, NOW_MS + 91 * DAY_MS, "own.crt: the certificate has ended"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_own(w, "own.key", cases[i].mode, cases[i].key);
+        write_own(w, "own.crt", 0644, cases[i].cert);
+        assert_int_equal(use_own(w, &w->first, cases[i].now_ms), SATCHEL_E_CERTIFICATE);
+        if (!strstr(text(&w->error), cases[i].words)) fail_msg("%s", text(&w->error));
+        assert_memory_equal(w->first.pin, pin, sizeof pin);
+    }
+    buf_fini(&key);
+    buf_fini(&cert);
+    buf_fini(&garbage);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_world, drop_world)
 
 int main(void) {
@@ -161,6 +243,9 @@ int main(void) {
         CASE(open_without_the_key_of_a_certificate_is_refused_in_words),
         CASE(open_with_the_key_of_another_is_refused_in_words),
         CASE(open_with_damaged_files_is_refused_in_words),
+        CASE(open_again_with_another_authority_is_refused_in_words),
+        CASE(use_operator_pins_its_key_and_knows_its_end),
+        CASE(use_operator_of_what_will_not_do_is_refused_in_words_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,23 @@ static void N3_transaction_of_an_earlier_incarnation_is_found_elsewhere(void **s
     SQL("SELECT kind FROM satchel_event", "fork");
 }
 
+/* A restored server has forgotten both; the copy comes back before the file it was made of. */
+static void N3_transaction_that_a_later_incarnation_gave_first_is_found(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    device copy = w->phone;
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 2, &copy.a), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    uint64_t accepted = w->v.last.result.seq;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.seq, accepted);
+    SQL("SELECT n FROM item", "1");
+}
+
 static void N7_given_again_after_a_restore_keeps_its_effective_stamp(void **state) {
     world *w = *state;
     known(w, "+ item('a') l='x'");
@@ -482,6 +499,7 @@ int main(void) {
         TEST(N3_known_number_with_another_id_is_a_fork_and_does_nothing),
         TEST(N3_number_that_was_skipped_is_a_fork),
         TEST(N3_transaction_of_an_earlier_incarnation_is_found_elsewhere),
+        TEST(N3_transaction_that_a_later_incarnation_gave_first_is_found),
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),
         TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
         TEST(N6_refusal_does_not_touch_what_stands_without_it),

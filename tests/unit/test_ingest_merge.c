@@ -11,6 +11,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "protocol/unseen.h"
 #include "tests/unit/ingest_fixture.h"
 
 /* ---- columns ---- */
@@ -416,6 +417,94 @@ static void m18_conflict_entry_tells_who_when_and_which_transaction(void **state
     SQL("SELECT count(*) FROM satchel_conflict", "1");
 }
 
+/* ---- M16: what a pending edit of his own hid from the author ---- */
+
+/* Pushes words whose author had seen columns of one row (0 ends the list; the first may be 0) only up to w->base, though he stood at the head. */
+static int push_unseen(world *w, device *d, int seconds, const char *words, uint32_t table, const char *key, unsigned n,
+                       const uint32_t *column) {
+    buf k, body, item;
+    buf_init(&k, 0);
+    buf_init(&body, 0);
+    buf_init(&item, 0);
+    value v = value_text(key, strlen(key));
+    value_put(&k, &v);
+    unseen_put_row(&body, table, k.p, k.n, n);
+    for (unsigned i = 0; i < n; i++) unseen_put_column(&body, column[i], w->base);
+    unseen_finish(1, &body, &item);
+    push_txn t = make_txn(d, head(w), seconds);
+    t.unseen = item.p;
+    t.nunseen = item.n;
+    int rc = push_txn_raw(&w->v, d, &t, words);
+    buf_fini(&item);
+    buf_fini(&body);
+    buf_fini(&k);
+    return rc ? rc : w->v.last.result.rc;
+}
+
+static uint32_t column_of(world *w, const char *table, const char *name) {
+    const schema_table *t = schema_table_by_name(store_schema(w->v.s), table);
+    for (unsigned i = 0; i < t->ncol; i++)
+        if (!strcmp(t->col[i]->name, name)) return t->col[i]->id;
+    fail_msg("no column %s", name);
+    return 0;
+}
+
+static uint32_t table_of(world *w, const char *name) {
+    return schema_table_by_name(store_schema(w->v.s), name)->id;
+}
+
+static void M16_overwriting_a_hidden_value_is_concurrent(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='111', ok=1");
+    takes(w, &w->tablet, w->base, 300, "~ item('a') l='333', ok=0");
+    takes(w, &w->phone, w->base, 0, "~ item('a') l='222'");
+    CONFLICTS("item('a').l lww kept '333' lost '222' of 1");
+    const uint32_t l = column_of(w, "item", "l");
+    assert_int_equal(push_unseen(w, &w->phone, 600, "~ item('a') l='444', ok=1", table_of(w, "item"), "a", 1, &l), SATCHEL_OK);
+    /* It had seen the tablet's 0: that is overwritten knowingly. */
+    CONFLICTS("item('a').l lww kept '444' lost '333' of 2");
+    SQL("SELECT l, ok FROM item", "444|1");
+}
+
+static void M16_hidden_column_of_a_group_hides_the_group(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') amount=100, currency='EUR'");
+    takes(w, &w->tablet, w->base, 300, "~ item('a') amount=130, currency='USD'");
+    const uint32_t amount = column_of(w, "item", "amount");
+    assert_int_equal(
+        push_unseen(w, &w->phone, 600, "~ item('a') amount=150, currency='CHF'", table_of(w, "item"), "a", 1, &amount),
+        SATCHEL_OK);
+    CONFLICTS("item('a').amount group kept 150 lost 130 of 2; item('a').currency group kept 'CHF' lost 'USD' of 2");
+}
+
+static void M16_deleting_over_a_hidden_value_is_concurrent(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='111'");
+    takes(w, &w->tablet, w->base, 300, "~ item('a') l='333'");
+    const uint32_t l = column_of(w, "item", "l");
+    assert_int_equal(push_unseen(w, &w->phone, 600, "- item('a')", table_of(w, "item"), "a", 1, &l), SATCHEL_OK);
+    CONFLICTS("item('a') row kept - lost - of 1");
+    SQL("SELECT l FROM item", "333");
+}
+
+static void M16_update_over_a_hidden_deletion_revives(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='111'");
+    takes(w, &w->tablet, w->base, 300, "- item('a')");
+    const uint32_t row = 0;
+    assert_int_equal(push_unseen(w, &w->phone, 600, "~ item('a') l='222'", table_of(w, "item"), "a", 1, &row), SATCHEL_OK);
+    CONFLICTS("item('a') row kept - lost - of 2");
+    SQL("SELECT l FROM item", "222");
+}
+
+static void M16_hidden_row_that_the_delta_lacks_is_malformed(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='111'; + item('b') l='111'");
+    const uint32_t l = column_of(w, "item", "l");
+    assert_int_equal(push_unseen(w, &w->phone, 600, "~ item('a') l='222'", table_of(w, "item"), "b", 1, &l), SATCHEL_E_MALFORMED);
+    SQL("SELECT l FROM item", "111 ; 111");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(m1_lww_later_stamp_wins_in_either_order),
@@ -452,6 +541,11 @@ int main(void) {
         TEST(m16_base_beyond_the_head_counts_as_the_head),
         TEST(m17_stamp_far_ahead_is_clamped_and_own_order_kept),
         TEST(m18_conflict_entry_tells_who_when_and_which_transaction),
+        TEST(M16_overwriting_a_hidden_value_is_concurrent),
+        TEST(M16_hidden_column_of_a_group_hides_the_group),
+        TEST(M16_deleting_over_a_hidden_value_is_concurrent),
+        TEST(M16_update_over_a_hidden_deletion_revives),
+        TEST(M16_hidden_row_that_the_delta_lacks_is_malformed),
     };
     return cmocka_run_group_tests_name("ingest_merge", tests, NULL, NULL);
 }

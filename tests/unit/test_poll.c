@@ -254,7 +254,7 @@ static void satchel_start_before_enrolment_syncs_after_it(void **state) {
     assert_true(stream_clock_ms() - before < 4000);
 }
 
-static void satchel_poll_second_handle_is_busy_until_the_first_lets_go(void **state) {
+static void C8_poll_second_handle_is_busy_until_the_first_lets_go(void **state) {
     world *w = *state;
     w->a = open_device(w, "a");
     poll_in_step(w->a);
@@ -262,6 +262,7 @@ static void satchel_poll_second_handle_is_busy_until_the_first_lets_go(void **st
     uint64_t before = stream_clock_ms();
     assert_int_equal(satchel_poll(w->b, 100), SATCHEL_E_BUSY);
     assert_true(stream_clock_ms() - before >= 100);
+    assert_int_equal(status_of(w->b).state, SATCHEL_OFFLINE);
     /* What the second one commits is sent by the first. */
     run_sql(w->b, "INSERT INTO item VALUES(7, 'by the other handle')");
     uint64_t until = stream_clock_ms() + PATIENCE_MS;
@@ -269,6 +270,41 @@ static void satchel_poll_second_handle_is_busy_until_the_first_lets_go(void **st
     satchel_close(w->a);
     w->a = NULL;
     poll_in_step(w->b);
+}
+
+static int try_sql(satchel *s, const char *sql) {
+    return sqlite3_exec(satchel_db(s), sql, NULL, NULL, NULL);
+}
+
+static void C8_transaction_beside_another_handles_is_busy(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    w->b = open_file(w, "a");
+    sqlite3_busy_timeout(satchel_db(w->b), 20);
+    run_sql(w->a, "BEGIN IMMEDIATE; INSERT INTO item VALUES(1, 'by a')");
+    assert_int_equal(try_sql(w->b, "INSERT INTO item VALUES(2, 'by b')"), SQLITE_BUSY);
+    run_sql(w->a, "COMMIT");
+    run_sql(w->b, "INSERT INTO item VALUES(2, 'by b')");
+    /* What was read is old by the time of the write: no waiting helps. */
+    run_sql(w->b, "BEGIN; SELECT * FROM item");
+    run_sql(w->a, "UPDATE item SET name = 'by a' WHERE id = 2");
+    sqlite3_busy_timeout(satchel_db(w->b), PATIENCE_MS);
+    assert_int_equal(try_sql(w->b, "UPDATE item SET name = 'by b' WHERE id = 2"), SQLITE_BUSY_SNAPSHOT);
+    run_sql(w->b, "ROLLBACK; BEGIN IMMEDIATE; UPDATE item SET name = 'by b' WHERE id = 2; COMMIT");
+}
+
+static void C8_errmsg_is_a_copy_of_its_own(void **state) {
+    world *w = *state;
+    w->a = open_file(w, "a");
+    w->b = open_file(w, "b");
+    assert_int_equal(satchel_poll(w->a, 0), SATCHEL_E_NOT_ENROLLED);
+    const char *words = satchel_errmsg(w->a);
+    assert_string_equal(words, satchel_rc_text(SATCHEL_E_NOT_ENROLLED));
+    assert_int_equal(satchel_discard(w->a, 9), SATCHEL_E_NOT_FOUND);
+    assert_string_equal(words, satchel_rc_text(SATCHEL_E_NOT_ENROLLED));
+    assert_string_not_equal(satchel_errmsg(w->a), satchel_rc_text(SATCHEL_E_NOT_ENROLLED));
+    assert_string_equal(satchel_errmsg(w->b), "");
 }
 
 static void satchel_poll_killed_server_is_no_error_and_is_found_again(void **state) {
@@ -336,7 +372,9 @@ int main(void) {
         CASE(satchel_poll_in_step_waits_for_its_timeout),
         CASE(satchel_start_commits_travel_from_thread_to_thread),
         CASE(satchel_start_before_enrolment_syncs_after_it),
-        CASE(satchel_poll_second_handle_is_busy_until_the_first_lets_go),
+        CASE(C8_poll_second_handle_is_busy_until_the_first_lets_go),
+        CASE(C8_transaction_beside_another_handles_is_busy),
+        CASE(C8_errmsg_is_a_copy_of_its_own),
         CASE(satchel_poll_killed_server_is_no_error_and_is_found_again),
         CASE(satchel_poll_revoked_device_is_told_and_does_not_hammer),
         CASE(satchel_poll_absent_server_is_tried_with_pauses),

@@ -626,54 +626,80 @@ static void listings_show_devices_conflicts_and_refusals_in_words(void **state) 
     assert_int_equal(c.log_rows, 2);
 }
 
-/* ---- verify ---- */
+/* ---- backups and upkeep ---- */
 
-static const char *verify(serving *v, unsigned *problems) {
-    static buf report;
-    buf_clear(&report);
-    assert_int_equal(store_verify(v->s, &report, problems), SATCHEL_OK);
-    buf_put_byte(&report, 0);
-    return (const char *)report.p;
-}
-
-/* A store with some history, in which `damage` is planted: verify finds it in these words and nothing else. */
-static void finds(serving *v, const char *damage, const char *words) {
+static void N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the_history(void **state) {
+    serving *v = *state;
     opens_first(v);
     device d = serving_device(v, "phone");
-    device other = serving_device(v, "tablet");
-    assert_int_equal(push(v, &d, 0, 0, "+ item(1) a='x'; + item(2) a='y'; + item(3); + line(1) item=1, q=1"), SATCHEL_OK);
-    assert_int_equal(push(v, &d, 1, 1, "~ item(1) a='z', b=2"), SATCHEL_OK);
-    assert_int_equal(push(v, &other, 1, 2, "~ item(1) a='zz'; - item(3)"), SATCHEL_OK);
-    assert_int_equal(push(v, &other, 1, 2, "+ item(9) a='1'; ~ item(9) a='2'; + item(8); - item(8)"), SATCHEL_OK);
-    unsigned problems;
-    const char *report = verify(v, &problems);
-    if (problems) fail_msg("%s", report);
-    sql_exec(v, damage);
-    report = verify(v, &problems);
-    if (!strstr(report, words)) fail_msg("%s: %s", damage, report);
-    assert_int_equal(problems, 1);
+    for (int i = 1; i <= 4; i++) {
+        char words[40];
+        snprintf(words, sizeof words, "+ item(%d)", i);
+        v->now_ms += 1000;
+        assert_int_equal(push(v, &d, 0, i, words), SATCHEL_OK);
+    }
+    assert_int_equal(store_released(v->s), 0);
+    begin(v);
+    assert_int_equal(store_backed_up(v->s, 2, "/backups/monday", v->now_ms), SATCHEL_OK);
+    assert_int_equal(store_backed_up(v->s, 1, "/backups/older", v->now_ms + 5), SATCHEL_OK);
+    commit(v);
+    assert_int_equal(store_released(v->s), 2);
+    assert_int_equal(store_where(v->s).backup_seq, 2);
+    uint64_t at_ms, removed;
+    assert_int_equal(store_last_backup(v->s, &at_ms), SATCHEL_OK);
+    assert_int_equal(at_ms, v->now_ms + 5);
+    /* The device has acknowledged nothing, so the log stays; but commit 3 is older than the history, which is two seconds. */
+    begin(v);
+    assert_int_equal(store_prune(v->s, v->now_ms + 1500, 2000, &removed), SATCHEL_OK);
+    commit(v);
+    assert_int_equal(removed, 0);
+    assert_int_equal(store_where(v->s).floor, 0);
+    assert_int_equal(store_released(v->s), 3);
+    serving_reopen(v);
+    assert_int_equal(store_released(v->s), 2);
 }
 
-#define FINDS(name, damage, words)                                                                                               \
-    static void verify_finds_##name(void **state) {                                                                              \
-        finds(*state, damage, words);                                                                                            \
+static void restored_as_an_epoch_that_has_begun_goes_on_from_there(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    uint8_t epoch[EPOCH_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int i = 0; i < 2; i++) {
+        serving_close(v);
+        char schema_dir[96];
+        snprintf(schema_dir, sizeof schema_dir, "%s/schema", v->dir);
+        store_config c = {.path = v->path, .schema_dir = schema_dir, .now_ms = v->now_ms, .restored = true, .restored_as = epoch};
+        buf error = {0};
+        assert_int_equal(store_open(&c, &v->s, &error), SATCHEL_OK);
+        buf_fini(&error);
+        store_position p = store_where(v->s);
+        assert_memory_equal(p.epoch, epoch, EPOCH_BYTES);
+        assert_string_equal(sql(v, "SELECT count(*) FROM satchel_epoch"), "2");
     }
+}
 
-FINDS(clock_that_cannot_be_read, "UPDATE item SET satchel_clock=x'00' WHERE id=2", "table item: row 2 has no readable clock")
-FINDS(clock_ahead_of_the_store, "UPDATE item SET satchel_clock=x'00000000000000010063' WHERE id=2",
-      "written by a commit that does not exist")
-FINDS(tombstone_with_a_live_row, "INSERT INTO satchel_tombstone VALUES(1,x'010000000000000002',3,1,1,NULL)",
-      "there and deleted at once")
-FINDS(log_that_cannot_be_read, "INSERT INTO satchel_log VALUES((3<<24)+1,1,1,1,1,x'81')", "commit 3 cannot be read")
-FINDS(log_ahead_of_the_store, "INSERT INTO satchel_log VALUES(99<<24,1,1,1,1,x'80')", "commit 99 lies ahead")
-FINDS(log_below_the_floor, "INSERT INTO satchel_log VALUES(0,1,1,1,1,x'80')", "commit 0 lies below")
-FINDS(row_that_was_changed_past_the_log, "UPDATE item SET b=3 WHERE id=1", "does not hold what commit 2 wrote")
-FINDS(row_that_is_gone, "DELETE FROM item WHERE id=2", "commit 1 wrote is neither there nor deleted")
-FINDS(
-    row_that_came_back,
-    "INSERT INTO item(id,satchel_clock) VALUES(3,x'00000000000000010101'); DELETE FROM satchel_tombstone WHERE key=x'010000000000000003'",
-    "there that commit 3 deleted")
-FINDS(reference_to_nothing, "UPDATE line SET item=77,satchel_clock=x'00000000000000010100'", "refers to one that does not exist")
+static void tidy_gives_free_pages_back_and_cuts_the_log(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    sql_exec(v, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<4000)"
+                " INSERT INTO satchel_event(at_ms,kind,text) SELECT 1,'x',hex(randomblob(1000)) FROM n");
+    sql_exec(v, "DELETE FROM satchel_event");
+    long before = strtol(sql(v, "PRAGMA page_count"), NULL, 10);
+    bool more = true;
+    int steps = 0;
+    for (; more; steps++) assert_int_equal(store_tidy(v->s, 0, &more), SATCHEL_OK);
+    assert_true(steps > 1);
+    assert_true(strtol(sql(v, "PRAGMA page_count"), NULL, 10) < before / 4);
+    char wal[128];
+    struct stat st;
+    snprintf(wal, sizeof wal, "%s-wal", v->path);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_true(st.st_size > 0);
+    assert_int_equal(store_tidy(v->s, UINT64_C(1) << 40, &more), SATCHEL_OK);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_int_equal(st.st_size, 0);
+}
+
+/* ---- digest ---- */
 
 static void digest_is_equal_for_equal_content_alone(void **state) {
     serving *v = *state;
@@ -730,16 +756,9 @@ int main(void) {
         TEST(prune_revoked_device_holds_nothing_back),
         TEST(prune_keeps_refusals),
         TEST(listings_show_devices_conflicts_and_refusals_in_words),
-        TEST(verify_finds_clock_that_cannot_be_read),
-        TEST(verify_finds_clock_ahead_of_the_store),
-        TEST(verify_finds_tombstone_with_a_live_row),
-        TEST(verify_finds_log_that_cannot_be_read),
-        TEST(verify_finds_log_ahead_of_the_store),
-        TEST(verify_finds_log_below_the_floor),
-        TEST(verify_finds_row_that_was_changed_past_the_log),
-        TEST(verify_finds_row_that_is_gone),
-        TEST(verify_finds_row_that_came_back),
-        TEST(verify_finds_reference_to_nothing),
+        TEST(N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the_history),
+        TEST(restored_as_an_epoch_that_has_begun_goes_on_from_there),
+        TEST(tidy_gives_free_pages_back_and_cuts_the_log),
         TEST(digest_is_equal_for_equal_content_alone),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

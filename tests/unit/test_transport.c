@@ -284,6 +284,29 @@ static void transport_connect_http_refusals_are_named(void **state) {
     }
 }
 
+static void transport_connect_other_version_is_told_apart(void **state) {
+    static const struct {
+        const char *answer, *words;
+    } other[] = {
+        {"HTTP/1.1 400 x\r\nX: %s\r\nSec-WebSocket-Protocol: satchel.v2\r\n\r\n",
+         "the server speaks satchel.v2, this device satchel.v1; update Satchel on the device"},
+        {"HTTP/1.1 400 x\r\nX: %s\r\nSec-WebSocket-Protocol: satchel.v0\r\n\r\n",
+         "the server speaks satchel.v0, this device satchel.v1; update Satchel on the server"},
+        {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: satchel.v10\r\n\r\n",
+         "the server speaks satchel.v10, this device satchel.v1; update Satchel on the device"},
+        {"HTTP/1.1 426 x\r\nX: %s\r\n\r\n", "the server does not speak satchel.v1; update the older of the two"},
+        {"HTTP/1.1 400 x\r\nX: %s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+         "the server does not speak satchel.v1; update the older of the two"},
+    };
+    world *w = *state;
+    tls_peer_start(&w->peer, &w->tls, MUTUAL);
+    new_transport(w, "127.0.0.1");
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        assert_int_equal(connect_with(w, other[i].answer), SATCHEL_E_VERSION);
+        assert_string_equal(transport_error(w->t), other[i].words);
+    }
+}
+
 static void transport_new_without_identity_is_not_enrolled(void **state) {
     world *w = *state;
     buf error = {0};
@@ -528,6 +551,7 @@ int main(void) {
         CASE(transport_connect_expired_device_certificate_is_expired),
         CASE(transport_connect_revoked_device_certificate_is_revoked),
         CASE(transport_connect_http_refusals_are_named),
+        CASE(transport_connect_other_version_is_told_apart),
         CASE(transport_new_without_identity_is_not_enrolled),
         CASE(transport_receive_binary_frames_come_whole_and_in_order),
         CASE(transport_receive_frame_at_the_limit_comes_and_over_it_closes),

@@ -13,6 +13,7 @@
 
 #include "protocol/message.h"
 #include "protocol/satchel_rc.h"
+#include "protocol/unseen.h"
 #include "tests/property/reencode.h"
 
 /* ---- decoded content as JSON, in the form of vectors/README.md ---- */
@@ -136,17 +137,35 @@ static json_t *json_schema(const void *p, size_t n) {
                      "sql", json_text(m.sql, m.nsql));
 }
 
+static json_t *json_unseen(const push_txn *t) {
+    unseen_reader r;
+    unseen_row row;
+    json_t *rows = json_array();
+    unseen_open(&r, t->unseen, t->nunseen);
+    while (unseen_next(&r, &row) == 1) {
+        uint32_t column;
+        uint64_t base;
+        json_t *columns = json_array();
+        while (unseen_column(&row, &column, &base))
+            json_array_append_new(columns, json_pack("{s:o, s:o}", "id", json_u64(column), "base", json_u64(base)));
+        json_array_append_new(rows, json_pack("{s:o, s:o, s:o}", "table", json_u64(row.table), "key", json_key(row.key, row.nkey),
+                                              "columns", columns));
+    }
+    return rows;
+}
+
 static json_t *json_push(const void *p, size_t n) {
     push_reader r;
     push_txn t;
     json_t *list = json_array();
     assert_int_equal(push_open(&r, p, n), SATCHEL_OK);
     while (push_next(&r, &t) == 1)
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "number", json_u64(t.number),
-                                              "id", json_hex(t.id, sizeof t.id), "stamp", json_u64(t.stamp), "base",
-                                              json_u64(t.base), "schema_epoch", json_u64(t.schema_epoch), "resolves",
-                                              json_optional(t.resolves), "effective", json_optional(t.effective), "part",
-                                              json_u64(t.part), "last", t.last, "delta", json_delta(t.delta, t.ndelta)));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o*}", "number", json_u64(t.number),
+                                        "id", json_hex(t.id, sizeof t.id), "stamp", json_u64(t.stamp), "base", json_u64(t.base),
+                                        "schema_epoch", json_u64(t.schema_epoch), "resolves", json_optional(t.resolves),
+                                        "effective", json_optional(t.effective), "part", json_u64(t.part), "last", t.last,
+                                        "delta", json_delta(t.delta, t.ndelta), "unseen", t.nunseen ? json_unseen(&t) : NULL));
     return json_pack("{s:s, s:o, s:o}", "type", "push", "incarnation", json_u64(r.incarnation), "transactions", list);
 }
 

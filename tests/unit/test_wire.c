@@ -140,7 +140,7 @@ static void put_real_shortest_that_keeps_value(void **state) {
               {0x1p-14, 3},    {0x1.004p-14, 3},   {0x1.002p-14, 5},   {0x1p-24, 3},    {0x1.8p-24, 5},     {0x1p-25, 5},
               {0x1.8p-23, 3},  {0x1.8p-15, 3},     {0x1.ffcp-1, 3},    {0x1.ffep-1, 5}, {16777216.0, 5},    {16777217.0, 9},
               {FLT_MAX, 5},    {FLT_MIN, 5},       {FLT_TRUE_MIN, 5},  {0x1p-150, 9},   {2.0 * FLT_MAX, 9}, {DBL_MAX, 9},
-              {DBL_MIN, 9},    {DBL_TRUE_MIN, 9},  {INFINITY, 3},      {-INFINITY, 3},  {0.1, 9},           {(double)0.1f, 5},
+              {DBL_MIN, 9},    {DBL_TRUE_MIN, 9},  {INFINITY, 3},      {-INFINITY, 3},  {0.1, 9},           {0x1.99999ap-4, 5},
               {-1.0 / 3.0, 9}, {0x1.fffffep-1, 5}, {0x1.ffffffp-1, 9}, {-0x1p-149, 5},  {0x1.8p-148, 5}};
     for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
         value v = value_real(at[i].v);

@@ -1,0 +1,133 @@
+/* api_private.h - what the files of the API share: a call on its way from the request's head to the answer.
+ *
+ * api.c has routes, the queue of reads and the answers; api_auth.c who may; api_write.c transactions; api_read.c tables and rows; api_feed.c changes. */
+#ifndef SERVER_API_PRIVATE_H
+#define SERVER_API_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "server/api.h"
+#include "server/pages.h"
+#include "server/record.h"
+
+#define API_JSON "application/json"
+#define API_PROBLEM "application/problem+json"
+
+/* A connection beside the writer; used by one worker at a time. */
+typedef struct api_reader {
+    bool busy, open;
+    pages file;
+    schema *schema;
+} api_reader;
+
+/* Where the store stands in the transaction that a reader has open. */
+typedef struct api_position {
+    uint64_t seq, floor;
+    uint8_t epoch[EPOCH_BYTES];
+} api_position;
+
+typedef struct api_route {
+    http_method method;
+    const char *head, *tail; /* of the path; tail NULL: the head is all of it */
+    unsigned rights;         /* 0: for anyone */
+    const char *args;        /* that the query may have, each between blanks; "where." for conditions */
+    size_t body;             /* 0: it takes none */
+    /* On a worker thread, with a reader: answers, or leaves out.status 0 for `next`. */
+    void (*work)(api_call *c, api_reader *r);
+    /* On the loop, when there is no answer yet; may be NULL. */
+    void (*next)(api_call *c);
+} api_route;
+
+struct api_call {
+    api *api;
+    const api_route *route;
+    http_answer *answer; /* the caller's, until api_end */
+    void (*done)(void *owner);
+    void *owner;
+    api_token token; /* who asks; id 0: anyone */
+    char *table, *key;
+    char idempotency_key[API_KEY_BYTES + 1];
+    size_t narg;
+    char **arg;
+    buf body;
+    http_answer out; /* status 0: none yet */
+
+    bool held;             /* a worker or the writer has it */
+    atomic_bool abandoned; /* whoever has it need not go on */
+    bool waiting, parked, answered;
+    api_call *next;
+    api_reader *reader;
+    uv_work_t work;
+    uint64_t deadline_ms;      /* of a worker's read, on the clock of now_ms */
+    uint64_t wait_s, until_ms; /* of a wait for changes, and its end on the loop's clock (0: not begun) */
+    uint64_t seen_seq;         /* that the answer was made as of */
+    struct api_write *write;
+};
+
+struct api {
+    service *service;
+    enrol_limiter *limiter;
+    api_token *token; /* that are not revoked */
+    size_t ntoken;
+    api_reader reader[API_READERS];
+    api_call *first, **last; /* waiting for a reader */
+    unsigned waiting;
+    api_call *parked;        /* waiting for a commit */
+    uv_timer_t *look;        /* NULL: nobody is parked */
+    uint64_t by_status[600]; /* answers */
+    uint64_t transactions, refused, replayed;
+    uint64_t pruned_ms; /* the writer's: when old answers were looked for */
+};
+
+/* ---- api.c ---- */
+
+/* The value of an argument, NULL if it is not given. */
+const char *api_arg(const api_call *c, const char *name);
+/* A whole number of the query; false after answering. */
+bool api_number(api_call *c, const char *name, uint64_t most, uint64_t *out);
+/* Begins an answer of JSON, to be appended to out.body. */
+void api_answer(api_call *c, unsigned status);
+/* Answers with a problem. */
+void api_refuse(api_call *c, unsigned status, int rc, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* satchel_rc_text, but for codes whose words are meant for a caller in C. */
+const char *api_title(int rc);
+/* Answers for a failed read. */
+void api_fail(api_call *c, const api_reader *r, int rc);
+/* The status of a refused transaction, or of a failure. */
+unsigned api_status(int rc);
+/* The answer is made: tells it. On the loop. */
+void api_complete(api_call *c);
+/* Gives the call to a worker, at once or when one is free. */
+void api_enqueue(api_call *c);
+/* Nobody has the call any more; frees it if nobody waits for it. True if it is gone. */
+bool api_release(api_call *c);
+/* Runs until `deadline_ms`, on the clock of now_ms; api_read_end in any case. */
+int api_read_begin(api_call *c, api_reader *r, api_position *at);
+void api_read_end(api_reader *r);
+void api_put_epoch(buf *out, const uint8_t epoch[EPOCH_BYTES]);
+uint64_t api_clock_ms(void);
+
+/* ---- api_auth.c ---- */
+
+int api_load_tokens(api *a);
+/* False after answering: the request has no token that may do this. */
+bool api_admit(api *a, const http_request *request, const api_route *route, api_token *out, http_answer *answer);
+/* On the loop: notes that the token was used, now and then. */
+void api_note_use(api *a, const api_token *t);
+
+/* ---- the routes ---- */
+
+void api_openapi(api_call *c, api_reader *r);
+void api_list_tables(api_call *c, api_reader *r);
+void api_list_rows(api_call *c, api_reader *r);
+void api_one_row(api_call *c, api_reader *r);
+void api_changes(api_call *c, api_reader *r);
+/* Parks a call that waits for a commit. */
+void api_wait(api_call *c);
+/* A parked call is no more. */
+void api_unpark(api_call *c);
+void api_parse_write(api_call *c, api_reader *r);
+void api_submit_write(api_call *c);
+void api_write_free(struct api_write *w);
+
+#endif

@@ -1,0 +1,22 @@
+# One of Debian's cross compilers over a sysroot that tests/cross/sysroot made, and qemu to run what they build:
+#   cmake -DCMAKE_TOOLCHAIN_FILE=tests/cross/toolchain.cmake -DSATCHEL_CROSS=arm64|armhf|s390x -DSATCHEL_SYSROOT=DIR
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES SATCHEL_CROSS SATCHEL_SYSROOT)
+set(triple_arm64 aarch64-linux-gnu)
+set(triple_armhf arm-linux-gnueabihf)
+set(triple_s390x s390x-linux-gnu)
+set(machine_arm64 aarch64)
+set(machine_armhf arm)
+set(machine_s390x s390x)
+
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR ${machine_${SATCHEL_CROSS}})
+set(CMAKE_LIBRARY_ARCHITECTURE ${triple_${SATCHEL_CROSS}})
+set(CMAKE_C_COMPILER ${CMAKE_LIBRARY_ARCHITECTURE}-gcc)
+set(CMAKE_SYSROOT ${SATCHEL_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${SATCHEL_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${SATCHEL_SYSROOT}/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pkgconfig:${SATCHEL_SYSROOT}/usr/share/pkgconfig)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${CMAKE_SYSTEM_PROCESSOR};-L;${SATCHEL_SYSROOT})

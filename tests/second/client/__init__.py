@@ -1,0 +1,1 @@
+"""A device of Satchel in Python, written from protocol/ alone: start with device.py."""

@@ -1,0 +1,13 @@
+/* What a file holds, or a server has acknowledged, is on the server, once. */
+#include "tests/sim/sim.h"
+
+void check_transactions(sim *s) {
+    for (unsigned n = 0; n < s->ntxn; n++) {
+        const sim_txn *t = &s->txn[n];
+        int64_t there = sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", n);
+        if (!there && (t->holders || t->given))
+            sim_fail(s, "transaction t%u (author %u, number %" PRIu64 ", files %x%s) is not on the server", n, t->author, t->at,
+                     t->holders, t->given ? ", given" : "");
+    }
+    s->figures.conflicts = (uint64_t)sim_ask(s, store_db(s->store), "SELECT count(*) FROM satchel_conflict");
+}

@@ -1,0 +1,237 @@
+/* Frames between the two ends of a connection: delayed, lost with it, or late. */
+#include "tests/sim/sim.h"
+
+static void drop_packets(packet **list) {
+    while (*list) {
+        packet *p = *list;
+        *list = p->next;
+        free(p);
+    }
+}
+
+static void append(packet **list, const void *bytes, size_t n, uint64_t due) {
+    packet *p = malloc(sizeof *p + n);
+    if (!p) abort();
+    *p = (packet){.n = n, .due = due};
+    memcpy(p->p, bytes, n);
+    while (*list) list = &(*list)->next;
+    *list = p;
+}
+
+/* A connection is a stream: nothing overtakes. */
+static void send_at(connection *c, bool up, const void *bytes, size_t n, uint64_t due) {
+    uint64_t *last = up ? &c->up_due : &c->down_due;
+    if (due < *last) due = *last;
+    *last = due;
+    append(up ? &c->up : &c->down, bytes, n, due);
+}
+
+static void send(sim *s, connection *c, bool up, const void *bytes, size_t n) {
+    uint64_t due = s->now + 5 + sim_spread(s, SECOND);
+    if (due < c->stalled_until) due = c->stalled_until;
+    if (!(up ? c->deaf_up : c->deaf_down)) send_at(c, up, bytes, n, due);
+}
+
+/* Lets go of what nobody holds. */
+static void sweep(sim *s) {
+    for (connection **at = &s->connections; *at;) {
+        connection *c = *at;
+        if (c->held || c->session) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        drop_packets(&c->up);
+        drop_packets(&c->down);
+        free(c);
+    }
+}
+
+void net_free(sim *s) {
+    for (connection *c = s->connections; c; c = c->next) {
+        c->held = false;
+        c->session = 0;
+    }
+    sweep(s);
+}
+
+/* ---- the ends ---- */
+
+/* Away for a while, longer each time: what poll.c does. */
+static void come_back_later(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    unsigned shift = d->failures < 8 ? d->failures : 8;
+    d->failures++;
+    d->connects_at = s->now + SECOND + sim_spread(s, SECOND << shift);
+    if (d->connects_at < d->offline_until) d->connects_at = d->offline_until;
+}
+
+void net_let_go(sim *s, unsigned i, uint64_t later, bool late) {
+    sim_device *d = &s->device[i];
+    connection *c = d->connection;
+    if (!c) return;
+    s->clock = &d->clock;
+    if (d->s) session_end(d->s->session, SATCHEL_E_CLOSED, "cut", sim_clock_ms(s, &d->clock));
+    d->connection = NULL;
+    c->held = false;
+    drop_packets(&c->down);
+    if (!late) drop_packets(&c->up);
+    c->server_lets_go = s->now + 1 + later;
+    come_back_later(s, i);
+}
+
+static void server_lets_go(sim *s, connection *c) {
+    s->clock = &s->server_clock;
+    if (c->session && s->hub) hub_disconnect(s->hub, c->session);
+    c->session = 0;
+    drop_packets(&c->up);
+}
+
+void net_server_gone(sim *s) {
+    for (connection *c = s->connections; c; c = c->next) {
+        if (s->hub && c->session) hub_disconnect(s->hub, c->session);
+        c->session = 0;
+        drop_packets(&c->up);
+        /* The system of a killed process closes its sockets; after a loss of power only the transport's pings find out. */
+        if (c->held) send_at(c, false, "", 0, s->now + 1 + sim_spread(s, s->server_power_lost ? 15 * MINUTE : SECOND));
+    }
+}
+
+void net_connect(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    if (!s->hub) {
+        come_back_later(s, i);
+        return;
+    }
+    connection *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    c->device = i;
+    s->clock = &s->server_clock;
+    c->session = hub_connect(s->hub, d->fingerprint);
+    c->held = true;
+    c->next = s->connections;
+    s->connections = c;
+    d->connection = c;
+    s->clock = &d->clock;
+    int rc = session_begin(d->s->session, sim_clock_ms(s, &d->clock));
+    sim_say(s, "d%u connects: %s", i, rc ? satchel_rc_name(rc) : "up");
+    if (rc) net_let_go(s, i, 0, false);
+}
+
+/* ---- what they send ---- */
+
+static void collect_device(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    const uint8_t *p;
+    size_t n;
+    if (!d->s || !d->connection || disk_is_dead(d->disk)) return;
+    s->clock = &d->clock;
+    int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
+    while (session_output(d->s->session, &p, &n)) send(s, d->connection, true, p, n);
+    if (!rc) return;
+    sim_say(s, "d%u: wake: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
+    net_let_go(s, i, sim_spread(s, SECOND), true);
+}
+
+static void collect_server(sim *s) {
+    s->clock = &s->server_clock;
+    for (connection *c = s->connections; c; c = c->next) {
+        hub_frame f;
+        bool close = false;
+        while (c->session && hub_output(s->hub, c->session, &f, &close)) {
+            if (c->held) send(s, c, false, f.p, f.n);
+            hub_output_done(s->hub, c->session);
+        }
+        /* The server closes: what it has sent still arrives, and then the end. */
+        if (c->session && close) {
+            server_lets_go(s, c);
+            if (c->held) send(s, c, false, "", 0);
+        }
+    }
+}
+
+void net_collect(sim *s) {
+    for (unsigned i = 0; i < s->ndevices; i++) collect_device(s, i);
+    if (s->hub && !disk_is_dead(s->server_disk)) {
+        uint64_t ignored;
+        while ((ignored = hub_ready(s->hub)) != 0) continue;
+        collect_server(s);
+    }
+    sweep(s);
+}
+
+/* ---- what arrives ---- */
+
+uint64_t net_next(const sim *s) {
+    uint64_t at = UINT64_MAX;
+    for (const connection *c = s->connections; c; c = c->next) {
+        if (c->up && c->up->due < at) at = c->up->due;
+        if (c->down && c->down->due < at) at = c->down->due;
+        if (c->server_lets_go && c->session && c->server_lets_go < at) at = c->server_lets_go;
+        /* A server that has gone without a word: the device's deadline tells it. */
+    }
+    return at;
+}
+
+/* What may end a connection without a mistake of either side. */
+static bool may_end(int rc) {
+    return satchel_rc_class(rc) == SATCHEL_CLASS_RETRY || rc == SATCHEL_E_REVOKED || rc == SATCHEL_E_NOMEM;
+}
+
+static void receive(sim *s, unsigned i, const packet *p) {
+    sim_device *d = &s->device[i];
+    s->clock = &d->clock;
+    if (!p->n) {
+        sim_say(s, "d%u: the server closed", i);
+        net_let_go(s, i, 0, false);
+        return;
+    }
+    int rc = session_receive(d->s->session, p->p, p->n, sim_clock_ms(s, &d->clock));
+    history_look(s, i);
+    if (!rc) {
+        if (session_in_step(d->s->session)) d->failures = 0;
+        return;
+    }
+    sim_say(s, "d%u: receive: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
+    if (rc == SATCHEL_E_REVOKED) d->revoked = true;
+    if (!may_end(rc) && !disk_is_dead(d->disk))
+        sim_fail(s, "device %u: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
+    net_let_go(s, i, sim_spread(s, SECOND), true);
+}
+
+static packet *take(packet **list, uint64_t now) {
+    packet *p = *list;
+    if (!p || p->due > now) return NULL;
+    *list = p->next;
+    return p;
+}
+
+static bool deliver_one(sim *s, connection *c) {
+    packet *p = take(&c->up, s->now);
+    if (p) {
+        s->clock = &s->server_clock;
+        if (c->session && s->hub) hub_receive(s->hub, c->session, p->p, p->n);
+        if (!c->held) sim_happened(s, FAULT_LATE);
+        free(p);
+        return true;
+    }
+    if (c->server_lets_go && c->server_lets_go <= s->now && c->session) {
+        server_lets_go(s, c);
+        return true;
+    }
+    p = take(&c->down, s->now);
+    if (!p) return false;
+    if (c->held) receive(s, c->device, p);
+    free(p);
+    return true;
+}
+
+/* A delivery may end connections: begin at the first again. */
+void net_deliver(sim *s) {
+    bool any;
+    do {
+        any = false;
+        for (connection *c = s->connections; c && !any; c = c->next) any = deliver_one(s, c);
+    } while (any);
+    sweep(s);
+}

@@ -1,0 +1,219 @@
+/* Server and devices: started, stopped, and found dead. */
+#include "tests/sim/sim.h"
+
+static const char *const MIGRATION[] = {
+    "CREATE TABLE move(a TEXT, b TEXT, PRIMARY KEY(a, b)) WITHOUT ROWID;\n"
+    "INSERT INTO satchel_table(name, mode) VALUES('move', 'server');\n"
+    "CREATE TABLE item(id TEXT PRIMARY KEY NOT NULL, a TEXT, b TEXT, c TEXT, n INTEGER NOT NULL DEFAULT 0, mx INTEGER, mn INTEGER, f TEXT, k TEXT,"
+    " copy_of TEXT, ok INTEGER NOT NULL DEFAULT 1, st TEXT NOT NULL DEFAULT 'open', sv INTEGER, r REAL);\n"
+    "INSERT INTO satchel_table(name) VALUES('item');\n"
+    "INSERT INTO satchel_rule(tbl,col,rule) VALUES('item','b','group:bc'),('item','c','group:bc'),('item','n','counter'),('item','mx','max'),"
+    "('item','mn','min'),('item','f','first'),('item','k','keep:copy_of'),('item','ok','strict'),('item','st','guard:move'),('item','sv','server');\n"
+    "CREATE TABLE line(id INTEGER PRIMARY KEY, item TEXT, qty INTEGER CHECK(qty<1000), n INTEGER DEFAULT 0);\n"
+    "INSERT INTO satchel_table(name, wins, key) VALUES('line', 'delete', 'natural');\n"
+    "INSERT INTO satchel_rule(tbl,col,rule) VALUES('line','n','counter');\n"
+    "CREATE TABLE tag(x INTEGER, y TEXT, v TEXT, PRIMARY KEY(x, y)) WITHOUT ROWID;\n"
+    "INSERT INTO satchel_table(name, key) VALUES('tag', 'natural');\n"
+    "CREATE TABLE ev(id INTEGER PRIMARY KEY, what TEXT);\n"
+    "INSERT INTO satchel_table(name, mode) VALUES('ev', 'append');\n",
+    /* P1: r is another column than the r before it. */
+    "ALTER TABLE item ADD COLUMN z TEXT DEFAULT 'zz';\nALTER TABLE item DROP COLUMN r;\nALTER TABLE item ADD COLUMN r TEXT;\n",
+    "ALTER TABLE tag RENAME TO mark;\nALTER TABLE line ADD COLUMN hits INTEGER DEFAULT 3;\n"
+    "INSERT INTO satchel_rule(tbl,col,rule) VALUES('line','hits','counter');\n",
+};
+#define MIGRATIONS (unsigned)(sizeof MIGRATION / sizeof *MIGRATION)
+
+static const char DATA[] =
+    "INSERT INTO move(a,b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('waiting','open'),('solved','open');\n"
+    "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c WHERE i<7) INSERT INTO item(id,a) SELECT 'i'||i, 'base' FROM c;\n"
+    "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c WHERE i<7) INSERT INTO line(id,item,qty) SELECT i, 'i'||i, 1 FROM c;\n";
+
+int64_t sim_ask(sim *s, sqlite3 *db, const char *format, ...) {
+    char sql[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sql, sizeof sql, format, args);
+    va_end(args);
+    sqlite3_stmt *q = NULL;
+    disk_look(true);
+    if (sqlite3_prepare_v2(db, sql, -1, &q, NULL)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    int step = sqlite3_step(q);
+    int64_t n = step == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
+    if (sqlite3_finalize(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    disk_look(false);
+    return n;
+}
+
+/* ---- the server ---- */
+
+static void write_file(sim *s, const char *name, const char *text) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/schema/%s", s->dir, name);
+    FILE *f = fopen(path, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f)) sim_fail(s, "cannot write %s", path);
+}
+
+static void add_migrations(sim *s) {
+    for (; s->migrations < MIGRATIONS && s->migrations <= s->pending_migrations; s->migrations++) {
+        char name[32];
+        snprintf(name, sizeof name, "%03u_step.sql", s->migrations + 1);
+        write_file(s, name, MIGRATION[s->migrations]);
+        if (s->migrations == 0) write_file(s, "001_step.data.sql", DATA);
+    }
+}
+
+static uint64_t server_now(void *ctx) {
+    sim *s = ctx;
+    return sim_clock_ms(s, &s->server_clock);
+}
+
+static void no_wake(void *ctx) {
+    (void)ctx;
+}
+
+static void hear(void *ctx, const log_fields *f, const char *text) {
+    sim_say(ctx, "server: %s %s", f->device ? f->device : "-", text);
+}
+
+static void server_path(const sim *s, const char *name, char out[96]) {
+    snprintf(out, 96, "%s/server/%s", s->dir, name);
+}
+
+static int open_hub(sim *s, const char *store_path, buf *error) {
+    char snapshot_path[96];
+    server_path(s, "snapshot.db", snapshot_path);
+    hub_config hc = {.store = s->store,
+                     .store_path = store_path,
+                     .snapshot_path = snapshot_path,
+                     .readers = 1,
+                     .history_ms = DAY,
+                     .now_ms = server_now,
+                     .wake = no_wake,
+                     .log = hear,
+                     .ctx = s};
+    return hub_open(&hc, &s->hub, error);
+}
+
+/* What is wrong with its disk may keep it from starting: then later. */
+void sim_server_start(sim *s) {
+    char path[96], migrations[96];
+    buf error;
+    buf_init(&error, 0);
+    s->clock = &s->server_clock;
+    add_migrations(s);
+    server_path(s, "store.db", path);
+    snprintf(migrations, sizeof migrations, "%s/schema", s->dir);
+    store_config sc = {.path = path, .schema_dir = migrations, .now_ms = server_now(s), .restored = s->restoring};
+    int rc = store_open(&sc, &s->store, &error);
+    if (!rc) s->restoring = false;
+    if (!rc) rc = open_hub(s, path, &error);
+    if (rc && s->store) {
+        store_close(s->store);
+        s->store = NULL;
+    }
+    sim_say(s, "server starts: %s %.*s", rc ? satchel_rc_name(rc) : "up", (int)error.n, error.n ? (const char *)error.p : "");
+    if (rc) s->server_starts_at = s->now + MINUTE;
+    if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE || (rc && s->calm && s->now > s->ended + HOUR))
+        sim_fail(s, "the server cannot start: %s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
+    s->upkeep_at = s->now + MINUTE;
+    buf_fini(&error);
+}
+
+void sim_server_stop(sim *s) {
+    s->clock = &s->server_clock;
+    net_server_gone(s);
+    if (s->hub) hub_close(s->hub);
+    if (s->store) store_close(s->store);
+    s->hub = NULL;
+    s->store = NULL;
+    s->server_starts_at = s->now + SECOND + sim_spread(s, HOUR);
+}
+
+void sim_server_step(sim *s) {
+    s->clock = &s->server_clock;
+    for (int i = 0; s->hub && i < 200; i++) {
+        bool any = hub_write_step(s->hub);
+        any = hub_read_step(s->hub, 0) || any;
+        if (!any) break;
+    }
+}
+
+/* ---- devices ---- */
+
+void sim_device_path(const sim *s, unsigned i, char out[96]) {
+    snprintf(out, 96, "%s/d%u/app.db", s->dir, i);
+}
+
+static void enrol(sim *s, unsigned i) {
+    char name[16];
+    uint8_t secret[16] = {(uint8_t)i, 1};
+    device_info info;
+    snprintf(name, sizeof name, "d%u", i);
+    s->clock = &s->server_clock;
+    int rc = store_begin(s->store);
+    if (!rc) rc = store_enrol_offer(s->store, name, secret, server_now(s) + DAY);
+    if (!rc) rc = store_enrol_redeem(s->store, secret, s->device[i].fingerprint, server_now(s), &info);
+    if (!rc) rc = store_commit(s->store);
+    if (rc) sim_fail(s, "cannot enrol a device: %s", satchel_rc_name(rc));
+}
+
+void sim_device_add(sim *s) {
+    unsigned i = s->ndevices++;
+    sim_device *d = &s->device[i];
+    char name[16];
+    snprintf(name, sizeof name, "d%u", i);
+    *d = (sim_device){.key = i, .disk = disk_new(name, sim_random(s))};
+    memset(d->fingerprint, (int)i + 1, sizeof d->fingerprint);
+    enrol(s, i);
+    sim_device_start(s, i);
+}
+
+void sim_device_start(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    char path[96];
+    s->clock = &d->clock;
+    sim_device_path(s, i, path);
+    int rc = satchel_open(path, NULL, &d->s);
+    sim_say(s, "d%u starts: %s", i, rc ? satchel_errmsg(d->s) : "up");
+    if (rc) {
+        if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE || (s->calm && s->now > s->ended + HOUR))
+            sim_fail(s, "device %u cannot start: %s", i, satchel_errmsg(d->s));
+        satchel_close(d->s);
+        d->s = NULL;
+        d->starts_at = s->now + MINUTE;
+        return;
+    }
+    d->connects_at = s->now + sim_spread(s, MINUTE);
+    if (d->connects_at < d->offline_until) d->connects_at = d->offline_until;
+    d->works_at = s->now + sim_spread(s, HOUR);
+    history_opened(s, i);
+}
+
+void sim_device_stop(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    s->clock = &d->clock;
+    net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
+    satchel_close(d->s);
+    d->s = NULL;
+    d->starts_at = s->now + SECOND + sim_spread(s, 6 * HOUR);
+}
+
+bool sim_reap(sim *s) {
+    if (disk_is_dead(s->server_disk)) {
+        sim_say(s, "the server is dead%s", s->server_power_lost ? ", its power lost" : "");
+        sim_happened(s, s->server_power_lost ? FAULT_SERVER_POWER : FAULT_SERVER_KILL);
+        sim_server_stop(s);
+        disk_revive(s->server_disk, s->server_power_lost);
+        return true;
+    }
+    for (unsigned i = 0; i < s->ndevices; i++) {
+        sim_device *d = &s->device[i];
+        if (!disk_is_dead(d->disk)) continue;
+        sim_say(s, "d%u is dead%s", i, d->power_lost ? ", its power lost" : "");
+        sim_happened(s, d->power_lost ? FAULT_DEVICE_POWER : FAULT_DEVICE_KILL);
+        if (d->s) sim_device_stop(s, i);
+        disk_revive(d->disk, d->power_lost);
+        return true;
+    }
+    return false;
+}
