@@ -130,7 +130,7 @@ def fields(m):
     if kind == "hello":
         return [m["version"], m["incarnation"], hexed(m["epoch"]), m["cursor"], m["schema_epoch"], hexed(m["schema_hash"]),
                 m["last_number"], m["settled_number"], m["loss_cursor"], m["now_ms"], m["pending"], m["snapshot"], m["snapshot_page"],
-                m["software"]]
+                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else [])
     if kind == "welcome":
         return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], hexed(m["known_id"]), m["now_ms"],
                 m["backup_seq"], m["snapshot"]]
@@ -243,6 +243,8 @@ VALID = {
         ("every number at its top", hello(incarnation=2**32 - 1, cursor=TOP, schema_epoch=2**32 - 1, last_number=TOP, settled_number=TOP,
                                           loss_cursor=TOP, now_ms=TOP, pending=TOP, snapshot=TOP, snapshot_page=2**32 - 1)),
         ("software that does not name itself", hello(software="")),
+        ("an epoch before this one", hello(past=[{"epoch": "0123456789abcdef", "seq": 4500}])),
+        ("as many epochs as are told", hello(past=[{"epoch": "%016x" % (i + 1), "seq": 5000 - i} for i in range(16)])),
     ],
     "welcome": [
         ("the cursor is good", welcome()),
@@ -426,6 +428,9 @@ INVALID = [
     ("an empty array", enc([]), "E_MALFORMED"),
     ("type 0", enc([0]), "E_MALFORMED"),
     ("type 13", enc([13]), "E_MALFORMED"),
+    ("a past of no epochs", enc([1] + fields(hello()) + [[]]), "E_MALFORMED"),
+    ("half a past epoch", enc([1] + fields(hello()) + [[bytes(8)]]), "E_MALFORMED"),
+    ("17 past epochs", enc([1] + fields(hello()) + [[x for i in range(17) for x in (bytes([i] * 8), 1)]]), "E_LIMIT"),
     ("the type is a text", enc(["hello"]), "E_MALFORMED"),
     ("an indefinite array", b"\x9f" + enc(11) + enc(3) + enc(1) + b"\xff", "E_NOT_DETERMINISTIC"),
     ("a byte behind the message", message({"type": "resolve", "number": 3, "action": 1}) + b"\0", "E_MALFORMED"),

@@ -738,6 +738,23 @@ static void device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor
     assert_non_null(strstr(w->log, "--restored"));
 }
 
+/* The device's epoch is one that this store was put back behind; it remembers one that the store knows. */
+static void N7_unknown_epoch_shares_what_a_known_one_before_it_does(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    a->cursor = 500;
+    msg_hello m = make_hello(w, a);
+    m.npast = 2;
+    memcpy(m.past[1].epoch, m.epoch, EPOCH_BYTES);
+    m.past[1].seq = 2;
+    m.past[0].seq = 3;
+    m.epoch[0] ^= 1;
+    hello_as(w, a, &m);
+    settle(w);
+    SAID(a, "welcome(snapshot)");
+    assert_int_equal(a->welcome.epoch_start, 2);
+}
+
 static void pruned_log_sends_a_slow_session_away_for_a_snapshot(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
@@ -800,6 +817,7 @@ int main(void) {
         TEST(snapshot_is_shared_and_resumed_at_a_page),
         TEST(snapshot_that_is_gone_begins_anew),
         TEST(device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor),
+        TEST(N7_unknown_epoch_shares_what_a_known_one_before_it_does),
         TEST(pruned_log_sends_a_slow_session_away_for_a_snapshot),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);

@@ -419,6 +419,37 @@ static void N7_new_epoch_is_given_again_what_its_backup_lacks(void **state) {
     assert_int_equal(sent(t), MSG_HELLO);
     assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
     assert_false(hello.has_epoch); /* until the snapshot is complete, the cursor is of no epoch */
+    /* A server that was put back once more, to before this epoch, may know the one before. */
+    assert_int_equal(hello.npast, 2);
+    assert_memory_equal(hello.past[0].epoch, "EPOCHtwo", 8);
+    assert_int_equal(hello.past[0].seq, INT64_MAX);
+    assert_memory_equal(hello.past[1].epoch, welcome(t).epoch, 8);
+    assert_int_equal(hello.past[1].seq, 11);
+}
+
+static void N7_epochs_before_are_shared_no_further_than_those_after(void **state) {
+    talk *t = *state;
+    msg_hello hello;
+    static const char *const epochs[] = {"EPOCHtwo", "EPOCHtre", "EPOCHfou"};
+    static const uint64_t starts[] = {11, 14, 9};
+    msg_welcome m = welcome(t);
+    m.head = 20;
+    open_with(t, &m);
+    for (unsigned i = 0; i < 3; i++) {
+        session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+        memcpy(m.epoch, epochs[i], 8);
+        m.epoch_start = starts[i];
+        open_with(t, &m);
+    }
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
+    assert_int_equal(hello.npast, 3);
+    assert_memory_equal(hello.past[0].epoch, "EPOCHtre", 8);
+    assert_int_equal(hello.past[0].seq, 9);
+    assert_int_equal(hello.past[1].seq, 9);
+    assert_int_equal(hello.past[2].seq, 9);
 }
 
 /* ---- pages ---- */
@@ -611,6 +642,7 @@ int main(void) {
         T(N3_fork_says_hello_again_under_the_new_incarnation),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
+        T(N7_epochs_before_are_shared_no_further_than_those_after),
         T(each_page_gives_its_credit_back),
         T(in_step_when_all_is_sent_answered_and_seen),
         T(snapshot_tells_its_progress_and_places_the_cursor),

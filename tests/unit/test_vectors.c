@@ -107,17 +107,27 @@ static json_t *json_delta(const uint8_t *p, size_t n) {
     return rows;
 }
 
+static json_t *json_past(const msg_hello *m) {
+    json_t *list = json_array();
+    for (unsigned i = 0; i < m->npast; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:o}", "epoch", json_hex(m->past[i].epoch, EPOCH_BYTES), "seq", json_u64(m->past[i].seq)));
+    return list;
+}
+
 static json_t *json_hello(const void *p, size_t n) {
     msg_hello m;
     assert_int_equal(hello_decode(p, n, &m), SATCHEL_OK);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "hello", "version",
-                     json_u64(m.version), "incarnation", json_u64(m.incarnation), "epoch",
-                     m.has_epoch ? json_hex(m.epoch, sizeof m.epoch) : json_null(), "cursor", json_u64(m.cursor), "schema_epoch",
-                     json_u64(m.schema_epoch), "schema_hash", json_hex(m.schema_hash, sizeof m.schema_hash), "last_number",
-                     json_u64(m.last_number), "settled_number", json_u64(m.settled_number), "loss_cursor",
-                     json_u64(m.loss_cursor), "now_ms", json_u64(m.now_ms), "pending", json_u64(m.pending), "snapshot",
-                     json_optional(m.snapshot), "snapshot_page", json_u64(m.snapshot_page), "software",
-                     json_text(m.software, m.nsoftware));
+    json_t *o =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "hello", "version",
+                  json_u64(m.version), "incarnation", json_u64(m.incarnation), "epoch",
+                  m.has_epoch ? json_hex(m.epoch, sizeof m.epoch) : json_null(), "cursor", json_u64(m.cursor), "schema_epoch",
+                  json_u64(m.schema_epoch), "schema_hash", json_hex(m.schema_hash, sizeof m.schema_hash), "last_number",
+                  json_u64(m.last_number), "settled_number", json_u64(m.settled_number), "loss_cursor", json_u64(m.loss_cursor),
+                  "now_ms", json_u64(m.now_ms), "pending", json_u64(m.pending), "snapshot", json_optional(m.snapshot),
+                  "snapshot_page", json_u64(m.snapshot_page), "software", json_text(m.software, m.nsoftware));
+    if (m.npast) json_object_set_new(o, "past", json_past(&m));
+    return o;
 }
 
 static json_t *json_welcome(const void *p, size_t n) {

@@ -90,6 +90,12 @@ def ascending(field, strictly):
     return check
 
 
+def read_past(x):
+    if not is_list(x, 1, 32) or len(x) % 2:
+        raise malformed("half an epoch")
+    return [{"epoch": fixed(8)(epoch), "seq": u63(seq)} for epoch, seq in zip(x[::2], x[1::2])]
+
+
 def no_zero(x):
     if type(x) is int and x == 0:
         raise Failure("E_NOT_DETERMINISTIC", "0 for null")
@@ -133,7 +139,8 @@ losses_of, commits_of = many(loss, 256), many(commit, None)
 MESSAGES = {1: ("hello", Grammar(
     ("version", version), ("incarnation", u32), ("epoch", optional(fixed(8))), ("cursor", u63), ("schema_epoch", u32), ("schema_hash", fixed(8)),
     ("last_number", u63), ("settled_number", u63), ("loss_cursor", u63), ("now_ms", u63), ("pending", u63), ("snapshot", no_zero),
-    ("snapshot_page", u32), ("software", sized(str, 0, 128)))),
+    ("snapshot_page", u32), ("software", sized(str, 0, 128)), ("past", read_past, lambda x: [v for e in x for v in (e["epoch"], e["seq"])]),
+    optional=1)),
     2: ("welcome", Grammar(
         ("version", version), ("epoch", fixed(8)), ("epoch_start", u63), ("head", u63), ("schema_epoch", u32), ("known_number", u63),
         ("known_id", optional(fixed(8))), ("now_ms", u63), ("backup_seq", u63), ("snapshot", is_bool))),

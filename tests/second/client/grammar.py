@@ -99,16 +99,17 @@ def key_value(x):
 class Grammar:
     """An array of named fields. Each check takes what the array holds and gives what the dict does; unpack() is its inverse."""
 
-    def __init__(self, *fields):
+    def __init__(self, *fields, optional=0):
         self.fields = [(name, check, *(rest or (lambda x: x,))) for name, check, *rest in fields]
+        self.least = len(fields) - optional
 
     def read(self, items):
-        if len(is_list(items)) != len(self.fields):
+        if not self.least <= len(is_list(items)) <= len(self.fields):
             raise malformed("another number of fields")
         return {name: check(item) for (name, check, _), item in zip(self.fields, items)}
 
     def write(self, content):
-        items = [write(content[name]) for name, _, write in self.fields]
+        items = [write(content[name]) for name, _, write in self.fields if name in content]
         self.read(items)
         return items
 
