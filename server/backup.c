@@ -13,6 +13,7 @@
 
 #include "protocol/db.h"
 #include "protocol/satchel_rc.h"
+#include "server/os.h"
 
 /* 2 MiB of SQLite's usual pages: between steps it is asked whether to go on. */
 #define STEP_PAGES 512
@@ -111,7 +112,7 @@ static int copy_store(making *m) {
     if (!rc) rc = read_position(m, from, &bytes);
     if (!rc) rc = check_room(m, bytes);
     int fd = rc ? -1 : openat(m->dir.fd, BUNDLE_STORE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (!rc && fd < 0) rc = bundle_fail(m->error, m->stage_path, BUNDLE_STORE, "cannot write");
+    if (!rc && fd < 0) rc = os_fail(m->error, m->stage_path, BUNDLE_STORE, "cannot write");
     if (fd >= 0) close(fd);
     /* It is synced as a file, and thrown away if it fails: no journal. */
     if (!rc) rc = open_copy(m, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF", &to);
@@ -193,7 +194,7 @@ static int check_place(making *m) {
 }
 
 static int fail_here(making *m, const char *what) {
-    int rc = bundle_fail(m->error, m->r->target, NULL, what);
+    int rc = os_fail(m->error, m->r->target, NULL, what);
     if (rc == SATCHEL_E_READONLY) buf_printf(m->error, " (it is the server that writes it, as user %ld)", (long)geteuid());
     return rc;
 }
@@ -204,7 +205,7 @@ static int open_place(making *m) {
     m->parent.fd = open(m->parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     m->data.fd = open(m->r->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m->parent.fd < 0 || m->data.fd < 0)
-        return bundle_fail(m->error, m->parent.fd < 0 ? m->parent_path : m->r->data, NULL, "cannot open the directory");
+        return os_fail(m->error, m->parent.fd < 0 ? m->parent_path : m->r->data, NULL, "cannot open the directory");
     if ((rc = check_place(m))) return rc;
     snprintf(m->stage, sizeof m->stage, "%s.part", m->name);
     snprintf(m->stage_path, sizeof m->stage_path, "%s/%s", m->parent_path, m->stage);

@@ -11,38 +11,15 @@
 #include <unistd.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/os.h"
 
 #define CHUNK_BYTES (1u << 20)
 #define MANIFEST_BYTES (64u << 10)
 
 const char *const bundle_secrets[] = {"ca.key", "ca.crt", "server.key", "server.crt", "server.hosts", NULL};
 
-static int rc_of_errno(int e) {
-    switch (e) {
-    case ENOENT:
-        return SATCHEL_E_NOT_FOUND;
-    case EROFS:
-    case EACCES:
-    case EPERM:
-        return SATCHEL_E_READONLY;
-    case ENOSPC:
-    case EDQUOT:
-        return SATCHEL_E_FULL;
-    case ENOMEM:
-        return SATCHEL_E_NOMEM;
-    default:
-        return SATCHEL_E_IO;
-    }
-}
-
-int bundle_fail(buf *error, const char *path, const char *name, const char *what) {
-    int e = errno;
-    buf_printf(error, "%s%s%s: %s: %s", path, name ? "/" : "", name ? name : "", what, strerror(e));
-    return rc_of_errno(e);
-}
-
 static int fail(buf *error, bundle_dir d, const char *name, const char *what) {
-    return bundle_fail(error, d.path, name, what);
+    return os_fail(error, d.path, name, what);
 }
 
 static int give_up(buf *error) {

@@ -59,8 +59,6 @@ int bundle_check(bundle_dir d, const bundle *b, const progress *watch, buf *erro
 
 /* Removes the directory `name` of `parent` if there is nothing in it but files of a bundle or a data directory; for one that was not finished. */
 int bundle_remove(bundle_dir parent, const char *name, buf *error);
-/* Words and code for the errno of a failed call. */
-int bundle_fail(buf *error, const char *path, const char *name, const char *what);
 /* "dir/name" of a path, without slashes at its end: the directory ("." if none is named) and the last name. SATCHEL_E_TOO_LARGE, or _MISUSE for a path
  * that has no name of its own. */
 int bundle_split(const char *path, char dir[1024], char name[256], buf *error);

@@ -10,31 +10,12 @@
 #include <unistd.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/os.h"
 
 #define FILE_BYTES (64u << 10)
 
-static int rc_of_errno(int e) {
-    switch (e) {
-    case ENOENT:
-        return SATCHEL_E_NOT_FOUND;
-    case EROFS:
-    case EACCES:
-    case EPERM:
-        return SATCHEL_E_READONLY;
-    case ENOSPC:
-    case EDQUOT:
-        return SATCHEL_E_FULL;
-    case ENOMEM:
-        return SATCHEL_E_NOMEM;
-    default:
-        return SATCHEL_E_IO;
-    }
-}
-
 static int fail(buf *error, const datadir *d, const char *name, const char *what) {
-    int e = errno;
-    buf_printf(error, "%s%s%s: %s: %s", d->path, name ? "/" : "", name ? name : "", what, strerror(e));
-    return rc_of_errno(e);
+    return os_fail(error, d->path, name, what);
 }
 
 /* An empty directory may become ours, as may one that holds a file that only Satchel makes; anything else is somebody's. */

@@ -1,7 +1,6 @@
 /* The store's file: layout, opening, transactions, position. Devices and listings are in store_device.c and store_admin.c. */
 #include "server/store.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "server/os.h"
 #include "server/store_private.h"
 
 #define STORE_APPLICATION_ID 0x53617453 /* "SatS" */
@@ -64,11 +64,7 @@ static int pragma_text(sqlite3 *db, const char *sql, char *out, size_t room) {
 /* The file is made by us first so that nobody but its owner can ever read it; -wal and -shm inherit its mode. */
 static int make_private(const char *path, buf *error) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        int e = errno;
-        buf_printf(error, "%s: cannot be opened for writing: %s", path, strerror(e));
-        return e == ENOSPC ? SATCHEL_E_FULL : e == EACCES || e == EROFS || e == EPERM ? SATCHEL_E_READONLY : SATCHEL_E_IO;
-    }
+    if (fd < 0) return os_fail(error, path, NULL, "cannot be opened for writing");
     close(fd);
     return SATCHEL_OK;
 }

@@ -276,7 +276,7 @@ int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *remove
 }
 
 /* Free pages are used again, so only much of them is given back; and a step of it is one short transaction. */
-#define FREE_LEAST 256
+#define FREE_LEAST 16
 #define FREE_SHARE 16
 #define GIVEN_AT_ONCE "1000"
 /* The writer stands still for so long at most, to wait for the readers of the log. */

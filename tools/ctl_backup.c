@@ -12,6 +12,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/bundle.h"
+#include "server/os.h"
 #include "tools/ctl.h"
 
 static int tell(int rc, const buf *error) {
@@ -51,7 +52,7 @@ static void print_bundle(const ctl *c, const char *path, const bundle *b, const 
 
 static int open_bundle(const char *path, bundle_dir *d, bundle *b, buf *error) {
     *d = (bundle_dir){.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path};
-    return d->fd < 0 ? bundle_fail(error, path, NULL, "cannot open the backup") : bundle_read_manifest(*d, b, error);
+    return d->fd < 0 ? os_fail(error, path, NULL, "cannot open the backup") : bundle_read_manifest(*d, b, error);
 }
 
 /* ---- backup ---- */
@@ -119,7 +120,7 @@ static int refuse(restoring *r, int rc, const char *words) {
 /* A server that runs holds this lock for as long as it lives. */
 static int take_lock(restoring *r, int dir) {
     r->lock = openat(dir, "satcheld.lock", O_RDWR | O_CLOEXEC);
-    if (r->lock < 0) return errno == ENOENT ? SATCHEL_OK : bundle_fail(&r->error, r->target, "satcheld.lock", "cannot open");
+    if (r->lock < 0) return errno == ENOENT ? SATCHEL_OK : os_fail(&r->error, r->target, "satcheld.lock", "cannot open");
     if (!flock(r->lock, LOCK_EX | LOCK_NB)) return SATCHEL_OK;
     return refuse(r, SATCHEL_E_BUSY, "a server runs on this directory; stop it first");
 }
@@ -141,11 +142,11 @@ static int look_at_target(restoring *r, bool force) {
     int rc = bundle_split(r->target, r->parent_path, r->name, &r->error);
     if (rc) return rc;
     r->parent.fd = open(r->parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (r->parent.fd < 0) return bundle_fail(&r->error, r->parent_path, NULL, "cannot open the directory");
+    if (r->parent.fd < 0) return os_fail(&r->error, r->parent_path, NULL, "cannot open the directory");
     /* The server wrote the backup as the user that it runs as. */
     if (!fstat(r->from.fd, &st)) r->uid = st.st_uid, r->gid = st.st_gid;
     int dir = openat(r->parent.fd, r->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0) return errno == ENOENT ? SATCHEL_OK : bundle_fail(&r->error, r->target, NULL, "cannot open");
+    if (dir < 0) return errno == ENOENT ? SATCHEL_OK : os_fail(&r->error, r->target, NULL, "cannot open");
     r->there = true;
     r->full = holds_something(dir);
     if (!fstat(dir, &st)) r->uid = st.st_uid, r->gid = st.st_gid;
@@ -158,7 +159,7 @@ static int look_at_target(restoring *r, bool force) {
 
 static int give_to_owner(restoring *r, const char *name) {
     if (geteuid() || !fchownat(r->stage.fd, name, r->uid, r->gid, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH)) return SATCHEL_OK;
-    return bundle_fail(&r->error, r->stage_path, name, "cannot be given to the server's user");
+    return os_fail(&r->error, r->stage_path, name, "cannot be given to the server's user");
 }
 
 static int copy_file(restoring *r, const bundle_file *was, const progress *watch) {
@@ -188,9 +189,9 @@ static int lay_out(restoring *r, const progress *watch) {
     snprintf(r->stage_path, sizeof r->stage_path, "%s/%s", r->parent_path, r->stage_name);
     int rc = bundle_remove(r->parent, r->stage_name, &r->error); /* of a restore that was cut off */
     if (rc) return rc;
-    if (mkdirat(r->parent.fd, r->stage_name, 0700)) return bundle_fail(&r->error, r->stage_path, NULL, "cannot be made");
+    if (mkdirat(r->parent.fd, r->stage_name, 0700)) return os_fail(&r->error, r->stage_path, NULL, "cannot be made");
     r->stage = (bundle_dir){.fd = openat(r->parent.fd, r->stage_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = r->stage_path};
-    if (r->stage.fd < 0) return bundle_fail(&r->error, r->stage_path, NULL, "cannot be opened");
+    if (r->stage.fd < 0) return os_fail(&r->error, r->stage_path, NULL, "cannot be opened");
     for (unsigned i = 0; !rc && i < r->b.n; i++) rc = copy_file(r, &r->b.file[i], watch);
     if (!rc) rc = put_mark(r);
     return rc ? rc : give_to_owner(r, "");
@@ -203,15 +204,14 @@ static int put_in_place(restoring *r) {
         time_text((uint64_t)time(NULL) * 1000, "%Y%m%dT%H%M%SZ", when);
         snprintf(r->aside, sizeof r->aside, "%s.before-restore-%s", r->name, when);
         if (renameat2(r->parent.fd, r->name, r->parent.fd, r->aside, RENAME_NOREPLACE))
-            return bundle_fail(&r->error, r->target, NULL,
-                               "cannot be kept aside (restore into a directory that is no mount point)");
+            return os_fail(&r->error, r->target, NULL, "cannot be kept aside (restore into a directory that is no mount point)");
     }
     if (renameat(r->parent.fd, r->stage_name, r->parent.fd, r->name)) {
-        int rc = bundle_fail(&r->error, r->target, NULL, "cannot be named (restore into a directory that is no mount point)");
+        int rc = os_fail(&r->error, r->target, NULL, "cannot be named (restore into a directory that is no mount point)");
         if (r->full) renameat(r->parent.fd, r->aside, r->parent.fd, r->name);
         return rc;
     }
-    return fsync(r->parent.fd) ? bundle_fail(&r->error, r->parent_path, NULL, "cannot sync") : SATCHEL_OK;
+    return fsync(r->parent.fd) ? os_fail(&r->error, r->parent_path, NULL, "cannot sync") : SATCHEL_OK;
 }
 
 static int restore(restoring *r, const char *backup, bool force) {
