@@ -289,7 +289,6 @@ static void log_refused(dialog_world *w, const msg_result *r) {
 }
 
 static int push_one(dialog *c, dialog_world *w, author_info *author, const push_txn *t, ingest_result *r, buf *words) {
-    uint64_t known = author->last_number;
     if (t->schema_epoch > store_where(w->s).schema_epoch) {
         buf_printf(words, "transaction %" PRIu64 " was written under schema epoch %u, which the server does not have", t->number,
                    t->schema_epoch);
@@ -298,7 +297,7 @@ static int push_one(dialog *c, dialog_world *w, author_info *author, const push_
     int rc = ingest_push(w->g, author, t, w->now_ms, r);
     if (rc || r->staged) return rc;
     if (r->fork) return say_forked(c, w);
-    if (author->last_number == known) {
+    if (r->known) {
         w->repeated++;
     } else if (r->result.rc) {
         w->refused++;

@@ -27,7 +27,7 @@ typedef struct hub_frame {
 
 typedef struct hub_config {
     store *store;              /* owned by the caller; the hub's writer is its only user while the hub is open */
-    const char *store_path;    /* readers open it for themselves */
+    const char *store_path;    /* readers open it for themselves; borrowed until hub_close, as is the next */
     const char *snapshot_path; /* file for prepared snapshots; may be removed when the hub is closed */
     unsigned readers;
     uint64_t history_ms; /* how long the log is kept at least */

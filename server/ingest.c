@@ -380,13 +380,16 @@ static int stage(ingest *g, const author_info *author, const push_txn *txn) {
 }
 
 int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
-    out->fork = out->staged = out->clamped = false;
+    out->fork = out->staged = out->known = out->clamped = false;
     buf_clear(&out->hold);
     bool found;
     int rc = find_result(g, author, txn, out, &found);
     if (rc || out->fork) return rc;
     if (found) {
+        out->known = true;
         out->staged = !txn->last; /* a result is given once, with the last part */
+        /* It may have been found under another incarnation. */
+        if (txn->last && author->last_number < txn->number) author->last_number = txn->number;
         return SATCHEL_OK;
     }
     if (txn->part || !txn->last) {

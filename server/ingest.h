@@ -16,6 +16,7 @@ typedef struct ingest_result {
     msg_result result; /* key and text point into `hold` */
     bool fork;         /* the number is known with another id: nothing was done (N3) */
     bool staged;       /* a part of a larger transaction was kept; no result yet */
+    bool known;        /* the number was answered before: this is the stored result */
     bool clamped;
     buf hold;
 } ingest_result;

@@ -118,7 +118,8 @@ bool world_add_migration(world *w) {
 }
 
 void open_server(world *w, bool restored) {
-    char store_path[128], snap[128], schema_dir[128];
+    static char store_path[128], snap[128]; /* the hub keeps them */
+    char schema_dir[128];
     world_path(w, store_path, "store.db");
     world_path(w, snap, "snap.db");
     world_path(w, schema_dir, "schema");

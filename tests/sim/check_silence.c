@@ -16,18 +16,17 @@ static bool is_logged(sim *s, unsigned n) {
                    length + 2, text) > 0;
 }
 
-static bool is_overwritten(sim *s, const bool *present, unsigned n, unsigned row) {
+static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned row) {
     for (unsigned k = 0; k < s->ntxn; k++)
-        if (k != n && present[k] && sets(&s->txn[k], row) && s->txn[k].known[n / 8] >> n % 8 & 1) return true;
+        if (k != n && history_in(present, k) && sets(&s->txn[k], row) && s->txn[k].known[n / 8] >> n % 8 & 1) return true;
     return false;
 }
 
 void check_silence(sim *s) {
-    static bool present[SIM_TXNS];
-    for (unsigned n = 0; n < s->ntxn; n++)
-        present[n] = sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", n) == 1;
+    uint8_t present[SIM_TXNS / 8];
+    history_witnesses(s, store_db(s->store), present);
     for (unsigned n = 0; n < s->ntxn; n++) {
-        for (unsigned row = 0; present[n] && row < SIM_ROWS; row++) {
+        for (unsigned row = 0; history_in(present, n) && row < SIM_ROWS; row++) {
             if (!sets(&s->txn[n], row)) continue;
             bool stands = sim_ask(s, store_db(s->store), "SELECT a='a%u' FROM item WHERE id='i%u'", n, row) == 1;
             if (!stands && !is_overwritten(s, present, n, row) && !is_logged(s, n))

@@ -48,6 +48,7 @@ void disk_remove(disk *d, const char *name);
 
 typedef struct disk_figures {
     uint64_t calls, syncs, written, lost; /* bytes */
+    uint64_t full, failed;                /* spells of a full disk that a write met; calls that failed once */
     size_t bytes;                         /* of all files as seen */
     unsigned open;
 } disk_figures;

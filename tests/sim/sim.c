@@ -1,14 +1,17 @@
-/* The loop over events, and the end of a run. */
+/* One world: the loop over events, and the end of a run. */
 #include "tests/sim/sim.h"
 
 #include <ftw.h>
+#include <malloc.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINES 4000u
+/* The last ones are printed when a seed fails; all of them with --verbose. */
+#define LINES 60u
 #define LINE_BYTES 200u
+/* However many transactions it makes. */
+#define LONGEST_MS (5 * 365 * DAY)
 /* After the troubles, everything must be at rest within this. */
 #define REST_MS (2 * DAY)
 
@@ -76,6 +79,10 @@ static void print_time(sim *s, char out[32]) {
              (unsigned)(t / SECOND % 60), (unsigned)(t % SECOND));
 }
 
+static void mix(sim *s, uint64_t v) {
+    s->figures.trace = (s->figures.trace ^ v) * UINT64_C(0x100000001b3);
+}
+
 void sim_say(sim *s, const char *format, ...) {
     char *line = lines[nlines++ % LINES], when[32];
     va_list args;
@@ -84,18 +91,31 @@ void sim_say(sim *s, const char *format, ...) {
     va_start(args, format);
     vsnprintf(line + n, LINE_BYTES - (size_t)n, format, args);
     va_end(args);
-    if (s->verbose) fprintf(stderr, "%s\n", line);
+    for (const char *p = line; *p; p++) mix(s, (uint8_t)*p);
+    mix(s, '\n');
+    if (s->options.verbose) fprintf(stderr, "%s\n", line);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where) {
+    (void)st, (void)kind, (void)where;
+    return remove(path);
+}
+
+static void remove_dirs(const sim *s) {
+    if (s->dir[0]) nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 void sim_fail(sim *s, const char *format, ...) {
     va_list args;
     unsigned from = nlines > LINES ? nlines - LINES : 0;
-    for (unsigned i = from; i < nlines && !s->verbose; i++) fprintf(stderr, "%s\n", lines[i % LINES]);
-    fprintf(stderr, "sim: seed %" PRIu64 ", satchel " SATCHEL_VERSION ": ", s->seed);
+    for (unsigned i = from; i < nlines && !s->options.verbose; i++) fprintf(stderr, "%s\n", lines[i % LINES]);
+    sim_result r = {.figures = s->figures, .faults = s->faults & ~s->options.without};
+    snprintf(r.check, sizeof r.check, "%s", format);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(r.words, sizeof r.words, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    s->done(&r, s->done_ctx);
+    remove_dirs(s);
     _exit(1);
 }
 
@@ -134,9 +154,24 @@ static void wake_device(sim *s, unsigned i) {
     }
     if (!s->calm && d->works_at <= s->now) {
         work_device(s, i);
+        d->touched = true;
         d->works_at = s->now + 1 + sim_spread(s, DAY);
     }
     if (d->s && !d->connection && d->connects_at <= s->now) net_connect(s, i);
+    if (d->s && d->connection && session_deadline(d->s->session) <= sim_clock_ms(s, &d->clock)) d->touched = true;
+}
+
+disk *sim_disk(sim *s, unsigned node) {
+    return node == SIM_SERVER ? s->server_disk : s->device[node].disk;
+}
+
+/* Somebody makes room. */
+static void empty_disks(sim *s) {
+    for (unsigned i = 0; i <= SIM_SERVER; i++) {
+        if (!s->full_until[i] || (s->full_until[i] > s->now && !s->calm)) continue;
+        s->full_until[i] = 0;
+        disk_fill(sim_disk(s, i), false);
+    }
 }
 
 static void wake_server(sim *s) {
@@ -149,10 +184,35 @@ static void wake_server(sim *s) {
     s->upkeep_at = s->now + MINUTE + sim_spread(s, 6 * HOUR);
 }
 
+/* A bit for the store and for each device whose file has its witness. */
+static uint32_t places(sim *s, unsigned n) {
+    uint32_t found = 0;
+    if (s->store && sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", n) > 0) found |= 1u << SIM_SERVER;
+    for (unsigned i = 0; i < s->ndevices; i++) {
+        sqlite3 *db = s->device[i].s ? satchel_db(s->device[i].s) : NULL;
+        if (!db)
+            found |= s->watched & 1u << i;
+        else if (sim_ask(s, db, "SELECT count(*) FROM sqlite_schema WHERE name='ev'") > 0 &&
+                 sim_ask(s, db, "SELECT count(*) FROM ev WHERE id=%u", n) > 0)
+            found |= 1u << i;
+    }
+    return found;
+}
+
+static void watch(sim *s) {
+    if (!s->store && s->server_starts_at > s->now) return;
+    uint32_t now = places(s, s->options.watch);
+    if (now != s->watched) sim_say(s, "t%u is in %03x (%x: the server)", s->options.watch, now, 1u << SIM_SERVER);
+    s->watched = now;
+    /* Of all that is checked at the end, this holds at each step, and tells when it ceased to. */
+    if (s->store && !disk_is_dead(s->server_disk)) check_counters(s);
+}
+
 static void step(sim *s) {
     uint64_t at = next_event(s);
     if (at > s->now) s->now = at;
     s->figures.events++;
+    empty_disks(s);
     wake_server(s);
     for (unsigned i = 0; i < s->ndevices; i++) wake_device(s, i);
     if (!s->calm && s->fault_at <= s->now) faults_strike(s);
@@ -160,6 +220,7 @@ static void step(sim *s) {
     sim_server_step(s);
     net_collect(s);
     while (sim_reap(s)) continue;
+    if (s->options.watch) watch(s);
 }
 
 /* ---- rest ---- */
@@ -181,12 +242,10 @@ static void calm_down(sim *s) {
     s->ended = s->now;
     sim_say(s, "the troubles end");
     disk_die_at(s->server_disk, UINT64_MAX);
-    disk_fill(s->server_disk, false);
     disk_fail_at(s->server_disk, 0);
     for (unsigned i = 0; i < s->ndevices; i++) {
         disk *d = s->device[i].disk;
         disk_die_at(d, UINT64_MAX);
-        disk_fill(d, false);
         disk_fail_at(d, 0);
         s->device[i].offline_until = 0;
         s->device[i].connects_at = sooner(s->device[i].connects_at, s->now);
@@ -217,27 +276,23 @@ static void check_all(sim *s) {
     check_counters(s);
     check_silence(s);
     check_verify(s);
+    check_model(s);
 }
 
 /* ---- one seed ---- */
 
 /* The few real files: migrations, and an empty one of the store's name. */
 static void make_dirs(sim *s) {
-    char path[96];
     snprintf(s->dir, sizeof s->dir, "%s/satchel-sim-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    if (!mkdtemp(s->dir)) sim_fail(s, "cannot make a directory");
-    snprintf(path, sizeof path, "%s/schema", s->dir);
-    mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/server", s->dir);
-    mkdir(path, 0700);
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where) {
-    (void)st, (void)kind, (void)where;
-    return remove(path);
+    if (!mkdtemp(s->dir) || chdir(s->dir) || mkdir("schema", 0700) || mkdir("server", 0700))
+        sim_fail(s, "cannot make a directory");
 }
 
 static void begin(sim *s) {
+    /* Files grow and go: what they leave is kept, or the system spends the time on pages. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, 4 << 20);
     make_dirs(s);
     s->began = s->now = UINT64_C(1700000000000);
     s->clock = &s->server_clock;
@@ -248,126 +303,49 @@ static void begin(sim *s) {
     faults_choose(s);
     sim_server_start(s);
     for (unsigned n = 4 + sim_below(s, 3); s->ndevices < n;) sim_device_add(s);
-    s->enough = 300 + sim_below(s, 300);
+    s->enough = 300 + sim_below(s, 150);
+    if (s->options.transactions) s->enough = s->options.transactions;
     s->fault_at = s->now + sim_spread(s, HOUR);
 }
 
+static void measure(sim *s, const disk *d) {
+    disk_figures f = disk_measure(d);
+    s->figures.happened[FAULT_DISK_FULL] += f.full;
+    s->figures.happened[FAULT_IO_ERROR] += f.failed;
+    mix(s, f.calls);
+    mix(s, f.written);
+    mix(s, f.bytes);
+}
+
 static void end(sim *s) {
+    s->figures.devices = s->ndevices;
+    s->figures.device_ms = (s->now - s->began) * s->ndevices;
     for (unsigned i = 0; i < s->ndevices; i++) {
         if (s->device[i].s) sim_device_stop(s, i);
-        s->figures.device_ms += s->now - s->began;
+        measure(s, s->device[i].disk);
         disk_free(s->device[i].disk);
     }
     if (s->store) sim_server_stop(s);
+    measure(s, s->server_disk);
     net_free(s);
     disk_free(s->server_disk);
     disk_uninstall();
-    nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_dirs(s);
+    facts_free(s);
     free(s->txn);
     running = NULL;
 }
 
-static sim_figures run_seed(uint64_t seed, bool verbose) {
+void sim_run(const sim_options *o, void (*done)(const sim_result *r, void *ctx), void *ctx) {
     static sim world;
-    world = (sim){.seed = seed, .random = seed * UINT64_C(0x2545f4914f6cdd1d) + 1, .verbose = verbose};
+    world = (sim){.options = *o, .random = o->seed * UINT64_C(0x2545f4914f6cdd1d) + 1, .done = done, .done_ctx = ctx};
+    world.figures.trace = UINT64_C(0xcbf29ce484222325);
     nlines = 0;
     begin(&world);
-    while (world.figures.transactions < world.enough) step(&world);
+    while (world.figures.transactions < world.enough && world.now - world.began < LONGEST_MS) step(&world);
     come_to_rest(&world);
     check_all(&world);
     end(&world);
-    return world.figures;
-}
-
-/* ---- many seeds, each in a process of its own ---- */
-
-typedef struct totals {
-    sim_figures f;
-    uint64_t seeds, failed;
-} totals;
-
-static void add_figures(totals *t, const sim_figures *f) {
-    t->seeds++;
-    t->f.events += f->events;
-    t->f.transactions += f->transactions;
-    t->f.refused += f->refused;
-    t->f.conflicts += f->conflicts;
-    t->f.device_ms += f->device_ms;
-    for (unsigned i = 0; i < FAULT_COUNT; i++) t->f.happened[i] += f->happened[i];
-}
-
-static void run_child(uint64_t seed, bool verbose, int out) {
-    sim_figures f = run_seed(seed, verbose);
-    ssize_t n = write(out, &f, sizeof f);
-    fflush(NULL);
-    exit(n == sizeof f ? 0 : 2);
-}
-
-typedef struct child {
-    pid_t pid;
-    int from;
-    uint64_t seed;
-} child;
-
-static child start_child(uint64_t seed, bool verbose) {
-    int ends[2];
-    if (pipe(ends)) exit(2);
-    child c = {.seed = seed, .from = ends[0]};
-    c.pid = fork();
-    if (c.pid < 0) exit(2);
-    if (c.pid == 0) run_child(seed, verbose, ends[1]);
-    close(ends[1]);
-    return c;
-}
-
-static void end_child(const child *c, totals *t) {
-    sim_figures f;
-    int status;
-    bool whole = read(c->from, &f, sizeof f) == sizeof f;
-    close(c->from);
-    waitpid(c->pid, &status, 0);
-    if (whole && WIFEXITED(status) && !WEXITSTATUS(status)) {
-        add_figures(t, &f);
-        return;
-    }
-    t->failed++;
-    fprintf(stderr, "sim: seed %" PRIu64 " failed; again with: --from %" PRIu64 " --count 1 --verbose\n", c->seed, c->seed);
-}
-
-static void print_totals(const totals *t) {
-    printf("sim: %" PRIu64 " seeds passed, %" PRIu64 " failed: %.1f device-years, %" PRIu64 " transactions, %" PRIu64 " events\n",
-           t->seeds, t->failed, (double)t->f.device_ms / (365.25 * (double)DAY), t->f.transactions, t->f.events);
-    printf("sim: faults:");
-    for (unsigned i = 0; i < FAULT_COUNT; i++) printf(" %s %" PRIu64, sim_fault_name((sim_fault)i), t->f.happened[i]);
-    printf("\n");
-}
-
-int main(int argc, char **argv) {
-    uint64_t from = 0, count = 100;
-    unsigned jobs = 2, most_failures = 5;
-    bool verbose = false;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--from") && i + 1 < argc)
-            from = strtoull(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--count") && i + 1 < argc)
-            count = strtoull(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--jobs") && i + 1 < argc)
-            jobs = (unsigned)strtoul(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--verbose"))
-            verbose = true;
-        else {
-            fputs("usage: sim [--from SEED] [--count N] [--jobs N] [--verbose]\n", stderr);
-            return 2;
-        }
-    }
-    totals t = {0};
-    child c[64];
-    if (jobs < 1 || jobs > 64) jobs = 1;
-    for (uint64_t i = 0; i < count && t.failed < most_failures;) {
-        unsigned n = 0;
-        for (; n < jobs && i < count; i++) c[n++] = start_child(from + i, verbose);
-        for (unsigned k = 0; k < n; k++) end_child(&c[k], &t);
-    }
-    print_totals(&t);
-    return t.failed ? 1 : 0;
+    sim_result r = {.figures = world.figures, .faults = world.faults & ~o->without};
+    done(&r, ctx);
 }

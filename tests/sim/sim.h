@@ -21,12 +21,15 @@
 #include "replica/handle.h"
 #include "server/hub_private.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/model.h"
 
 #define SIM_DEVICES 8u /* with clones */
 #define SIM_ROWS 8u    /* rows of each table that people fight for */
 #define SIM_TXNS 4096u
 #define SIM_OPS 8u
 #define SIM_SERVER SIM_DEVICES /* as an author */
+/* Devices keep what a backup may lack for so long (N7); an older backup is not put back. */
+#define SIM_HISTORY_MS DAY
 
 typedef struct sim sim;
 
@@ -73,6 +76,9 @@ const char *sim_fault_name(sim_fault f);
 
 /* ---- the network ---- */
 
+/* The classes of a world that has only some. */
+#define SIM_FAULT_BIT(f) (UINT32_C(1) << (f))
+
 typedef struct packet {
     struct packet *next;
     uint64_t due;
@@ -85,7 +91,8 @@ typedef struct connection {
     struct connection *next;
     unsigned device;
     uint64_t session; /* at the server; 0: the server has let go */
-    bool held;        /* by the device */
+    uint64_t began;
+    bool held; /* by the device */
     bool deaf_up, deaf_down;
     uint64_t stalled_until, server_lets_go; /* 0: not; when the server notices that the device has gone */
     packet *up, *down;                      /* in order of arrival */
@@ -94,7 +101,22 @@ typedef struct connection {
 
 /* ---- nodes ---- */
 
+/* What a device showed last; begins anew with `begun` false. */
+typedef struct sim_reads {
+    bool begun;
+    unsigned life;
+    uint64_t cursor;
+    int shown[SIM_ROWS]; /* the transaction whose value is in column `a` of each item, plus 1 */
+} sim_reads;
+
+/* A device showed one transaction's value in an item, then another's. */
+typedef struct sim_step {
+    unsigned device, row, from, to;
+} sim_step;
+#define SIM_STEPS 8192u
+
 typedef struct sim_device {
+    sim_reads reads;
     disk *disk;
     satchel *s;   /* NULL: the app does not run */
     unsigned key; /* which key pair it has: clones share one */
@@ -103,9 +125,14 @@ typedef struct sim_device {
     connection *connection;
     uint64_t starts_at; /* while it does not run */
     uint64_t connects_at, offline_until, works_at;
-    unsigned failures; /* connections in a row that failed */
-    bool power_lost;   /* at its death */
-    bool saved, revoked;
+    unsigned failures;    /* connections in a row that failed */
+    bool power_lost;      /* at its death */
+    bool touched;         /* it may have something to send */
+    bool revoked, copied; /* copied: its file was put back, or there are two of it */
+    uint64_t saved_at;    /* 0: there is no saved copy */
+    bool ousted;          /* the server closed its connection for a newer one */
+    sqlite3_stmt *look;   /* history_look's, as of so many changes */
+    int64_t looked;
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
 } sim_device;
 
@@ -131,18 +158,59 @@ typedef struct sim_txn {
     unsigned nop;
     sim_op op[SIM_OPS];
     uint8_t known[SIM_TXNS / 8]; /* values that its author had seen */
+    facts *facts;                /* what it did to every row */
 } sim_txn;
 
+/* The server since its first start, or since it was put back to a commit of an earlier life. */
+typedef struct sim_life {
+    uint8_t epoch[EPOCH_BYTES];
+    unsigned parent;
+    uint64_t start;
+} sim_life;
+#define SIM_LIVES 256u
+
 typedef struct sim_figures {
-    uint64_t events, transactions, refused, conflicts, device_ms, happened[FAULT_COUNT];
+    uint64_t modelled, fields, losses; /* worlds, fields and lost values that the model predicted */
+    uint64_t reads;                    /* values that were looked at on devices */
+    uint64_t devices, events, transactions, refused, conflicts, device_ms, happened[FAULT_COUNT];
+    uint64_t trace; /* a hash of each line of the trace, and of what the disks did */
 } sim_figures;
 
+/* ---- one run ---- */
+
+typedef struct sim_options {
+    uint64_t seed;
+    unsigned transactions; /* until the troubles end; 0: as the seed has it */
+    uint32_t without;      /* classes of fault that are left out */
+    bool verbose;
+    unsigned watch; /* a transaction: the trace tells where it is, whenever that changes; 0: none */
+} sim_options;
+
+/* What came of it. `check` is the format of the words of its failure: two failures of one check have the same; "" for none. */
+typedef struct sim_result {
+    sim_figures figures;
+    uint32_t faults; /* the classes that the seed has */
+    char check[120], words[200];
+} sim_result;
+
+/* Runs one seed, once in a process. `done` is called at the end, also when a check fails: then the process ends with status 1 after it. */
+void sim_run(const sim_options *o, void (*done)(const sim_result *r, void *ctx), void *ctx);
+
 struct sim {
-    uint64_t seed, random, now, began, ended; /* ended: when the troubles did */
-    uint64_t enough;                          /* transactions until they do */
-    bool verbose, calm;                       /* calm: the troubles have ended */
-    char dir[64];                             /* of the schema's migrations */
+    sim_options options;
+    void (*done)(const sim_result *r, void *ctx);
+    void *done_ctx;
+    uint64_t random, now, began, ended; /* ended: when the troubles did */
+    uint64_t enough;                    /* transactions until they do */
+    bool calm;                          /* the troubles have ended */
+    char dir[64];                       /* where the few real files are; it is the working directory */
     unsigned migrations, pending_migrations;
+    unsigned migrated, migrated_saved; /* the store's schema epoch, now and in the backup, and the last commit before each */
+    uint64_t migrated_at[4];
+    sim_life life[SIM_LIVES]; /* of the server, the present one last */
+    unsigned nlives, life_saved;
+    unsigned nsteps;
+    sim_step step[SIM_STEPS];
     uint32_t faults; /* a bit for each class that this seed has */
 
     disk *server_disk;
@@ -150,13 +218,15 @@ struct sim {
     hub *hub;
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
-    bool server_power_lost, restored, backup, discarded;
+    uint64_t backup_at; /* 0: there is none */
+    bool server_power_lost, restored, discarded;
     bool restoring; /* at its next start */
 
     sim_device device[SIM_DEVICES];
     unsigned ndevices;
     connection *connections;
-    uint64_t fault_at;
+    uint32_t watched;                               /* where the watched transaction was */
+    uint64_t fault_at, full_until[SIM_DEVICES + 1]; /* 0: the disk is not full */
 
     sim_txn *txn;
     unsigned ntxn;
@@ -174,11 +244,12 @@ bool sim_chance(sim *s, unsigned percent);
 uint64_t sim_spread(sim *s, uint64_t most);
 /* One line for the trace, with the time. */
 void sim_say(sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A property does not hold: prints seed, build and the last events, and ends the process with status 1. */
+/* A property does not hold: the last events are printed, and the process ends with status 1. */
 _Noreturn void sim_fail(sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What the clock says now. */
 uint64_t sim_clock_ms(const sim *s, const sim_clock *c);
 void sim_happened(sim *s, sim_fault f);
+disk *sim_disk(sim *s, unsigned node);
 
 /* ---- sim_nodes.c ---- */
 
@@ -192,9 +263,10 @@ void sim_device_start(sim *s, unsigned i);
 void sim_device_stop(sim *s, unsigned i);
 /* A disk has died: the process on it is gone, and comes back after a while. True if something had died. */
 bool sim_reap(sim *s);
+/* A line of the trace for each row of a query, for whoever has to find out. */
+void sim_list(sim *s, sqlite3 *db, const char *sql);
 /* The single integer of a query, -1 for none; fails the run if it cannot be asked. */
 int64_t sim_ask(sim *s, sqlite3 *db, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void sim_device_path(const sim *s, unsigned i, char out[96]);
 
 /* ---- sim_net.c ---- */
 
@@ -224,6 +296,9 @@ void faults_strike(sim *s);
 
 /* ---- sim_history.c ---- */
 
+/* Which witnesses a database has, as a bit for each transaction. */
+void history_witnesses(sim *s, sqlite3 *db, uint8_t there[SIM_TXNS / 8]);
+bool history_in(const uint8_t set[SIM_TXNS / 8], unsigned n);
 /* A transaction that `author` is about to write; what it has seen so far is noted. */
 sim_txn *history_begin(sim *s, unsigned author);
 void history_add(sim_txn *t, op_kind kind, unsigned row, int add);
@@ -242,6 +317,27 @@ void history_put_back(sim *s, unsigned i);
 void history_backed_up(sim *s);
 void history_restored(sim *s);
 
+/* ---- facts.c ---- */
+
+/* A transaction begins on a device (before its first statement) and is about to commit. */
+void facts_before(sim *s, unsigned i);
+void facts_after(sim *s, unsigned i, sim_txn *t);
+/* After facts_before: refused transaction `old` was run again as `number`. */
+void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number);
+/* The server changes a column (model.h) of an item. */
+void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, const char *now);
+/* The store was opened. */
+void facts_server_started(sim *s);
+/* The last commit that two lives of the server have in common. */
+uint64_t facts_common(const sim *s, unsigned a, unsigned b);
+/* What the picture of facts_before has in a row's columns; NULL: no such row. */
+const model_value *facts_shown(model_table t, const model_value *key);
+unsigned facts_life_of(sim *s, unsigned i);
+/* Calls `each` for every row of the store, a column at its place in MODEL. */
+unsigned facts_of_store(sim *s, unsigned epoch,
+                        void (*each)(void *ctx, model_table t, const model_value *key, const model_value *v), void *ctx);
+void facts_free(sim *s);
+
 /* ---- check_*.c: each fails the run when its property does not hold at rest ---- */
 
 void check_convergence(sim *s);
@@ -249,6 +345,18 @@ void check_verify(sim *s);
 void check_transactions(sim *s);
 void check_counters(sim *s);
 void check_silence(sim *s);
+void check_model(sim *s);
+
+/* A transaction that a device's file holds, in its outbox and not yet confirmed. */
+typedef struct reads_pending {
+    const facts *f;
+} reads_pending;
+/* When the app of a device begins a transaction, of which facts_before has made the picture; pending ones in their order. */
+void check_reads_now(sim *s, unsigned i, unsigned epoch, const reads_pending *pending, unsigned n);
+/* The device's file is another one, or has lost power. */
+void check_reads_anew(sim *s, unsigned i);
+/* `seq` of each transaction that is on the server, else 0. */
+void check_reads(sim *s, const uint64_t seq[SIM_TXNS]);
 void check_refusals(sim *s);
 
 #endif

@@ -8,13 +8,13 @@ const char *sim_fault_name(sim_fault f) {
     return names[f];
 }
 
-/* At least six classes, at most all. */
+/* At least seven classes, at most all. */
 void faults_choose(sim *s) {
     s->faults = 0;
     unsigned percent = 25 + sim_below(s, 70);
-    while (__builtin_popcount(s->faults) < 6)
+    while (__builtin_popcount(s->faults) < 7)
         for (unsigned i = 0; i < FAULT_COUNT; i++)
-            if (sim_chance(s, percent)) s->faults |= 1u << i;
+            if (sim_chance(s, percent)) s->faults |= SIM_FAULT_BIT(i);
 }
 
 static bool has(const sim *s, sim_fault f) {
@@ -27,7 +27,8 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
     sim_device *d = &s->device[i];
     connection *c = d->connection;
     if (f == FAULT_OFFLINE) {
-        d->offline_until = s->now + sim_spread(s, 21 * DAY);
+        /* The server knows what a copy has sent before only as long as its history goes (N3). */
+        d->offline_until = s->now + sim_spread(s, d->copied ? SIM_HISTORY_MS / 4 : 21 * DAY);
         d->connects_at = d->offline_until;
         sim_say(s, "d%u is without a network until day %u", i, (unsigned)((d->offline_until - s->began) / DAY));
         net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
@@ -81,9 +82,9 @@ static void restart_server(sim *s, bool migrate) {
 /* A backup is what a file system's snapshot is: database and log at one instant. */
 static void backup_or_restore(sim *s) {
     if (!s->store || s->restoring) return;
-    if (!s->backup || sim_chance(s, 60)) {
+    if (!s->backup_at || s->now - s->backup_at >= SIM_HISTORY_MS || sim_chance(s, 60)) {
         disk_copy(s->server_disk, "store.db", s->server_disk, "backup.db");
-        s->backup = true;
+        s->backup_at = s->now;
         history_backed_up(s);
         sim_say(s, "a backup is made");
         return;
@@ -101,9 +102,9 @@ static void backup_or_restore(sim *s) {
 static void put_back(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (!d->s) return;
-    if (!d->saved || sim_chance(s, 50)) {
+    if (!d->saved_at || s->now - d->saved_at > SIM_HISTORY_MS / 2 || sim_chance(s, 50)) {
         disk_copy(d->disk, "app.db", d->disk, "saved.db");
-        d->saved = true;
+        d->saved_at = s->now;
         history_saved(s, i);
         sim_say(s, "the file of d%u is saved", i);
         return;
@@ -113,6 +114,7 @@ static void put_back(sim *s, unsigned i) {
     sim_device_stop(s, i);
     if (disk_is_dead(d->disk)) return;
     disk_copy(d->disk, "saved.db", d->disk, "app.db");
+    d->copied = true;
     history_put_back(s, i);
 }
 
@@ -125,8 +127,9 @@ static void clone_device(sim *s, unsigned i) {
     s->device[to] = (sim_device){.key = d->key, .disk = disk_new(name, sim_random(s)), .clock = d->clock};
     memcpy(s->device[to].fingerprint, d->fingerprint, sizeof d->fingerprint);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
+    d->copied = s->device[to].copied = true;
     history_copied(s, i, to);
-    s->device[to].starts_at = s->now + sim_spread(s, DAY);
+    s->device[to].starts_at = s->now + sim_spread(s, SIM_HISTORY_MS / 4);
     sim_say(s, "d%u is a copy of d%u", to, i);
     sim_happened(s, FAULT_CLONE);
 }
@@ -143,16 +146,16 @@ static void turn_clock(sim *s) {
     sim_happened(s, FAULT_CLOCK);
 }
 
-static disk *any_disk(sim *s) {
+static unsigned any_node(sim *s) {
     unsigned i = sim_below(s, s->ndevices + 1);
-    return i == s->ndevices ? s->server_disk : s->device[i].disk;
+    return i == s->ndevices ? SIM_SERVER : i;
 }
 
 static void fill_disk(sim *s) {
-    disk *d = any_disk(s);
-    bool full = sim_chance(s, 40);
-    disk_fill(d, full);
-    if (full) sim_happened(s, FAULT_DISK_FULL);
+    unsigned node = any_node(s);
+    disk_fill(sim_disk(s, node), true);
+    s->full_until[node] = s->now + sim_spread(s, 2 * DAY);
+    sim_say(s, "the disk of %u is full", node);
 }
 
 /* What a person does about a transaction that waits, or was refused. */
@@ -166,16 +169,22 @@ static void settle_one(sim *s, unsigned i) {
                 refused ? "SELECT n FROM satchel_rejected ORDER BY n LIMIT 1"
                         : "SELECT max(n) FROM satchel_outbox WHERE state=0 AND n>(SELECT sent_number FROM satchel_state)");
     if (n <= 0) return;
-    int rc = refused && sim_chance(s, 50) ? satchel_retry(d->s, (uint64_t)n) : satchel_discard(d->s, (uint64_t)n);
+    bool again = refused && sim_chance(s, 50);
+    if (again) facts_before(s, i);
+    int rc = again ? satchel_retry(d->s, (uint64_t)n) : satchel_discard(d->s, (uint64_t)n);
+    if (again && !rc)
+        facts_retried(s, i, (uint64_t)n, (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT max(n) FROM satchel_outbox"));
     sim_say(s, "d%u settles %" PRId64 ": %s", i, n, satchel_rc_name(rc));
-    if (rc) return;
-    sim_happened(s, FAULT_DISCARD);
+    /* What failed may have been done all the same: nobody may count on the transaction any more. */
+    if (rc && rc != SATCHEL_E_IO && rc != SATCHEL_E_FULL && rc != SATCHEL_E_NOMEM) return;
+    if (!rc) sim_happened(s, FAULT_DISCARD);
     s->discarded = true;
     history_discarded(s, i, (uint64_t)n);
 }
 
 static void strike(sim *s, sim_fault f) {
     unsigned i = sim_below(s, s->ndevices);
+    s->device[i].touched = true;
     switch (f) {
     case FAULT_CUT:
     case FAULT_HALF_OPEN:
@@ -213,8 +222,7 @@ static void strike(sim *s, sim_fault f) {
         fill_disk(s);
         break;
     case FAULT_IO_ERROR:
-        disk_fail_at(any_disk(s), 1 + sim_spread(s, 500));
-        sim_happened(s, f);
+        disk_fail_at(sim_disk(s, any_node(s)), 1 + sim_spread(s, 500));
         break;
     case FAULT_DISCARD:
         settle_one(s, i);
@@ -228,6 +236,7 @@ void faults_strike(sim *s) {
     sim_fault f;
     do f = (sim_fault)sim_below(s, FAULT_COUNT);
     while (!has(s, f));
-    strike(s, f);
+    /* What is left out strikes in vain: the rest of the run stays more like itself. */
+    if (!(s->options.without & SIM_FAULT_BIT(f))) strike(s, f);
     s->fault_at = s->now + 1 + sim_spread(s, 12 * HOUR);
 }

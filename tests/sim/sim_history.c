@@ -1,6 +1,24 @@
 /* What was done: which transactions there are, which files have them, and what their authors had seen. Independent of the code under test. */
 #include "tests/sim/sim.h"
 
+void history_witnesses(sim *s, sqlite3 *db, uint8_t there[SIM_TXNS / 8]) {
+    sqlite3_stmt *q = NULL;
+    memset(there, 0, SIM_TXNS / 8);
+    disk_look(true);
+    if (sqlite3_prepare_v2(db, "SELECT id FROM ev WHERE id<?", -1, &q, NULL)) sim_fail(s, "ev: %s", sqlite3_errmsg(db));
+    sqlite3_bind_int64(q, 1, s->ntxn);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        unsigned n = (unsigned)sqlite3_column_int(q, 0);
+        there[n / 8] |= (uint8_t)(1u << n % 8);
+    }
+    if (sqlite3_finalize(q)) sim_fail(s, "ev: %s", sqlite3_errmsg(db));
+    disk_look(false);
+}
+
+bool history_in(const uint8_t set[SIM_TXNS / 8], unsigned n) {
+    return set[n / 8] >> n % 8 & 1;
+}
+
 sim_txn *history_begin(sim *s, unsigned author) {
     sim_txn *t = &s->txn[s->ntxn++];
     *t = (sim_txn){.author = author};
@@ -10,13 +28,18 @@ sim_txn *history_begin(sim *s, unsigned author) {
         return t;
     }
     /* The server's author sees all that the store ever had. */
-    for (unsigned i = 0; i + 1 < s->ntxn; i++)
-        if (sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", i)) t->known[i / 8] |= (uint8_t)(1u << i % 8);
+    history_witnesses(s, store_db(s->store), t->known);
     return t;
 }
 
 void history_add(sim_txn *t, op_kind kind, unsigned row, int add) {
     if (t->nop < SIM_OPS) t->op[t->nop++] = (sim_op){.kind = kind, .row = row, .add = add};
+}
+
+/* Its author's file has it. */
+static void take_hold(sim_txn *t) {
+    t->unsure = false;
+    t->holders |= 1u << t->author;
 }
 
 void history_committed(sim *s, sim_txn *t) {
@@ -26,7 +49,10 @@ void history_committed(sim *s, sim_txn *t) {
         return;
     }
     t->at = (uint64_t)sim_ask(s, satchel_db(s->device[t->author].s), "SELECT max(n) FROM satchel_outbox");
-    t->holders = 1u << t->author;
+    take_hold(t);
+    /* What did not go through before is written over. */
+    for (sim_txn *old = s->txn; old < t; old++)
+        if (old->author == t->author) old->unsure = false;
 }
 
 void history_rolled_back(sim *s, sim_txn *t) {
@@ -34,13 +60,22 @@ void history_rolled_back(sim *s, sim_txn *t) {
     t->nop = 0;
 }
 
+/* A process that goes on knows what it wrote; one that has died leaves it to the file. A commit record whose sync failed may yet come back when the
+ * file is opened again, unless a later commit was written over it: so its number is the next one. */
 void history_unsure(sim *s, sim_txn *t) {
-    (void)s;
     t->unsure = true;
-}
-
-static bool file_has(sim *s, unsigned i, unsigned n) {
-    return sim_ask(s, satchel_db(s->device[i].s), "SELECT count(*) FROM ev WHERE id=%u", n) > 0;
+    if (t->author == SIM_SERVER) return;
+    sim_device *d = &s->device[t->author];
+    if (disk_is_dead(d->disk)) return;
+    sqlite3 *db = satchel_db(d->s);
+    uint8_t there[SIM_TXNS / 8];
+    history_witnesses(s, db, there);
+    t->at =
+        (uint64_t)sim_ask(s, db, "SELECT max(number_floor, coalesce((SELECT max(n) FROM satchel_outbox), 0)) FROM satchel_state");
+    if (history_in(there, (unsigned)(t - s->txn)))
+        take_hold(t);
+    else
+        t->at++;
 }
 
 static bool server_has(sim *s, unsigned n) {
@@ -55,19 +90,26 @@ static void lose(sim *s, unsigned i, sim_txn *t) {
 
 void history_opened(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
+    if (d->power_lost) check_reads_anew(s, i);
+    uint8_t there[SIM_TXNS / 8];
     if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM sqlite_schema WHERE name='ev'") <= 0) return;
+    history_witnesses(s, satchel_db(d->s), there);
     for (unsigned n = 0; n < s->ntxn; n++) {
         sim_txn *t = &s->txn[n];
         bool mine = t->holders >> i & 1, unsure = t->unsure && t->author == i;
         if (!mine && !unsure) continue;
-        bool has = file_has(s, i, n);
+        bool has = history_in(there, n);
         if (unsure && has) t->at = (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT max(n) FROM satchel_outbox");
-        if (unsure && has) t->holders |= 1u << i;
-        if (unsure) t->unsure = false;
+        if (unsure && has) take_hold(t);
+        t->unsure = t->unsure && !unsure;
         if (!mine || has) continue;
         /* A refusal takes the witness back with the rest. */
         if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected WHERE n=%" PRIu64, t->at)) continue;
         sim_say(s, "d%u has lost t%u", i, n);
+        if (!d->power_lost) sim_list(s, satchel_db(d->s), "SELECT n, hex(id) id, state, seq FROM satchel_outbox");
+        if (!d->power_lost) sim_list(s, satchel_db(d->s), "SELECT n, code, text FROM satchel_rejected");
+        if (!d->power_lost)
+            sim_list(s, satchel_db(d->s), "SELECT cursor, settled_number, sent_number, number_floor FROM satchel_state");
         if (!d->power_lost) sim_fail(s, "device %u lost transaction t%u without a loss of power", i, n);
         lose(s, i, t);
     }
@@ -83,11 +125,16 @@ static void look_at(sim_device *d, sqlite3_stmt *q) {
 
 void history_look(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
-    sqlite3_stmt *q = NULL;
     if (!d->s) return;
+    sqlite3 *db = satchel_db(d->s);
+    /* Sync writes through a connection of its own. */
+    int64_t changes = sqlite3_total_changes64(db) + sqlite3_total_changes64(d->s->file->db);
+    if (d->look && d->looked == changes) return;
     disk_look(true);
-    if (sqlite3_prepare_v2(satchel_db(d->s), "SELECT a FROM item", -1, &q, NULL) == SQLITE_OK) look_at(d, q);
-    sqlite3_finalize(q);
+    if (!d->look) sqlite3_prepare_v3(db, "SELECT a FROM item", -1, SQLITE_PREPARE_PERSISTENT, &d->look, NULL);
+    if (d->look) look_at(d, d->look);
+    sqlite3_reset(d->look);
+    d->looked = changes;
     disk_look(false);
 }
 
@@ -108,6 +155,7 @@ void history_saved(sim *s, unsigned i) {
 }
 
 void history_put_back(sim *s, unsigned i) {
+    check_reads_anew(s, i);
     for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
         if (t->holders >> i & 1 && !(t->saved >> i & 1)) lose(s, i, t);
         if (t->saved >> i & 1) t->holders |= 1u << i;
@@ -117,9 +165,14 @@ void history_put_back(sim *s, unsigned i) {
 }
 
 void history_backed_up(sim *s) {
-    for (unsigned n = 0; n < s->ntxn; n++) s->txn[n].in_backup = server_has(s, n);
+    s->life_saved = s->nlives - 1;
+    s->migrated_saved = s->migrated;
+    uint8_t there[SIM_TXNS / 8];
+    history_witnesses(s, store_db(s->store), there);
+    for (unsigned n = 0; n < s->ntxn; n++) s->txn[n].in_backup = history_in(there, n);
 }
 
 void history_restored(sim *s) {
+    s->migrated = s->migrated_saved;
     for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) t->given = t->given && t->in_backup;
 }

@@ -63,6 +63,9 @@ static void come_back_later(sim *s, unsigned i) {
     unsigned shift = d->failures < 8 ? d->failures : 8;
     d->failures++;
     d->connects_at = s->now + SECOND + sim_spread(s, SECOND << shift);
+    /* Two files of one key: they would take the connection from each other every second. */
+    if (d->ousted) d->connects_at += sim_spread(s, HOUR);
+    d->ousted = false;
     if (d->connects_at < d->offline_until) d->connects_at = d->offline_until;
 }
 
@@ -72,6 +75,7 @@ void net_let_go(sim *s, unsigned i, uint64_t later, bool late) {
     if (!c) return;
     s->clock = &d->clock;
     if (d->s) session_end(d->s->session, SATCHEL_E_CLOSED, "cut", sim_clock_ms(s, &d->clock));
+    if (s->now - c->began > MINUTE) d->failures = 0;
     d->connection = NULL;
     c->held = false;
     drop_packets(&c->down);
@@ -109,10 +113,12 @@ void net_connect(sim *s, unsigned i) {
     s->clock = &s->server_clock;
     c->session = hub_connect(s->hub, d->fingerprint);
     c->held = true;
+    c->began = s->now;
     c->next = s->connections;
     s->connections = c;
     d->connection = c;
     s->clock = &d->clock;
+    d->touched = true;
     int rc = session_begin(d->s->session, sim_clock_ms(s, &d->clock));
     sim_say(s, "d%u connects: %s", i, rc ? satchel_rc_name(rc) : "up");
     if (rc) net_let_go(s, i, 0, false);
@@ -124,7 +130,8 @@ static void collect_device(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     const uint8_t *p;
     size_t n;
-    if (!d->s || !d->connection || disk_is_dead(d->disk)) return;
+    if (!d->touched || !d->s || !d->connection || disk_is_dead(d->disk)) return;
+    d->touched = false;
     s->clock = &d->clock;
     int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
     while (session_output(d->s->session, &p, &n)) send(s, d->connection, true, p, n);
@@ -188,12 +195,11 @@ static void receive(sim *s, unsigned i, const packet *p) {
     }
     int rc = session_receive(d->s->session, p->p, p->n, sim_clock_ms(s, &d->clock));
     history_look(s, i);
-    if (!rc) {
-        if (session_in_step(d->s->session)) d->failures = 0;
-        return;
-    }
+    d->touched = true;
+    if (!rc) return;
     sim_say(s, "d%u: receive: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
     if (rc == SATCHEL_E_REVOKED) d->revoked = true;
+    d->ousted = rc == SATCHEL_E_CLOSED;
     if (!may_end(rc) && !disk_is_dead(d->disk))
         sim_fail(s, "device %u: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
     net_let_go(s, i, sim_spread(s, SECOND), true);

@@ -44,11 +44,28 @@ int64_t sim_ask(sim *s, sqlite3 *db, const char *format, ...) {
     return n;
 }
 
+void sim_list(sim *s, sqlite3 *db, const char *sql) {
+    sqlite3_stmt *q = NULL;
+    disk_look(true);
+    sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+    while (q && sqlite3_step(q) == SQLITE_ROW) {
+        char line[160] = "";
+        for (int i = 0; i < sqlite3_column_count(q); i++) {
+            size_t n = strlen(line);
+            const char *text = (const char *)sqlite3_column_text(q, i);
+            snprintf(line + n, sizeof line - n, " %s=%s", sqlite3_column_name(q, i), text ? text : "NULL");
+        }
+        sim_say(s, " %s", line);
+    }
+    sqlite3_finalize(q);
+    disk_look(false);
+}
+
 /* ---- the server ---- */
 
 static void write_file(sim *s, const char *name, const char *text) {
     char path[128];
-    snprintf(path, sizeof path, "%s/schema/%s", s->dir, name);
+    snprintf(path, sizeof path, "./schema/%s", name);
     FILE *f = fopen(path, "w");
     if (!f || fputs(text, f) < 0 || fclose(f)) sim_fail(s, "cannot write %s", path);
 }
@@ -71,22 +88,31 @@ static void no_wake(void *ctx) {
     (void)ctx;
 }
 
-static void hear(void *ctx, const log_fields *f, const char *text) {
-    sim_say(ctx, "server: %s %s", f->device ? f->device : "-", text);
+/* N2: what was sent is on the disk of who sent it, so that only a file that was copied or put back gives a number twice. */
+static void check_fork(sim *s, const char *name) {
+    unsigned key = name ? (unsigned)strtoul(name + 1, NULL, 10) : SIM_DEVICES;
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (s->device[i].key == key && s->device[i].copied) return;
+    sim_fail(s, "the server takes %s, which nobody has copied, for a copy", name ? name : "a device");
 }
 
-static void server_path(const sim *s, const char *name, char out[96]) {
-    snprintf(out, 96, "%s/server/%s", s->dir, name);
+static void hear(void *ctx, const log_fields *f, const char *text) {
+    sim_say(ctx, "server: %s %s", f->device ? f->device : "-", text);
+    if (f->event && !strcmp(f->event, "forked")) check_fork(ctx, f->device);
+}
+
+static void server_path(const char *name, char out[96]) {
+    snprintf(out, 96, "./server/%s", name);
 }
 
 static int open_hub(sim *s, const char *store_path, buf *error) {
-    char snapshot_path[96];
-    server_path(s, "snapshot.db", snapshot_path);
+    static char snapshot_path[96];
+    server_path("snapshot.db", snapshot_path);
     hub_config hc = {.store = s->store,
                      .store_path = store_path,
                      .snapshot_path = snapshot_path,
                      .readers = 1,
-                     .history_ms = DAY,
+                     .history_ms = SIM_HISTORY_MS,
                      .now_ms = server_now,
                      .wake = no_wake,
                      .log = hear,
@@ -96,23 +122,23 @@ static int open_hub(sim *s, const char *store_path, buf *error) {
 
 /* What is wrong with its disk may keep it from starting: then later. */
 void sim_server_start(sim *s) {
-    char path[96], migrations[96];
+    static char path[96]; /* the hub keeps it */
     buf error;
     buf_init(&error, 0);
     s->clock = &s->server_clock;
     add_migrations(s);
-    server_path(s, "store.db", path);
-    snprintf(migrations, sizeof migrations, "%s/schema", s->dir);
-    store_config sc = {.path = path, .schema_dir = migrations, .now_ms = server_now(s), .restored = s->restoring};
+    server_path("store.db", path);
+    store_config sc = {.path = path, .schema_dir = "./schema", .now_ms = server_now(s), .restored = s->restoring};
     int rc = store_open(&sc, &s->store, &error);
     if (!rc) s->restoring = false;
+    if (!rc) facts_server_started(s);
     if (!rc) rc = open_hub(s, path, &error);
     if (rc && s->store) {
         store_close(s->store);
         s->store = NULL;
     }
     sim_say(s, "server starts: %s %.*s", rc ? satchel_rc_name(rc) : "up", (int)error.n, error.n ? (const char *)error.p : "");
-    if (rc) s->server_starts_at = s->now + MINUTE;
+    if (rc) s->server_starts_at = s->now + MINUTE + sim_spread(s, HOUR / 2);
     if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE || (rc && s->calm && s->now > s->ended + HOUR))
         sim_fail(s, "the server cannot start: %s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
     s->upkeep_at = s->now + MINUTE;
@@ -140,8 +166,8 @@ void sim_server_step(sim *s) {
 
 /* ---- devices ---- */
 
-void sim_device_path(const sim *s, unsigned i, char out[96]) {
-    snprintf(out, 96, "%s/d%u/app.db", s->dir, i);
+static void device_path(unsigned i, char out[96]) {
+    snprintf(out, 96, "./d%u/app.db", i);
 }
 
 static void enrol(sim *s, unsigned i) {
@@ -172,7 +198,7 @@ void sim_device_start(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     char path[96];
     s->clock = &d->clock;
-    sim_device_path(s, i, path);
+    device_path(i, path);
     int rc = satchel_open(path, NULL, &d->s);
     sim_say(s, "d%u starts: %s", i, rc ? satchel_errmsg(d->s) : "up");
     if (rc) {
@@ -180,7 +206,7 @@ void sim_device_start(sim *s, unsigned i) {
             sim_fail(s, "device %u cannot start: %s", i, satchel_errmsg(d->s));
         satchel_close(d->s);
         d->s = NULL;
-        d->starts_at = s->now + MINUTE;
+        d->starts_at = s->now + MINUTE + sim_spread(s, HOUR / 2);
         return;
     }
     d->connects_at = s->now + sim_spread(s, MINUTE);
@@ -193,6 +219,8 @@ void sim_device_stop(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     s->clock = &d->clock;
     net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
+    sqlite3_finalize(d->look);
+    d->look = NULL;
     satchel_close(d->s);
     d->s = NULL;
     d->starts_at = s->now + SECOND + sim_spread(s, 6 * HOUR);

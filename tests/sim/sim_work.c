@@ -9,7 +9,8 @@ typedef struct work {
     sqlite3 *db;
     uint32_t epoch;
     sim_txn *t;
-    int rc; /* sticky */
+    int rc;         /* sticky */
+    bool savepoint; /* an outermost SAVEPOINT is the transaction */
 } work;
 
 static void run(work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -116,11 +117,16 @@ static void change_in_savepoint(work *w, unsigned row) {
     run(w, sim_chance(w->s, 30) ? "ROLLBACK TO one; RELEASE one" : "RELEASE one");
 }
 
+static void change_and_take_back(work *w) {
+    change_item(w, sim_below(w->s, SIM_ROWS));
+    run(w, "ROLLBACK TO whole");
+}
+
 /* Several parts. */
 static void change_much(work *w) {
     run(w,
-        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO ev SELECT %u*100000+i, hex(zeroblob(100)) FROM c",
-        800 + sim_below(w->s, 2500), number(w) + 1);
+        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO ev SELECT %u*100000+i, hex(zeroblob(2000)) FROM c",
+        40 + sim_below(w->s, 150), number(w) + 1);
 }
 
 /* What the server must refuse, as a whole. */
@@ -145,7 +151,7 @@ static void change(work *w) {
         change_in_savepoint(w, row);
     else if (what < 98)
         change_wrongly(w, row);
-    else if (what < 99)
+    else if (what < 99 && sim_chance(w->s, 30))
         change_much(w);
 }
 
@@ -153,13 +159,15 @@ static void change(work *w) {
 
 static void finish(work *w, bool commit) {
     if (!w->rc && !commit) {
-        run(w, "ROLLBACK");
+        run(w, w->savepoint ? "ROLLBACK TO whole; RELEASE whole" : "ROLLBACK");
+        if (!sqlite3_get_autocommit(w->db)) sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
         history_rolled_back(w->s, w->t);
         return;
     }
     run(w, "INSERT INTO ev(id,what) VALUES(%u,'d%u')", number(w), w->i);
     bool tried = !w->rc;
-    run(w, "COMMIT");
+    if (tried) facts_after(w->s, w->i, w->t);
+    run(w, w->savepoint ? "RELEASE whole" : "COMMIT");
     if (!w->rc) {
         history_committed(w->s, w->t);
         sim_say(w->s, "d%u commits t%u", w->i, number(w));
@@ -181,9 +189,12 @@ void work_device(sim *s, unsigned i) {
     int64_t epoch = sim_ask(s, w.db, "SELECT schema_epoch FROM satchel_state");
     if (epoch == 0 || sim_ask(s, w.db, "SELECT count(*) FROM item") == 0) return; /* nothing has come yet */
     w.epoch = (uint32_t)epoch;
-    run(&w, "BEGIN IMMEDIATE");
+    w.savepoint = sim_chance(s, 10);
+    run(&w, w.savepoint ? "SAVEPOINT whole" : "BEGIN IMMEDIATE");
     if (w.rc) return;
     w.t = history_begin(s, i);
+    if (w.savepoint) change_and_take_back(&w);
+    facts_before(s, i);
     for (unsigned n = 1 + sim_below(s, 3); n && !w.rc; n--) change(&w);
     finish(&w, !sim_chance(s, 5));
     if (!disk_is_dead(d->disk)) history_look(s, i);
@@ -226,6 +237,9 @@ void work_server(sim *s) {
                   : "BEGIN; INSERT INTO ev(id,what) VALUES(%u,'server'); UPDATE item SET a='a%u' WHERE id='i%u'; COMMIT",
              n, adds ? row : n, row);
     bool there = sim_ask(s, store_db(s->store), "SELECT count(*) FROM item WHERE id='i%u'", row) == 1;
+    char now[16];
+    snprintf(now, sizeof now, "'a%u'", n);
+    if (there) facts_server(t, adds ? 3 : 0, row, adds ? "0" : "NULL", adds ? "5" : now);
     if (there) history_add(t, adds ? OP_ADD : OP_VALUE, row, adds ? 5 : 0);
     s->clock = &s->server_clock;
     hub_submit(s->hub, &w.job);

@@ -78,6 +78,7 @@ static void N3_transaction_of_an_earlier_incarnation_is_found_elsewhere(void **s
     assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
     assert_false(w->v.last.fork);
     assert_int_equal(w->v.last.result.seq, accepted);
+    assert_int_equal(copy.a.last_number, t.number);
     SQL("SELECT n FROM item", "1");
     copy.ids += 1000;
     takes(w, &copy, w->base, 10, "~ item('a') n+=5");

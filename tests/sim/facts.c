@@ -1,0 +1,283 @@
+/* What transactions did, as their devices' rows show it before and after: capture, triggers, savepoints and rollbacks have no part in it. */
+#include "tests/sim/sim.h"
+
+#define PICTURE_ROWS 1024u
+
+typedef struct picture {
+    unsigned n;
+    struct {
+        model_table table;
+        model_value key, v[MODEL_COLUMNS];
+    } row[PICTURE_ROWS];
+} picture;
+
+static picture before, after;
+
+/* ---- pictures ---- */
+
+static void copy_text(model_value *to, sqlite3_stmt *q, int column) {
+    const char *text = (const char *)sqlite3_column_text(q, column);
+    snprintf(to->text, sizeof to->text, "%s", text ? text : "NULL");
+}
+
+static void take_table(sim *s, sqlite3 *db, unsigned epoch, model_table t, picture *p) {
+    const model_schema *m = &MODEL[t];
+    char sql[512];
+    sqlite3_stmt *q = NULL;
+    int n = snprintf(sql, sizeof sql, "SELECT %s", m->key);
+    for (unsigned i = 0; i < m->n; i++)
+        n += model_has(&m->column[i], epoch) ? snprintf(sql + n, sizeof sql - (size_t)n, ",quote(%s)", m->column[i].name)
+                                             : snprintf(sql + n, sizeof sql - (size_t)n, ",NULL");
+    snprintf(sql + n, sizeof sql - (size_t)n, " FROM %s", epoch < 3 ? m->name : m->renamed);
+    if (sqlite3_prepare_v2(db, sql, -1, &q, NULL)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        if (p->n == PICTURE_ROWS) sim_fail(s, "more rows than a picture holds");
+        p->row[p->n].table = t;
+        copy_text(&p->row[p->n].key, q, 0);
+        for (unsigned i = 0; i < m->n; i++) copy_text(&p->row[p->n].v[i], q, (int)i + 1);
+        p->n++;
+    }
+    if (sqlite3_finalize(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+}
+
+static void take_picture(sim *s, sqlite3 *db, unsigned epoch, picture *p) {
+    p->n = 0;
+    disk_look(true);
+    for (unsigned t = 0; t < MODEL_TABLES; t++) take_table(s, db, epoch, (model_table)t, p);
+    disk_look(false);
+}
+
+/* -1: it has no such row. */
+static int find(const picture *p, model_table t, const model_value *key) {
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->row[i].table == t && !strcmp(p->row[i].key.text, key->text)) return (int)i;
+    return -1;
+}
+
+/* ---- what the author had seen ---- */
+
+static uint64_t number_of(const sim_txn *t, const facts *f) {
+    return f->at ? f->at : t->at;
+}
+
+/* A number that was given to a retry may be given again by a file that was put back: the transaction's own number is asked first, the latest of all. */
+static const facts *find_pending(const sim *s, unsigned i, uint64_t number) {
+    for (int retried = 0; retried < 2; retried++) {
+        for (unsigned n = s->ntxn; n-- > 0;) {
+            const sim_txn *t = &s->txn[n];
+            for (const facts *f = t->holders >> i & 1 ? t->facts : NULL; f; f = f->next)
+                if (retried ? f->at == number && f->device == i : !f->at && t->at == number) return f;
+        }
+    }
+    return NULL;
+}
+
+static bool touches(const fact *f, unsigned column) {
+    if (f->op != FACT_UPDATE || column == MODEL_ROW) return true;
+    return f->changed >> column & 1;
+}
+
+/* Beneath a pending edit the app shows nothing of what comes: it had seen what it had when the first of them was made. */
+static void see_through(const facts *pending, uint64_t common, fact *f) {
+    for (unsigned i = 0; i < pending->n; i++) {
+        const fact *p = &pending->fact[i];
+        if (p->table != f->table || strcmp(p->key.text, f->key.text) != 0) continue;
+        for (unsigned c = 0; c <= MODEL_ROW; c++) {
+            bool counter = c < MODEL[f->table].n && MODEL[f->table].column[c].rule == MODEL_COUNTER;
+            if (!counter && touches(p, c)) f->seen[c] = p->seen[c] < common ? p->seen[c] : common;
+        }
+    }
+}
+
+static void note_seen(sim *s, unsigned i, facts *out) {
+    sqlite3_stmt *q = NULL;
+    for (unsigned k = 0; k < out->n; k++)
+        for (unsigned c = 0; c <= MODEL_ROW; c++) out->fact[k].seen[c] = out->base;
+    disk_look(true);
+    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n", -1, &q, NULL))
+        sim_fail(s, "the outbox of d%u cannot be read", i);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        const facts *p = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
+        for (unsigned k = 0; p && p != out && k < out->n; k++) see_through(p, facts_common(s, p->life, out->life), &out->fact[k]);
+    }
+    sqlite3_finalize(q);
+    disk_look(false);
+}
+
+/* ---- differences ---- */
+
+static fact *add(facts *out, fact_op op, model_table t, const model_value *key) {
+    if (out->n == out->room) {
+        out->room = out->room ? out->room * 2 : 4;
+        out->fact = realloc(out->fact, out->room * sizeof *out->fact);
+        if (!out->fact) abort();
+    }
+    fact *f = &out->fact[out->n++];
+    *f = (fact){.op = op, .table = t, .key = *key};
+    return f;
+}
+
+static uint32_t changes(const model_schema *m, unsigned epoch, const model_value *was, const model_value *now) {
+    uint32_t changed = 0;
+    for (unsigned i = 0; i < m->n; i++)
+        if (model_has(&m->column[i], epoch) && (!was || strcmp(was[i].text, now[i].text) != 0)) changed |= 1u << i;
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->column[i].rule == MODEL_GROUP)
+            for (unsigned k = 0; k < m->n; k++)
+                if (m->column[k].rule == MODEL_GROUP && changed >> k & 1) changed |= 1u << i;
+    return changed;
+}
+
+static void compare(unsigned epoch, facts *out) {
+    for (unsigned i = 0; i < after.n; i++) {
+        model_table t = after.row[i].table;
+        int at = find(&before, t, &after.row[i].key);
+        const model_value *was = at < 0 ? NULL : before.row[at].v;
+        uint32_t changed = changes(&MODEL[t], epoch, was, after.row[i].v);
+        if (was && !changed) continue;
+        fact *f = add(out, was ? FACT_UPDATE : FACT_INSERT, t, &after.row[i].key);
+        f->changed = changed;
+        if (was) memcpy(f->was, was, sizeof f->was);
+        memcpy(f->now, after.row[i].v, sizeof f->now);
+    }
+    for (unsigned i = 0; i < before.n; i++)
+        if (find(&after, before.row[i].table, &before.row[i].key) < 0)
+            add(out, FACT_DELETE, before.row[i].table, &before.row[i].key);
+}
+
+/* ---- recording ---- */
+
+static unsigned epoch_of(sim *s, sqlite3 *db) {
+    return (unsigned)sim_ask(s, db, "SELECT schema_epoch FROM satchel_state");
+}
+
+static facts *new_facts(sim_txn *t, unsigned device) {
+    facts *f = calloc(1, sizeof *f), **at = &t->facts;
+    if (!f) abort();
+    f->device = device;
+    while (*at) at = &(*at)->next;
+    return *at = f;
+}
+
+/* ---- lives of the server ---- */
+
+void facts_server_started(sim *s) {
+    store_position p = store_where(s->store);
+    unsigned epoch = store_schema(s->store)->epoch;
+    while (s->migrated < epoch) s->migrated_at[++s->migrated] = p.seq;
+    if (s->nlives && !memcmp(s->life[s->nlives - 1].epoch, p.epoch, EPOCH_BYTES)) return;
+    if (s->nlives == SIM_LIVES) sim_fail(s, "the server has more lives than a simulation holds");
+    sim_life *life = &s->life[s->nlives++];
+    *life = (sim_life){.parent = s->life_saved, .start = p.seq};
+    memcpy(life->epoch, p.epoch, EPOCH_BYTES);
+    sim_say(s, "life %u of the server goes on from commit %" PRIu64 " of life %u", s->nlives - 1, life->start, life->parent);
+}
+
+uint64_t facts_common(const sim *s, unsigned a, unsigned b) {
+    uint64_t common = UINT64_MAX;
+    while (a != b) {
+        unsigned *later = a > b ? &a : &b;
+        if (s->life[*later].start < common) common = s->life[*later].start;
+        *later = s->life[*later].parent;
+    }
+    return common;
+}
+
+/* Which life of the server a device's cursor counts in. */
+unsigned facts_life_of(sim *s, unsigned i) {
+    unsigned life = 0;
+    for (unsigned k = 1; k < s->nlives; k++) {
+        char hex[2 * EPOCH_BYTES + 1];
+        for (unsigned b = 0; b < EPOCH_BYTES; b++) snprintf(hex + 2 * b, 3, "%02x", s->life[k].epoch[b]);
+        if (sim_ask(s, satchel_db(s->device[i].s), "SELECT lower(hex(epoch))='%s' FROM satchel_state", hex) == 1) life = k;
+    }
+    return life;
+}
+
+const model_value *facts_shown(model_table t, const model_value *key) {
+    int at = find(&before, t, key);
+    return at < 0 ? NULL : before.row[at].v;
+}
+
+/* Nothing is claimed while a pending transaction is not known, as one that was begun in another file. */
+static void show_pending(sim *s, unsigned i, unsigned epoch) {
+    static reads_pending pending[SIM_TXNS];
+    unsigned n = 0;
+    bool all = true;
+    sqlite3_stmt *q = NULL;
+    disk_look(true);
+    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n", -1, &q, NULL))
+        sim_fail(s, "the outbox of d%u cannot be read", i);
+    while (n < SIM_TXNS && sqlite3_step(q) == SQLITE_ROW) {
+        pending[n].f = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
+        all = all && pending[n].f;
+        n += pending[n].f != NULL;
+    }
+    sqlite3_finalize(q);
+    disk_look(false);
+    if (all) check_reads_now(s, i, epoch, pending, n);
+}
+
+void facts_before(sim *s, unsigned i) {
+    sqlite3 *db = satchel_db(s->device[i].s);
+    take_picture(s, db, epoch_of(s, db), &before);
+    show_pending(s, i, epoch_of(s, db));
+}
+
+static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base) {
+    sqlite3 *db = satchel_db(s->device[i].s);
+    unsigned epoch = epoch_of(s, db);
+    facts *f = new_facts(t, i);
+    take_picture(s, db, epoch, &after);
+    compare(epoch, f);
+    f->base = base;
+    f->life = facts_life_of(s, i);
+    note_seen(s, i, f);
+    return f;
+}
+
+void facts_after(sim *s, unsigned i, sim_txn *t) {
+    record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
+}
+
+void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number) {
+    for (unsigned n = 0; n < s->ntxn; n++) {
+        sim_txn *t = &s->txn[n];
+        bool is = false;
+        for (const facts *f = t->holders >> i & 1 ? t->facts : NULL; f; f = f->next)
+            is = is || (number_of(t, f) == old && (!f->at || f->device == i));
+        if (!is) continue;
+        facts *f = record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
+        f->at = number;
+        return;
+    }
+}
+
+void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, const char *now) {
+    facts *f = new_facts(t, SIM_SERVER);
+    model_value key;
+    snprintf(key.text, sizeof key.text, "'i%u'", row);
+    fact *one = add(f, FACT_UPDATE, MODEL_ITEM, &key);
+    one->changed = 1u << column;
+    snprintf(one->was[column].text, sizeof one->was[column].text, "%s", was);
+    snprintf(one->now[column].text, sizeof one->now[column].text, "%s", now);
+    f->base = UINT64_MAX;
+    for (unsigned c = 0; c <= MODEL_ROW; c++) one->seen[c] = UINT64_MAX;
+}
+
+void facts_free(sim *s) {
+    for (unsigned n = 0; n < s->ntxn; n++) {
+        for (facts *f = s->txn[n].facts, *next; f; f = next) {
+            next = f->next;
+            free(f->fact);
+            free(f);
+        }
+    }
+}
+
+unsigned facts_of_store(sim *s, unsigned epoch,
+                        void (*each)(void *ctx, model_table t, const model_value *key, const model_value *v), void *ctx) {
+    take_picture(s, store_db(s->store), epoch, &after);
+    for (unsigned i = 0; i < after.n; i++) each(ctx, after.row[i].table, &after.row[i].key, after.row[i].v);
+    return after.n;
+}
