@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
@@ -243,6 +245,15 @@ static void put_text_literal(buf *b, const value *v) {
         buf_put_byte(b, v->u.p[i]);
     }
     buf_put_byte(b, '\'');
+}
+
+void value_put_real(buf *b, double v) {
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) break;
+    }
+    buf_printf(b, "%s%s", text, !isfinite(v) || strpbrk(text, ".e") ? "" : ".0");
 }
 
 void value_put_literal(buf *b, const value *v) {

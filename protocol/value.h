@@ -52,6 +52,8 @@ uint8_t *value_write(uint8_t *to, const value *v);
 int value_get(const uint8_t **p, const uint8_t *end, value *out);
 /* Appends a value as people read it: a SQL literal (text quoted, blobs as x'..'). */
 void value_put_literal(buf *b, const value *v);
+/* The shortest decimal that reads back as the same number, and never an integer: 1.0, 0.1, 1e+300. Not a number in JSON: inf, -inf. */
+void value_put_real(buf *b, double v);
 /* The same for every value in bytes that value_put wrote, separated by commas (a key). */
 void value_put_literals(buf *b, const void *bytes, size_t n);
 /* True if the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */

@@ -197,12 +197,14 @@ static bool copy_request(api_call *c, const http_request *request, size_t table,
     size_t head = strlen(c->route->head);
     if (table) {
         const char *name = request->path + head;
-        c->table = malloc(table + 1 + (key ? strlen(key) : 0) + 1);
+        size_t nkey = key ? strlen(key) : 0;
+        c->table = malloc(table + 1 + nkey + 1);
         if (!c->table) return false;
         memcpy(c->table, name, table);
         c->table[table] = 0;
         c->key = c->table + table + 1;
-        strcpy(c->key, key ? key : "");
+        if (nkey) memcpy(c->key, key, nkey);
+        c->key[nkey] = 0;
     }
     c->arg = calloc(request->narg + 1, sizeof *c->arg);
     for (size_t i = 0; c->arg && i < request->narg; i++, c->narg++)

@@ -31,15 +31,16 @@ static unsigned rights_of(const char *text) {
 
 static json_t *token_json(const api_token *t) {
     json_t *o = json_object();
-    char rights[32] = "";
+    buf rights;
+    buf_init(&rights, 0);
     for (size_t i = 0; i < NRIGHTS; i++) {
         if (!(t->rights & RIGHTS[i].bit)) continue;
-        if (*rights) strcat(rights, ",");
-        strcat(rights, RIGHTS[i].word);
+        buf_printf(&rights, "%s%s", rights.n ? "," : "", RIGHTS[i].word);
     }
     control_put_number(o, "id", (uint64_t)t->id);
     control_put_text(o, "name", t->name);
-    control_put_text(o, "rights", rights);
+    control_put_text(o, "rights", rights.n ? (const char *)rights.p : "");
+    buf_fini(&rights);
     control_put_text(o, "state", t->revoked_ms ? "revoked" : "active");
     control_put_number(o, "created_ms", t->created_ms);
     control_put_number(o, "used_ms", t->used_ms);

@@ -86,7 +86,7 @@ static void copy_head(struct lws *wsi, head *h, const char *path) {
     front_peer(wsi, h->peer);
     /* One that is too long for here is no token of ours, and no key that is taken. */
     if (lws_hdr_copy(wsi, h->authorization, sizeof h->authorization, WSI_TOKEN_HTTP_AUTHORIZATION) < 0)
-        strcpy(h->authorization, "?");
+        snprintf(h->authorization, sizeof h->authorization, "?");
     int n = lws_hdr_custom_length(wsi, KEY, sizeof KEY - 1);
     if (n > 0 && lws_hdr_custom_copy(wsi, h->key, sizeof h->key, KEY, sizeof KEY - 1) < 0) memset(h->key, '?', sizeof h->key - 1);
     copy_args(wsi, h);

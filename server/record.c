@@ -324,16 +324,6 @@ void record_put_text(buf *out, const char *text, size_t n) {
     buf_put_byte(out, '"');
 }
 
-/* The shortest digits that give the number back, and never an integer. */
-static void put_real(buf *out, double r) {
-    char text[32];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, r);
-        if (strtod(text, NULL) == r) break;
-    }
-    buf_printf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
-}
-
 void record_put_value(buf *out, const value *v) {
     switch (v->type) {
     case VALUE_INTEGER:
@@ -341,7 +331,7 @@ void record_put_value(buf *out, const value *v) {
         break;
     case VALUE_REAL:
         if (isfinite(v->u.r))
-            put_real(out, v->u.r);
+            value_put_real(out, v->u.r);
         else
             buf_printf(out, "{\"real\":\"%sInfinity\"}", v->u.r < 0 ? "-" : "");
         break;

@@ -53,16 +53,6 @@ int rows_put_string(buf *line, const void *p, size_t n) {
     return line->rc;
 }
 
-/* The shortest decimal that reads back as the same number, and never an integer. */
-static void put_real(buf *line, double v) {
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v) break;
-    }
-    buf_printf(line, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
-}
-
 /* Whether a text in an untyped column's field would be taken for a number, a blob, NULL or a literal. */
 static bool needs_literal(const value *v) {
     if (!v->n) return false;
@@ -90,7 +80,7 @@ static void put_csv(rows_out *o, const rows_column *c, const value *v) {
         break;
     case VALUE_REAL:
         if (isfinite(v->u.r))
-            put_real(&o->line, v->u.r);
+            value_put_real(&o->line, v->u.r);
         else
             buf_printf(&o->line, "%s1e999", v->u.r < 0 ? "-" : "");
         break;
@@ -115,7 +105,7 @@ int rows_put_json(buf *line, const value *v) {
         break;
     case VALUE_REAL:
         if (isfinite(v->u.r))
-            put_real(line, v->u.r);
+            value_put_real(line, v->u.r);
         else
             buf_printf(line, "{\"real\":\"%sInfinity\"}", v->u.r < 0 ? "-" : "");
         break;

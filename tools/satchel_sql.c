@@ -1,20 +1,11 @@
 /* satchel sql - statements on the captured connection; and how rows are printed. */
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/value.h"
 #include "tools/satchel_cli.h"
-
-/* The shortest decimal that reads back as the same number. */
-static void print_real(double v, char out[32]) {
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, 32, "%.*g", digits, v);
-        if (strtod(out, NULL) == v) break;
-    }
-    if (isfinite(v) && !strpbrk(out, ".e")) strcat(out, ".0");
-}
 
 static void print_blob(sqlite3_stmt *stmt, int i, FILE *to) {
     const unsigned char *p = sqlite3_column_blob(stmt, i);
@@ -47,7 +38,7 @@ static void print_text(const char *p, int n) {
 }
 
 static void print_column(sqlite3_stmt *stmt, int i) {
-    char number[32];
+    buf number;
     switch (sqlite3_column_type(stmt, i)) {
     case SQLITE_NULL:
         fputs("\\N", stdout);
@@ -56,8 +47,10 @@ static void print_column(sqlite3_stmt *stmt, int i) {
         printf("%lld", (long long)sqlite3_column_int64(stmt, i));
         break;
     case SQLITE_FLOAT:
-        print_real(sqlite3_column_double(stmt, i), number);
-        fputs(number, stdout);
+        buf_init(&number, 0);
+        value_put_real(&number, sqlite3_column_double(stmt, i));
+        if (!number.rc) fputs((const char *)number.p, stdout);
+        buf_fini(&number);
         break;
     case SQLITE_BLOB:
         print_blob(stmt, i, stdout);
