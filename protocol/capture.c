@@ -58,8 +58,6 @@ struct capture {
 /* What SQLite is told when a commit is vetoed. BUSY leaves the transaction open, the others end it. */
 static int sqlite_code(int rc) {
     switch (rc) {
-    case SATCHEL_OK:
-        return SQLITE_OK;
     case SATCHEL_E_BUSY:
         return SQLITE_BUSY;
     case SATCHEL_E_NOMEM:
@@ -127,8 +125,7 @@ static void forget(capture *c, bool committed) {
 /* ---- the preupdate hook ---- */
 
 static const capture_table *find_table(capture *c, const char *database, const char *name) {
-    const char *own = sqlite3_db_name(c->db, 0);
-    if (database != own && (!own || strcmp(database, own) != 0)) return NULL;
+    if (strcmp(database, sqlite3_db_name(c->db, 0)) != 0) return NULL;
     if (c->last && strcmp(name, c->last->desc->name) == 0) return c->last;
     const capture_table *t = capture_tables_find(&c->tables, name);
     if (t) c->last = t;
@@ -369,7 +366,7 @@ static int tap_savepoint(sqlite3_vtab *vtab, int level) {
     capture *c = tap_capture(vtab);
     if (!c) return SQLITE_OK;
     hold_hook(c, true);
-    unsigned at = level < 0 ? 0 : (unsigned)level;
+    unsigned at = (unsigned)level; /* only a rollback's can be below zero */
     bool late = t->joining && at < c->nmark;
     t->joining = false;
     if (late) return SQLITE_OK;
@@ -386,8 +383,7 @@ static int tap_savepoint(sqlite3_vtab *vtab, int level) {
 
 static int tap_release(sqlite3_vtab *vtab, int level) {
     capture *c = tap_capture(vtab);
-    unsigned at = level < 0 ? 0 : (unsigned)level;
-    if (c && at < c->nmark) c->nmark = at;
+    if (c && (unsigned)level < c->nmark) c->nmark = (unsigned)level;
     return SQLITE_OK;
 }
 
@@ -508,6 +504,7 @@ void capture_set_schema(capture *c, const schema *s) {
     c->last = NULL;
     c->tables_rc = capture_tables_load(c->db, s, &c->tables);
     if (!c->tables_rc) c->tables_rc = set_encoding(c);
+    if (c->tables_rc) capture_tables_free(&c->tables); /* not even a text could be read right */
 }
 
 void capture_enable(capture *c, bool on) {

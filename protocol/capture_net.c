@@ -267,7 +267,6 @@ static int fold_row(capture_net *net, const capture_table *t, const capture_entr
 /* ---- parts ---- */
 
 static int give_part(capture_net *net, bool last) {
-    if (net->out.rc) return net->out.rc;
     int rc = net->part(net->ctx, net->parts++, last, net->out.p, net->out.n);
     buf_clear(&net->out);
     net->section = NULL;

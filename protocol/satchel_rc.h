@@ -34,6 +34,7 @@ extern "C" {
     X(FULL, -5, RETRY, "the disk is full")                                                                                       \
     X(OVERLOAD, -6, RETRY, "the server is over its budget; it asks to come back later")                                          \
     X(CLOSED, -7, RETRY, "the connection was closed")                                                                            \
+    X(SUPERSEDED, -8, RETRY, "a newer connection of this device has taken the place of this one")                                \
     /* somebody has to act */                                                                                                    \
     X(REVOKED, -20, PERMANENT, "this device was revoked by an administrator")                                                    \
     X(CERTIFICATE, -21, PERMANENT, "the certificate was not accepted")                                                           \
@@ -63,6 +64,7 @@ extern "C" {
     X(RANGE, -54, REFUSED, "a number leaves the range of its column")                                                            \
     X(RESOLVED, -55, REFUSED, "the refusal was resolved before")                                                                 \
     X(TOO_LARGE, -56, REFUSED, "a value or a transaction is larger than the limit")                                              \
+    X(FORGOTTEN, -57, REFUSED, "another copy of this file may have sent it before, too long ago for the server to know")         \
     /* the wire */                                                                                                               \
     X(MALFORMED, -70, PERMANENT, "a message is not well formed")                                                                 \
     X(ORDER, -71, PERMANENT, "a message came where the conversation does not allow it")                                          \

@@ -91,7 +91,9 @@ int file_fail(file *f, int rc, const char *format, ...) {
 
 int file_db_error(file *f, const char *what) {
     int rc = db_rc(sqlite3_extended_errcode(f->db));
-    return file_fail(f, rc ? rc : SATCHEL_E_INTERNAL, "%s: %s", what, sqlite3_errmsg(f->db));
+    /* SQLite knows of nothing: a buffer had no memory. */
+    if (!rc) return file_fail(f, SATCHEL_E_NOMEM, "%s: %s", what, satchel_rc_text(SATCHEL_E_NOMEM));
+    return file_fail(f, rc, "%s: %s", what, sqlite3_errmsg(f->db));
 }
 
 /* ---- opening ---- */

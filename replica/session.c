@@ -176,15 +176,13 @@ static int say_hello(session *s, uint64_t now_ms) {
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
     if (rc) return session_file_error(s, rc);
     const file_state *st = &f->state;
-    m.incarnation = st->incarnation;
+    m.incarnation = s->is_copy ? 0 : st->incarnation;
     m.has_epoch = st->has_epoch && st->placed;
     memcpy(m.epoch, st->epoch, EPOCH_BYTES);
     m.cursor = s->durable_cursor = st->cursor;
     m.schema_epoch = st->schema_epoch;
     memcpy(m.schema_hash, f->schema->hash, sizeof m.schema_hash);
     m.settled_number = st->settled_number;
-    /* To have given fewer numbers than the server knows is what an older copy says, and the server answers with a fork. */
-    if (s->is_copy) m.last_number = st->settled_number;
     m.loss_cursor = st->loss_cursor;
     m.snapshot = st->snapshot;
     m.snapshot_page = st->snapshot_page;

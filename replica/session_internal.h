@@ -35,7 +35,7 @@ struct session {
     uint64_t heard_ms;          /* the last frame */
     uint64_t retry_after_ms;
     bool again;   /* hello was said again on this connection, after a fork */
-    bool is_copy; /* another file took numbers of this one; set until the server has given an incarnation of its own */
+    bool is_copy; /* there is another file of this incarnation; set until the server has given one of its own */
     bool named;   /* the error that came is the server's own */
     /* of welcome */
     uint32_t schema_epoch;

@@ -755,7 +755,7 @@ void hub_supersede(hub *h, uint64_t newer, uint32_t author) {
     for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
         if (!c || c->gone || c->id >= newer || c->d.phase != DIALOG_READY || c->d.author != author) continue;
-        tell_and_close(h, c, SATCHEL_E_CLOSED, "the device has connected anew");
+        tell_and_close(h, c, SATCHEL_E_SUPERSEDED, "the device has connected anew");
     }
 }
 

@@ -207,7 +207,7 @@ static void on_ready(group *gr, work *w) {
     for (size_t i = 0; i < gr->nworks; i++) {
         work *other = &gr->works[i];
         if (other->id < w->id && other->d.phase == DIALOG_READY && other->d.author == w->d.author && !other->close_rc)
-            close_work(other, SATCHEL_E_CLOSED, "the device has connected anew");
+            close_work(other, SATCHEL_E_SUPERSEDED, "the device has connected anew");
     }
 }
 

@@ -304,8 +304,27 @@ static void start(ingest *g, author_info *author, uint64_t number, uint64_t base
     buf_clear(&g->bad_text);
 }
 
+/* N3: a transaction that another copy of the file had too, and that is so old that its result may have been forgotten. */
+static int check_forgotten(ingest *g, const push_txn *txn) {
+    const author_info *a = g->author;
+    if (g->from_server || a->alone || txn->number > a->shared || txn->base >= g->s->now.floor) return SATCHEL_OK;
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(last_number) FROM satchel_author WHERE device=? AND author<>?");
+    db_bind(q, "ii", a->device, (int64_t)a->author);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    uint64_t given = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    if (txn->number > given) return SATCHEL_OK;
+    return ingest_refuse(
+        g, SATCHEL_E_FORGOTTEN,
+        "another copy of this file may have sent transaction %llu before commit %llu, of which results are not kept;"
+        " retry it if it is missing, discard it if it is there",
+        (unsigned long long)txn->number, (unsigned long long)g->s->now.floor);
+}
+
 static int merge_transaction(ingest *g, const push_txn *txn) {
-    int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
+    int rc = check_forgotten(g, txn);
+    if (!rc && txn->resolves) rc = settle(g, txn->resolves);
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED && g->bad_table) buf_put(&g->bad_key, g->key.p, g->key.n);
@@ -406,7 +425,7 @@ int ingest_author_save(ingest *g, const author_info *author) {
 }
 
 int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out) {
-    author_info author = {.author = txn->author};
+    author_info author = {.author = txn->author, .alone = true};
     const push_txn delta = {.delta = txn->delta, .ndelta = txn->ndelta};
     store_position before = g->s->now;
     uint64_t effective = hlc_next(before.high_stamp, now_ms), conflicts = g->conflicts;

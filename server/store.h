@@ -29,7 +29,7 @@ typedef struct store_config {
     const char
         *schema_dir; /* numbered migrations NNN_name.sql and NNN_name.data.sql; run as far as the store has not; NULL: none */
     uint64_t now_ms;
-    bool restored; /* the file came from a backup: begin a new server epoch (N7) */
+    bool restored;              /* the file came from a backup: begin a new server epoch (N7) */
     const uint8_t *restored_as; /* EPOCH_BYTES: which one; if it began before, this start goes on from there. NULL: any */
 } store_config;
 
@@ -47,7 +47,7 @@ typedef struct store_position {
     uint8_t epoch[EPOCH_BYTES];
     uint64_t epoch_start; /* seq at which this server epoch began */
     uint64_t seq;         /* newest commit */
-    uint64_t floor;       /* the log is complete above it */
+    uint64_t floor;       /* the log is complete above it, and so are the results (N3) */
     uint64_t high_stamp;  /* highest effective stamp given */
     uint64_t backup_seq;  /* the newest backup has everything up to here */
     uint32_t schema_epoch;
@@ -127,10 +127,13 @@ typedef struct author_info {
     uint32_t incarnation;
     uint64_t last_number;    /* highest with a result */
     uint64_t last_effective; /* stamp */
+    uint64_t shared;         /* transactions up to here may be in files of other incarnations, too; UINT64_MAX: not known yet */
     bool alone;              /* the device has no other incarnation */
 } author_info;
 /* Finds, or makes: incarnation 1 of a new device, or one that a restored store no longer knows. SATCHEL_E_NOT_FOUND for incarnation 0. */
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
+/* What the incarnation's file has by its first hello may have come with a copy. */
+int store_author_shares(store *s, author_info *author, uint64_t last_number);
 /* Gives the device its next incarnation (N3) and records the event. */
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out);
 

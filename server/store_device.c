@@ -116,7 +116,8 @@ static int read_author(store *s, sqlite3_stmt *q, author_info *out) {
                          .incarnation = (uint32_t)sqlite3_column_int64(q, 2),
                          .last_number = (uint64_t)sqlite3_column_int64(q, 3),
                          .last_effective = (uint64_t)sqlite3_column_int64(q, 4),
-                         .alone = sqlite3_column_int(q, 5) != 0};
+                         .shared = (uint64_t)sqlite3_column_int64(q, 5),
+                         .alone = sqlite3_column_int(q, 6) != 0};
     sqlite3_reset(q);
     return SATCHEL_OK;
 }
@@ -127,15 +128,21 @@ static int make_author(store *s, int64_t device, uint32_t incarnation) {
 
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out) {
     for (int tries = 0;; tries++) {
-        sqlite3_stmt *q =
-            db_prepare(&s->cache, "SELECT author,device,incarnation,last_number,last_effective, NOT EXISTS(SELECT 1 FROM"
-                                  " satchel_author b WHERE b.device=a.device AND b.incarnation<>a.incarnation)"
-                                  " FROM satchel_author a WHERE device=? AND incarnation=?");
+        sqlite3_stmt *q = db_prepare(
+            &s->cache, "SELECT author,device,incarnation,last_number,last_effective,coalesce(shared,-1), NOT EXISTS(SELECT 1 FROM"
+                       " satchel_author b WHERE b.device=a.device AND b.incarnation<>a.incarnation)"
+                       " FROM satchel_author a WHERE device=? AND incarnation=?");
         db_bind(q, "ii", device, (int64_t)incarnation);
         int rc = read_author(s, q, out);
         if (rc != SATCHEL_E_NOT_FOUND || incarnation == 0 || tries) return rc;
         if ((rc = make_author(s, device, incarnation))) return rc;
     }
+}
+
+int store_author_shares(store *s, author_info *author, uint64_t last_number) {
+    author->shared = last_number;
+    return db_exec(&s->cache, "UPDATE satchel_author SET shared=? WHERE author=?", "ii", (int64_t)last_number,
+                   (int64_t)author->author);
 }
 
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out) {

@@ -50,7 +50,10 @@ static const char FORMAT_2[] =
     "CREATE INDEX satchel_request_at ON satchel_request(at_ms);"
     "CREATE TABLE satchel_source(source TEXT, tbl INT, source_key TEXT, key BLOB NOT NULL, PRIMARY KEY(source,tbl,source_key)) WITHOUT ROWID;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2};
+/* N3: up to which number an incarnation may share its transactions with another; NULL: not known yet. */
+static const char FORMAT_3[] = "ALTER TABLE satchel_author ADD COLUMN shared INT;";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

@@ -149,7 +149,7 @@ static void N5_newer_connection_ends_the_older_one(void **state) {
     hello(w, fresh);
     PUSH(old, 0, "~ item(1) n+=1");
     settle(w);
-    SAID(old, "error(E_CLOSED later) closed");
+    SAID(old, "error(E_SUPERSEDED later) closed");
     SAID(fresh, "welcome");
     assert_string_equal(sql(&w->v, "SELECT n FROM item"), "0");
     w->phone.number--;
@@ -219,6 +219,21 @@ static void N3_hello_of_an_older_copy_is_a_fork(void **state) {
     w->phone.number = 0;
     link *b = dial(w, &w->phone, "phone");
     b->cursor = 1;
+    hello(w, b);
+    settle(w);
+    SAID(b, "forked(2 from 1)");
+    b->incarnation = 2;
+    hello(w, b);
+    settle(w);
+    SAID(b, "welcome");
+}
+
+static void N3_hello_without_an_incarnation_gets_one(void **state) {
+    world *w = *state;
+    online(w, &w->phone, "phone");
+    link *b = dial(w, &w->phone, "phone");
+    b->cursor = 1;
+    b->incarnation = 0;
     hello(w, b);
     settle(w);
     SAID(b, "forked(2 from 1)");
@@ -798,6 +813,7 @@ int main(void) {
         TEST(push_again_gets_the_stored_result),
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),
+        TEST(N3_hello_without_an_incarnation_gets_one),
         TEST(pull_keeps_its_credit_at_the_head),
         TEST(commit_reaches_all_who_wait_at_the_head_in_one_read_step),
         TEST(pull_beyond_the_limits_or_the_head_closes),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/store_private.h"
 #include "tests/unit/ingest_fixture.h"
 
 /* ---- numbers ---- */
@@ -101,6 +102,60 @@ static void N3_transaction_that_a_later_incarnation_gave_first_is_found(void **s
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=1"), SATCHEL_OK);
     assert_int_equal(w->v.last.result.seq, accepted);
     SQL("SELECT n FROM item", "1");
+}
+
+/* A copy of the phone's file, of which the server heard first when it had `number` transactions. */
+static device copy_of_phone(world *w, uint64_t number) {
+    device copy = w->phone;
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author_fork(w->v.s, w->phone.a.device, w->v.now_ms, &copy.a), SATCHEL_OK);
+    assert_int_equal(store_author_shares(w->v.s, &copy.a, number), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    return copy;
+}
+
+static void forget_results(world *w, uint64_t floor) {
+    sql_exec(&w->v, "DELETE FROM satchel_result WHERE rc=0");
+    w->v.s->committed.floor = floor;
+}
+
+static void N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refused(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    push_txn t = make_txn(&w->phone, w->base, 0), own = make_txn(&w->phone, w->base, 1);
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    device copy = copy_of_phone(w, t.number);
+    forget_results(w, w->base + 1);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_FORGOTTEN);
+    SQL("SELECT n FROM item", "1");
+    /* What was written after they parted cannot have been given before. */
+    assert_int_equal(push_txn_raw(&w->v, &copy, &own, "+ entry(1)"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+}
+
+static void N3_shared_transaction_that_was_given_by_nobody_is_taken(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    device copy = copy_of_phone(w, t.number);
+    forget_results(w, w->base + 1);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    SQL("SELECT n FROM item", "1");
+}
+
+static void N3_shared_transaction_with_a_base_above_the_floor_is_taken(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    takes(w, &w->phone, w->base, 0, "+ entry(1)");
+    push_txn t = {0};
+    device copy = copy_of_phone(w, 1);
+    copy.number = 0;
+    t = make_txn(&copy, w->base, 0);
+    forget_results(w, w->base);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
 }
 
 static void N7_given_again_after_a_restore_keeps_its_effective_stamp(void **state) {
@@ -501,6 +556,9 @@ int main(void) {
         TEST(N3_number_that_was_skipped_is_a_fork),
         TEST(N3_transaction_of_an_earlier_incarnation_is_found_elsewhere),
         TEST(N3_transaction_that_a_later_incarnation_gave_first_is_found),
+        TEST(N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refused),
+        TEST(N3_shared_transaction_that_was_given_by_nobody_is_taken),
+        TEST(N3_shared_transaction_with_a_base_above_the_floor_is_taken),
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),
         TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
         TEST(N6_refusal_does_not_touch_what_stands_without_it),

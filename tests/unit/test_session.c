@@ -368,6 +368,24 @@ static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
     assert_int_equal(sent(t), 0); /* the credit that was given still stands */
 }
 
+static void N3_superseded_file_asks_for_an_incarnation_of_its_own(void **state) {
+    talk *t = *state;
+    msg_hello hello;
+    open_talk(t);
+    error_encode(&(msg_error){.rc = SATCHEL_E_SUPERSEDED, .text = "anew", .ntext = 4}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_E_SUPERSEDED);
+    session_end(t->s, SATCHEL_E_SUPERSEDED, "", NOW);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    while (sent(t) != MSG_HELLO) continue;
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
+    assert_int_equal(hello.incarnation, 0);
+    forked_encode(5, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &hello), SATCHEL_OK);
+    assert_int_equal(hello.incarnation, 5);
+}
+
 static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     talk *t = *state;
     msg_resolve m;
@@ -640,6 +658,7 @@ int main(void) {
         T(N5_known_results_are_awaited_before_anything_is_sent_again),
         T(N5_known_results_that_do_not_come_are_not_awaited_for_ever),
         T(N3_fork_says_hello_again_under_the_new_incarnation),
+        T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),

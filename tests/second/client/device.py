@@ -36,9 +36,9 @@ class Device:
         try:
             asyncio.run(s.run())
         except OtherCopy:
-            # Nothing of that conversation was taken. A hello that knows of no number but settled ones gets the file forked.
+            # Nothing of that conversation was taken. A hello without an incarnation gets the file one of its own.
             s = session(self.store, self.directory, **options)
-            s.say_settled = True
+            s.is_copy = True
             asyncio.run(s.run())
         return s
 

@@ -22,7 +22,7 @@ class Session:
         self.store, self.directory, self.subprotocol, self.also, self.patience_s = store, directory, subprotocol, also, patience_s
         self.schema_epoch = self.head = None
         self.is_open = False
-        self.say_settled = False
+        self.is_copy = False
         self.sent = 0            # all transactions up to this number were pushed on this connection
         self.flight = []         # of each push without an answer: (bytes, last number)
         self.frames = {"plain": 0, "zstd": 0}
@@ -80,9 +80,9 @@ class Session:
     async def say_hello(self):
         s = self.store
         self.is_open, self.sent, self.flight = False, 0, []
-        await self.say("hello", version=1, incarnation=s.state("incarnation"), epoch=s.state("epoch") if s.state("placed") else None, cursor=s.state("cursor"),
+        await self.say("hello", version=1, incarnation=0 if self.is_copy else s.state("incarnation"), epoch=s.state("epoch") if s.state("placed") else None, cursor=s.state("cursor"),
                        schema_epoch=s.schema.epoch, schema_hash=s.schema.hash(),
-                       last_number=s.state("settled_number" if self.say_settled else "last_number"), settled_number=s.state("settled_number"),
+                       last_number=s.state("last_number"), settled_number=s.state("settled_number"),
                        loss_cursor=s.state("loss_cursor"), now_ms=int(time.time() * 1000), pending=s.count(PENDING),
                        snapshot=s.state("snapshot"), snapshot_page=s.state("snapshot_page"), software=SOFTWARE)
 
@@ -97,7 +97,7 @@ class Session:
 
     async def on_forked(self, m):
         self.store.fork(m["incarnation"])
-        self.say_settled = False
+        self.is_copy = False
         await self.say_hello()
 
     async def on_schema(self, m):
