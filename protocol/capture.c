@@ -434,7 +434,8 @@ static int set_encoding(capture *c) {
     sqlite3_stmt *ask;
     int failed = sqlite3_prepare_v2(c->db, "PRAGMA main.encoding", -1, &ask, NULL);
     if (failed) return db_rc(failed);
-    if (sqlite3_step(ask) == SQLITE_ROW) c->row.utf8 = sqlite3_stricmp((const char *)sqlite3_column_text(ask, 0), "UTF-8") == 0;
+    sqlite3_step(ask);
+    c->row.utf8 = sqlite3_stricmp((const char *)sqlite3_column_text(ask, 0), "UTF-8") == 0;
     return db_rc(sqlite3_finalize(ask));
 }
 

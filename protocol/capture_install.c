@@ -46,14 +46,20 @@ static int run(sqlite3 *db, char *sql, buf *error) {
     return failed ? fail_db(db, error) : SATCHEL_OK;
 }
 
+static int prepare(sqlite3 *db, char *sql, sqlite3_stmt **out, buf *error) {
+    if (!sql) return fail(error, SATCHEL_E_NOMEM, "%s", satchel_rc_text(SATCHEL_E_NOMEM));
+    int failed = sqlite3_prepare_v2(db, sql, -1, out, NULL);
+    sqlite3_free(sql);
+    return failed ? fail_db(db, error) : SATCHEL_OK;
+}
+
 /* The SQL of an object of `type` and `name` in *sql (sqlite3_free), NULL if there is none. */
 static int object_sql(sqlite3 *db, const char *type, const char *name, char **sql, buf *error) {
+    static const char find_sql[] = "SELECT sql FROM main.sqlite_schema WHERE type = %Q AND name = %Q";
     sqlite3_stmt *find;
     *sql = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT sql FROM main.sqlite_schema WHERE type = ?1 AND name = ?2", -1, &find, NULL))
-        return fail_db(db, error);
-    sqlite3_bind_text(find, 1, type, -1, SQLITE_STATIC);
-    sqlite3_bind_text(find, 2, name, -1, SQLITE_STATIC);
+    int rc = prepare(db, sqlite3_mprintf(find_sql, type, name), &find, error);
+    if (rc) return rc;
     int step = sqlite3_step(find);
     if (step == SQLITE_ROW) *sql = sqlite3_mprintf("%s", (const char *)sqlite3_column_text(find, 0));
     int failed = sqlite3_finalize(find);
@@ -154,12 +160,11 @@ static int check_trigger(sqlite3 *db, const schema_table *t, int operation, buf 
 
 /* C10: a trigger of the application's own would run a second time when its changes are applied elsewhere. */
 static int check_user_triggers(sqlite3 *db, const schema_table *t, buf *error) {
-    static const char *const sql = "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE"
-                                   " AND name NOT GLOB 'satchel_[0-9]*' AND sql NOT LIKE '%satchel_local%'";
+    static const char find_sql[] = "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = %Q COLLATE NOCASE"
+                                   " AND name NOT GLOB 'satchel_[0-9]*' AND sql NOT LIKE '%%satchel_local%%'";
     sqlite3_stmt *find;
-    if (sqlite3_prepare_v2(db, sql, -1, &find, NULL)) return fail_db(db, error);
-    sqlite3_bind_text(find, 1, t->name, -1, SQLITE_STATIC);
-    int rc = SATCHEL_OK;
+    int rc = prepare(db, sqlite3_mprintf(find_sql, t->name), &find, error);
+    if (rc) return rc;
     if (sqlite3_step(find) == SQLITE_ROW)
         rc = fail(error, SATCHEL_E_TABLE_SHAPE,
                   "the trigger \"%s\" on table \"%s\" would run again on every device: add WHEN satchel_local()",

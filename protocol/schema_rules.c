@@ -41,20 +41,17 @@ static int fail(migration *m, const ruled *r, const char *words) {
     return migration_fail(m, m->line, SATCHEL_E_RULE, "rule '%s' for %s.%s: %s", r->text, r->table, r->column, words);
 }
 
-/* COUNT of the query with up to two texts bound; negative is an error that was put into words. */
-static int64_t count(migration *m, const char *sql, const char *a, const char *b) {
+/* COUNT of the query with up to two texts bound. */
+static int count(migration *m, const char *sql, const char *a, const char *b, int64_t *n) {
     sqlite3_stmt *st = NULL;
-    int64_t n = -1;
     int rc = sqlite3_prepare_v2(m->db, sql, -1, &st, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_bind_text(st, 1, a, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK && b) rc = sqlite3_bind_text(st, 2, b, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW)
-        n = sqlite3_column_int64(st, 0);
-    else
-        migration_fail_db(m, rc);
+    if (rc == SQLITE_ROW) *n = sqlite3_column_int64(st, 0);
+    rc = rc == SQLITE_ROW ? SATCHEL_OK : migration_fail_db(m, rc);
     sqlite3_finalize(st);
-    return n;
+    return rc;
 }
 
 static int check_guard(migration *m, const ruled *r) {
@@ -75,13 +72,13 @@ static int check_keep(migration *m, const ruled *r) {
     static const char *const KEY = "SELECT count(*) = 1 AND min(c.affinity) IN (3, 4) FROM main.satchel_column c"
                                    " JOIN main.satchel_table t ON t.id = c.tbl_id"
                                    " WHERE t.name = ?1 AND t.until = 4294967295 AND c.until = 4294967295 AND c.key > 0";
-    int64_t n = count(m, PLACE, r->table, r->arg);
-    if (n < 0) return SATCHEL_E_INTERNAL;
+    int64_t n = 0;
+    int rc = count(m, PLACE, r->table, r->arg, &n);
+    if (rc) return rc;
     if (n != 1 || !strcmp(r->arg, r->column))
         return fail(m, r,
                     "it must name another column of the same table, outside the primary key, that takes the original's key");
-    n = count(m, KEY, r->table, NULL);
-    if (n < 0) return SATCHEL_E_INTERNAL;
+    if ((rc = count(m, KEY, r->table, NULL, &n))) return rc;
     return n == 1 ? SATCHEL_OK : fail(m, r, "copies need a primary key of one BLOB or TEXT column");
 }
 

@@ -30,7 +30,7 @@ static const char *text(sqlite3_stmt *st, int i) {
 
 static int load_kind(migration *m, const char *table, shape *out) {
     sqlite3_stmt *st = NULL;
-    int rc = query(m, "SELECT type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1", table, &st);
+    int rc = query(m, "SELECT type, wr, strict FROM pragma_table_list(?1) WHERE schema = 'main' AND name = ?1", table, &st);
     if (rc) return rc;
     int step = sqlite3_step(st);
     if (step == SQLITE_DONE) {

@@ -118,6 +118,9 @@ static void sink_end(void *ctx, bool committed) {
     if (committed && w->committed) w->committed(w->committed_ctx);
 }
 
+/* One literal, prepared when the writer is opened: a retry must go back when memory is out. */
+static const char ROLLBACK[] = "ROLLBACK";
+
 int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
     outbox_writer *w = calloc(1, sizeof *w);
     *out = w;
@@ -128,6 +131,7 @@ int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), 
     int rc = capture_open(db, &sink, &w->capture);
     if (!rc) rc = schema_load(db, &w->schema, error);
     if (!rc) capture_set_schema(w->capture, w->schema);
+    if (!rc && !db_prepare(&w->sql, ROLLBACK)) rc = db_rc(sqlite3_extended_errcode(db));
     return rc;
 }
 
@@ -227,7 +231,7 @@ int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
     w->resolves = number;
     w->flushed = false;
     if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
-    if (rc && !sqlite3_get_autocommit(w->db)) db_exec(&w->sql, "ROLLBACK", "");
+    if (rc && !sqlite3_get_autocommit(w->db)) db_exec(&w->sql, ROLLBACK, "");
     if (rc && capture_error_code(w->capture)) rc = capture_error_code(w->capture);
     *moot = !rc && !w->flushed;
     w->resolves = 0;

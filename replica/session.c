@@ -343,7 +343,9 @@ int session_open_phase(session *s, uint64_t now_ms) {
     s->phase = PHASE_OPEN;
     s->phase_deadline_ms = now_ms + KNOWN_MS;
     s->push = (outbox_cursor){.number = s->file->state.settled_number};
-    s->credit_due = s->granted < CREDIT ? CREDIT - s->granted : 0;
+    /* After a fork the server has dropped what it was granted before, and pages that it had sent then have come. */
+    s->granted = 0;
+    s->credit_due = CREDIT;
     return SATCHEL_OK;
 }
 

@@ -91,10 +91,13 @@ static void tell_clock(session *s) {
 static int check_known(session *s, const msg_welcome *m) {
     outbox_txn t;
     s->is_copy = false;
-    if (!m->has_known_id || m->known_number <= s->file->state.settled_number) return SATCHEL_OK;
+    if (!m->has_known_id) return SATCHEL_OK;
     int rc = outbox_get(s->file, m->known_number, &t);
     if (rc && rc != SATCHEL_E_NOT_FOUND) return session_file_error(s, rc);
     if (!rc && memcmp(t.id, m->known_id, TXN_ID_BYTES) == 0) return SATCHEL_OK;
+    /* What is settled and let go is in the server's backup. What is settled and kept may be given again to a server that was put back, and there a copy
+     * may have been first. */
+    if (rc && m->known_number <= s->file->state.settled_number) return SATCHEL_OK;
     s->is_copy = true;
     return session_fail(s, SATCHEL_E_CLOSED, "the file was restored or copied; it comes back for an incarnation of its own");
 }
@@ -252,7 +255,7 @@ static int write_loss(file *f, const msg_loss *l) {
     db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "",
             (const char *)key.p, merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp),
             (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
-    int rc = q ? key.rc : SATCHEL_E_INTERNAL;
+    int rc = q ? key.rc : SATCHEL_E_NOMEM;
     if (!rc && (value_bind(q, 11, &l->kept) || value_bind(q, 12, &l->lost))) rc = SATCHEL_E_NOMEM;
     if (!rc) rc = db_run(q);
     buf_fini(&key);

@@ -108,14 +108,16 @@ static void unsay(work *w, size_t down_to) {
     while (w->nsaid > down_to) frame_release(w->said[--w->nsaid]);
 }
 
-/* The group's copy of a session; NULL if the session is gone. */
-static work *work_for(group *gr, uint64_t id) {
-    for (size_t i = 0; i < gr->nworks; i++)
-        if (gr->works[i].id == id) return &gr->works[i];
+/* The group's copy of a session; NULL if the session is gone. SATCHEL_E_NOMEM: it may be there, and what it said must not be passed over. */
+static int work_for(group *gr, uint64_t id, work **out) {
+    *out = NULL;
+    for (size_t i = 0; i < gr->nworks && !*out; i++)
+        if (gr->works[i].id == id) *out = &gr->works[i];
+    if (*out) return SATCHEL_OK;
     if (gr->nworks == gr->room) {
         size_t room = gr->room ? gr->room * 2 : 32;
         work *more = realloc(gr->works, room * sizeof *more);
-        if (!more) return NULL;
+        if (!more) return SATCHEL_E_NOMEM;
         gr->works = more;
         gr->room = room;
     }
@@ -126,10 +128,11 @@ static work *work_for(group *gr, uint64_t id) {
     memset(w, 0, sizeof *w);
     if (there) w->d = c->d;
     pthread_mutex_unlock(&gr->h->mutex);
-    if (!there) return NULL;
+    if (!there) return SATCHEL_OK;
     w->id = id;
     gr->nworks++;
-    return w;
+    *out = w;
+    return SATCHEL_OK;
 }
 
 static void close_work(work *w, int rc, const char *words) {
@@ -154,15 +157,16 @@ static bool is_store_failure(int rc) {
 }
 
 static int run_connect(group *gr, const input *i) {
-    work *w = work_for(gr, i->session);
-    if (!w) return SATCHEL_OK;
+    work *w;
+    int rc = work_for(gr, i->session, &w);
+    if (!w) return rc;
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     pthread_mutex_lock(&gr->h->mutex);
     session *c = hub_find(gr->h, i->session);
     if (c) memcpy(fingerprint, c->fingerprint, sizeof fingerprint);
     pthread_mutex_unlock(&gr->h->mutex);
     if (!c) return SATCHEL_OK;
-    int rc = dialog_begin(&w->d, gr->h->config.store, fingerprint);
+    rc = dialog_begin(&w->d, gr->h->config.store, fingerprint);
     if (rc && !is_store_failure(rc)) {
         close_work(w, rc, NULL);
         rc = SATCHEL_OK;
@@ -212,15 +216,16 @@ static void on_ready(group *gr, work *w) {
 }
 
 static int run_frame(group *gr, input *i) {
-    work *w = work_for(gr, i->session);
-    if (!w || w->close_rc) return SATCHEL_OK;
+    work *w;
+    int rc = work_for(gr, i->session, &w);
+    if (!w || w->close_rc) return rc;
     gr->current = w;
     buf message, words;
     buf_init(&message, LIMIT_MESSAGE_BYTES);
     buf_init(&words, LIMIT_TEXT_BYTES);
     size_t said = w->nsaid;
     dialog before = w->d;
-    int rc = frame_unpack(i->p, i->n, &message);
+    rc = frame_unpack(i->p, i->n, &message);
     int kind = rc ? 0 : (int)message_peek(message.p, message.n);
     bool held = !rc && kind == MSG_PUSH && hub_holds_push(gr->h, w->id, gr->now_ms); /* it is sent again */
     if (!rc && kind == MSG_PULL)
@@ -260,10 +265,11 @@ static int run_job(group *gr, input *i) {
 
 /* Losses of a session's device that it was not told of. */
 static int say_losses(group *gr, uint64_t id) {
-    work *w = work_for(gr, id);
-    if (!w || w->close_rc || w->d.phase != DIALOG_READY) return SATCHEL_OK;
+    work *w;
+    int rc = work_for(gr, id, &w);
+    if (!w || w->close_rc || w->d.phase != DIALOG_READY) return rc;
     gr->current = w;
-    int rc = dialog_losses(&w->d, &gr->world);
+    rc = dialog_losses(&w->d, &gr->world);
     gr->current = NULL;
     return rc ? rc : w->said_rc;
 }

@@ -214,7 +214,8 @@ static int tell_refusal(ingest *g, int rc, ingest_result *out) {
                                .nkey = g->bad_key.n,
                                .text = (const char *)out->hold.p + g->bad_key.n,
                                .ntext = g->bad_text.n};
-    return out->hold.rc;
+    if (g->bad_key.rc) return g->bad_key.rc;
+    return g->bad_text.rc ? g->bad_text.rc : out->hold.rc;
 }
 
 static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
@@ -482,7 +483,7 @@ int ingest_author_begin(ingest *g) {
     int rc = store_savepoint(g->s);
     buf_clear(&g->captured);
     capture_reset(g->capture);
-    capture_enable(g->capture, true);
+    capture_enable(g->capture, !rc);
     return rc;
 }
 

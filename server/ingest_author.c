@@ -55,7 +55,9 @@ static int fail(script *sc, const char *at, int rc, const char *words) {
 
 static int open_transaction(script *sc, bool own_commit) {
     int rc = own_commit ? store_begin(sc->g->s) : SATCHEL_OK;
-    if (!rc) rc = ingest_author_begin(sc->g);
+    if (rc) return rc;
+    rc = ingest_author_begin(sc->g);
+    if (rc && own_commit) store_rollback(sc->g->s);
     sc->open = !rc;
     return rc;
 }

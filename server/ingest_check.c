@@ -339,12 +339,14 @@ static int prepare_move(ingest *g, table_state *ts, unsigned column) {
     sqlite3_bind_text(q, 1, moves, -1, SQLITE_STATIC);
     buf_printf(&sql, "SELECT 1 FROM ");
     put_name(&sql, moves);
-    for (int i = 0; !rc && i < 2 && sqlite3_step(q) == SQLITE_ROW; i++) {
+    for (int i = 0; !rc && sqlite3_step(q) == SQLITE_ROW; i++) {
         buf_printf(&sql, i ? " AND " : " WHERE ");
         put_name(&sql, (const char *)sqlite3_column_text(q, 0));
         buf_printf(&sql, " IS ?");
     }
-    sqlite3_finalize(q);
+    /* With a column less it would allow what it should not. */
+    int end = db_rc(sqlite3_finalize(q));
+    if (!rc) rc = end;
     if (!rc) rc = prepare(g, &sql, &ts->move[column]);
     buf_fini(&sql);
     return rc;

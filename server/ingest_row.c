@@ -81,30 +81,20 @@ static int row_delete(ingest *g, const schema_table *t, const value *key) {
 }
 
 static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt *u) {
-    buf sql;
-    buf_init(&sql, 0);
-    char *head = sqlite3_mprintf("UPDATE \"%w\" SET satchel_clock=?", ts->t->name);
-    if (head) buf_put(&sql, head, strlen(head));
-    sqlite3_free(head);
-    for (unsigned i = 0; i < n; i++) {
-        char *part = sqlite3_mprintf(",\"%w\"=?", ts->t->col[column[i]]->name);
-        if (part) buf_put(&sql, part, strlen(part));
-        sqlite3_free(part);
-    }
-    if (ts->rowid) buf_printf(&sql, " WHERE %s=?", ts->rowid);
-    for (unsigned i = 0; !ts->rowid && i < ts->t->nkey; i++) {
-        char *part = sqlite3_mprintf("%s\"%w\"=?", i ? " AND " : " WHERE ", ts->t->key[i]->name);
-        if (part) buf_put(&sql, part, strlen(part));
-        sqlite3_free(part);
-    }
+    sqlite3_str *text = sqlite3_str_new(NULL);
+    sqlite3_str_appendf(text, "UPDATE \"%w\" SET satchel_clock=?", ts->t->name);
+    for (unsigned i = 0; i < n; i++) sqlite3_str_appendf(text, ",\"%w\"=?", ts->t->col[column[i]]->name);
+    if (ts->rowid) sqlite3_str_appendf(text, " WHERE %s=?", ts->rowid);
+    for (unsigned i = 0; !ts->rowid && i < ts->t->nkey; i++)
+        sqlite3_str_appendf(text, "%s\"%w\"=?", i ? " AND " : " WHERE ", ts->t->key[i]->name);
+    char *sql = sqlite3_str_finish(text);
+    if (!sql) return SATCHEL_E_NOMEM;
     sqlite3_finalize(u->stmt);
     u->stmt = NULL;
     u->n = n;
     memcpy(u->column, column, n * sizeof *column);
-    int rc =
-        sql.rc ? sql.rc
-               : db_rc(sqlite3_prepare_v3(g->s->db, (const char *)sql.p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
-    buf_fini(&sql);
+    int rc = db_rc(sqlite3_prepare_v3(g->s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
+    sqlite3_free(sql);
     return rc;
 }
 
@@ -172,12 +162,13 @@ static int emit_row(ingest *g, const delta_row *in, const stored_row *row) {
 
 /* ---- conflicts ---- */
 
-static void bind_value(sqlite3_stmt *q, int at, const value *v) {
+static int bind_value(sqlite3_stmt *q, int at, const value *v) {
     buf b;
     buf_init(&b, 0);
-    if (v && v->type != VALUE_ABSENT) value_put(&b, v);
-    sqlite3_bind_blob(q, at, b.n ? b.p : NULL, (int)b.n, SQLITE_TRANSIENT);
+    if (v) value_put(&b, v);
+    int rc = b.rc ? b.rc : db_rc(sqlite3_bind_blob(q, at, b.n ? b.p : NULL, (int)b.n, SQLITE_TRANSIENT));
     buf_fini(&b);
+    return rc;
 }
 
 /* One lost value. `incoming_lost` tells which side lost; the other was kept. Column 0 is the row as a whole. */
@@ -190,8 +181,9 @@ static int log_conflict(ingest *g, const delta_row *in, uint32_t column, merge_r
     const field_clock *kept = incoming_lost ? stored : &g->clock, *lost = incoming_lost ? &g->clock : stored;
     db_bind(q, "iiibii", (int64_t)g->clock.seq, (int64_t)g->now_ms, (int64_t)in->table, g->key.p, g->key.n, (int64_t)column,
             (int64_t)rule);
-    bind_value(q, 7, incoming_lost ? stored_value : incoming_value);
-    bind_value(q, 8, incoming_lost ? incoming_value : stored_value);
+    int rc = bind_value(q, 7, incoming_lost ? stored_value : incoming_value);
+    if (!rc) rc = bind_value(q, 8, incoming_lost ? incoming_value : stored_value);
+    if (rc) return rc;
     sqlite3_bind_int64(q, 9, (int64_t)kept->stamp);
     sqlite3_bind_int64(q, 10, kept->author);
     sqlite3_bind_int64(q, 11, (int64_t)lost->stamp);

@@ -141,8 +141,8 @@ static int read_position(store *s) {
     sqlite3_stmt *q =
         db_prepare(&s->cache, "SELECT seq,floor,high_stamp,backup_seq,epoch,start_seq FROM satchel_server, satchel_epoch"
                               " ORDER BY n DESC LIMIT 1");
-    if (!q) return SATCHEL_E_CORRUPT; /* says that it is ours, and has not our tables */
     int rc = db_next(&s->cache, q);
+    if (!q && rc == SATCHEL_E_INTERNAL) return SATCHEL_E_CORRUPT; /* says that it is ours, and has not our tables */
     if (rc != 1) return rc < 0 ? rc : SATCHEL_E_CORRUPT;
     store_position *p = &s->committed;
     p->seq = (uint64_t)sqlite3_column_int64(q, 0);
@@ -206,6 +206,16 @@ static int begin_restored(store *s, const store_config *config) {
     return rc ? rc : read_position(s);
 }
 
+/* Prepared when the store is opened: going back must work when memory is out, or the half that was done would be committed. */
+static const char ROLLBACK[] = "ROLLBACK";
+static const char ROLLBACK_TO[] = "ROLLBACK TO satchel_undo";
+static const char RELEASE[] = "RELEASE satchel_undo";
+
+static int prepare_ways_back(store *s) {
+    bool ready = db_prepare(&s->cache, ROLLBACK) && db_prepare(&s->cache, ROLLBACK_TO) && db_prepare(&s->cache, RELEASE);
+    return ready ? SATCHEL_OK : db_rc(sqlite3_extended_errcode(s->db));
+}
+
 int store_open(const store_config *config, store **out, buf *error) {
     *out = NULL;
     store *s = calloc(1, sizeof *s);
@@ -214,6 +224,7 @@ int store_open(const store_config *config, store **out, buf *error) {
     int rc = open_database(s, config->path, error);
     if (!rc) rc = check_identity(s, config->path, &format, error);
     if (!rc) rc = set_modes(s, config->path, !format, error);
+    if (!rc) rc = prepare_ways_back(s);
     if (!rc && format < store_format()) rc = lay_out(s, format, config->now_ms, error);
     if (!rc) rc = read_position(s);
     if (!rc && config->restored) rc = begin_restored(s, config);
@@ -274,7 +285,7 @@ int store_commit(store *s) {
 
 void store_rollback(store *s) {
     /* After some errors (disk full) SQLite has rolled back by itself; then this one fails and that is right. */
-    if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+    if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, ROLLBACK, "");
     s->open = false;
 }
 
@@ -283,10 +294,10 @@ int store_savepoint(store *s) {
 }
 
 int store_savepoint_release(store *s) {
-    return db_exec(&s->cache, "RELEASE satchel_undo", "");
+    return db_exec(&s->cache, RELEASE, "");
 }
 
 void store_savepoint_rollback(store *s) {
-    db_exec(&s->cache, "ROLLBACK TO satchel_undo", "");
-    db_exec(&s->cache, "RELEASE satchel_undo", "");
+    db_exec(&s->cache, ROLLBACK_TO, "");
+    db_exec(&s->cache, RELEASE, "");
 }

@@ -1,16 +1,18 @@
 /* What was refused had to be: nothing else is parked. */
 #include "tests/sim/sim.h"
 
-/* Work on server-owned columns and append-only rows, forbidden moves; and, of rows that others deleted, whose insert was discarded or is not known to a
- * restored server. */
+/* Work on server-owned columns and append-only rows, forbidden moves; of rows that others deleted, whose insert was discarded or is not known to a
+ * restored server; and what a copied file has that the server may have forgotten. */
 static bool is_right(const sim *s, int code) {
     switch (code) {
     case SATCHEL_E_SERVER_OWNED:
     case SATCHEL_E_APPEND_ONLY:
     case SATCHEL_E_GUARD:
     case SATCHEL_E_DEPENDS:
-    case SATCHEL_E_ROW_MISSING:
         return true;
+    case SATCHEL_E_FORGOTTEN:
+        return s->faults & (1u << FAULT_CLONE | 1u << FAULT_PUT_BACK);
+    case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
         return s->discarded || s->restored || (s->faults & (1u << FAULT_CLONE | 1u << FAULT_PUT_BACK));
     default:

@@ -1,4 +1,4 @@
-/* A value that is gone was written over by somebody who had seen it, or is in the conflict log. */
+/* A value that is gone was written over by somebody who had seen it, or is in the conflict log; and who lost it has been told. */
 #include "tests/sim/sim.h"
 
 static bool sets(const sim_txn *t, unsigned row) {
@@ -22,7 +22,23 @@ static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned 
     return false;
 }
 
+/* A device has the losses of all its incarnations, and no others. */
+static void check_told(sim *s, unsigned i) {
+    sqlite3 *db = satchel_db(s->device[i].s), *central = store_db(s->store);
+    static const char of_device[] =
+        "FROM satchel_conflict JOIN satchel_author ON author=lost_author JOIN satchel_device d ON d.id=device WHERE d.name='d%u'";
+    char sql[256];
+    snprintf(sql, sizeof sql, "SELECT count(*) %s", of_device);
+    int64_t lost = sim_ask(s, central, sql, s->device[i].key), told = sim_ask(s, db, "SELECT count(*) FROM satchel_conflicts");
+    snprintf(sql, sizeof sql, "SELECT total(satchel_conflict.id*31+seq) %s", of_device);
+    int64_t sum = sim_ask(s, central, sql, s->device[i].key);
+    if (lost != told || sum != sim_ask(s, db, "SELECT total(id*31+seq) FROM satchel_conflicts"))
+        sim_fail(s, "device %u lost %" PRId64 " values, and was told of %" PRId64, i, lost, told);
+}
+
 void check_silence(sim *s) {
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (s->device[i].s && !s->device[i].barred && !s->device[i].revoked) check_told(s, i);
     uint8_t present[SIM_TXNS / 8];
     history_witnesses(s, store_db(s->store), present);
     for (unsigned n = 0; n < s->ntxn; n++) {

@@ -11,21 +11,23 @@
 #define FILES 32u
 #define NAME_BYTES 256u
 #define SHM_REGIONS 64u
-
-/* A write, or (n 0) a truncation to `at`, that no sync has covered. */
-typedef struct unsynced {
-    size_t at, n;
-    uint8_t *p;
-} unsynced;
+#define LEAST_BYTES 262144u /* of a file's memory: what grows from less is copied again and again */
 
 typedef struct bytes {
     uint8_t *p;
     size_t n, cap;
 } bytes;
 
+/* A write, or (n 0) a truncation to `at`, that no sync has covered, and what undoes it. */
+typedef struct unsynced {
+    size_t at, n;
+    size_t end;            /* of the file before */
+    size_t old, old_bytes; /* what was at `at` before, in the file's `undo` */
+} unsynced;
+
 typedef struct disk_file {
     char name[NAME_BYTES]; /* "" : free */
-    bytes seen, synced;
+    bytes seen, undo;
     unsynced *pending;
     size_t npending, pending_cap;
     unsigned open;
@@ -42,6 +44,7 @@ struct disk {
     char name[32];
     uint64_t random;
     disk_file file[FILES];
+    bytes spare;
     uint64_t die_at, fail_at; /* calls left; 0: not set */
     bool dead, full, refused; /* refused: a write, since it is full */
     disk_figures figures;
@@ -83,7 +86,7 @@ static void *need(void *p) {
 
 static void bytes_size(bytes *b, size_t n) {
     if (n > b->cap) {
-        b->cap = n + n / 2;
+        b->cap = n < LEAST_BYTES / 2 ? LEAST_BYTES : n * 2;
         b->p = need(realloc(b->p, b->cap));
     }
     b->n = n;
@@ -134,6 +137,8 @@ static disk_file *make(disk *d, const char *name) {
         disk_file *f = &d->file[i];
         if (f->name[0]) continue;
         snprintf(f->name, sizeof f->name, "%s", name);
+        f->seen = (bytes){.p = d->spare.p, .cap = d->spare.cap};
+        d->spare = (bytes){0};
         return f;
     }
     fprintf(stderr, "sim: disk %s has too many files\n", d->name);
@@ -141,8 +146,8 @@ static disk_file *make(disk *d, const char *name) {
 }
 
 static void forget_pending(disk_file *f) {
-    for (size_t i = 0; i < f->npending; i++) free(f->pending[i].p);
     f->npending = 0;
+    f->undo.n = 0;
 }
 
 static void forget_shm(disk_file *f) {
@@ -150,38 +155,44 @@ static void forget_shm(disk_file *f) {
     f->nshm = 0;
 }
 
-static void drop(disk_file *f) {
-    forget_pending(f);
+/* The largest memory of a file that was is the next new one's: logs come and go, and each would grow from nothing. */
+static void drop(disk *d, disk_file *f) {
     forget_shm(f);
+    if (f->seen.cap > d->spare.cap) {
+        bytes more = f->seen;
+        f->seen = d->spare;
+        d->spare = more;
+    }
     free(f->pending);
     free(f->seen.p);
-    free(f->synced.p);
+    free(f->undo.p);
     *f = (disk_file){0};
 }
 
-static void note(disk_file *f, size_t at, const void *p, size_t n) {
+/* Before a write of `n` bytes, or a truncation. */
+static void note(disk_file *f, size_t at, size_t n) {
     if (f->npending == f->pending_cap) {
-        f->pending_cap = f->pending_cap ? f->pending_cap * 2 : 16;
+        f->pending_cap = f->pending_cap ? f->pending_cap * 2 : 64;
         f->pending = need(realloc(f->pending, f->pending_cap * sizeof *f->pending));
     }
-    unsynced u = {.at = at, .n = n};
-    if (n) {
-        u.p = need(malloc(n));
-        memcpy(u.p, p, n);
-    }
+    unsynced u = {.at = at, .n = n, .end = f->seen.n, .old = f->undo.n};
+    if (at < u.end) u.old_bytes = n && n < u.end - at ? n : u.end - at;
+    if (u.old_bytes) bytes_write(&f->undo, u.old, f->seen.p + at, u.old_bytes);
     f->pending[f->npending++] = u;
 }
 
-static void settle(bytes *b, const unsynced *u) {
-    if (u->n)
-        bytes_write(b, u->at, u->p, u->n);
-    else
-        bytes_extend(b, u->at);
-}
-
-static void sync_file(disk_file *f) {
-    for (size_t i = 0; i < f->npending; i++) settle(&f->synced, &f->pending[i]);
-    forget_pending(f);
+/* Takes every write since the last sync back. What they wrote is then in `redo`, one after the other. */
+static void take_back(disk_file *f, bytes *redo) {
+    size_t all = 0;
+    for (size_t i = 0; i < f->npending; i++) all += f->pending[i].n;
+    bytes_size(redo, all);
+    for (size_t i = f->npending; i-- > 0;) {
+        const unsynced *u = &f->pending[i];
+        all -= u->n;
+        if (u->n) memcpy(redo->p + all, f->seen.p + u->at, u->n);
+        bytes_size(&f->seen, u->end);
+        if (u->old_bytes) memcpy(f->seen.p + u->at, f->undo.p + u->old, u->old_bytes);
+    }
 }
 
 /* ---- faults ---- */
@@ -190,6 +201,10 @@ static unsigned looking;
 
 void disk_look(bool on) {
     looking += on ? 1 : -1u;
+}
+
+bool disk_is_looking(void) {
+    return looking != 0;
 }
 
 static int call(disk *d) {
@@ -227,39 +242,47 @@ void disk_fail_at(disk *d, uint64_t at) {
 }
 
 /* Some of the sectors of a write. */
-static void tear(disk *d, bytes *b, const unsynced *u) {
-    for (size_t at = 0; at < u->n; at += SECTOR) {
-        size_t n = u->n - at < SECTOR ? u->n - at : SECTOR;
+static void tear(disk *d, bytes *b, size_t at, const uint8_t *p, size_t n) {
+    for (size_t done = 0; done < n; done += SECTOR) {
+        size_t some = n - done < SECTOR ? n - done : SECTOR;
         if (next_random(&d->random) & 1)
-            bytes_write(b, u->at + at, u->p + at, n);
+            bytes_write(b, at + done, p + done, some);
         else
-            d->figures.lost += n;
+            d->figures.lost += some;
+    }
+}
+
+static size_t choose_kept(disk *d, size_t n) {
+    switch (next_random(&d->random) % 4) {
+    case 0: /* nothing was written */
+        return 0;
+    case 1: /* all was */
+        return n;
+    default: /* the first ones were, and of the next, or of all others, some sectors */
+        return n ? next_random(&d->random) % n : 0;
     }
 }
 
 static void lose_power(disk *d, disk_file *f) {
-    size_t kept = 0;
-    switch (next_random(&d->random) % 4) {
-    case 0: /* nothing was written */
-        break;
-    case 1: /* all was */
-        kept = f->npending;
-        break;
-    default: /* the first ones were, and of the next, or of all others, some sectors */
-        kept = f->npending ? next_random(&d->random) % f->npending : 0;
-    }
+    size_t kept = choose_kept(d, f->npending);
     bool any_order = next_random(&d->random) & 1;
+    bytes redo = {0};
+    take_back(f, &redo);
+    const uint8_t *p = redo.p;
     for (size_t i = 0; i < f->npending; i++) {
         const unsynced *u = &f->pending[i];
-        if (i < kept)
-            settle(&f->synced, u);
+        if (i < kept && u->n)
+            bytes_write(&f->seen, u->at, p, u->n);
+        else if (i < kept)
+            bytes_extend(&f->seen, u->at);
         else if (kept && (i == kept || any_order) && u->n)
-            tear(d, &f->synced, u);
+            tear(d, &f->seen, u->at, p, u->n);
         else
             d->figures.lost += u->n;
+        p += u->n;
     }
     forget_pending(f);
-    bytes_copy(&f->seen, &f->synced);
+    free(redo.p);
 }
 
 void disk_revive(disk *d, bool power_lost) {
@@ -295,7 +318,7 @@ static int file_close(sqlite3_file *file) {
     unlock_all(h);
     h->f->open--;
     h->d->figures.open--;
-    if (h->delete_on_close && !h->f->open) drop(h->f);
+    if (h->delete_on_close && !h->f->open) drop(h->d, h->f);
     return SQLITE_OK;
 }
 
@@ -322,8 +345,8 @@ static int file_write(sqlite3_file *file, const void *p, int amount, sqlite3_int
         h->d->refused = true;
         return SQLITE_FULL;
     }
+    note(h->f, at, n);
     bytes_write(&h->f->seen, at, p, n);
-    note(h->f, at, p, n);
     h->d->figures.written += n;
     return SQLITE_OK;
 }
@@ -333,8 +356,8 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size) {
     int rc = risky(h->d, SQLITE_IOERR_TRUNCATE);
     if (rc) return rc;
     if ((size_t)size < h->f->seen.n) {
+        note(h->f, (size_t)size, 0);
         bytes_size(&h->f->seen, (size_t)size);
-        note(h->f, (size_t)size, NULL, 0);
     }
     return SQLITE_OK;
 }
@@ -345,7 +368,7 @@ static int file_sync(sqlite3_file *file, int flags) {
     int rc = risky(h->d, SQLITE_IOERR_FSYNC);
     if (rc) return rc;
     h->d->figures.syncs++;
-    sync_file(h->f);
+    forget_pending(h->f);
     return SQLITE_OK;
 }
 
@@ -525,7 +548,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_dir) {
     disk_file *f = find(d, name);
     if (!f) return SQLITE_IOERR_DELETE_NOENT;
     if (f->open) return SQLITE_IOERR_DELETE;
-    drop(f);
+    drop(d, f);
     return SQLITE_OK;
 }
 
@@ -595,6 +618,7 @@ void disk_install(uint64_t (*now_ms)(void *ctx), void *ctx) {
     sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     vfs_random = 1;
+    sqlite3_randomness(0, NULL); /* begins anew */
     before = sqlite3_vfs_find("unix");
     vfs.szOsFile = (int)sizeof(handle) > before->szOsFile ? (int)sizeof(handle) : before->szOsFile;
     sqlite3_vfs_register(&vfs, 1);
@@ -602,6 +626,7 @@ void disk_install(uint64_t (*now_ms)(void *ctx), void *ctx) {
 
 void disk_uninstall(void) {
     sqlite3_vfs_unregister(&vfs);
+    sqlite3_shutdown();
 }
 
 disk *disk_new(const char *name, uint64_t seed) {
@@ -622,7 +647,8 @@ void disk_free(disk *d) {
     for (unsigned i = 0; i < DISKS; i++)
         if (disks[i] == d) disks[i] = NULL;
     for (unsigned i = 0; i < FILES; i++)
-        if (d->file[i].name[0]) drop(&d->file[i]);
+        if (d->file[i].name[0]) drop(d, &d->file[i]);
+    free(d->spare.p);
     free(d);
 }
 
@@ -633,12 +659,11 @@ static void copy_one(disk *from, const char *from_name, disk *to, const char *to
     snprintf(a, sizeof a, "%s%s", from_name, end);
     snprintf(b, sizeof b, "%s%s", to_name, end);
     disk_file *source = find(from, a), *target = find(to, b);
-    if (target) drop(target);
+    if (target) drop(to, target);
     if (!source) return;
     target = make(to, b);
     source = find(from, a);
     bytes_copy(&target->seen, &source->seen);
-    bytes_copy(&target->synced, &source->seen);
 }
 
 void disk_copy(disk *from, const char *from_name, disk *to, const char *to_name) {
@@ -652,7 +677,7 @@ void disk_remove(disk *d, const char *name) {
         char path[NAME_BYTES];
         snprintf(path, sizeof path, "%s%s", name, ends[i]);
         disk_file *f = find(d, path);
-        if (f) drop(f);
+        if (f) drop(d, f);
     }
 }
 

@@ -36,6 +36,7 @@ void disk_fail_at(disk *d, uint64_t call);
 
 /* The simulator's own looking (nested): no call fails or counts meanwhile. */
 void disk_look(bool on);
+bool disk_is_looking(void);
 
 /* ---- files from outside ---- */
 

@@ -23,13 +23,12 @@ static void copy_text(model_value *to, sqlite3_stmt *q, int column) {
 static void take_table(sim *s, sqlite3 *db, unsigned epoch, model_table t, picture *p) {
     const model_schema *m = &MODEL[t];
     char sql[512];
-    sqlite3_stmt *q = NULL;
     int n = snprintf(sql, sizeof sql, "SELECT %s", m->key);
     for (unsigned i = 0; i < m->n; i++)
         n += model_has(&m->column[i], epoch) ? snprintf(sql + n, sizeof sql - (size_t)n, ",quote(%s)", m->column[i].name)
                                              : snprintf(sql + n, sizeof sql - (size_t)n, ",NULL");
     snprintf(sql + n, sizeof sql - (size_t)n, " FROM %s", epoch < 3 ? m->name : m->renamed);
-    if (sqlite3_prepare_v2(db, sql, -1, &q, NULL)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_stmt *q = sim_query(s, db, sql);
     while (sqlite3_step(q) == SQLITE_ROW) {
         if (p->n == PICTURE_ROWS) sim_fail(s, "more rows than a picture holds");
         p->row[p->n].table = t;
@@ -37,7 +36,7 @@ static void take_table(sim *s, sqlite3 *db, unsigned epoch, model_table t, pictu
         for (unsigned i = 0; i < m->n; i++) copy_text(&p->row[p->n].v[i], q, (int)i + 1);
         p->n++;
     }
-    if (sqlite3_finalize(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_reset(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
 }
 
 static void take_picture(sim *s, sqlite3 *db, unsigned epoch, picture *p) {
@@ -77,6 +76,13 @@ static bool touches(const fact *f, unsigned column) {
     return f->changed >> column & 1;
 }
 
+static void note_shown(const fact *p, unsigned c, fact *f) {
+    model_value there = {.text = {p->op == FACT_DELETE ? '0' : '1'}};
+    uint32_t bit = model_bit(c == MODEL_ROW ? &there : &p->now[c]);
+    if (f->shown[c] && f->shown[c] != bit) f->mixed |= 1u << c;
+    f->shown[c] |= bit;
+}
+
 /* Beneath a pending edit the app shows nothing of what comes: it had seen what it had when the first of them was made. */
 static void see_through(const facts *pending, uint64_t common, fact *f) {
     for (unsigned i = 0; i < pending->n; i++) {
@@ -84,23 +90,23 @@ static void see_through(const facts *pending, uint64_t common, fact *f) {
         if (p->table != f->table || strcmp(p->key.text, f->key.text) != 0) continue;
         for (unsigned c = 0; c <= MODEL_ROW; c++) {
             bool counter = c < MODEL[f->table].n && MODEL[f->table].column[c].rule == MODEL_COUNTER;
-            if (!counter && touches(p, c)) f->seen[c] = p->seen[c] < common ? p->seen[c] : common;
+            if (counter || !touches(p, c)) continue;
+            f->seen[c] = p->seen[c] < common ? p->seen[c] : common;
+            note_shown(p, c, f);
         }
     }
 }
 
 static void note_seen(sim *s, unsigned i, facts *out) {
-    sqlite3_stmt *q = NULL;
     for (unsigned k = 0; k < out->n; k++)
         for (unsigned c = 0; c <= MODEL_ROW; c++) out->fact[k].seen[c] = out->base;
     disk_look(true);
-    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n", -1, &q, NULL))
-        sim_fail(s, "the outbox of d%u cannot be read", i);
+    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n");
     while (sqlite3_step(q) == SQLITE_ROW) {
         const facts *p = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
         for (unsigned k = 0; p && p != out && k < out->n; k++) see_through(p, facts_common(s, p->life, out->life), &out->fact[k]);
     }
-    sqlite3_finalize(q);
+    sqlite3_reset(q);
     disk_look(false);
 }
 
@@ -204,16 +210,14 @@ static void show_pending(sim *s, unsigned i, unsigned epoch) {
     static reads_pending pending[SIM_TXNS];
     unsigned n = 0;
     bool all = true;
-    sqlite3_stmt *q = NULL;
     disk_look(true);
-    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n", -1, &q, NULL))
-        sim_fail(s, "the outbox of d%u cannot be read", i);
+    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n");
     while (n < SIM_TXNS && sqlite3_step(q) == SQLITE_ROW) {
         pending[n].f = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
         all = all && pending[n].f;
         n += pending[n].f != NULL;
     }
-    sqlite3_finalize(q);
+    sqlite3_reset(q);
     disk_look(false);
     if (all) check_reads_now(s, i, epoch, pending, n);
 }
@@ -222,6 +226,15 @@ void facts_before(sim *s, unsigned i) {
     sqlite3 *db = satchel_db(s->device[i].s);
     take_picture(s, db, epoch_of(s, db), &before);
     show_pending(s, i, epoch_of(s, db));
+}
+
+static void free_facts(sim_txn *t) {
+    for (facts *f = t->facts, *next; f; f = next) {
+        next = f->next;
+        free(f->fact);
+        free(f);
+    }
+    t->facts = NULL;
 }
 
 static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base) {
@@ -237,6 +250,7 @@ static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base) {
 }
 
 void facts_after(sim *s, unsigned i, sim_txn *t) {
+    free_facts(t); /* of a COMMIT that was in vain */
     record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
 }
 
@@ -266,13 +280,7 @@ void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, co
 }
 
 void facts_free(sim *s) {
-    for (unsigned n = 0; n < s->ntxn; n++) {
-        for (facts *f = s->txn[n].facts, *next; f; f = next) {
-            next = f->next;
-            free(f->fact);
-            free(f);
-        }
-    }
+    for (unsigned n = 0; n < s->ntxn; n++) free_facts(&s->txn[n]);
 }
 
 unsigned facts_of_store(sim *s, unsigned epoch,

@@ -56,6 +56,12 @@ bool model_has(const model_column *c, unsigned epoch) {
     return epoch >= c->since && epoch < c->until;
 }
 
+uint32_t model_bit(const model_value *v) {
+    uint32_t hash = 0;
+    for (const char *p = v->text; *p; p++) hash = hash * 31 + (uint8_t)*p;
+    return UINT32_C(1) << (hash ^ hash >> 5 ^ hash >> 10) % 32;
+}
+
 /* ---- small things ---- */
 
 static bool same(const model_value *a, const model_value *b) {
@@ -134,25 +140,41 @@ static void lose_row(merging *g, model_clock loser) {
     lose(g, 0, &nothing, loser);
 }
 
+/* Called when the row is as it is from now on. */
 static void moved(merging *g, unsigned column) {
     model *m = g->m;
     if (m->nmove == m->room_move) m->move = grow(m->move, &m->room_move, sizeof *m->move);
-    m->move[m->nmove++] = (model_move){.row = (unsigned)(g->row - m->row), .column = column, .seq = g->c.seq};
+    m->move[m->nmove++] = (model_move){.row = (unsigned)(g->row - m->row),
+                                       .column = column,
+                                       .seq = g->c.seq,
+                                       .to = column == MODEL_ROW ? integer(g->row->there) : g->row->cell[column].v};
 }
 
 static void all_moved(merging *g) {
     for (unsigned i = 0; i <= MODEL_COLUMNS; i++) moved(g, i);
 }
 
-/* M16: his base, unless what came since he last saw the column was hidden from him. */
+/* Whether the app showed what a move brought, and so hid nothing. Which of several edits it showed then is not known: nothing is claimed any more. */
+static bool was_shown(const merging *g, const model_move *v) {
+    const model_value there = integer(g->f->op != FACT_INSERT), *was = v->column == MODEL_ROW ? &there : &g->f->was[v->column];
+    if (!(g->f->mixed >> v->column & 1)) return same(&v->to, was);
+    if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = true;
+    return false;
+}
+
+/* M16: his base, unless what came since he last saw the column was hidden from him: from the first move until the app showed what is confirmed. */
 static uint64_t base_of(const merging *g, unsigned column) {
     const model *m = g->m;
-    uint64_t base = g->base, seen = g->f->seen[column];
-    for (unsigned i = 0; seen < base && i < m->nmove; i++) {
+    uint64_t seen = g->f->seen[column], hidden = UINT64_MAX;
+    for (unsigned i = 0; seen < g->base && i < m->nmove; i++) {
         const model_move *v = &m->move[i];
-        if (v->row == (unsigned)(g->row - m->row) && v->column == column && v->seq > seen && v->seq <= base) return v->seq - 1;
+        if (v->row != (unsigned)(g->row - m->row) || v->column != column || v->seq <= seen || v->seq > g->base) continue;
+        if (was_shown(g, v))
+            hidden = UINT64_MAX;
+        else if (hidden == UINT64_MAX)
+            hidden = v->seq - 1;
     }
-    return base;
+    return hidden < g->base ? hidden : g->base;
 }
 
 static bool known(const merging *g, model_clock stored, unsigned column) {
@@ -172,9 +194,10 @@ static bool says_nothing(const model_column *c, const model_value *v) {
 
 static void take(merging *g, unsigned i, const model_value *v) {
     model_cell *cell = &g->row->cell[i];
-    if (!same(&cell->v, v)) moved(g, i);
+    bool moves = !same(&cell->v, v);
     cell->v = *v;
     cell->c = g->c;
+    if (moves) moved(g, i);
 }
 
 /* ---- rules of columns ---- */

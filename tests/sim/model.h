@@ -51,6 +51,7 @@ typedef struct model_schema {
 extern const model_schema MODEL[MODEL_TABLES];
 
 bool model_has(const model_column *c, unsigned epoch);
+uint32_t model_bit(const model_value *v);
 
 /* ---- facts ---- */
 
@@ -64,6 +65,8 @@ typedef struct fact {
     uint32_t changed; /* a bit for each column */
     model_value was[MODEL_COLUMNS], now[MODEL_COLUMNS];
     uint64_t seen[MODEL_COLUMNS + 1];
+    /* Of each column, a bit for each value (by model_bit) that its author's pending edits showed; and whether there were several. */
+    uint32_t shown[MODEL_COLUMNS + 1], mixed;
 } fact;
 
 typedef struct facts {
@@ -115,6 +118,7 @@ typedef struct model_move {
     unsigned row;
     unsigned column;
     uint64_t seq;
+    model_value to; /* of MODEL_ROW: 1 or 0 */
 } model_move;
 
 typedef struct model {

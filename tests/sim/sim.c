@@ -155,7 +155,7 @@ static void wake_device(sim *s, unsigned i) {
     if (!s->calm && d->works_at <= s->now) {
         work_device(s, i);
         d->touched = true;
-        d->works_at = s->now + 1 + sim_spread(s, DAY);
+        d->works_at = s->now + 1 + sim_spread(s, s->pace);
     }
     if (d->s && !d->connection && d->connects_at <= s->now) net_connect(s, i);
     if (d->s && d->connection && session_deadline(d->s->session) <= sim_clock_ms(s, &d->clock)) d->touched = true;
@@ -180,7 +180,7 @@ static void wake_server(sim *s) {
         return;
     }
     if (s->upkeep_at > s->now) return;
-    if (!s->calm && sim_chance(s, 30)) work_server(s);
+    if (!s->calm && sim_chance(s, 30) && !sim_below(s, (unsigned)(s->pace / DAY))) work_server(s);
     s->upkeep_at = s->now + MINUTE + sim_spread(s, 6 * HOUR);
 }
 
@@ -218,7 +218,9 @@ static void step(sim *s) {
     if (!s->calm && s->fault_at <= s->now) faults_strike(s);
     net_deliver(s);
     sim_server_step(s);
+    check_bounds(s);
     net_collect(s);
+    faults_settle(s);
     while (sim_reap(s)) continue;
     if (s->options.watch) watch(s);
 }
@@ -231,7 +233,7 @@ static bool at_rest(const sim *s) {
         if (c->up || c->down) return false;
     for (unsigned i = 0; i < s->ndevices; i++) {
         const sim_device *d = &s->device[i];
-        if (d->revoked) continue;
+        if (d->revoked && d->s) continue;
         if (!d->s || !d->connection || !d->connection->session || !session_in_step(d->s->session)) return false;
     }
     return true;
@@ -241,14 +243,11 @@ static void calm_down(sim *s) {
     s->calm = true;
     s->ended = s->now;
     sim_say(s, "the troubles end");
-    disk_die_at(s->server_disk, UINT64_MAX);
-    disk_fail_at(s->server_disk, 0);
+    faults_end(s);
     for (unsigned i = 0; i < s->ndevices; i++) {
-        disk *d = s->device[i].disk;
-        disk_die_at(d, UINT64_MAX);
-        disk_fail_at(d, 0);
         s->device[i].offline_until = 0;
         s->device[i].connects_at = sooner(s->device[i].connects_at, s->now);
+        s->device[i].starts_at = sooner(s->device[i].starts_at, s->now + HOUR);
     }
     /* What one direction has lost, no later frame may follow. */
     for (connection *c = s->connections; c; c = c->next)
@@ -277,6 +276,8 @@ static void check_all(sim *s) {
     check_silence(s);
     check_verify(s);
     check_model(s);
+    check_revoked(s);
+    check_bounds_at_rest(s);
 }
 
 /* ---- one seed ---- */
@@ -297,6 +298,7 @@ static void begin(sim *s) {
     s->began = s->now = UINT64_C(1700000000000);
     s->clock = &s->server_clock;
     running = s;
+    memory_install(faults_running_node, s);
     disk_install(disk_now, s);
     s->server_disk = disk_new("server", sim_random(s));
     s->txn = calloc(SIM_TXNS, sizeof *s->txn);
@@ -328,10 +330,11 @@ static void end(sim *s) {
     if (s->store) sim_server_stop(s);
     measure(s, s->server_disk);
     net_free(s);
+    facts_free(s);
+    check_bounds_ended(s);
     disk_free(s->server_disk);
     disk_uninstall();
     remove_dirs(s);
-    facts_free(s);
     free(s->txn);
     running = NULL;
 }

@@ -3,7 +3,8 @@
  * them: SQLite's VFS (disk.h), frames between the two ends, the time, and random bytes.
  *
  * sim.c has the loop over events and the end of a run; sim_nodes.c starts, kills and restores server and devices; sim_net.c carries frames; sim_work.c is
- * what people do; sim_faults.c what goes wrong; sim_history.c what was done, as the checkers see it; check_*.c are the checkers.
+ * what people do; sim_faults.c what goes wrong; sim_history.c what was done, as the checkers see it; check_*.c are the checkers;
+ * sim_ask.c is how these look into databases. Many seeds are run by runner.c, in processes of worker.c, and added up by totals.c and totals_file.c.
  *
  * Everything follows from the seed: no wall clock, no addresses, no threads. */
 #ifndef TESTS_SIM_SIM_H
@@ -21,6 +22,7 @@
 #include "replica/handle.h"
 #include "server/hub_private.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/memory.h"
 #include "tests/sim/model.h"
 
 #define SIM_DEVICES 8u /* with clones */
@@ -52,11 +54,12 @@ typedef struct sim_clock {
     X(CUT, "cut")                   /* a connection is lost, with some of what is under way */                                   \
     X(HALF_OPEN, "half-open")       /* the device has given a connection up that the server still has */                         \
     X(LATE, "late")                 /* what an old connection carries arrives after a new one began */                           \
+    X(DUPLICATE, "duplicate")       /* what the server has taken is sent to it again, as its answer was lost */                  \
     X(ONE_WAY, "one-way")           /* one direction loses everything until the connection ends */                               \
     X(STALL, "stall")               /* nothing arrives for a while */                                                            \
     X(OFFLINE, "offline")           /* no network for days or weeks */                                                           \
-    X(DEVICE_KILL, "device-kill")   /* SIGKILL at any call of the VFS */                                                         \
-    X(DEVICE_POWER, "device-power") /* loss of power at any call of the VFS */                                                   \
+    X(DEVICE_KILL, "device-kill")   /* SIGKILL at any call of the VFS, before or after any frame sent or received */             \
+    X(DEVICE_POWER, "device-power") /* loss of power at the same */                                                              \
     X(SERVER_KILL, "server-kill")                                                                                                \
     X(SERVER_POWER, "server-power")                                                                                              \
     X(SERVER_RESTART, "server-restart")                                                                                          \
@@ -65,11 +68,11 @@ typedef struct sim_clock {
     X(CLONE, "clone")       /* a device's file is copied, and both go on */                                                      \
     X(DISK_FULL, "disk-full")                                                                                                    \
     X(IO_ERROR, "io-error")                                                                                                      \
-    X(NO_MEMORY, "no-memory") /* an allocation of SQLite fails */                                                                \
+    X(NO_MEMORY, "no-memory") /* one or more allocations of SQLite or the engine fail */                                         \
     X(CLOCK, "clock")         /* a clock jumps, by up to ten years */                                                            \
     X(MIGRATE, "migrate")     /* the server starts with another migration while outboxes hold older work */                      \
     X(DISCARD, "discard")     /* a pending or refused transaction is discarded or retried */                                     \
-    X(REVOKE, "revoke")
+    X(REVOKE, "revoke")       /* the server revokes a device while it works and is connected */
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 typedef enum sim_fault { SIM_FAULTS(SIM_FAULT_ENUM) FAULT_COUNT } sim_fault;
 const char *sim_fault_name(sim_fault f);
@@ -94,6 +97,10 @@ typedef struct connection {
     uint64_t began;
     bool held; /* by the device */
     bool deaf_up, deaf_down;
+    bool lingers;       /* it is cut when the device sends next, and what it carries arrives when another has begun */
+    bool loses_answers; /* it is cut when the server answers a push */
+    uint64_t slow_ms;   /* what the server says after welcome takes so much longer */
+    unsigned said;      /* frames of the server */
     uint64_t stalled_until, server_lets_go; /* 0: not; when the server notices that the device has gone */
     packet *up, *down;                      /* in order of arrival */
     uint64_t up_due, down_due;
@@ -127,14 +134,23 @@ typedef struct sim_device {
     uint64_t connects_at, offline_until, works_at;
     unsigned failures;    /* connections in a row that failed */
     bool power_lost;      /* at its death */
+    bool may_forget;      /* power was lost since its file was open */
     bool touched;         /* it may have something to send */
-    bool revoked, copied; /* copied: its file was put back, or there are two of it */
+    bool revoked, copied; /* revoked: the server told it so; copied: its file was put back, or there are two of it */
+    bool barred;          /* its key is revoked on the server */
+    unsigned barred_at;   /* transactions that there were then */
+    bool answers_late;    /* on its next connection */
     uint64_t saved_at;    /* 0: there is no saved copy */
-    bool ousted;          /* the server closed its connection for a newer one */
-    sqlite3_stmt *look;   /* history_look's, as of so many changes */
-    int64_t looked;
+    int64_t looked;       /* as of so many changes, history_look; -1: never */
+    bool has_items;       /* the table is there since it runs */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
 } sim_device;
+
+/* Allocations of a node that had failed at the last look; whether some are to fail, and whether its process does not outlive that. */
+typedef struct sim_memory {
+    uint64_t failed;
+    bool due, ends;
+} sim_memory;
 
 /* ---- history ---- */
 
@@ -154,9 +170,11 @@ typedef struct sim_txn {
     bool unsure;      /* its COMMIT failed: the file will say */
     bool given;       /* the server had it when the last file that held it lost it by right */
     bool in_backup;
-    uint64_t at; /* its number in the outbox */
+    bool cut_off; /* the server had not got it when its author was revoked */
+    uint64_t at;  /* its number in the outbox */
     unsigned nop;
     sim_op op[SIM_OPS];
+    unsigned rows;               /* besides its witness, that it put into ev */
     uint8_t known[SIM_TXNS / 8]; /* values that its author had seen */
     facts *facts;                /* what it did to every row */
 } sim_txn;
@@ -172,6 +190,7 @@ typedef struct sim_life {
 typedef struct sim_figures {
     uint64_t modelled, fields, losses; /* worlds, fields and lost values that the model predicted */
     uint64_t reads;                    /* values that were looked at on devices */
+    uint64_t recorded;                 /* files and stores that were verified amid the troubles */
     uint64_t devices, events, transactions, refused, conflicts, device_ms, happened[FAULT_COUNT];
     uint64_t trace; /* a hash of each line of the trace, and of what the disks did */
 } sim_figures;
@@ -193,7 +212,7 @@ typedef struct sim_result {
     char check[120], words[200];
 } sim_result;
 
-/* Runs one seed, once in a process. `done` is called at the end, also when a check fails: then the process ends with status 1 after it. */
+/* Runs one seed; a process may run many, one after another. `done` is called at the end, also when a check fails: then the process ends with status 1 after it. */
 void sim_run(const sim_options *o, void (*done)(const sim_result *r, void *ctx), void *ctx);
 
 struct sim {
@@ -202,6 +221,7 @@ struct sim {
     void *done_ctx;
     uint64_t random, now, began, ended; /* ended: when the troubles did */
     uint64_t enough;                    /* transactions until they do */
+    uint64_t pace;                      /* between two times that somebody works, at most */
     bool calm;                          /* the troubles have ended */
     char dir[64];                       /* where the few real files are; it is the working directory */
     unsigned migrations, pending_migrations;
@@ -227,6 +247,11 @@ struct sim {
     connection *connections;
     uint32_t watched;                               /* where the watched transaction was */
     uint64_t fault_at, full_until[SIM_DEVICES + 1]; /* 0: the disk is not full */
+
+    uint64_t dies_at[SIM_DEVICES + 1]; /* net_die_at */
+    sim_memory memory[SIM_DEVICES + 1];
+    uint64_t repeated; /* of the hub's figures, as of the last look */
+    unsigned revoking; /* the device that is about to be revoked, plus 1 */
 
     sim_txn *txn;
     unsigned ntxn;
@@ -263,6 +288,13 @@ void sim_device_start(sim *s, unsigned i);
 void sim_device_stop(sim *s, unsigned i);
 /* A disk has died: the process on it is gone, and comes back after a while. True if something had died. */
 bool sim_reap(sim *s);
+
+/* ---- sim_ask.c ---- */
+
+/* A statement at its beginning, to be reset after use. It is kept prepared until sim_forget. */
+sqlite3_stmt *sim_query(sim *s, sqlite3 *db, const char *sql);
+/* Before a database is closed that was asked. */
+void sim_forget(sqlite3 *db);
 /* A line of the trace for each row of a query, for whoever has to find out. */
 void sim_list(sim *s, sqlite3 *db, const char *sql);
 /* The single integer of a query, -1 for none; fails the run if it cannot be asked. */
@@ -281,6 +313,8 @@ void net_collect(sim *s);
 uint64_t net_next(const sim *s);
 /* Delivers what is due. */
 void net_deliver(sim *s);
+/* The node's process ends at the call-th of its calls to do with frames, each sent or received one being two: before and after. 0: at none. */
+void net_die_at(sim *s, unsigned node, uint64_t call);
 void net_free(sim *s);
 
 /* ---- sim_work.c ---- */
@@ -293,6 +327,14 @@ void work_server(sim *s);
 void faults_choose(sim *s);
 /* Something goes wrong. */
 void faults_strike(sim *s);
+/* What strikes by itself is counted; a process that was out of memory may end. */
+void faults_settle(sim *s);
+/* None of what was begun strikes any more. */
+void faults_end(sim *s);
+/* The store was opened, or a device revoked: which keys are revoked now. */
+void faults_look_revoked(sim *s);
+/* For memory_install. */
+unsigned faults_running_node(void *ctx);
 
 /* ---- sim_history.c ---- */
 
@@ -311,6 +353,7 @@ void history_opened(sim *s, unsigned i);
 /* What a device shows now. */
 void history_look(sim *s, unsigned i);
 void history_discarded(sim *s, unsigned i, uint64_t number);
+void history_retried(sim *s, unsigned i, uint64_t number);
 void history_copied(sim *s, unsigned from, unsigned to);
 void history_saved(sim *s, unsigned i);
 void history_put_back(sim *s, unsigned i);
@@ -346,6 +389,16 @@ void check_transactions(sim *s);
 void check_counters(sim *s);
 void check_silence(sim *s);
 void check_model(sim *s);
+void check_revoked(sim *s);
+/* Queues and memory: after each step's work, and at rest. */
+void check_bounds(sim *s);
+void check_bounds_at_rest(sim *s);
+/* A node that has stopped gives back what it had. */
+void check_bounds_stopped(sim *s, unsigned node);
+void check_bounds_ended(sim *s);
+/* A copy of a device's file, as it lies there at this instant, and the store that runs. */
+void check_recorded_file(sim *s, unsigned i);
+void check_recorded_store(sim *s);
 
 /* A transaction that a device's file holds, in its outbox and not yet confirmed. */
 typedef struct reads_pending {

@@ -15,6 +15,9 @@ void faults_choose(sim *s) {
     while (__builtin_popcount(s->faults) < 7)
         for (unsigned i = 0; i < FAULT_COUNT; i++)
             if (sim_chance(s, percent)) s->faults |= SIM_FAULT_BIT(i);
+    /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
+    static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
+    s->pace = paces[sim_below(s, 4)];
 }
 
 static bool has(const sim *s, sim_fault f) {
@@ -27,8 +30,7 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
     sim_device *d = &s->device[i];
     connection *c = d->connection;
     if (f == FAULT_OFFLINE) {
-        /* The server knows what a copy has sent before only as long as its history goes (N3). */
-        d->offline_until = s->now + sim_spread(s, d->copied ? SIM_HISTORY_MS / 4 : 21 * DAY);
+        d->offline_until = s->now + sim_spread(s, 21 * DAY);
         d->connects_at = d->offline_until;
         sim_say(s, "d%u is without a network until day %u", i, (unsigned)((d->offline_until - s->began) / DAY));
         net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
@@ -37,7 +39,8 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
     }
     if (!c) return;
     sim_say(s, "d%u: %s", i, sim_fault_name(f));
-    sim_happened(s, f);
+    /* These two have happened when their frames arrive. */
+    if (f != FAULT_LATE && f != FAULT_DUPLICATE) sim_happened(s, f);
     switch (f) {
     case FAULT_CUT:
         net_let_go(s, i, 0, false);
@@ -46,7 +49,10 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
         net_let_go(s, i, sim_spread(s, HOUR), false);
         break;
     case FAULT_LATE:
-        net_let_go(s, i, MINUTE + sim_spread(s, 10 * MINUTE), true);
+        c->lingers = true;
+        break;
+    case FAULT_DUPLICATE:
+        c->loses_answers = true;
         break;
     case FAULT_ONE_WAY:
         *(sim_chance(s, 50) ? &c->deaf_up : &c->deaf_down) = true;
@@ -58,17 +64,25 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
 
 /* ---- of nodes ---- */
 
+/* At a call of the VFS, or at a frame. */
+static void kill_node(sim *s, unsigned node, uint64_t most_calls) {
+    if (sim_chance(s, 70))
+        disk_die_at(sim_disk(s, node), 1 + sim_spread(s, most_calls));
+    else
+        net_die_at(s, node, 1 + sim_spread(s, 60));
+}
+
 static void kill_device(sim *s, unsigned i, bool power) {
     sim_device *d = &s->device[i];
     if (!d->s) return;
     d->power_lost = power;
-    disk_die_at(d->disk, 1 + sim_spread(s, 3000));
+    kill_node(s, i, 3000);
 }
 
 static void kill_server(sim *s, bool power) {
     if (!s->store) return;
     s->server_power_lost = power;
-    disk_die_at(s->server_disk, 1 + sim_spread(s, 6000));
+    kill_node(s, SIM_SERVER, 6000);
 }
 
 static void restart_server(sim *s, bool migrate) {
@@ -99,10 +113,25 @@ static void backup_or_restore(sim *s) {
     history_restored(s);
 }
 
+static void set_clock(sim *s, unsigned i, int64_t offset_ms) {
+    s->device[i].clock = (sim_clock){.offset_ms = offset_ms, .drift_ppm = (int32_t)sim_below(s, 400) - 200, .since = s->now};
+    sim_say(s, "the clock of d%u is off by %" PRId64 " s", i, offset_ms / 1000);
+    sim_happened(s, FAULT_CLOCK);
+}
+
+/* The server's is set by its machine's admin, within the hour. */
+static void set_server_clock(sim *s) {
+    int64_t by = (int64_t)sim_spread(s, HOUR);
+    s->server_clock =
+        (sim_clock){.offset_ms = sim_chance(s, 50) ? by : -by, .drift_ppm = (int32_t)sim_below(s, 100) - 50, .since = s->now};
+    sim_say(s, "the clock of the server is off by %" PRId64 " s", s->server_clock.offset_ms / 1000);
+    sim_happened(s, FAULT_CLOCK);
+}
+
 static void put_back(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (!d->s) return;
-    if (!d->saved_at || s->now - d->saved_at > SIM_HISTORY_MS / 2 || sim_chance(s, 50)) {
+    if (!d->saved_at || sim_chance(s, 50)) {
         disk_copy(d->disk, "app.db", d->disk, "saved.db");
         d->saved_at = s->now;
         history_saved(s, i);
@@ -116,6 +145,8 @@ static void put_back(sim *s, unsigned i) {
     disk_copy(d->disk, "saved.db", d->disk, "app.db");
     d->copied = true;
     history_put_back(s, i);
+    /* A whole machine that is put back has its clock of then, too. */
+    if (sim_chance(s, 30)) set_clock(s, i, -(int64_t)(s->now - d->saved_at));
 }
 
 static void clone_device(sim *s, unsigned i) {
@@ -124,26 +155,26 @@ static void clone_device(sim *s, unsigned i) {
     unsigned to = s->ndevices++;
     char name[16];
     snprintf(name, sizeof name, "d%u", to);
-    s->device[to] = (sim_device){.key = d->key, .disk = disk_new(name, sim_random(s)), .clock = d->clock};
+    s->device[to] = (sim_device){
+        .key = d->key, .disk = disk_new(name, sim_random(s)), .clock = d->clock, .barred = d->barred, .barred_at = d->barred_at};
     memcpy(s->device[to].fingerprint, d->fingerprint, sizeof d->fingerprint);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
     d->copied = s->device[to].copied = true;
     history_copied(s, i, to);
-    s->device[to].starts_at = s->now + sim_spread(s, SIM_HISTORY_MS / 4);
+    s->device[to].starts_at = s->now + sim_spread(s, 7 * DAY);
     sim_say(s, "d%u is a copy of d%u", to, i);
     sim_happened(s, FAULT_CLONE);
 }
 
 static void turn_clock(sim *s) {
-    unsigned i = sim_below(s, s->ndevices);
+    unsigned i = sim_below(s, s->ndevices + 1);
+    if (i == s->ndevices) {
+        set_server_clock(s);
+        return;
+    }
     static const uint64_t reach[] = {MINUTE, HOUR, DAY, 10 * 365 * DAY};
-    sim_clock *c = &s->device[i].clock;
-    uint64_t by = sim_spread(s, reach[sim_below(s, 4)]);
-    *c = (sim_clock){.offset_ms = sim_chance(s, 50) ? (int64_t)by : -(int64_t)by,
-                     .drift_ppm = (int32_t)sim_below(s, 400) - 200,
-                     .since = s->now};
-    sim_say(s, "the clock of d%u is off by %" PRId64 " s", i, c->offset_ms / 1000);
-    sim_happened(s, FAULT_CLOCK);
+    int64_t by = (int64_t)sim_spread(s, reach[sim_below(s, 4)]);
+    set_clock(s, i, sim_chance(s, 50) ? by : -by);
 }
 
 static unsigned any_node(sim *s) {
@@ -158,6 +189,14 @@ static void fill_disk(sim *s) {
     sim_say(s, "the disk of %u is full", node);
 }
 
+/* One allocation fails, or some in a row; the process may end of it. */
+static void exhaust_memory(sim *s) {
+    unsigned node = any_node(s);
+    memory_fail_at(node, 1 + sim_spread(s, 20000), 1 + (unsigned)sim_spread(s, 30));
+    s->memory[node].due = true;
+    s->memory[node].ends = sim_chance(s, 20);
+}
+
 /* What a person does about a transaction that waits, or was refused. */
 static void settle_one(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
@@ -169,7 +208,9 @@ static void settle_one(sim *s, unsigned i) {
                 refused ? "SELECT n FROM satchel_rejected ORDER BY n LIMIT 1"
                         : "SELECT max(n) FROM satchel_outbox WHERE state=0 AND n>(SELECT sent_number FROM satchel_state)");
     if (n <= 0) return;
-    bool again = refused && sim_chance(s, 50);
+    /* What the server may have taken from another copy is for a person to look up: here they find it there. */
+    bool known = sim_ask(s, satchel_db(d->s), "SELECT code FROM satchel_rejected WHERE n=%" PRId64, n) == SATCHEL_E_FORGOTTEN;
+    bool again = refused && !known && sim_chance(s, 50);
     if (again) facts_before(s, i);
     int rc = again ? satchel_retry(d->s, (uint64_t)n) : satchel_discard(d->s, (uint64_t)n);
     if (again && !rc)
@@ -178,9 +219,91 @@ static void settle_one(sim *s, unsigned i) {
     /* What failed may have been done all the same: nobody may count on the transaction any more. */
     if (rc && rc != SATCHEL_E_IO && rc != SATCHEL_E_FULL && rc != SATCHEL_E_NOMEM) return;
     if (!rc) sim_happened(s, FAULT_DISCARD);
+    if (again) history_retried(s, i, (uint64_t)n);
     s->discarded = true;
     history_discarded(s, i, (uint64_t)n);
 }
+
+/* ---- a device is revoked ---- */
+
+/* Some must be left to converge. */
+#define UNREVOKED 4u
+
+typedef struct revocation {
+    hub_job job;
+    const uint8_t *fingerprint;
+    int64_t device;
+    int rc;
+} revocation;
+
+/* As server/control_device.c does it. */
+static int run_revocation(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
+    revocation *r = (revocation *)job;
+    device_info d;
+    (void)g;
+    int rc = store_device_by_fingerprint(st, r->fingerprint, &d);
+    r->device = d.id;
+    return rc ? rc : store_device_revoke(st, d.id, now_ms);
+}
+
+static void revocation_done(hub_job *job, int rc) {
+    ((revocation *)job)->rc = rc;
+}
+
+static bool may_be_revoked(const sim *s, unsigned i) {
+    unsigned left = 0;
+    for (unsigned k = 0; k < s->ndevices; k++) left += !s->device[k].barred && s->device[k].key != s->device[i].key;
+    return left >= UNREVOKED && s->device[i].s && s->device[i].connection && !s->device[i].barred && s->store;
+}
+
+/* It works, and is revoked while that is on its way. */
+static void begin_revoking(sim *s, unsigned i) {
+    if (!may_be_revoked(s, i)) return;
+    s->device[i].works_at = s->now + 1;
+    s->revoking = i + 1;
+}
+
+static void revoke(sim *s) {
+    unsigned i = s->revoking - 1;
+    s->revoking = 0;
+    if (!may_be_revoked(s, i)) return;
+    revocation r = {
+        .job = {.run = run_revocation, .done = revocation_done}, .fingerprint = s->device[i].fingerprint, .rc = SATCHEL_E_NOMEM};
+    s->clock = &s->server_clock;
+    if (hub_submit(s->hub, &r.job)) sim_server_step(s);
+    sim_say(s, "d%u is revoked: %s", i, satchel_rc_name(r.rc));
+    if (r.rc) return;
+    hub_drop_device(s->hub, r.device);
+    faults_look_revoked(s);
+    sim_happened(s, FAULT_REVOKE);
+}
+
+/* Which keys are revoked is what the store says: one that was put back may have forgotten it, one that failed may have done it. */
+static void look_at_key(sim *s, unsigned i, const uint8_t there[SIM_TXNS / 8]) {
+    sim_device *d = &s->device[i];
+    bool barred = sim_ask(s, store_db(s->store), "SELECT state FROM satchel_device WHERE name='d%u'", d->key) == DEVICE_REVOKED;
+    if (barred == d->barred) return;
+    sim_say(s, "the key of d%u is %srevoked", i, barred ? "" : "no longer ");
+    d->barred = barred;
+    d->barred_at = s->ntxn;
+    d->revoked = false;
+    for (unsigned n = 0; n < s->ntxn; n++) {
+        sim_txn *t = &s->txn[n];
+        if (t->author == SIM_SERVER || s->device[t->author].key != d->key) continue;
+        t->cut_off = barred && !history_in(there, n);
+        /* It was acknowledged, or might have been. */
+        if (barred && history_in(there, n)) t->given = true;
+    }
+}
+
+void faults_look_revoked(sim *s) {
+    uint8_t there[SIM_TXNS / 8];
+    if (!s->ndevices) return;
+    history_witnesses(s, store_db(s->store), there);
+    for (unsigned i = 0; i < s->ndevices; i++) look_at_key(s, i, there);
+}
+
+/* ---- when ---- */
 
 static void strike(sim *s, sim_fault f) {
     unsigned i = sim_below(s, s->ndevices);
@@ -189,6 +312,7 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_CUT:
     case FAULT_HALF_OPEN:
     case FAULT_LATE:
+    case FAULT_DUPLICATE:
     case FAULT_ONE_WAY:
     case FAULT_STALL:
     case FAULT_OFFLINE:
@@ -224,19 +348,71 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_IO_ERROR:
         disk_fail_at(sim_disk(s, any_node(s)), 1 + sim_spread(s, 500));
         break;
+    case FAULT_NO_MEMORY:
+        exhaust_memory(s);
+        break;
     case FAULT_DISCARD:
         settle_one(s, i);
         break;
-    default:
+    case FAULT_REVOKE:
+        begin_revoking(s, i);
+        break;
+    case FAULT_COUNT:
         break;
     }
 }
 
 void faults_strike(sim *s) {
     sim_fault f;
+    if (s->revoking) revoke(s);
+    unsigned i = sim_below(s, s->ndevices);
+    if (sim_chance(s, 2) && s->device[i].s && !disk_is_dead(s->device[i].disk)) check_recorded_file(s, i);
     do f = (sim_fault)sim_below(s, FAULT_COUNT);
     while (!has(s, f));
     /* What is left out strikes in vain: the rest of the run stays more like itself. */
     if (!(s->options.without & SIM_FAULT_BIT(f))) strike(s, f);
-    s->fault_at = s->now + 1 + sim_spread(s, 12 * HOUR);
+    s->fault_at = s->now + 1 + sim_spread(s, s->revoking ? 2 * SECOND : s->pace / 2);
+}
+
+/* ---- what strikes by itself ---- */
+
+unsigned faults_running_node(void *ctx) {
+    const sim *s = ctx;
+    if (s->clock == &s->server_clock) return SIM_SERVER;
+    return (unsigned)(((const char *)s->clock - (const char *)s->device) / (ptrdiff_t)sizeof *s->device);
+}
+
+static void settle_memory(sim *s, unsigned node) {
+    sim_memory *m = &s->memory[node];
+    uint64_t failed = memory_measure(node).failed;
+    if (failed == m->failed) return;
+    sim_say(s, "%u: %" PRIu64 " allocations failed%s", node, failed - m->failed, m->ends ? ", and its process ends" : "");
+    m->failed = failed;
+    if (m->due) sim_happened(s, FAULT_NO_MEMORY);
+    m->due = false;
+    if (!m->ends) return;
+    /* One that could not even start has not noticed yet how it had died before. */
+    if (node == SIM_SERVER ? s->store != NULL : s->device[node].s != NULL)
+        *(node == SIM_SERVER ? &s->server_power_lost : &s->device[node].power_lost) = false;
+    disk_die_at(sim_disk(s, node), 0);
+}
+
+void faults_settle(sim *s) {
+    settle_memory(s, SIM_SERVER);
+    for (unsigned i = 0; i < s->ndevices; i++) settle_memory(s, i);
+    hub_stats stats = {0};
+    if (s->hub) hub_get_stats(s->hub, &stats);
+    if (stats.txns_repeated > s->repeated) s->figures.happened[FAULT_DUPLICATE] += stats.txns_repeated - s->repeated;
+    s->repeated = stats.txns_repeated;
+}
+
+void faults_end(sim *s) {
+    s->revoking = 0;
+    for (unsigned node = 0; node <= SIM_SERVER; node++) {
+        if (node != SIM_SERVER && node >= s->ndevices) continue;
+        disk_die_at(sim_disk(s, node), UINT64_MAX);
+        disk_fail_at(sim_disk(s, node), 0);
+        memory_fail_at(node, 0, 0);
+        net_die_at(s, node, 0);
+    }
 }

@@ -2,16 +2,15 @@
 #include "tests/sim/sim.h"
 
 void history_witnesses(sim *s, sqlite3 *db, uint8_t there[SIM_TXNS / 8]) {
-    sqlite3_stmt *q = NULL;
     memset(there, 0, SIM_TXNS / 8);
     disk_look(true);
-    if (sqlite3_prepare_v2(db, "SELECT id FROM ev WHERE id<?", -1, &q, NULL)) sim_fail(s, "ev: %s", sqlite3_errmsg(db));
+    sqlite3_stmt *q = sim_query(s, db, "SELECT id FROM ev WHERE id<?");
     sqlite3_bind_int64(q, 1, s->ntxn);
     while (sqlite3_step(q) == SQLITE_ROW) {
         unsigned n = (unsigned)sqlite3_column_int(q, 0);
         there[n / 8] |= (uint8_t)(1u << n % 8);
     }
-    if (sqlite3_finalize(q)) sim_fail(s, "ev: %s", sqlite3_errmsg(db));
+    if (sqlite3_reset(q)) sim_fail(s, "ev: %s", sqlite3_errmsg(db));
     disk_look(false);
 }
 
@@ -129,18 +128,29 @@ void history_look(sim *s, unsigned i) {
     sqlite3 *db = satchel_db(d->s);
     /* Sync writes through a connection of its own. */
     int64_t changes = sqlite3_total_changes64(db) + sqlite3_total_changes64(d->s->file->db);
-    if (d->look && d->looked == changes) return;
-    disk_look(true);
-    if (!d->look) sqlite3_prepare_v3(db, "SELECT a FROM item", -1, SQLITE_PREPARE_PERSISTENT, &d->look, NULL);
-    if (d->look) look_at(d, d->look);
-    sqlite3_reset(d->look);
+    if (d->looked == changes) return;
     d->looked = changes;
+    if (!d->has_items) d->has_items = sim_ask(s, db, "SELECT count(*) FROM sqlite_schema WHERE name='item'") == 1;
+    if (!d->has_items) return;
+    disk_look(true);
+    sqlite3_stmt *q = sim_query(s, db, "SELECT a FROM item");
+    look_at(d, q);
+    sqlite3_reset(q);
     disk_look(false);
 }
 
 void history_discarded(sim *s, unsigned i, uint64_t number) {
     for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++)
         if (t->holders >> i & 1 && t->at == number) lose(s, i, t);
+}
+
+/* It writes over what its author sees now. */
+void history_retried(sim *s, unsigned i, uint64_t number) {
+    history_look(s, i);
+    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
+        if (!(t->holders >> i & 1) || t->at != number) continue;
+        for (unsigned b = 0; b < sizeof t->known; b++) t->known[b] |= s->device[i].seen[b];
+    }
 }
 
 void history_copied(sim *s, unsigned from, unsigned to) {

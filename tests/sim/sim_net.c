@@ -1,4 +1,8 @@
-/* Frames between the two ends of a connection: delayed, lost with it, or late. */
+/* Frames between the two ends of a connection: delayed, lost with it, late, or given twice.
+ *
+ * A cut may be at any byte of what is under way: frames before it have arrived, the one that it goes through has not, as the WebSocket layer beneath
+ * hands over whole messages only (tests/e2e/network.py and t19_first_sync.py cut the streams of real connections). */
+#include "protocol/message.h"
 #include "tests/sim/sim.h"
 
 static void drop_packets(packet **list) {
@@ -29,7 +33,20 @@ static void send_at(connection *c, bool up, const void *bytes, size_t n, uint64_
 static void send(sim *s, connection *c, bool up, const void *bytes, size_t n) {
     uint64_t due = s->now + 5 + sim_spread(s, SECOND);
     if (due < c->stalled_until) due = c->stalled_until;
+    if (!up && c->said++) due += c->slow_ms;
     if (!(up ? c->deaf_up : c->deaf_down)) send_at(c, up, bytes, n, due);
+}
+
+/* A stream that ends at any of its bytes: what came before has arrived. */
+static void cut(sim *s, packet **list) {
+    size_t n = 0;
+    for (const packet *p = *list; p; p = p->next) n += p->n;
+    size_t arrived = n ? sim_below(s, (unsigned)n + 1) : 0;
+    for (; *list && (*list)->n <= arrived; list = &(*list)->next) {
+        arrived -= (*list)->n;
+        (*list)->due = s->now;
+    }
+    drop_packets(list);
 }
 
 /* Lets go of what nobody holds. */
@@ -57,15 +74,24 @@ void net_free(sim *s) {
 
 /* ---- the ends ---- */
 
+void net_die_at(sim *s, unsigned node, uint64_t call) {
+    s->dies_at[node] = call;
+}
+
+/* Before and after each frame. False: the process is no more. */
+static bool is_alive(sim *s, unsigned node) {
+    if (s->dies_at[node] && !--s->dies_at[node]) disk_die_at(sim_disk(s, node), 0);
+    return !disk_is_dead(sim_disk(s, node));
+}
+
 /* Away for a while, longer each time: what poll.c does. */
 static void come_back_later(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
-    unsigned shift = d->failures < 8 ? d->failures : 8;
+    unsigned shift = d->failures < 12 ? d->failures : 12;
     d->failures++;
     d->connects_at = s->now + SECOND + sim_spread(s, SECOND << shift);
-    /* Two files of one key: they would take the connection from each other every second. */
-    if (d->ousted) d->connects_at += sim_spread(s, HOUR);
-    d->ousted = false;
+    /* Until a person tries again. */
+    if (d->revoked) d->connects_at += HOUR + sim_spread(s, 6 * HOUR);
     if (d->connects_at < d->offline_until) d->connects_at = d->offline_until;
 }
 
@@ -79,7 +105,7 @@ void net_let_go(sim *s, unsigned i, uint64_t later, bool late) {
     d->connection = NULL;
     c->held = false;
     drop_packets(&c->down);
-    if (!late) drop_packets(&c->up);
+    if (!late) cut(s, &c->up);
     c->server_lets_go = s->now + 1 + later;
     come_back_later(s, i);
 }
@@ -114,6 +140,8 @@ void net_connect(sim *s, unsigned i) {
     c->session = hub_connect(s->hub, d->fingerprint);
     c->held = true;
     c->began = s->now;
+    c->slow_ms = d->answers_late ? 6 * SECOND + sim_spread(s, MINUTE) : 0;
+    d->answers_late = false;
     c->next = s->connections;
     s->connections = c;
     d->connection = c;
@@ -122,9 +150,19 @@ void net_connect(sim *s, unsigned i) {
     int rc = session_begin(d->s->session, sim_clock_ms(s, &d->clock));
     sim_say(s, "d%u connects: %s", i, rc ? satchel_rc_name(rc) : "up");
     if (rc) net_let_go(s, i, 0, false);
+    /* It had no memory for it. */
+    if (!rc && !c->session) send(s, c, false, "", 0);
 }
 
 /* ---- what they send ---- */
+
+/* Its device is cut off, comes back, and then what it had sent arrives. */
+static void linger(sim *s, connection *c) {
+    sim_device *d = &s->device[c->device];
+    net_let_go(s, c->device, HOUR, true);
+    c->up_due = d->connects_at + sim_spread(s, 2 * SECOND);
+    for (packet *p = c->up; p; p = p->next) p->due = c->up_due;
+}
 
 static void collect_device(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
@@ -134,8 +172,12 @@ static void collect_device(sim *s, unsigned i) {
     d->touched = false;
     s->clock = &d->clock;
     int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
-    while (session_output(d->s->session, &p, &n)) send(s, d->connection, true, p, n);
-    if (!rc) return;
+    while (is_alive(s, i) && session_output(d->s->session, &p, &n)) {
+        send(s, d->connection, true, p, n);
+        if (!is_alive(s, i)) return;
+    }
+    if (!rc && d->connection->lingers && d->connection->up) linger(s, d->connection);
+    if (!rc || disk_is_dead(d->disk)) return;
     sim_say(s, "d%u: wake: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
     net_let_go(s, i, sim_spread(s, SECOND), true);
 }
@@ -145,10 +187,12 @@ static void collect_server(sim *s) {
     for (connection *c = s->connections; c; c = c->next) {
         hub_frame f;
         bool close = false;
-        while (c->session && hub_output(s->hub, c->session, &f, &close)) {
+        while (c->session && is_alive(s, SIM_SERVER) && hub_output(s->hub, c->session, &f, &close)) {
             if (c->held) send(s, c, false, f.p, f.n);
             hub_output_done(s->hub, c->session);
+            if (!is_alive(s, SIM_SERVER)) return;
         }
+        if (disk_is_dead(s->server_disk)) return;
         /* The server closes: what it has sent still arrives, and then the end. */
         if (c->session && close) {
             server_lets_go(s, c);
@@ -193,13 +237,15 @@ static void receive(sim *s, unsigned i, const packet *p) {
         net_let_go(s, i, 0, false);
         return;
     }
+    if (!is_alive(s, i)) return;
     int rc = session_receive(d->s->session, p->p, p->n, sim_clock_ms(s, &d->clock));
+    if (!is_alive(s, i)) return;
     history_look(s, i);
     d->touched = true;
     if (!rc) return;
     sim_say(s, "d%u: receive: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
+    if (rc == SATCHEL_E_REVOKED && !d->barred) sim_fail(s, "device %u was told that it is revoked, and is not", i);
     if (rc == SATCHEL_E_REVOKED) d->revoked = true;
-    d->ousted = rc == SATCHEL_E_CLOSED;
     if (!may_end(rc) && !disk_is_dead(d->disk))
         sim_fail(s, "device %u: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
     net_let_go(s, i, sim_spread(s, SECOND), true);
@@ -212,12 +258,24 @@ static packet *take(packet **list, uint64_t now) {
     return p;
 }
 
+static void receive_server(sim *s, connection *c, const packet *p) {
+    s->clock = &s->server_clock;
+    if (!c->session || !s->hub || !is_alive(s, SIM_SERVER)) return;
+    hub_receive(s->hub, c->session, p->p, p->n);
+    if (!is_alive(s, SIM_SERVER)) return;
+    const sim_device *d = &s->device[c->device];
+    if (d->connection && d->connection != c) sim_happened(s, FAULT_LATE);
+    /* Compressed, it is no pull. */
+    message_type type = message_peek(p->p, p->n);
+    if (!c->held || !c->loses_answers || (type && type != MSG_PUSH)) return;
+    s->device[c->device].answers_late = true;
+    net_let_go(s, c->device, sim_spread(s, MINUTE), false);
+}
+
 static bool deliver_one(sim *s, connection *c) {
     packet *p = take(&c->up, s->now);
     if (p) {
-        s->clock = &s->server_clock;
-        if (c->session && s->hub) hub_receive(s->hub, c->session, p->p, p->n);
-        if (!c->held) sim_happened(s, FAULT_LATE);
+        receive_server(s, c, p);
         free(p);
         return true;
     }

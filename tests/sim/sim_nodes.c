@@ -18,8 +18,8 @@ static const char *const MIGRATION[] = {
     "INSERT INTO satchel_table(name, mode) VALUES('ev', 'append');\n",
     /* P1: r is another column than the r before it. */
     "ALTER TABLE item ADD COLUMN z TEXT DEFAULT 'zz';\nALTER TABLE item DROP COLUMN r;\nALTER TABLE item ADD COLUMN r TEXT;\n",
-    "ALTER TABLE tag RENAME TO mark;\nALTER TABLE line ADD COLUMN hits INTEGER DEFAULT 3;\n"
-    "INSERT INTO satchel_rule(tbl,col,rule) VALUES('line','hits','counter');\n",
+    ("ALTER TABLE tag RENAME TO mark;\nALTER TABLE line ADD COLUMN hits INTEGER DEFAULT 3;\n"
+     "INSERT INTO satchel_rule(tbl,col,rule) VALUES('line','hits','counter');\n"),
 };
 #define MIGRATIONS (unsigned)(sizeof MIGRATION / sizeof *MIGRATION)
 
@@ -27,39 +27,6 @@ static const char DATA[] =
     "INSERT INTO move(a,b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('waiting','open'),('solved','open');\n"
     "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c WHERE i<7) INSERT INTO item(id,a) SELECT 'i'||i, 'base' FROM c;\n"
     "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c WHERE i<7) INSERT INTO line(id,item,qty) SELECT i, 'i'||i, 1 FROM c;\n";
-
-int64_t sim_ask(sim *s, sqlite3 *db, const char *format, ...) {
-    char sql[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(sql, sizeof sql, format, args);
-    va_end(args);
-    sqlite3_stmt *q = NULL;
-    disk_look(true);
-    if (sqlite3_prepare_v2(db, sql, -1, &q, NULL)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
-    int step = sqlite3_step(q);
-    int64_t n = step == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
-    if (sqlite3_finalize(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
-    disk_look(false);
-    return n;
-}
-
-void sim_list(sim *s, sqlite3 *db, const char *sql) {
-    sqlite3_stmt *q = NULL;
-    disk_look(true);
-    sqlite3_prepare_v2(db, sql, -1, &q, NULL);
-    while (q && sqlite3_step(q) == SQLITE_ROW) {
-        char line[160] = "";
-        for (int i = 0; i < sqlite3_column_count(q); i++) {
-            size_t n = strlen(line);
-            const char *text = (const char *)sqlite3_column_text(q, i);
-            snprintf(line + n, sizeof line - n, " %s=%s", sqlite3_column_name(q, i), text ? text : "NULL");
-        }
-        sim_say(s, " %s", line);
-    }
-    sqlite3_finalize(q);
-    disk_look(false);
-}
 
 /* ---- the server ---- */
 
@@ -143,15 +110,20 @@ void sim_server_start(sim *s) {
         sim_fail(s, "the server cannot start: %s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
     s->upkeep_at = s->now + MINUTE;
     buf_fini(&error);
+    if (!s->store) return;
+    faults_look_revoked(s);
+    if (sim_chance(s, 10)) check_recorded_store(s);
 }
 
 void sim_server_stop(sim *s) {
     s->clock = &s->server_clock;
     net_server_gone(s);
     if (s->hub) hub_close(s->hub);
+    if (s->store) sim_forget(store_db(s->store));
     if (s->store) store_close(s->store);
     s->hub = NULL;
     s->store = NULL;
+    check_bounds_stopped(s, SIM_SERVER);
     s->server_starts_at = s->now + SECOND + sim_spread(s, HOUR);
 }
 
@@ -209,20 +181,24 @@ void sim_device_start(sim *s, unsigned i) {
         d->starts_at = s->now + MINUTE + sim_spread(s, HOUR / 2);
         return;
     }
+    d->looked = -1;
+    d->has_items = false;
     d->connects_at = s->now + sim_spread(s, MINUTE);
     if (d->connects_at < d->offline_until) d->connects_at = d->offline_until;
     d->works_at = s->now + sim_spread(s, HOUR);
+    d->power_lost = d->may_forget;
     history_opened(s, i);
+    d->may_forget = false;
 }
 
 void sim_device_stop(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     s->clock = &d->clock;
     net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
-    sqlite3_finalize(d->look);
-    d->look = NULL;
+    sim_forget(satchel_db(d->s));
     satchel_close(d->s);
     d->s = NULL;
+    check_bounds_stopped(s, i);
     d->starts_at = s->now + SECOND + sim_spread(s, 6 * HOUR);
 }
 
@@ -240,7 +216,9 @@ bool sim_reap(sim *s) {
         sim_say(s, "d%u is dead%s", i, d->power_lost ? ", its power lost" : "");
         sim_happened(s, d->power_lost ? FAULT_DEVICE_POWER : FAULT_DEVICE_KILL);
         if (d->s) sim_device_stop(s, i);
+        d->may_forget = d->may_forget || d->power_lost;
         disk_revive(d->disk, d->power_lost);
+        check_recorded_file(s, i);
         return true;
     }
     return false;

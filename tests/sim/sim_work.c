@@ -11,7 +11,13 @@ typedef struct work {
     sim_txn *t;
     int rc;         /* sticky */
     bool savepoint; /* an outermost SAVEPOINT is the transaction */
+    bool beside;    /* another file takes part in it */
 } work;
+
+/* What a transaction does to one row: draws that several devices may share. */
+typedef struct intent {
+    unsigned row, what, which;
+} intent;
 
 static void run(work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void run(work *w, const char *format, ...) {
@@ -27,7 +33,8 @@ static void run(work *w, const char *format, ...) {
     if (!w->rc) return;
     sim_say(w->s, "d%u %s: %s", w->i, sql, sqlite3_errmsg(w->db));
     int code = w->rc & 0xff;
-    bool excused = code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_NOMEM || code == SQLITE_BUSY;
+    bool excused =
+        code == SQLITE_IOERR || code == SQLITE_CANTOPEN || code == SQLITE_FULL || code == SQLITE_NOMEM || code == SQLITE_BUSY;
     if (!excused) sim_fail(w->s, "device %u: %s: %s (%d)", w->i, sql, sqlite3_errmsg(w->db), w->rc);
 }
 
@@ -54,10 +61,10 @@ static void change_value(work *w, unsigned row) {
     if (!w->rc) history_add(w->t, OP_VALUE, row, 0);
 }
 
-static void change_item(work *w, unsigned row) {
+static void change_item(work *w, unsigned row, unsigned which) {
     static const char *const states[] = {"open", "waiting", "solved"};
     unsigned v = sim_below(w->s, 50);
-    switch (sim_below(w->s, 8)) {
+    switch (which % 8) {
     case 0:
         run(w, "UPDATE item SET b='b%u', c='c%u' WHERE id='i%u'", v, v, row);
         break;
@@ -85,9 +92,9 @@ static void change_item(work *w, unsigned row) {
     }
 }
 
-static void change_other(work *w, unsigned row) {
+static void change_other(work *w, unsigned row, unsigned which) {
     unsigned v = sim_below(w->s, 50);
-    switch (sim_below(w->s, 6)) {
+    switch (which % 6) {
     case 0:
         run(w, "DELETE FROM line WHERE id=%u", row);
         break;
@@ -108,79 +115,150 @@ static void change_other(work *w, unsigned row) {
     }
 }
 
-static void change_in_savepoint(work *w, unsigned row) {
+static void change_in_savepoint(work *w, unsigned row, unsigned which) {
     run(w, "SAVEPOINT one");
-    change_item(w, row);
+    change_item(w, row, which);
     run(w, "SAVEPOINT two");
-    change_other(w, row);
+    change_other(w, row, which / 8);
     run(w, sim_chance(w->s, 50) ? "ROLLBACK TO two" : "RELEASE two");
     run(w, sim_chance(w->s, 30) ? "ROLLBACK TO one; RELEASE one" : "RELEASE one");
 }
 
 static void change_and_take_back(work *w) {
-    change_item(w, sim_below(w->s, SIM_ROWS));
+    change_item(w, sim_below(w->s, SIM_ROWS), sim_below(w->s, 8));
     run(w, "ROLLBACK TO whole");
 }
 
 /* Several parts. */
 static void change_much(work *w) {
+    unsigned rows = 40 + sim_below(w->s, 150);
+    if (w->t->rows) return;
     run(w,
         "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO ev SELECT %u*100000+i, hex(zeroblob(2000)) FROM c",
-        40 + sim_below(w->s, 150), number(w) + 1);
+        rows, number(w) + 1);
+    if (!w->rc) w->t->rows = rows;
 }
 
 /* What the server must refuse, as a whole. */
 static void change_wrongly(work *w, unsigned row) {
-    if (sim_chance(w->s, 50))
+    /* What it has appended itself it may take back. */
+    if (w->t->rows || sim_chance(w->s, 50))
         run(w, "UPDATE item SET sv=%u WHERE id='i%u'", sim_below(w->s, 9), row);
     else
         run(w, "DELETE FROM ev WHERE id=(SELECT min(id) FROM ev WHERE id>=100000)");
 }
 
-static void change(work *w) {
-    unsigned row = sim_below(w->s, SIM_ROWS), what = sim_below(w->s, 100);
-    if (what < 25)
-        change_counter(w, row);
-    else if (what < 50)
-        change_value(w, row);
-    else if (what < 70)
-        change_item(w, row);
-    else if (what < 88)
-        change_other(w, row);
-    else if (what < 96)
-        change_in_savepoint(w, row);
-    else if (what < 98)
-        change_wrongly(w, row);
-    else if (what < 99 && sim_chance(w->s, 30))
+static void change(work *w, intent in) {
+    if (in.what < 25)
+        change_counter(w, in.row);
+    else if (in.what < 50)
+        change_value(w, in.row);
+    else if (in.what < 70)
+        change_item(w, in.row, in.which);
+    else if (in.what < 88)
+        change_other(w, in.row, in.which);
+    else if (in.what < 96)
+        change_in_savepoint(w, in.row, in.which);
+    else if (in.what < 98)
+        change_wrongly(w, in.row);
+    else if (in.what < 99 && sim_chance(w->s, 30))
         change_much(w);
+}
+
+/* People work on what is on their minds: for some hours everybody on the same, or they would hardly ever meet. */
+#define TOPIC_MS (3 * HOUR)
+
+static intent topic(const sim *s) {
+    sim draw = {.random = s->options.seed ^ s->now / TOPIC_MS * UINT64_C(0x9e3779b97f4a7c15)};
+    return (intent){.row = sim_below(&draw, SIM_ROWS), .what = sim_below(&draw, 90), .which = sim_below(&draw, 48)};
+}
+
+/* In some worlds people do so little that weeks pass, and delete much: tombstones and results grow old. */
+static bool is_slow(const sim *s) {
+    return s->options.seed % 8 == 7;
+}
+
+static intent intend(sim *s) {
+    if (sim_chance(s, 40)) return topic(s);
+    intent in = {.row = sim_below(s, SIM_ROWS), .what = sim_below(s, 100), .which = sim_below(s, 48)};
+    if (is_slow(s) && sim_chance(s, 60)) in.what = 70 + sim_below(s, 18);
+    return in;
 }
 
 /* ---- a transaction ---- */
 
-static void finish(work *w, bool commit) {
-    if (!w->rc && !commit) {
-        run(w, w->savepoint ? "ROLLBACK TO whole; RELEASE whole" : "ROLLBACK");
-        if (!sqlite3_get_autocommit(w->db)) sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
-        history_rolled_back(w->s, w->t);
-        return;
+static void commit(work *w) {
+    run(w, w->savepoint ? "RELEASE whole" : "COMMIT");
+}
+
+/* The app has a file of its own, which takes part in the transaction; its table of a synced one's name is no matter of the library (C6). */
+static bool open_beside(work *w) {
+    char path[32];
+    sqlite3 *other = NULL;
+    if (sqlite3_db_filename(w->db, "beside")) return true;
+    snprintf(path, sizeof path, "./d%u/beside.db", w->i);
+    int rc = sqlite3_open(path, &other);
+    if (!rc) rc = sqlite3_exec(other, "CREATE TABLE IF NOT EXISTS ev(id INTEGER PRIMARY KEY, what TEXT)", NULL, NULL, NULL);
+    sqlite3_close(other);
+    if (rc) return false;
+    run(w, "ATTACH './d%u/beside.db' AS beside", w->i);
+    return true;
+}
+
+/* While somebody reads it, a COMMIT is BUSY after the outbox was written, and the transaction goes on (C2). */
+static void commit_in_vain(work *w) {
+    char path[32];
+    sqlite3 *reader = NULL;
+    snprintf(path, sizeof path, "./d%u/beside.db", w->i);
+    run(w, "REPLACE INTO beside.ev VALUES(1,'t%u')", number(w));
+    int rc = sqlite3_open(path, &reader);
+    if (!rc) rc = sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM ev", NULL, NULL, NULL);
+    if (!rc && !w->rc) {
+        w->rc = sqlite3_exec(w->db, w->savepoint ? "RELEASE whole" : "COMMIT", NULL, NULL, NULL);
+        sim_say(w->s, "d%u: COMMIT of t%u while another file is read: %s", w->i, number(w), sqlite3_errstr(w->rc));
     }
+    sqlite3_close(reader);
+    if (w->rc != SQLITE_BUSY || sqlite3_get_autocommit(w->db)) return;
+    w->rc = SQLITE_OK;
+    change(w, intend(w->s));
+    if (!w->rc) facts_after(w->s, w->i, w->t);
+}
+
+/* Without memory a ROLLBACK fails, too. */
+static void roll_back(work *w) {
+    for (unsigned i = 0; i < 1000 && !sqlite3_get_autocommit(w->db); i++) sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static void take_back(work *w) {
+    run(w, w->savepoint ? "ROLLBACK TO whole; RELEASE whole" : "ROLLBACK");
+    roll_back(w);
+    history_rolled_back(w->s, w->t);
+}
+
+static void finish(work *w) {
     run(w, "INSERT INTO ev(id,what) VALUES(%u,'d%u')", number(w), w->i);
     bool tried = !w->rc;
     if (tried) facts_after(w->s, w->i, w->t);
-    run(w, w->savepoint ? "RELEASE whole" : "COMMIT");
+    if (tried && w->beside) commit_in_vain(w);
+    if (!w->rc && !sqlite3_get_autocommit(w->db)) commit(w);
     if (!w->rc) {
         history_committed(w->s, w->t);
         sim_say(w->s, "d%u commits t%u", w->i, number(w));
         return;
     }
-    if (!sqlite3_get_autocommit(w->db)) sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
+    roll_back(w);
     if (tried)
         history_unsure(w->s, w->t);
     else
         history_rolled_back(w->s, w->t);
 }
 
-void work_device(sim *s, unsigned i) {
+/* Some apps leave it to the library when a commit is on the disk (N2). */
+static void choose_durability(work *w) {
+    run(w, (w->s->options.seed + w->i) % 3 ? "PRAGMA main.synchronous=FULL" : "PRAGMA main.synchronous=NORMAL");
+}
+
+static void work_once(sim *s, unsigned i, const intent *given) {
     sim_device *d = &s->device[i];
     if (s->ntxn == SIM_TXNS) return;
     s->clock = &d->clock;
@@ -190,14 +268,43 @@ void work_device(sim *s, unsigned i) {
     if (epoch == 0 || sim_ask(s, w.db, "SELECT count(*) FROM item") == 0) return; /* nothing has come yet */
     w.epoch = (uint32_t)epoch;
     w.savepoint = sim_chance(s, 10);
+    w.beside = sim_chance(s, 4) && open_beside(&w);
+    choose_durability(&w);
     run(&w, w.savepoint ? "SAVEPOINT whole" : "BEGIN IMMEDIATE");
+    if (w.rc) roll_back(&w);
     if (w.rc) return;
     w.t = history_begin(s, i);
     if (w.savepoint) change_and_take_back(&w);
     facts_before(s, i);
-    for (unsigned n = 1 + sim_below(s, 3); n && !w.rc; n--) change(&w);
-    finish(&w, !sim_chance(s, 5));
+    if (given) change(&w, *given);
+    for (unsigned n = given ? 0 : 1 + sim_below(s, 3); n && !w.rc; n--) change(&w, intend(s));
+    if (!w.rc && sim_chance(s, 5))
+        take_back(&w);
+    else
+        finish(&w);
     if (!disk_is_dead(d->disk)) history_look(s, i);
+}
+
+/* Others do the same at the same instant: their stamps may be equal. */
+static void work_together(sim *s, unsigned i) {
+    intent in = topic(s);
+    work_once(s, i, &in);
+    for (unsigned k = 0; k < s->ndevices; k++)
+        if (k != i && s->device[k].s && sim_chance(s, 50)) {
+            work_once(s, k, &in);
+            s->device[k].touched = true;
+        }
+}
+
+/* One transaction, or several in a row. */
+void work_device(sim *s, unsigned i) {
+    if (is_slow(s) && sim_chance(s, 85)) return;
+    if (sim_chance(s, 6)) {
+        work_together(s, i);
+        return;
+    }
+    for (unsigned n = sim_chance(s, 90) ? 1 : 2 + sim_below(s, 3); n && !disk_is_dead(s->device[i].disk); n--)
+        work_once(s, i, NULL);
 }
 
 /* ---- the server ---- */
@@ -242,7 +349,8 @@ void work_server(sim *s) {
     if (there) facts_server(t, adds ? 3 : 0, row, adds ? "0" : "NULL", adds ? "5" : now);
     if (there) history_add(t, adds ? OP_ADD : OP_VALUE, row, adds ? 5 : 0);
     s->clock = &s->server_clock;
-    hub_submit(s->hub, &w.job);
+    /* Without memory it takes nothing. */
+    if (!hub_submit(s->hub, &w.job)) sql_done(&w.job, SATCHEL_E_NOMEM);
     sim_server_step(s);
     if (!w.done) sim_fail(s, "the server did not take its own work");
     sim_say(s, "server writes t%u: %s", n, satchel_rc_name(w.rc));

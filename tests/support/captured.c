@@ -136,6 +136,7 @@ static int sink_open(void *ctx) {
 static int sink_begin(void *ctx, bool again) {
     captured *c = ctx;
     c->begun++;
+    if (c->refuse_begin) return c->refuse_begin;
     if (again) {
         c->begun_again++;
         sqlite3_bind_int64(c->remove, 1, c->number);

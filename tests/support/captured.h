@@ -15,7 +15,7 @@ typedef struct captured {
     schema *schema;
     sqlite3_stmt *insert, *remove, *next;
     int64_t number;                                             /* of the transaction in the outbox, while one is open */
-    int refuse;                                                 /* what the sink answers, SATCHEL_OK unless a test sets it */
+    int refuse, refuse_begin;                                   /* what the sink answers, SATCHEL_OK unless a test sets it */
     int (*on_open)(struct captured *c);                         /* the sink's `open`, if a test sets it */
     unsigned begun, begun_again, parts, committed, rolled_back; /* calls of the sink */
 } captured;

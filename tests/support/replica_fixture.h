@@ -12,6 +12,7 @@
 #include "replica/file.h"
 #include "replica/outbox.h"
 #include "replica/overlay.h"
+#include "tests/support/faults.h"
 
 enum { ITEM = 1, TAG = 2, PAIR = 3 };
 enum { ITEM_NAME = 2, ITEM_PRICE = 3, ITEM_STOCK = 4, ITEM_NOTE = 5, TAG_LABEL = 2, PAIR_V = 3 };
@@ -58,12 +59,6 @@ void accept_at(fixture *x, uint64_t number, uint64_t seq);
 void refuse_with(fixture *x, uint64_t number, int rc, const char *text);
 /* The overlay's invariants hold, and the file is whole. */
 void assert_sound(fixture *x);
-/* Makes SQLite's n-th allocation from now fail, and every later one when `all`; 0 ends it. Once, before any other use of SQLite:
- * faults_install(). */
-void faults_install(void);
-void faults_at(unsigned n, bool all);
-/* True if an allocation has failed since faults_at. */
-bool faults_happened(void);
 /* Rows in satchel_base. */
 int64_t bases(fixture *x);
 

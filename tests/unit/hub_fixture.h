@@ -59,4 +59,14 @@ void put_txn(world *w, push_writer *p, push_txn *t, const char *words);
 void push_words(world *w, link *l, int seconds, const char *const *words);
 #define PUSH(l, seconds, ...) push_words(w, l, seconds, (const char *const[]){__VA_ARGS__, NULL})
 
+/* A job of the admin: runs `text` as SQL of the server's, then answers `answer`. */
+typedef struct test_job {
+    hub_job job;
+    int answer, got;
+    const char *text;
+    bool ran;
+} test_job;
+int run_job(hub_job *job, store *s, ingest *g, uint64_t at);
+void done_job(hub_job *job, int rc);
+
 #endif

@@ -48,6 +48,8 @@ static void page_that_does_not_begin_at_the_cursor_is_out_of_order(void **state)
     assert_int_equal(apply_with(x, &(msg_page){.from = 11, .to = 12}, 12, b), SATCHEL_E_ORDER);
     assert_string_equal(item(x, "b"), "-");
     assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 12}, 12, b), SATCHEL_OK);
+    assert_int_not_equal(apply_with(x, &(msg_page){.from = 12, .to = 11}, 11, b), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT cursor FROM satchel_state"), 12);
 }
 
 static void damaged_page_changes_nothing(void **state) {
@@ -74,6 +76,38 @@ static void page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over
     assert_int_equal(x->f->state.cursor, 10);
     r = row_of(PAIR, DELTA_DELETE, "half a key");
     assert_int_equal(page_apply(x, 11, &r, 1), SATCHEL_E_MALFORMED);
+}
+
+/* A put of nothing but a key, and more sets of columns than there are statements kept: each finds its own. */
+static void page_writes_the_columns_that_each_row_names(void **state) {
+    fixture *x = *state;
+    static delta_row rows[301];
+    static char keys[301][8], values[301][8];
+    char sql[400] = "CREATE TABLE wide(id TEXT PRIMARY KEY";
+    for (int i = 0; i < 12; i++) snprintf(sql + strlen(sql), 20, ", c%d TEXT", i);
+    strcat(sql, "); INSERT INTO satchel_table(name) VALUES('wide');");
+    assert_int_equal(fixture_migrate(x, sql), SATCHEL_OK);
+    for (unsigned i = 0; i < 301; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%u", i);
+        snprintf(values[i], sizeof values[i], "v%u", i);
+        rows[i] = row_of(4, DELTA_PUT, keys[i]);
+        for (unsigned c = 0; c < 12; c++)
+            if (i * 2654435761u >> (c + 10) & 1) row_set(&rows[i], c + 2, text_of(values[i]));
+    }
+    rows[300].ncol = 0;
+    assert_int_equal(page_apply(x, 10, rows, 301), SATCHEL_OK);
+    /* A column that is not there any more, alone. */
+    delta_row gone = row_of(4, DELTA_UPDATE, "k1");
+    row_set(&gone, 99, text_of("nowhere"));
+    assert_int_equal(page_apply(x, 11, &gone, 1), SATCHEL_OK);
+    for (unsigned c = 0; c < 12; c++) {
+        int64_t want = 0;
+        for (unsigned i = 0; i < 300; i++) want += i * 2654435761u >> (c + 10) & 1;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM wide WHERE c%u='v' || substr(id, 2)", c);
+        assert_int_equal(app_integer(x, sql), want);
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM wide WHERE c%u IS NULL", c);
+        assert_int_equal(app_integer(x, sql), 301 - want);
+    }
 }
 
 static void apply_is_not_captured(void **state) {
@@ -113,10 +147,25 @@ static void staged_parts_begin_anew_after_a_cut(void **state) {
     assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
     assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
     assert_int_equal(part(x, 2, true, "d"), SATCHEL_E_ORDER);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 12, .part = 1}, 12, item_put("d", "d", 1, 1)), SATCHEL_E_ORDER);
     assert_int_equal(part(x, 0, true, "c"), SATCHEL_OK);
     assert_int_equal(part(x, 1, false, "d"), SATCHEL_OK);
     assert_string_equal(item(x, "b"), "-");
     assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 3);
+}
+
+static void staged_part_that_is_lost_or_damaged_is_told_and_nothing_applied(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
+    app_sql(x, "UPDATE satchel_stage SET part=7");
+    assert_int_equal(part(x, 1, false, "c"), SATCHEL_E_CORRUPT);
+    app_sql(x, "UPDATE satchel_stage SET part=0, page=substr(page, 1, 5)");
+    assert_int_equal(part(x, 1, false, "c"), SATCHEL_E_MALFORMED);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "a");
+    assert_int_equal(part(x, 0, true, "b"), SATCHEL_OK);
+    assert_int_equal(part(x, 1, false, "c"), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM (SELECT id FROM item ORDER BY id)"), "a,b,c");
 }
 
 static void N4_own_echo_in_parts_leaves_the_overlay(void **state) {
@@ -213,6 +262,152 @@ static void snapshot_of_nothing_empties_a_large_table(void **state) {
     assert_int_equal(page_apply(x, 10, rows, 1500), SATCHEL_OK);
     assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .last = true}, NULL, NULL, NULL, 0), SATCHEL_OK);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
+}
+
+static void make_snapshot(const msg_snapshot *head, const snapshot_range *r, buf *message) {
+    msg_snapshot h = *head;
+    h.ranges = 1;
+    buf_clear(message);
+    snapshot_begin(&h, message);
+    snapshot_put_range(r, message);
+    assert_int_equal(message->rc, SATCHEL_OK);
+}
+
+static void make_delta(const delta_row *row, buf *delta) {
+    delta_writer w;
+    delta_writer_init(&w);
+    buf_clear(delta);
+    delta_put_row(&w, row);
+    assert_int_equal(delta_finish(&w, delta), SATCHEL_OK);
+    delta_writer_fini(&w);
+}
+
+static void damaged_snapshot_changes_nothing(void **state) {
+    fixture *x = *state;
+    buf message, delta;
+    bool done;
+    delta_row row = item_put("b", "b", 1, 1);
+    snapshot_range r = {.table = ITEM, .nkey = 1, .has_to = true};
+    buf_init(&message, 0);
+    buf_init(&delta, 0);
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    make_delta(&row, &delta);
+    r.to[0] = text_of("z");
+    r.delta = delta.p;
+    r.ndelta = delta.n;
+    make_snapshot(&(msg_snapshot){.id = 7, .seq = 50, .last = true}, &r, &message);
+    for (size_t n = 0; n < message.n; n++) assert_int_not_equal(apply_snapshot(x->f, message.p, n, &done), SATCHEL_OK);
+    assert_false(done);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "a");
+    assert_int_equal(app_integer(x, "SELECT cursor FROM satchel_state"), 10);
+    assert_int_equal(apply_snapshot(x->f, message.p, message.n, &done), SATCHEL_OK);
+    assert_true(done);
+    buf_fini(&delta);
+    buf_fini(&message);
+}
+
+/* What a range may hold: whole rows of its table; of a table that is gone it may be anything. */
+static void snapshot_range_of_something_else_is_refused(void **state) {
+    fixture *x = *state;
+    delta_row rows[] = {item_put("b", "b", 1, 1),        row_of(TAG, DELTA_PUT, "t"), row_of(ITEM, DELTA_DELETE, "b"),
+                        row_of(PAIR, DELTA_PUT, "half"), row_of(77, DELTA_PUT, "no"), row_of(TAG, DELTA_PUT, "t")};
+    static const struct {
+        uint32_t table;
+        unsigned row;
+        bool damaged;
+        int rc;
+    } CASE[] = {{ITEM, 1, false, SATCHEL_E_MALFORMED},
+                {ITEM, 2, false, SATCHEL_E_MALFORMED},
+                {PAIR, 3, false, SATCHEL_E_MALFORMED},
+                {ITEM, 0, true, SATCHEL_E_MALFORMED},
+                {77, 4, false, SATCHEL_E_UNKNOWN_TABLE},
+                {TAG, 4, false, SATCHEL_E_UNKNOWN_TABLE},
+                {TAG, 5, false, SATCHEL_OK},
+                {ITEM, 0, false, SATCHEL_OK}};
+    buf message, delta;
+    buf_init(&message, 0);
+    buf_init(&delta, 0);
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(fixture_migrate(x, "DROP TABLE tag;"), SATCHEL_OK);
+    for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+        bool done;
+        make_delta(&rows[CASE[i].row], &delta);
+        if (CASE[i].damaged) delta.p[3] = 9; /* no such operation */
+        snapshot_range r = {.table = CASE[i].table, .nkey = 1, .delta = delta.p, .ndelta = delta.n};
+        make_snapshot(&(msg_snapshot){.id = 7, .seq = 50}, &r, &message);
+        int rc = apply_snapshot(x->f, message.p, message.n, &done);
+        if (rc != CASE[i].rc) fail_msg("case %u: %s", i, satchel_rc_name(rc));
+        if (i + 1 < sizeof CASE / sizeof CASE[0]) assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "a");
+    }
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "b");
+    buf_fini(&delta);
+    buf_fini(&message);
+}
+
+/* A key of two columns, by both bounds: what lies at the first is not of the range, what lies at the last is. */
+static void N4_range_between_two_bounds_clears_what_is_shown_and_what_is_hidden(void **state) {
+    fixture *x = *state;
+    static const struct {
+        const char *b;
+        int64_t a;
+    } KEY[] = {{"k", 1}, {"k", 2}, {"m", 0}, {"p", 4}, {"p", 5}, {"q", 1}};
+    delta_row rows[6];
+    buf message, delta;
+    bool done;
+    char sql[200];
+    buf_init(&message, 0);
+    buf_init(&delta, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        rows[i] = (delta_row){.table = PAIR, .op = DELTA_PUT, .nkey = 2};
+        rows[i].key[0] = text_of(KEY[i].b);
+        rows[i].key[1] = value_integer(KEY[i].a);
+        row_set(&rows[i], PAIR_V, value_real(1));
+    }
+    for (int hidden = 0; hidden < 2; hidden++) {
+        assert_int_equal(page_apply(x, 10 + (unsigned)hidden * 100, rows, 6), SATCHEL_OK);
+        if (hidden) app_sql(x, "DELETE FROM pair");
+        snapshot_range r = {.table = PAIR, .nkey = 2, .has_from = true, .has_to = true};
+        r.from[0] = text_of("k");
+        r.from[1] = value_integer(1);
+        r.to[0] = text_of("p");
+        r.to[1] = value_integer(4);
+        make_delta(&rows[2], &delta);
+        r.delta = delta.p;
+        r.ndelta = delta.n;
+        make_snapshot(&(msg_snapshot){.id = 7 + (unsigned)hidden, .seq = 50 + (unsigned)hidden * 100}, &r, &message);
+        assert_int_equal(apply_snapshot(x->f, message.p, message.n, &done), SATCHEL_OK);
+        if (hidden) {
+            refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+            assert_int_equal(bases(x), 0);
+        }
+        snprintf(sql, sizeof sql, "SELECT group_concat(b || a, ' ') FROM (SELECT a, b FROM pair ORDER BY b, a)");
+        assert_string_equal(app_text(x, sql), "k1 m0 p5 q1");
+        snapshot_range rest = {.table = PAIR, .nkey = 2, .delta = delta.p, .ndelta = delta.n};
+        make_snapshot(&(msg_snapshot){.id = 7 + (unsigned)hidden, .seq = 50 + (unsigned)hidden * 100, .page = 1, .last = true},
+                      &rest, &message);
+        assert_int_equal(apply_snapshot(x->f, message.p, message.n, &done), SATCHEL_OK);
+        assert_string_equal(app_text(x, sql), "m0");
+    }
+    assert_sound(x);
+    buf_fini(&delta);
+    buf_fini(&message);
+}
+
+static void snapshot_page_of_another_seq_is_out_of_order(void **state) {
+    fixture *x = *state;
+    buf message, delta;
+    bool done;
+    delta_row row = item_put("b", "b", 1, 1);
+    buf_init(&message, 0);
+    buf_init(&delta, 0);
+    make_delta(&row, &delta);
+    snapshot_range r = {.table = ITEM, .nkey = 1, .delta = delta.p, .ndelta = delta.n};
+    make_snapshot(&(msg_snapshot){.id = 7, .seq = 50}, &r, &message);
+    assert_int_equal(apply_snapshot(x->f, message.p, message.n, &done), SATCHEL_OK);
+    make_snapshot(&(msg_snapshot){.id = 7, .seq = 51, .page = 1}, &r, &message);
+    assert_int_equal(apply_snapshot(x->f, message.p, message.n, &done), SATCHEL_E_ORDER);
+    buf_fini(&delta);
+    buf_fini(&message);
 }
 
 static void page_during_a_snapshot_is_out_of_order(void **state) {
@@ -314,14 +509,20 @@ int main(void) {
         T(page_that_does_not_begin_at_the_cursor_is_out_of_order),
         T(damaged_page_changes_nothing),
         T(page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over),
+        T(page_writes_the_columns_that_each_row_names),
         T(apply_is_not_captured),
         T(staged_parts_show_only_with_the_last),
         T(staged_parts_begin_anew_after_a_cut),
+        T(staged_part_that_is_lost_or_damaged_is_told_and_nothing_applied),
         T(N4_own_echo_in_parts_leaves_the_overlay),
         T(snapshot_replaces_what_lies_in_its_ranges),
         T(snapshot_resumes_at_its_next_page_after_a_restart),
         T(snapshot_with_another_id_begins_anew),
         T(snapshot_of_nothing_empties_a_large_table),
+        T(damaged_snapshot_changes_nothing),
+        T(snapshot_range_of_something_else_is_refused),
+        T(N4_range_between_two_bounds_clears_what_is_shown_and_what_is_hidden),
+        T(snapshot_page_of_another_seq_is_out_of_order),
         T(page_during_a_snapshot_is_out_of_order),
         T(N4_edits_stay_over_a_snapshot),
         T(N4_accepted_counter_is_not_counted_twice_within_a_snapshot),

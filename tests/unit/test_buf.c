@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <wchar.h>
 
 #include <cmocka.h>
 
@@ -114,6 +115,21 @@ static void buf_printf_needs_room_for_its_zero_byte(void **state) {
     buf_fini(&b);
 }
 
+static void buf_printf_of_what_cannot_be_printed_is_told(void **state) {
+    (void)state;
+    static const wchar_t outside_the_locale[] = {0x20ac, 0};
+    buf b;
+    buf_init(&b, 0);
+    buf_printf(&b, "%ls", outside_the_locale);
+    assert_int_equal(b.rc, SATCHEL_E_INTERNAL);
+    buf_fini(&b);
+    buf_init(&b, 1);
+    buf_put(&b, "12", 2);
+    buf_printf(&b, "%ls", outside_the_locale);
+    assert_int_equal(b.rc, SATCHEL_E_LIMIT); /* the first error stays */
+    buf_fini(&b);
+}
+
 static void buf_varint_round_trips_at_every_length(void **state) {
     (void)state;
     for (unsigned shift = 0; shift < 64; shift++) {
@@ -183,6 +199,7 @@ int main(void) {
         cmocka_unit_test(buf_reserve_room_is_writable_to_its_end),
         cmocka_unit_test(buf_printf_appends_and_terminates),
         cmocka_unit_test(buf_printf_needs_room_for_its_zero_byte),
+        cmocka_unit_test(buf_printf_of_what_cannot_be_printed_is_told),
         cmocka_unit_test(buf_varint_round_trips_at_every_length),
         cmocka_unit_test(buf_varint_takes_seven_bits_a_byte),
         cmocka_unit_test(buf_get_varint_truncated_fails_at_every_cut),

@@ -83,6 +83,7 @@ static void changeset_at_finds_each_change_again(void **state) {
     assert_int_equal(changeset_at(b.p, b.n, 0, 2, &again), SATCHEL_E_CORRUPT);
     assert_int_equal(changeset_at(b.p, b.n, 0, b.n, &again), SATCHEL_E_CORRUPT);
     assert_int_equal(changeset_at(b.p, b.n, b.n, 0, &again), SATCHEL_E_CORRUPT);
+    assert_int_equal(changeset_at("T\0\1t\0", 5, 0, 4, &again), SATCHEL_E_CORRUPT); /* a table without columns */
     buf_fini(&b);
 }
 

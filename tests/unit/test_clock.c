@@ -80,6 +80,17 @@ static void clock_encode_drops_an_override_equal_to_the_base(void **state) {
     assert_clock(clock_get(&got, 3), at(0, 1, 10));
 }
 
+static void clock_encode_keeps_an_override_that_differs_in_one_part(void **state) {
+    (void)state;
+    row_clock c, got;
+    clock_init(&c, at(0, 1, 10));
+    clock_set(&c, 2, at(1, 1, 10));
+    clock_set(&c, 3, at(0, 2, 10));
+    clock_set(&c, 4, at(0, 1, 11));
+    round_trip(&c, &got);
+    assert_int_equal(got.n, 3);
+}
+
 static void clock_set_and_get_keep_other_units(void **state) {
     (void)state;
     row_clock c;
@@ -206,6 +217,7 @@ int main(void) {
         cmocka_unit_test(clock_encode_has_the_documented_bytes),
         cmocka_unit_test(clock_encode_row_without_overrides_is_at_most_13_bytes),
         cmocka_unit_test(clock_encode_drops_an_override_equal_to_the_base),
+        cmocka_unit_test(clock_encode_keeps_an_override_that_differs_in_one_part),
         cmocka_unit_test(clock_set_and_get_keep_other_units),
         cmocka_unit_test(clock_set_beyond_limit_changes_nothing),
         cmocka_unit_test(clock_latest_is_the_highest_stamp_then_author),

@@ -101,6 +101,16 @@ static void M16_counter_hides_nothing(void **state) {
     assert_string_equal(unseen(x), "1:\n2:");
 }
 
+/* 8.0 is stored as 8 in such a column: what came is what the app sees. */
+static void M16_number_that_is_stored_alike_hides_nothing(void **state) {
+    fixture *x = *state;
+    give(x, 10, item_put("a", "Ann", 5, 100));
+    app_sql(x, "UPDATE item SET price=8 WHERE id='a'");
+    give(x, 15, item_set("a", ITEM_PRICE, value_real(8.0)));
+    app_sql(x, "UPDATE item SET price=9 WHERE id='a'");
+    assert_string_equal(unseen(x), "1:\n2:");
+}
+
 static void M16_value_is_seen_once_nothing_hides_it(void **state) {
     fixture *x = *state;
     begin(x);
@@ -148,6 +158,7 @@ int main(void) {
         T(M16_first_hidden_move_counts_and_later_ones_do_not_raise_it),
         T(M16_column_that_shows_what_came_is_seen),
         T(M16_counter_hides_nothing),
+        T(M16_number_that_is_stored_alike_hides_nothing),
         T(M16_value_is_seen_once_nothing_hides_it),
         T(M16_deletion_beneath_a_pending_update_is_not_seen),
         T(M16_update_beneath_a_pending_deletion_is_not_seen),

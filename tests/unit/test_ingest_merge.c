@@ -497,6 +497,19 @@ static void M16_update_over_a_hidden_deletion_revives(void **state) {
     SQL("SELECT l FROM item", "222");
 }
 
+/* A column that was hidden says nothing of the row's being there; one that was seen as late as all else hides nothing. */
+static void M16_hidden_column_does_not_hide_a_deletion(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='111'; + item('b') l='111'");
+    const uint32_t l = column_of(w, "item", "l");
+    assert_int_equal(push_unseen(w, &w->phone, 500, "~ item('b') l='222'", table_of(w, "item"), "b", 1, &l), SATCHEL_OK);
+    CONFLICTS("");
+    takes(w, &w->tablet, w->base, 300, "- item('a')");
+    assert_int_equal(push_unseen(w, &w->phone, 600, "~ item('a') l='222'", table_of(w, "item"), "a", 1, &l),
+                     SATCHEL_E_ROW_MISSING);
+    SQL("SELECT id,l FROM item", "b|222");
+}
+
 static void M16_hidden_row_that_the_delta_lacks_is_malformed(void **state) {
     world *w = *state;
     known(w, "+ item('a') l='111'; + item('b') l='111'");
@@ -505,8 +518,40 @@ static void M16_hidden_row_that_the_delta_lacks_is_malformed(void **state) {
     SQL("SELECT l FROM item", "111 ; 111");
 }
 
+/* Fields that several wrote while somebody deleted the row: each value that is there is lost by name. */
+static void deletion_of_what_several_wrote_logs_each_value(void **state) {
+    world *w = *state;
+    known(w, "+ line(1) qty=1, what='w'; + item('a') l='x', mx=1");
+    takes(w, &w->tablet, w->base, 30, "~ line(1) qty=2; ~ item('a') l='later'");
+    takes(w, &w->till, w->base, 20, "~ line(1) what=NULL, n+=3; ~ item('a') mx=9");
+    takes(w, &w->phone, w->base, 10, "- line(1)");
+    CONFLICTS("line(1).qty lww kept - lost 2 of 2; line(1).n counter kept - lost 3 of 3");
+    SQL("SELECT count(*) FROM line", "0");
+    /* Where updates win, the deletion is what is lost, to the latest of them. */
+    takes(w, &w->phone, w->base, 11, "- item('a')");
+    CONFLICTS("item('a') row kept - lost - of 1");
+    SQL("SELECT l,mx FROM item", "later|9");
+}
+
+static void numbers_out_of_the_integers_range_stay_reals(void **state) {
+    world *w = *state;
+    takes(w, &w->phone, w->base, 0,
+          "+ strict(x'01') x=1e300; + strict(x'02') x=-1e300; + strict(x'03') x=2.0; + strict(x'04') x=2.5");
+    SQL("SELECT typeof(x),x FROM strict", "real|1.0e+300 ; real|-1.0e+300 ; integer|2 ; real|2.5");
+}
+
+/* M15: what an insert adds beyond the default must be a number that there is. */
+static void M15_insert_on_a_row_whose_counter_has_no_difference_is_refused(void **state) {
+    world *w = *state;
+    known(w, "+ pref(1,'mail') n=7");
+    refuses(w, &w->phone, w->base, 0, "+ pref(1,'mail') n=-9223372036854775808", SATCHEL_E_RANGE, "pref.n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(deletion_of_what_several_wrote_logs_each_value),
+        TEST(numbers_out_of_the_integers_range_stay_reals),
+        TEST(M15_insert_on_a_row_whose_counter_has_no_difference_is_refused),
         TEST(m1_lww_later_stamp_wins_in_either_order),
         TEST(m1_lww_other_columns_of_the_row_are_no_conflict),
         TEST(m2_group_is_one_writers_whole_set),
@@ -545,6 +590,7 @@ int main(void) {
         TEST(M16_hidden_column_of_a_group_hides_the_group),
         TEST(M16_deleting_over_a_hidden_value_is_concurrent),
         TEST(M16_update_over_a_hidden_deletion_revives),
+        TEST(M16_hidden_column_does_not_hide_a_deletion),
         TEST(M16_hidden_row_that_the_delta_lacks_is_malformed),
     };
     return cmocka_run_group_tests_name("ingest_merge", tests, NULL, NULL);

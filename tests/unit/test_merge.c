@@ -446,6 +446,26 @@ static void arithmetic_M5_outside_the_range_is_refused(void **state) {
     assert_int_equal(out.u.i, 77);
 }
 
+static void arithmetic_M5_with_a_real_on_either_side_is_real(void **state) {
+    (void)state;
+    const value one = value_integer(1), half = value_real(0.5), null = value_null();
+    const struct {
+        const value *a, *b;
+        double sum, difference;
+    } cases[] = {{&one, &half, 1.5, 0.5},
+                 {&half, &one, 1.5, -0.5},
+                 {&half, &half, 1, 0},
+                 {&null, &half, 0.5, -0.5},
+                 {&half, &null, 0.5, 0.5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        value sum, difference;
+        assert_int_equal(merge_add(cases[i].a, cases[i].b, &sum), SATCHEL_OK);
+        assert_int_equal(merge_subtract(cases[i].a, cases[i].b, &difference), SATCHEL_OK);
+        assert_true(sum.type == VALUE_REAL && sum.u.r == cases[i].sum);
+        assert_true(difference.type == VALUE_REAL && difference.u.r == cases[i].difference);
+    }
+}
+
 static void arithmetic_M5_on_text_blob_or_absent_is_a_type_error(void **state) {
     (void)state;
     const value bad[] = {value_text("1", 1), value_blob("1", 1), {0}};
@@ -545,6 +565,7 @@ int main(void) {
         cmocka_unit_test(subtract_M5_is_new_minus_old),
         cmocka_unit_test(arithmetic_M5_outside_the_range_is_refused),
         cmocka_unit_test(arithmetic_M5_on_text_blob_or_absent_is_a_type_error),
+        cmocka_unit_test(arithmetic_M5_with_a_real_on_either_side_is_real),
         cmocka_unit_test(copy_id_M10_has_the_documented_bytes),
         cmocka_unit_test(copy_id_M10_depends_on_all_but_the_seq),
         cmocka_unit_test(rule_name_is_the_declared_word),

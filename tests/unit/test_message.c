@@ -73,6 +73,26 @@ static void hello_decode_other_version_told(void **state) {
     buf_fini(&b);
 }
 
+static void hello_decode_truncated_at_each_byte_is_an_error(void **state) {
+    (void)state;
+    msg_hello m = {.version = PROTOCOL_VERSION,
+                   .incarnation = 7,
+                   .has_epoch = true,
+                   .software = "test",
+                   .nsoftware = 4,
+                   .npast = 3},
+              got;
+    for (unsigned i = 0; i < m.npast; i++) m.past[i].seq = 1000 * i;
+    buf b;
+    buf_init(&b, 0);
+    assert_int_equal(hello_encode(&m, &b), SATCHEL_OK);
+    assert_int_equal(hello_decode(b.p, b.n, &got), SATCHEL_OK);
+    assert_int_equal(got.npast, 3);
+    assert_int_equal(got.past[2].seq, 2000);
+    for (size_t n = 0; n < b.n; n++) assert_int_equal(hello_decode(b.p, n, &got), SATCHEL_E_MALFORMED);
+    buf_fini(&b);
+}
+
 static void schema_decode_migration_of_limit(void **state) {
     (void)state;
     char *sql = malloc(LIMIT_MIGRATION_BYTES + 1);
@@ -102,6 +122,19 @@ static void error_encode_long_words_cut_between_characters(void **state) {
     assert_int_equal(error_decode(b.p, b.n, &got), SATCHEL_OK);
     assert_int_equal(got.rc, SATCHEL_E_LIMIT);
     assert_int_equal(got.ntext, LIMIT_TEXT_BYTES - 1);
+    buf_fini(&b);
+}
+
+static void error_encode_words_of_no_character_cut_to_nothing(void **state) {
+    (void)state;
+    char text[LIMIT_TEXT_BYTES + 8];
+    memset(text, '\x80', sizeof text);
+    buf b;
+    msg_error m = {.rc = SATCHEL_E_LIMIT, .text = text, .ntext = sizeof text}, got;
+    buf_init(&b, 0);
+    assert_int_equal(error_encode(&m, &b), SATCHEL_OK);
+    assert_int_equal(error_decode(b.p, b.n, &got), SATCHEL_OK);
+    assert_int_equal(got.ntext, 0);
     buf_fini(&b);
 }
 
@@ -177,6 +210,19 @@ static void push_put_txn_what_no_reader_takes_misuse(void **state) {
     t = txn_of(1);
     t.ndelta = 0;
     assert_int_equal(finish_with(&t, 1), SATCHEL_E_MISUSE);
+}
+
+static void push_put_txn_after_error_keeps_it(void **state) {
+    (void)state;
+    push_writer w;
+    buf out;
+    buf_init(&out, 0);
+    push_begin(&w, 1);
+    w.body.rc = SATCHEL_E_NOMEM;
+    push_put_txn(&w, &(push_txn){.number = 0}); /* no number, and no delta */
+    assert_int_equal(push_finish(&w, &out), SATCHEL_E_NOMEM);
+    assert_int_equal(out.n, 0);
+    buf_fini(&out);
 }
 
 static void push_put_txn_descending_number_misuse(void **state) {
@@ -333,12 +379,15 @@ int main(void) {
         cmocka_unit_test(decode_other_type_malformed),
         cmocka_unit_test(decode_message_over_limit),
         cmocka_unit_test(hello_decode_other_version_told),
+        cmocka_unit_test(hello_decode_truncated_at_each_byte_is_an_error),
         cmocka_unit_test(schema_decode_migration_of_limit),
         cmocka_unit_test(error_encode_long_words_cut_between_characters),
+        cmocka_unit_test(error_encode_words_of_no_character_cut_to_nothing),
         cmocka_unit_test(error_decode_code_of_later_version_kept),
         cmocka_unit_test(push_full_message_round_trips),
         cmocka_unit_test(push_put_txn_what_no_reader_takes_misuse),
         cmocka_unit_test(push_put_txn_descending_number_misuse),
+        cmocka_unit_test(push_put_txn_after_error_keeps_it),
         cmocka_unit_test(push_finish_over_message_limit),
         cmocka_unit_test(results_encode_long_words_cut),
         cmocka_unit_test(results_encode_too_many_misuse),

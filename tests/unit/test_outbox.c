@@ -232,6 +232,69 @@ static void push_of_a_large_transaction_goes_in_parts(void **state) {
 }
 
 /* Also what waits below the server's number: a conversation takes one incarnation. */
+/* ---- what has no difference, no words, no room ---- */
+
+static void push_sends_a_counter_that_has_no_difference_as_what_was_set(void **state) {
+    fixture *x = *state;
+    static const struct {
+        const char *set;
+        uint8_t type;
+    } CASE[] = {{"'many'", VALUE_TEXT}, {"-9223372036854775808", VALUE_INTEGER}};
+    buf message;
+    buf_init(&message, 0);
+    give_item(x);
+    for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+        push_txn first;
+        outbox_cursor at = {.number = 2 * i};
+        char sql[100];
+        snprintf(sql, sizeof sql, "UPDATE item SET stock=%s WHERE id='a'; UPDATE item SET stock=100", CASE[i].set);
+        app_sql(x, sql);
+        assert_int_equal(push(x, &at, &message, &first), 2);
+        delta_row row = first_row(&first);
+        assert_int_equal(row.op, DELTA_UPDATE);
+        assert_true(row.key[0].n == 1 && row.key[0].u.p[0] == 'a');
+        assert_int_equal(row.ncol, 1);
+        assert_int_equal(row.col[0].kind, DELTA_SET);
+        assert_int_equal(row.v[0].type, CASE[i].type);
+    }
+    buf_fini(&message);
+}
+
+/* More transactions of what the first one is, numbered on. */
+static void repeat(fixture *x, unsigned n) {
+    char sql[300];
+    snprintf(
+        sql, sizeof sql,
+        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO satchel_outbox(n, incarnation, id, stamp,"
+        " base, epoch, changes) SELECT n+i, incarnation, id, stamp+i, base, epoch, changes FROM satchel_outbox, c WHERE n=1",
+        n - 1);
+    app_sql(x, sql);
+}
+
+static void push_that_is_full_goes_on_in_the_next(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    repeat(x, LIMIT_PUSH_TXNS + 3);
+    assert_int_equal(push(x, &at, &message, &first), LIMIT_PUSH_TXNS);
+    assert_int_equal(push(x, &at, &message, &first), 3);
+    /* What was not seen counts too: the next transaction has no room beside the first. */
+    app_sql(x, "UPDATE satchel_outbox SET unseen=CAST(x'5a001cfde0' || zeroblob(1900000) AS BLOB) WHERE n=2");
+    at = (outbox_cursor){0};
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(first.number, 2);
+    /* One message has one incarnation. */
+    app_sql(x, "UPDATE satchel_outbox SET unseen=NULL; UPDATE satchel_outbox SET incarnation=2 WHERE n>2");
+    at = (outbox_cursor){0};
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    assert_int_equal(push(x, &at, &message, &first), LIMIT_PUSH_TXNS);
+    buf_fini(&message);
+}
+
 static void N3_fork_leaves_nothing_under_the_old_incarnation(void **state) {
     fixture *x = *state;
     buf message;
@@ -361,6 +424,40 @@ static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
 }
 
+/* What may not be done again, and why. */
+static void N6_retry_that_cannot_be_is_told_and_leaves_the_refusal(void **state) {
+    fixture *x = *state;
+    bool moot;
+    give_item(x);
+    app_sql(x, "INSERT INTO tag(id) VALUES('t'); UPDATE item SET stock='many'; INSERT INTO item(id) VALUES('waits')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(x, 2, SATCHEL_E_TYPE, "no");
+    assert_int_equal(fixture_migrate(x, "DROP TABLE tag;"), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_UNKNOWN_TABLE);
+    assert_int_equal(outbox_retry(x->w, 2, &moot), SATCHEL_E_TYPE);
+    assert_int_equal(outbox_retry(x->w, 3, &moot), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 2);
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 3);
+    assert_sound(x);
+}
+
+static void N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns(void **state) {
+    fixture *x = *state;
+    bool moot;
+    give_item(x);
+    app_sql(
+        x, "BEGIN; DELETE FROM item WHERE id='a'; INSERT INTO item(id, price, note) VALUES('b', 7, hex(zeroblob(2000))); COMMIT");
+    assert_int_equal(app_integer(x, "SELECT parts FROM satchel_outbox"), 1);
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    assert_string_equal(item(x, "a"), "Ann|5|100|~");
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN price;"), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    assert_int_equal(app_integer(x, "SELECT length(note) FROM item"), 4000);
+    assert_string_equal(app_text(x, "SELECT group_concat(id) FROM item"), "b");
+    assert_sound(x);
+}
+
 static void N7_restored_server_is_given_again_what_it_lost(void **state) {
     fixture *x = *state;
     buf message;
@@ -399,6 +496,93 @@ static void N7_confirmed_is_kept_until_the_backup_has_passed_it(void **state) {
     assert_int_equal(x->f->state.number_floor, 1);
 }
 
+static void N6_those_told_of_are_forgotten_up_to_a_number(void **state) {
+    fixture *x = *state;
+    uint64_t number;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "");
+    refuse_with(x, 2, SATCHEL_E_CHECK, "");
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_told(x->f, 1)), SATCHEL_OK);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 1);
+    assert_int_equal(number, 2);
+}
+
+/* The words of a refusal name its row as people read it. */
+static void N6_refusal_names_its_row(void **state) {
+    fixture *x = *state;
+    static const struct {
+        const char *key;
+        size_t n;
+        const char *text;
+    } CASE[] = {
+        {"\3\1a", 3, "a"},
+        {"\1\377\377\377\377\377\377\377\376", 9, "-2"},
+        {"\2\77\370\0\0\0\0\0\0", 9, "1.5"},
+        {"\4\2\1\377", 4, "01ff"},
+        {"\3\1b\1\0\0\0\0\0\0\0\3", 12, "b, 3"},
+        {"\5", 1, "NULL"},
+        {"\3\1a\3\7b", 6, "a"}, /* ends early */
+        {"", 0, ""},
+    };
+    for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+        char sql[100];
+        bool changed;
+        snprintf(sql, sizeof sql, "INSERT INTO item(id) VALUES('k%u')", i);
+        app_sql(x, sql);
+        msg_result r = {
+            .number = i + 1, .rc = SATCHEL_E_KEY_TAKEN, .table = ITEM, .key = (const uint8_t *)CASE[i].key, .nkey = CASE[i].n};
+        assert_int_equal(file_begin(x->f), SATCHEL_OK);
+        assert_int_equal(file_end(x->f, outbox_result(x->f, &r, x->now_ms, &changed)), SATCHEL_OK);
+        snprintf(sql, sizeof sql, "SELECT tbl || ':' || key FROM satchel_rejected WHERE n=%u", i + 1);
+        assert_string_equal(app_text(x, sql) + 5, CASE[i].text);
+    }
+}
+
+/* Twice in a row, and a server that begins to doubt at the very first number. */
+static void settling_forking_and_rewinding_of_what_is_so_already(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    accept_at(x, 1, 11);
+    accept_at(x, 1, 11);
+    assert_int_equal(x->f->state.settled_number, 1);
+    app_sql(x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.sent_number = 2;
+    assert_int_equal(file_end(x->f, outbox_fork(x->f, 2, 0)), SATCHEL_OK);
+    assert_int_equal(x->f->state.sent_number, 0);
+    /* What waits already is no news to a restored server. */
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_rewind(x->f, 11)), SATCHEL_OK);
+    assert_int_equal(x->f->state.settled_number, 1);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_outbox WHERE state=0"), 2);
+}
+
+/* Many at once leave the disk some hundreds at a time, in whatever order they were settled; the highest number stays known. */
+static void N1_pruning_goes_in_steps_and_keeps_the_highest_number(void **state) {
+    fixture *x = *state;
+    bool more;
+    uint64_t last;
+    app_sql(x, "INSERT INTO item(id) VALUES('a')");
+    accept_at(x, 1, 11);
+    delta_row echo = row_of(ITEM, DELTA_PUT, "a");
+    assert_int_equal(page_apply(x, 11, &echo, 1), SATCHEL_OK);
+    repeat(x, 600);
+    app_sql(x, "UPDATE satchel_outbox SET state=4 WHERE n>1; INSERT INTO item(id) VALUES('b')");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_begin(x->f), SATCHEL_OK);
+        x->f->state.backup_seq = i ? 11 : 0;
+        assert_int_equal(file_end(x->f, outbox_prune(x->f, &more)), SATCHEL_OK);
+        assert_int_equal(more, i == 0);
+    }
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_outbox"), 601);
+    assert_int_equal(x->f->state.number_floor, 600);
+    assert_int_equal(outbox_last_number(x->f, &last), SATCHEL_OK);
+    assert_int_equal(last, 601);
+}
+
 /* A commit without memory fails whole, or is captured whole. */
 static void commit_without_memory_is_captured_or_fails(void **state) {
     fixture *x = *state;
@@ -431,6 +615,8 @@ int main(void) {
         T(P1_push_names_columns_of_the_epoch_they_were_captured_in),
         T(push_sends_counters_as_differences),
         T(push_of_a_large_transaction_goes_in_parts),
+        T(push_sends_a_counter_that_has_no_difference_as_what_was_set),
+        T(push_that_is_full_goes_on_in_the_next),
         T(N3_fork_leaves_nothing_under_the_old_incarnation),
         T(N3_fork_carries_unsettled_work_to_the_new_incarnation),
         T(N3_repeated_result_has_no_second_effect),
@@ -440,8 +626,14 @@ int main(void) {
         T(discard_of_what_was_sent_waits_for_its_result),
         T(N6_retry_runs_the_changes_as_a_new_transaction),
         T(N6_retry_of_what_is_already_so_is_moot),
+        T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),
+        T(N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns),
         T(N7_restored_server_is_given_again_what_it_lost),
         T(N7_confirmed_is_kept_until_the_backup_has_passed_it),
+        T(N6_those_told_of_are_forgotten_up_to_a_number),
+        T(N6_refusal_names_its_row),
+        T(settling_forking_and_rewinding_of_what_is_so_already),
+        T(N1_pruning_goes_in_steps_and_keeps_the_highest_number),
         T(commit_without_memory_is_captured_or_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,112 @@ static void P1_pending_change_of_an_older_schema_meets_a_page_of_the_new(void **
     assert_sound(x);
 }
 
+/* A value is shown as SQLite keeps it in its column, whether the row stands there by one statement or is computed beneath a pending change. */
+static void N4_value_beneath_a_pending_change_is_what_sqlite_would_store(void **state) {
+    fixture *x = *state;
+    static const char *const COLUMN[] = {"i", "n", "r", "t", "b", "x"};
+    const value VALUE[] = {value_integer(3),     value_integer(INT64_MIN), value_real(3.0),   value_real(2.5), value_real(-0.0),
+                           value_real(1e300),    value_real(9.5e18),       value_real(-9e17), value_null(),    text_of("t"),
+                           value_blob("\1\2", 2)};
+    assert_int_equal(
+        fixture_migrate(x, "CREATE TABLE kinds(id TEXT PRIMARY KEY, note TEXT, i INTEGER, n NUMERIC, r REAL, t TEXT, b BLOB, x);"
+                           "INSERT INTO satchel_table(name) VALUES('kinds');"),
+        SATCHEL_OK);
+    app_sql(x, "INSERT INTO kinds(id, note) VALUES('beneath', 'mine')");
+    uint64_t seq = 10;
+    for (unsigned c = 0; c < sizeof COLUMN / sizeof COLUMN[0]; c++) {
+        for (unsigned v = 0; v < sizeof VALUE / sizeof VALUE[0]; v++) {
+            delta_row rows[2] = {row_of(4, DELTA_PUT, "alone"), row_of(4, DELTA_PUT, "beneath")};
+            char sql[200];
+            row_set(&rows[0], c + 3, VALUE[v]);
+            row_set(&rows[1], c + 3, VALUE[v]);
+            assert_int_equal(page_apply(x, ++seq, rows, 2), SATCHEL_OK);
+            assert_int_equal(bases(x), 1);
+            refuse_with(x, (uint64_t)app_integer(x, "SELECT max(n) FROM satchel_outbox"), SATCHEL_E_CHECK, "no");
+            snprintf(
+                sql, sizeof sql,
+                "SELECT group_concat(typeof(%s) || quote(%s), ' = ') FROM kinds GROUP BY 1=1 HAVING count(DISTINCT typeof(%s) || quote(%s))<>1",
+                COLUMN[c], COLUMN[c], COLUMN[c], COLUMN[c]);
+            if (strcmp(app_text(x, sql), "-") != 0) fail_msg("%s, value %u: %s", COLUMN[c], v, app_text(x, sql));
+            app_sql(x, "UPDATE kinds SET note='mine' WHERE id='beneath'");
+        }
+    }
+    assert_sound(x);
+}
+
+/* A counter whose sum leaves the range, or that holds no number: then what was set is shown, and what stood there comes back. */
+static void N4_counter_without_a_sum_shows_what_was_set(void **state) {
+    fixture *x = *state;
+    give_item(x);
+    app_sql(x, "UPDATE item SET stock=stock+5 WHERE id='a'");
+    assert_int_equal(pages(x, 11, item_set("a", ITEM_STOCK, value_integer(INT64_MAX))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "Ann|5|105|~");
+    refuse_with(x, 1, SATCHEL_E_RANGE, "no");
+    assert_string_equal(item(x, "a"), "Ann|5|9223372036854775807|~");
+    app_sql(x, "UPDATE item SET stock='many' WHERE id='a'");
+    assert_int_equal(pages(x, 12, item_set("a", ITEM_PRICE, value_integer(6))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "Ann|6|many|~");
+    refuse_with(x, 2, SATCHEL_E_TYPE, "no");
+    assert_string_equal(item(x, "a"), "Ann|6|9223372036854775807|~");
+    assert_sound(x);
+}
+
+/* Pages may tell of rows that are not here, and take away rows that somebody edits. */
+static void N4_update_and_leave_beneath_pending_changes(void **state) {
+    fixture *x = *state;
+    app_sql(x, "INSERT INTO item(id, name) VALUES('new', 'mine')");
+    assert_int_equal(pages(x, 10, item_set("new", ITEM_PRICE, value_integer(7))), SATCHEL_OK);
+    assert_string_equal(item(x, "new"), "mine|~|~|~");
+    assert_int_equal(pages(x, 11, item_put("a", "Ann", 5, 100)), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    assert_int_equal(pages(x, 12, row_of(ITEM, DELTA_LEAVE, "a")), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "-");
+    assert_int_equal(pages(x, 13, item_put("a", "Ann", 8, 100)), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "mine|8|100|~");
+    assert_sound(x);
+}
+
+static void P1_pending_changes_of_a_dropped_table_and_of_the_last_column_hold_up_nothing(void **state) {
+    fixture *x = *state;
+    give_item(x);
+    app_sql(x, "BEGIN; INSERT INTO tag(id) VALUES('t'); UPDATE item SET name='mine', note='n' WHERE id='a'; COMMIT");
+    assert_int_equal(fixture_migrate(x, "DROP TABLE tag; ALTER TABLE item DROP COLUMN note;"), SATCHEL_OK);
+    assert_int_equal(overlay_size(x->f->overlay), 1);
+    delta_row theirs = item_set("a", ITEM_PRICE, value_integer(6));
+    row_set(&theirs, ITEM_NOTE, text_of("of a column that is gone"));
+    assert_int_equal(pages(x, 11, theirs), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT name || price FROM item"), "mine6");
+    accept_at(x, 1, 12);
+    assert_int_equal(page_apply(x, 12, NULL, 0), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT name || price FROM item"), "Ann6");
+    assert_sound(x);
+}
+
+/* Changes of one row keep their order however many there are in the index, and when it was made anew. */
+static void N4_order_of_a_rows_changes_outlasts_a_growing_index(void **state) {
+    fixture *x = *state;
+    char sql[200];
+    give_item(x);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(
+            sql, sizeof sql,
+            "UPDATE item SET name='v%u' WHERE id='a'; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<200)"
+            "INSERT INTO item(id) SELECT 'k%u-' || i FROM c",
+            i, i);
+        app_sql(x, sql);
+        assert_int_equal(pages(x, 11 + i, item_set("a", ITEM_PRICE, value_integer(i))), SATCHEL_OK);
+    }
+    app_sql(x, "UPDATE item SET name='last' WHERE id='a'");
+    assert_int_equal(pages(x, 20, item_set("a", ITEM_NAME, text_of("theirs"))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "last|2|100|~");
+    fixture_reopen(x);
+    assert_int_equal(pages(x, 21, item_set("a", ITEM_NOTE, text_of("n"))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "last|2|100|n");
+    for (uint64_t number = 7; number > 1; number -= 2) refuse_with(x, number, SATCHEL_E_CHECK, "no");
+    assert_string_equal(item(x, "a"), "v0|2|100|n");
+    assert_sound(x);
+}
+
 /* C8: an index in another process learns that something left behind its back. */
 static void C8_discard_by_another_handle_is_seen(void **state) {
     fixture *x = *state;
@@ -496,6 +602,11 @@ int main(void) {
         T(N4_result_that_comes_late_leaves_at_once),
         T(N4_composite_key_without_rowid),
         T(P1_pending_change_of_an_older_schema_meets_a_page_of_the_new),
+        T(N4_value_beneath_a_pending_change_is_what_sqlite_would_store),
+        T(N4_counter_without_a_sum_shows_what_was_set),
+        T(N4_update_and_leave_beneath_pending_changes),
+        T(P1_pending_changes_of_a_dropped_table_and_of_the_last_column_hold_up_nothing),
+        T(N4_order_of_a_rows_changes_outlasts_a_growing_index),
         T(C8_discard_by_another_handle_is_seen),
         T(N4_random_histories_show_confirmed_plus_pending),
     };

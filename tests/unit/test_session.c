@@ -365,7 +365,32 @@ static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
     assert_int_equal(push_open(&reader, t->frame.p, t->frame.n), SATCHEL_OK);
     assert_int_equal(reader.incarnation, 5);
     assert_int_equal(read_push(t, &first, &last), 1);
-    assert_int_equal(sent(t), 0); /* the credit that was given still stands */
+    /* The server has dropped the credit of before. */
+    assert_int_equal(sent(t), MSG_PULL);
+    assert_int_equal(read_pull(t).credit, 4);
+}
+
+/* The server was put back, and a copy of the file has given its own transaction under the number since. */
+static void N3_settled_number_of_another_copy_is_seen(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.head = 11;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_with(t, &m);
+    while (sent(t)) continue;
+    msg_result r = {.number = 1, .seq = 11, .effective = 21};
+    assert_int_equal(say_result(t, &r, 1), SATCHEL_OK);
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    memcpy(m.epoch, "EPOCHtwo", 8);
+    m.epoch_start = 10;
+    m.known_number = 1;
+    m.has_known_id = true;
+    memcpy(m.known_id, "another!", 8);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    while (sent(t) != MSG_HELLO) continue;
+    assert_int_equal(say_welcome(t, &m), SATCHEL_E_CLOSED);
+    assert_int_equal(t->x->f->state.settled_number, 1);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE state=1"), 1);
 }
 
 static void N3_superseded_file_asks_for_an_incarnation_of_its_own(void **state) {
@@ -658,6 +683,7 @@ int main(void) {
         T(N5_known_results_are_awaited_before_anything_is_sent_again),
         T(N5_known_results_that_do_not_come_are_not_awaited_for_ever),
         T(N3_fork_says_hello_again_under_the_new_incarnation),
+        T(N3_settled_number_of_another_copy_is_seen),
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),

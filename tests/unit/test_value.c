@@ -419,6 +419,72 @@ static void value_utf8_agrees_with_the_definition_on_all_short_strings(void **st
     }
 }
 
+static void value_size_of_each_length_is_that_of_its_varint(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t n;
+        size_t head;
+    } cases[] = {{0, 2},        {127, 2},       {128, 3}, {(1u << 14) - 1, 3}, {1u << 14, 4}, {1u << 21, 5}, {(1u << 28) - 1, 5},
+                 {1u << 28, 6}, {UINT32_MAX, 6}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        value v = value_blob(NULL, cases[i].n);
+        assert_int_equal(value_size(&v), cases[i].head + cases[i].n);
+    }
+}
+
+static void value_put_into_a_full_buffer_is_limit(void **state) {
+    (void)state;
+    value v = value_integer(1);
+    buf b;
+    buf_init(&b, 8);
+    value_put(&b, &v);
+    assert_int_equal(b.rc, SATCHEL_E_LIMIT);
+    assert_int_equal(b.n, 0);
+    buf_fini(&b);
+}
+
+static void value_put_real_is_the_shortest_that_reads_back(void **state) {
+    (void)state;
+    static const struct {
+        double r;
+        const char *text;
+    } cases[] = {{1, "1.0"},
+                 {-0.0, "-0.0"},
+                 {0.1, "0.1"},
+                 {1e300, "1e+300"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {INFINITY, "inf"},
+                 {-INFINITY, "-inf"},
+                 {NAN, "nan"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buf b;
+        buf_init(&b, 0);
+        value_put_real(&b, cases[i].r);
+        assert_string_equal((const char *)b.p, cases[i].text);
+        buf_fini(&b);
+    }
+}
+
+static void value_put_literals_are_sql_and_end_at_what_is_no_value(void **state) {
+    (void)state;
+    const value values[] = {value_integer(-7), value_real(1), value_text("it's", 4), value_blob("\x0f\xf0", 2), value_null()};
+    buf bytes, text;
+    buf_init(&bytes, 0);
+    buf_init(&text, 0);
+    for (size_t i = 0; i < 5; i++) value_put(&bytes, &values[i]);
+    buf_put_byte(&bytes, VALUE_TEXT); /* and nothing more */
+    for (size_t more = 0; more < 2; more++) {
+        value_put_literals(&text, bytes.p, bytes.n - more);
+        assert_string_equal((const char *)text.p, "-7,1.0,'it''s',x'0ff0',NULL");
+        buf_clear(&text);
+    }
+    value_put_literals(&text, NULL, 0);
+    assert_int_equal(text.n, 0);
+    buf_fini(&bytes);
+    buf_fini(&text);
+}
+
 static void value_hash_depends_on_bytes_and_seed(void **state) {
     (void)state;
     assert_true(value_hash("abc", 3, 1) == value_hash("abc", 3, 1));
@@ -445,6 +511,10 @@ int main(void) {
         cmocka_unit_test(value_utf8_table),
         cmocka_unit_test(value_utf8_agrees_with_the_definition_on_all_short_strings),
         cmocka_unit_test(value_hash_depends_on_bytes_and_seed),
+        cmocka_unit_test(value_size_of_each_length_is_that_of_its_varint),
+        cmocka_unit_test(value_put_into_a_full_buffer_is_limit),
+        cmocka_unit_test(value_put_real_is_the_shortest_that_reads_back),
+        cmocka_unit_test(value_put_literals_are_sql_and_end_at_what_is_no_value),
     };
     return cmocka_run_group_tests_name("value", tests, NULL, NULL);
 }

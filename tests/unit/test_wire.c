@@ -313,6 +313,34 @@ static void every_getter_after_error_is_silent(void **state) {
     assert_ptr_equal(w.p, before);
 }
 
+static void every_putter_after_error_keeps_it(void **state) {
+    (void)state;
+    buf b;
+    buf_init(&b, 0);
+    b.rc = SATCHEL_E_RANGE;
+    wire_put_uint(&b, 1);
+    wire_put_int(&b, -1);
+    wire_put_real(&b, 0.1);
+    wire_put_bytes(&b, "x", 1);
+    wire_put_text(&b, "\xff", 1);
+    wire_put_array(&b, 1);
+    wire_put_bool(&b, true);
+    wire_put_null(&b);
+    wire_put_value(&b, &(value){.type = VALUE_ABSENT});
+    assert_int_equal(b.rc, SATCHEL_E_RANGE);
+    assert_int_equal(b.n, 0);
+    buf_fini(&b);
+}
+
+static void get_exact_of_nothing_reads_the_empty_string(void **state) {
+    (void)state;
+    uint8_t out = 9;
+    wire w = WIRE(0x40);
+    wire_get_exact(&w, &out, 0);
+    assert_int_equal(wire_close(&w), SATCHEL_OK);
+    assert_int_equal(out, 9);
+}
+
 /* The first error of a head stands, whatever is asked for. */
 static void get_value_bad_head_named(void **state) {
     (void)state;
@@ -419,6 +447,8 @@ int main(void) {
         cmocka_unit_test(get_array_counts_bounded),
         cmocka_unit_test(get_bool_and_null),
         cmocka_unit_test(every_getter_after_error_is_silent),
+        cmocka_unit_test(every_putter_after_error_keeps_it),
+        cmocka_unit_test(get_exact_of_nothing_reads_the_empty_string),
         cmocka_unit_test(get_value_bad_head_named),
         cmocka_unit_test(skip_item_leaves_the_next),
         cmocka_unit_test(skip_deep_nesting_bounded),

@@ -209,10 +209,10 @@ class Store:
 
     def is_other_copy(self, known_number, known_id):
         """N3: what the server knows under a number of ours is not ours."""
-        if known_id is None or known_number <= self.state("settled_number"):
+        if known_id is None:
             return False
         ours = self.db.execute("SELECT id FROM outbox WHERE n = ?", (known_number,)).fetchone()
-        return not ours or ours[0] != known_id
+        return ours[0] != known_id if ours else known_number > self.state("settled_number")
 
     def migrate(self, epoch, name, sql):
         with self.transaction():

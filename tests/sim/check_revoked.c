@@ -1,0 +1,32 @@
+/* A device that is revoked: the server keeps what it had taken, takes nothing more, and the device's file keeps what was not delivered. */
+#include "tests/sim/sim.h"
+
+/* What its author committed when the server would not listen any more. */
+static bool is_cut_off(const sim *s, const sim_txn *t) {
+    if (t->author == SIM_SERVER || !s->device[t->author].barred) return false;
+    return t->cut_off || (unsigned)(t - s->txn) >= s->device[t->author].barred_at;
+}
+
+static void check_file(sim *s, unsigned i) {
+    sqlite3 *db = satchel_db(s->device[i].s);
+    uint8_t there[SIM_TXNS / 8];
+    if (sim_ask(s, db, "SELECT count(*) FROM sqlite_schema WHERE name='ev'") <= 0) return;
+    history_witnesses(s, db, there);
+    for (unsigned n = 0; n < s->ntxn; n++) {
+        const sim_txn *t = &s->txn[n];
+        if (!(t->holders >> i & 1) || !is_cut_off(s, t)) continue;
+        if (!history_in(there, n)) sim_fail(s, "device %u is revoked, and shows no longer t%u, which it could not deliver", i, n);
+        if (sim_ask(s, db, "SELECT count(*) FROM satchel_outbox WHERE n=%" PRIu64, t->at) != 1)
+            sim_fail(s, "device %u is revoked, and keeps no longer t%u, which it could not deliver", i, n);
+    }
+}
+
+void check_revoked(sim *s) {
+    uint8_t there[SIM_TXNS / 8];
+    history_witnesses(s, store_db(s->store), there);
+    for (unsigned n = 0; n < s->ntxn; n++)
+        if (is_cut_off(s, &s->txn[n]) && history_in(there, n))
+            sim_fail(s, "the server has t%u of device %u, which was revoked before", n, s->txn[n].author);
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (s->device[i].barred) check_file(s, i);
+}

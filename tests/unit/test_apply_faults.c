@@ -1,0 +1,99 @@
+/* Pages, whole and in parts, with a fault at each instant. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "tests/unit/device_faults.h"
+
+static buf message;
+
+static void make_page(fixture *x, const msg_page *head, const delta_row *rows, unsigned n) {
+    buf_clear(&message);
+    page_build(x, head, head->to, rows, n, &message);
+}
+
+static int run_page(fixture *x) {
+    return apply_page(x->f, message.p, message.n);
+}
+
+/* Pending edits in more changesets than the overlay keeps at hand, one of them of a long key, and texts that fill a chunk of memory each. */
+static void edit_more(fixture *x) {
+    char sql[200];
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(sql, sizeof sql, "INSERT INTO item(id, name) VALUES('c%u%s', 'n')", i,
+                 i == 5 ? "' || hex(zeroblob(500)) || '" : "");
+        app_sql(x, sql);
+    }
+    for (unsigned i = 0; i < 10; i++) app_sql(x, "UPDATE item SET stock=coalesce(stock, 0)+1 WHERE id='c7'");
+    app_sql(x, "UPDATE item SET name=hex(zeroblob(20000)) WHERE id='b'");
+}
+
+/* Edits of others beneath own ones, an own one that comes back, deletions, another table. */
+static void before_page(fixture *x) {
+    delta_row rows[] = {item_set("a", ITEM_STOCK, value_integer(101)),
+                        item_set("b", ITEM_STOCK, value_integer(90)),
+                        row_of(ITEM, DELTA_DELETE, "b"),
+                        item_put("c", "again", 1, 1),
+                        row_of(ITEM, DELTA_DELETE, "d"),
+                        row_of(ITEM, DELTA_LEAVE, "e"),
+                        item_put("fresh", "f", 1, 1),
+                        row_of(TAG, DELTA_DELETE, "t"),
+                        pair_row(DELTA_UPDATE, 1, "x")};
+    make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 9);
+}
+
+static void before_large_page(fixture *x) {
+    static char text[40000], key[2000];
+    memset(text, 'x', sizeof text - 1);
+    memset(key, 'k', sizeof key - 1);
+    delta_row rows[] = {item_set("b", ITEM_NOTE, text_of(text)), item_put(key, "long", 1, 1), row_of(ITEM, DELTA_LEAVE, "c3"),
+                        item_set("c4", ITEM_NAME, text_of("of a row that is not here")), item_put("c7", "often edited", 1, 1)};
+    edit_more(x);
+    make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 5);
+}
+
+static void before_first_part(fixture *x) {
+    delta_row row = item_put("b", "in parts", 1, 1);
+    make_page(x, &(msg_page){.from = 15, .to = 21, .more = true}, &row, 1);
+}
+
+static void before_last_part(fixture *x) {
+    delta_row row = item_put("c", "in parts", 1, 1);
+    before_first_part(x);
+    assert_int_equal(run_page(x), SATCHEL_OK);
+    make_page(x, &(msg_page){.from = 15, .to = 21, .part = 1}, &row, 1);
+}
+
+static void before_part_again(fixture *x) {
+    before_last_part(x);
+    before_first_part(x);
+}
+
+static const operation OPERATION[] = {
+    {"page", before_page, run_page, 0},
+    {"large page", before_large_page, run_page, 0},
+    {"first part", before_first_part, run_page, 0},
+    {"last part", before_last_part, run_page, 0},
+    {"part begun anew", before_part_again, run_page, 0},
+};
+
+static void apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {
+    fail_each_instant(*state, OPERATION, sizeof OPERATION / sizeof OPERATION[0]);
+    buf_fini(&message);
+}
+
+int main(void) {
+    faults_install();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
+                                        fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,150 @@
+/* Commits of the app, retries and pushes, with a fault at each instant. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "tests/unit/device_faults.h"
+
+static int app_commit(fixture *x, const char *sql) {
+    int sq = sqlite3_exec(x->app, sql, NULL, NULL, NULL);
+    if (sq && !sqlite3_get_autocommit(x->app)) assert_int_equal(sqlite3_exec(x->app, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    return sq ? -1 : SATCHEL_OK;
+}
+
+static int run_commit(fixture *x) {
+    return app_commit(x, "UPDATE item SET name='once more' WHERE id='b'");
+}
+
+static int run_long_commit(fixture *x) {
+    return app_commit(x, "BEGIN; UPDATE item SET note=hex(zeroblob(2000)) WHERE id='b'; DELETE FROM tag; COMMIT");
+}
+
+/* Another process of the app opens the file. */
+static int run_open(fixture *x) {
+    file_options o = {.env = fixture_env(x)};
+    file *f = NULL;
+    sqlite3 *db;
+    outbox_writer *w = NULL;
+    buf words;
+    buf_init(&words, 0);
+    int rc = file_open(x->path, &o, &f);
+    file_close(f);
+    assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
+    if (!rc) rc = outbox_writer_open(db, &o.env, NULL, NULL, &w, &words);
+    outbox_writer_close(w);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    buf_fini(&words);
+    return rc;
+}
+
+static const char *other_path(const fixture *x) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s.other", x->path);
+    return path;
+}
+
+static void make_other(fixture *x) {
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(other_path(x), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE IF NOT EXISTS t(v)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* C2: the COMMIT meets a reader of another database that it writes as well, and is given again when he is done. */
+static int run_second_flush(fixture *x) {
+    char sql[300];
+    sqlite3 *reader;
+    assert_int_equal(sqlite3_open(other_path(x), &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
+    snprintf(sql, sizeof sql,
+             "PRAGMA busy_timeout=0; ATTACH '%s' AS other; BEGIN; UPDATE item SET note=hex(zeroblob(2000)) WHERE id='b';"
+             "INSERT INTO other.t VALUES(2); COMMIT",
+             other_path(x));
+    int sq = sqlite3_exec(x->app, sql, NULL, NULL, NULL);
+    bool busy = sq == SQLITE_BUSY;
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    if (busy) sq = sqlite3_exec(x->app, "COMMIT", NULL, NULL, NULL);
+    if (!sq) assert_true(busy);
+    int rc = app_commit(x, sq ? "ROLLBACK" : "SELECT 1");
+    sqlite3_exec(x->app, "DETACH other", NULL, NULL, NULL);
+    unlink(other_path(x));
+    make_other(x);
+    return sq ? -1 : rc;
+}
+
+static int run_retry(fixture *x) {
+    bool moot;
+    int rc = outbox_retry(x->w, 6, &moot);
+    if (!rc) assert_false(moot);
+    return rc;
+}
+
+static int run_push(fixture *x) {
+    outbox_cursor at = {0};
+    uint64_t last = 0;
+    buf message;
+    buf_init(&message, 0);
+    int rc = file_begin(x->f);
+    if (!rc) rc = outbox_push(x->f, &at, &message, &last);
+    if (rc == 1) buf_put(&said, message.p, message.n);
+    buf_printf(&said, "%llu %llu", (unsigned long long)at.number, (unsigned long long)last);
+    buf_fini(&message);
+    return file_end(x->f, rc < 0 ? rc : SATCHEL_OK);
+}
+
+/* A transaction whose table the schema of now no longer has as it was captured. */
+static void tamper(fixture *x) {
+    app_sql(x, "UPDATE satchel_outbox SET changes=(SELECT changes FROM satchel_outbox WHERE n=10), epoch=0 WHERE n=2");
+}
+
+static int run_counts(fixture *x) {
+    uint64_t pending, accepted, last, untold = 0;
+    outbox_txn t;
+    int rc = file_read_state(x->f);
+    if (!rc) rc = outbox_count(x->f, TXN_PENDING, &pending);
+    if (!rc) rc = outbox_count(x->f, TXN_ACCEPTED, &accepted);
+    if (!rc) rc = outbox_last_number(x->f, &last);
+    if (!rc) rc = outbox_next_untold(x->f, 0, &untold) < 0 ? SATCHEL_E_INTERNAL : SATCHEL_OK;
+    if (!rc) rc = outbox_next(x->f, 3, true, &t) < 0 ? SATCHEL_E_INTERNAL : SATCHEL_OK;
+    if (!rc)
+        buf_printf(&said, "%llu %llu %llu %llu", (unsigned long long)pending, (unsigned long long)accepted,
+                   (unsigned long long)last, (unsigned long long)untold);
+    return rc;
+}
+
+static int run_verify(fixture *x) {
+    return file_verify(x->f, &said);
+}
+
+static const operation OPERATION[] = {
+    {"commit", NULL, run_commit, 0},
+    {"long commit", NULL, run_long_commit, 0},
+    {"second flush", make_other, run_second_flush, FAULTS_TWO_FILES},
+    {"open", NULL, run_open, 0},
+    {"retry", NULL, run_retry, 0},
+    {"push", NULL, run_push, 0},
+    {"push of what cannot be sent", tamper, run_push, FAULTS_UNSOUND},
+    {"counts", NULL, run_counts, 0},
+    {"verification", NULL, run_verify, 0},
+};
+
+static void outbox_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {
+    fail_each_instant(*state, OPERATION, sizeof OPERATION / sizeof OPERATION[0]);
+}
+
+int main(void) {
+    faults_install();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(outbox_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
+                                        fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+/* Snapshots, with a fault at each instant. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "tests/unit/device_faults.h"
+
+static buf message;
+
+static void make_snapshot(const msg_snapshot *head, snapshot_range r, const delta_row *row) {
+    msg_snapshot h = *head;
+    delta_writer w;
+    buf delta;
+    buf_init(&delta, 0);
+    delta_writer_init(&w);
+    delta_put_row(&w, row);
+    assert_int_equal(delta_finish(&w, &delta), SATCHEL_OK);
+    delta_writer_fini(&w);
+    r.delta = delta.p;
+    r.ndelta = delta.n;
+    h.ranges = 1;
+    h.id = 7;
+    h.seq = 50;
+    buf_clear(&message);
+    snapshot_begin(&h, &message);
+    snapshot_put_range(&r, &message);
+    buf_fini(&delta);
+}
+
+static int run_snapshot(fixture *x) {
+    bool done;
+    return apply_snapshot(x->f, message.p, message.n, &done);
+}
+
+static void before_first_range(fixture *x) {
+    delta_row row = item_put("b", "as of 50", 1, 1);
+    snapshot_range r = {.table = ITEM, .nkey = 1, .has_to = true};
+    r.to[0] = text_of("d");
+    delta_row part = item_put("b", "in parts", 1, 1);
+    buf_clear(&message);
+    page_build(x, &(msg_page){.from = 15, .to = 21, .more = true}, 21, &part, 1, &message);
+    assert_int_equal(apply_page(x->f, message.p, message.n), SATCHEL_OK); /* a commit in parts, which is given up */
+    for (unsigned i = 0; i < 10; i++) {
+        char sql[100];
+        snprintf(sql, sizeof sql, "INSERT INTO item(id, name) VALUES('c%u', 'n')", i);
+        app_sql(x, sql);
+    }
+    make_snapshot(&(msg_snapshot){.page = 0}, r, &row);
+}
+
+static void before_last_range(fixture *x) {
+    delta_row row = pair_row(DELTA_PUT, 2, "y");
+    snapshot_range r = {.table = PAIR, .nkey = 2, .has_from = true};
+    r.from[0] = text_of("w");
+    r.from[1] = value_integer(3);
+    before_first_range(x);
+    assert_int_equal(run_snapshot(x), SATCHEL_OK);
+    make_snapshot(&(msg_snapshot){.page = 1, .last = true}, r, &row);
+}
+
+static const operation OPERATION[] = {
+    {"first range", before_first_range, run_snapshot, 0},
+    {"last range", before_last_range, run_snapshot, 0},
+};
+
+static void snapshot_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {
+    fail_each_instant(*state, OPERATION, sizeof OPERATION / sizeof OPERATION[0]);
+    buf_fini(&message);
+}
+
+int main(void) {
+    faults_install();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(snapshot_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
+                                        fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
