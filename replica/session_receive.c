@@ -300,6 +300,8 @@ int session_on_error(session *s, const void *p, size_t n) {
     /* This file has not connected anew: a copy of it has (N3). */
     if (m.rc == SATCHEL_E_SUPERSEDED) s->is_copy = true;
     if (m.rc >= 0) return session_fail(s, SATCHEL_E_MALFORMED, "the server sent an error without a code");
-    if (!m.ntext) return session_fail(s, m.rc, "%s", satchel_rc_text(m.rc));
-    return session_fail(s, m.rc, "the server says: %.*s", (int)m.ntext, m.text);
+    /* What is fatal there, or not known here, is not fatal here: this device comes back later. */
+    rc = satchel_rc_class(m.rc) == SATCHEL_CLASS_FATAL ? SATCHEL_E_CLOSED : m.rc;
+    if (!m.ntext) return session_fail(s, rc, "%s", satchel_rc_text(m.rc));
+    return session_fail(s, rc, "the server says: %.*s", (int)m.ntext, m.text);
 }

@@ -370,6 +370,18 @@ static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
     assert_int_equal(read_pull(t).credit, 4);
 }
 
+static void error_that_is_fatal_to_the_server_or_unknown_is_none_to_the_device(void **state) {
+    talk *t = *state;
+    static const int code[] = {SATCHEL_E_CORRUPT, SATCHEL_E_INTERNAL, -9999};
+    for (unsigned i = 0; i < sizeof code / sizeof *code; i++) {
+        open_talk(t);
+        error_encode(&(msg_error){.rc = code[i], .text = "why", .ntext = 3}, &t->message);
+        assert_int_equal(say(t, NOW), SATCHEL_E_CLOSED);
+        session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+        while (sent(t)) continue;
+    }
+}
+
 /* The server was put back, and a copy of the file has given its own transaction under the number since. */
 static void N3_settled_number_of_another_copy_is_seen(void **state) {
     talk *t = *state;
@@ -683,6 +695,7 @@ int main(void) {
         T(N5_known_results_are_awaited_before_anything_is_sent_again),
         T(N5_known_results_that_do_not_come_are_not_awaited_for_ever),
         T(N3_fork_says_hello_again_under_the_new_incarnation),
+        T(error_that_is_fatal_to_the_server_or_unknown_is_none_to_the_device),
         T(N3_settled_number_of_another_copy_is_seen),
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
