@@ -16,9 +16,26 @@ static bool is_logged(sim *s, unsigned n) {
                    length + 2, text) > 0;
 }
 
+static bool knows_any(const sim_txn *t, const uint8_t set[SIM_TXNS / 8]) {
+    for (unsigned i = 0; i < SIM_TXNS / 8; i++)
+        if (t->known[i] & set[i]) return true;
+    return false;
+}
+
+/* By who had seen it, or what took its place in a life of the server that was lost. One that was retried knows of later ones. */
 static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned row) {
-    for (unsigned k = 0; k < s->ntxn; k++)
-        if (k != n && history_in(present, k) && sets(&s->txn[k], row) && s->txn[k].known[n / 8] >> n % 8 & 1) return true;
+    uint8_t gone[SIM_TXNS / 8] = {0};
+    gone[n / 8] |= (uint8_t)(1u << n % 8);
+    bool more;
+    do {
+        more = false;
+        for (unsigned k = 0; k < s->ntxn; k++) {
+            if (history_in(gone, k) || !sets(&s->txn[k], row) || !knows_any(&s->txn[k], gone)) continue;
+            if (history_in(present, k)) return true;
+            gone[k / 8] |= (uint8_t)(1u << k % 8);
+            more = true;
+        }
+    } while (more);
     return false;
 }
 
