@@ -85,7 +85,7 @@ void buf_put_varint(buf *b, uint64_t v) {
 
 bool buf_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {
     uint64_t v = 0;
-    for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
+    for (unsigned shift = 0; *p < end; shift += 7) {
         uint8_t byte = *(*p)++;
         if (shift == 63 && byte > 1) return false;
         v |= (uint64_t)(byte & 0x7f) << shift;

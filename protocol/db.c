@@ -76,32 +76,35 @@ sqlite3_stmt *db_prepare(db_cache *c, const char *sql) {
     return stmt;
 }
 
-static void bind_all(sqlite3_stmt *stmt, const char *format, va_list args) {
-    for (int i = 1; *format; i++, format++) {
+static int bind_all(sqlite3_stmt *stmt, const char *format, va_list args) {
+    int failed = SQLITE_OK;
+    for (int i = 1; *format && !failed; i++, format++) {
         switch (*format) {
         case 'i':
-            sqlite3_bind_int64(stmt, i, va_arg(args, int64_t));
+            failed = sqlite3_bind_int64(stmt, i, va_arg(args, int64_t));
             break;
         case 's':
-            sqlite3_bind_text(stmt, i, va_arg(args, const char *), -1, SQLITE_STATIC);
+            failed = sqlite3_bind_text(stmt, i, va_arg(args, const char *), -1, SQLITE_STATIC);
             break;
         case 'b': {
             const void *p = va_arg(args, const void *);
             size_t n = va_arg(args, size_t);
-            sqlite3_bind_blob64(stmt, i, p, n, SQLITE_STATIC);
+            failed = sqlite3_bind_blob64(stmt, i, p, n, SQLITE_STATIC);
             break;
         }
         default:
-            sqlite3_bind_null(stmt, i);
+            failed = sqlite3_bind_null(stmt, i);
         }
     }
+    return db_rc(failed);
 }
 
-void db_bind(sqlite3_stmt *stmt, const char *format, ...) {
+int db_bind(sqlite3_stmt *stmt, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    if (stmt) bind_all(stmt, format, args);
+    int rc = stmt ? bind_all(stmt, format, args) : SATCHEL_OK;
     va_end(args);
+    return rc;
 }
 
 int db_run(sqlite3_stmt *stmt) {
@@ -116,9 +119,9 @@ int db_exec(db_cache *c, const char *sql, const char *format, ...) {
     if (!stmt) return db_rc(sqlite3_extended_errcode(c->db));
     va_list args;
     va_start(args, format);
-    bind_all(stmt, format, args);
+    int rc = bind_all(stmt, format, args);
     va_end(args);
-    return db_run(stmt);
+    return rc ? rc : db_run(stmt);
 }
 
 int db_next(db_cache *c, sqlite3_stmt *stmt) {

@@ -23,8 +23,10 @@ void db_cache_fini(db_cache *c);
 /* The statement, reset and without bindings; NULL if it cannot be prepared (see sqlite3_errmsg). `sql` must be a literal. */
 sqlite3_stmt *db_prepare(db_cache *c, const char *sql);
 
-/* Binds by a format, parameter 1 onwards: i int64, s text or NULL, b pointer and size_t (blob; NULL pointer binds NULL), z null. Borrowed bytes. */
-void db_bind(sqlite3_stmt *stmt, const char *format, ...);
+/* Binds by a format, parameter 1 onwards: i int64, s text or NULL, b pointer and size_t (blob; NULL pointer binds NULL), z null. Borrowed bytes.
+ * Only a text can fail, for want of memory, in a database of another encoding than UTF-8: then it and what follows are left NULL. A NULL statement
+ * is passed over, for db_next to tell of. */
+int db_bind(sqlite3_stmt *stmt, const char *format, ...);
 /* Steps a statement that gives no row; resets it. */
 int db_run(sqlite3_stmt *stmt);
 /* Prepares, binds, runs. */

@@ -42,6 +42,8 @@
 #define LIMIT_SAVEPOINTS 4096
 /* How far ahead of the server's clock a stamp may lie before it is clamped, and the device flagged. */
 #define LIMIT_CLOCK_AHEAD_MS (5 * 60 * 1000)
+/* Incarnations of one device, each a copy of its file. More: SATCHEL_E_LIMIT, and the device has to be enrolled anew. */
+#define LIMIT_INCARNATIONS 10000
 /* Server epochs that a device remembers; with more restores in a row it gives again all that it keeps. */
 #define LIMIT_PAST 16
 /* Any growable buffer that names no smaller bound. */

@@ -98,8 +98,7 @@ value value_of_sqlite(sqlite3_value *v) {
     }
     case SQLITE_BLOB: {
         const void *p = sqlite3_value_blob(v);
-        size_t n = (size_t)sqlite3_value_bytes(v);
-        return p || !n ? value_blob(p, n) : (value){0};
+        return value_blob(p, (size_t)sqlite3_value_bytes(v));
     }
     default:
         return value_null();
@@ -118,8 +117,7 @@ value value_of_column(sqlite3_stmt *stmt, int column) {
     }
     case SQLITE_BLOB: {
         const void *p = sqlite3_column_blob(stmt, column);
-        size_t n = (size_t)sqlite3_column_bytes(stmt, column);
-        return p || !n ? value_blob(p, n) : (value){0};
+        return value_blob(p, (size_t)sqlite3_column_bytes(stmt, column));
     }
     default:
         return value_null();

@@ -34,7 +34,7 @@ bool value_equal(const value *a, const value *b);
  * is what SQLite stores for it; so does an absent value. */
 int value_compare(const value *a, const value *b);
 /* Views of SQLite's values; valid as long as the sqlite3_value, or until the statement is stepped or reset. VALUE_ABSENT if SQLite had no
- * memory to hand a text or blob out. */
+ * memory to hand a text out; a blob of which it had none looks empty, and the statement fails. */
 value value_of_sqlite(sqlite3_value *v);
 value value_of_column(sqlite3_stmt *stmt, int column);
 /* Binds a copy-free view: the bytes must stay until the statement is stepped and reset. Returns a SQLite code. */

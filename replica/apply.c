@@ -89,7 +89,7 @@ static int stage_apply(file *f, uint32_t parts) {
 
 static int check_page(file *f, const msg_page *head) {
     if (f->state.snapshot) return file_fail(f, SATCHEL_E_ORDER, "a page came during a snapshot");
-    if (head->from != f->state.cursor || head->to < head->from)
+    if (head->from != f->state.cursor)
         return file_fail(f, SATCHEL_E_ORDER, "a page from %llu came to a cursor at %llu", (unsigned long long)head->from,
                          (unsigned long long)f->state.cursor);
     return stage_check(f, head);

@@ -15,13 +15,13 @@ typedef struct collection {
     changeset_change change;
 } collection;
 
+/* The table and the key of the change at hand: what was captured under this schema is in it. */
 static const schema_table *key_of(collection *c) {
     const changeset_change *change = &c->change;
     const schema_table *t = schema_table_in_epoch(c->s, c->s->epoch, change->table);
     const value *row = change->op == SQLITE_INSERT ? change->new : change->old;
     value key[LIMIT_KEY_COLUMNS];
     buf_clear(&c->key);
-    if (!t) return NULL;
     for (unsigned i = 0; i < change->ncol; i++)
         if (change->pk[i]) key[change->pk[i] - 1] = row[i];
     rows_key_bytes(t, key, &c->key);
@@ -31,7 +31,7 @@ static const schema_table *key_of(collection *c) {
 static unsigned count_columns(const uint8_t *p, const uint8_t *end) {
     uint64_t column, seen;
     unsigned n = 0;
-    while (p < end && buf_get_varint(&p, end, &column) && buf_get_varint(&p, end, &seen)) n++;
+    while (buf_get_varint(&p, end, &column) && buf_get_varint(&p, end, &seen)) n++;
     return n;
 }
 
@@ -39,14 +39,14 @@ static void put_row(collection *c, uint32_t table, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
     uint64_t column, seen;
     unseen_put_row(&c->body, table, c->key.p, c->key.n, count_columns(p, end));
-    while (p < end && buf_get_varint(&p, end, &column) && buf_get_varint(&p, end, &seen))
+    while (buf_get_varint(&p, end, &column) && buf_get_varint(&p, end, &seen))
         unseen_put_column(&c->body, (uint32_t)column, seen);
     c->rows++;
 }
 
 static int collect_row(collection *c) {
     const schema_table *t = key_of(c);
-    if (c->key.rc || !t) return c->key.rc;
+    if (c->key.rc) return c->key.rc;
     sqlite3_stmt *q = db_prepare(c->sql, "SELECT unseen FROM main.satchel_base WHERE tbl=? AND key=? AND unseen IS NOT NULL");
     db_bind(q, "ib", (int64_t)t->id, c->key.p, c->key.n);
     int rc = db_next(c->sql, q);

@@ -33,7 +33,7 @@ struct outbox_writer {
 /* ---- the sink ---- */
 
 static int take_schema(outbox_writer *w, uint32_t epoch) {
-    if (w->schema && w->schema->epoch == epoch) return SATCHEL_OK;
+    if (w->schema->epoch == epoch) return SATCHEL_OK;
     schema *fresh = NULL, *stale = w->schema;
     buf error;
     buf_init(&error, 0);

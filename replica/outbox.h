@@ -36,8 +36,8 @@ typedef struct outbox_txn {
     int code;
 } outbox_txn;
 
-/* The first row with a number above `after` (and, if `pending_only`, without a result). 1, 0 or a database code. */
-int outbox_next(file *f, uint64_t after, bool pending_only, outbox_txn *out);
+/* The first row with a number above `after` that has no result. 1, 0 or a database code. */
+int outbox_next(file *f, uint64_t after, outbox_txn *out);
 int outbox_get(file *f, uint64_t number, outbox_txn *out); /* SATCHEL_E_NOT_FOUND */
 /* Appends the changeset of one part (0 when parts is 0). */
 int outbox_changes(file *f, const outbox_txn *t, unsigned part, buf *out);
@@ -62,8 +62,8 @@ int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed);
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms);
 /* Inside file_begin. Moves settled_number to the last number below which nothing is pending. */
 int outbox_settle(file *f);
-/* Inside file_begin. N3: everything that waits goes on under `incarnation`; numbers from `from_number` on count as not sent. */
-int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number);
+/* Inside file_begin. N3: everything that waits goes on under `incarnation`. */
+int outbox_fork(file *f, uint32_t incarnation);
 /* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; bases are cut. */
 int outbox_rewind(file *f, uint64_t epoch_start);
 /* Inside file_begin. Removes confirmed rows up to state.backup_seq and what was discarded with nobody to tell, some hundreds at once; *more if

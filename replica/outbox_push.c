@@ -38,10 +38,8 @@ static int first_txn(file *f, sqlite3_stmt *q, uint64_t number, outbox_txn *out)
     return rc;
 }
 
-int outbox_next(file *f, uint64_t after, bool pending_only, outbox_txn *out) {
-    sqlite3_stmt *q =
-        pending_only ? db_prepare(&f->sql, "SELECT " TXN_COLUMNS " FROM satchel_outbox WHERE n>? AND state=0 ORDER BY n LIMIT 1")
-                     : db_prepare(&f->sql, "SELECT " TXN_COLUMNS " FROM satchel_outbox WHERE n>? ORDER BY n LIMIT 1");
+int outbox_next(file *f, uint64_t after, outbox_txn *out) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT " TXN_COLUMNS " FROM satchel_outbox WHERE n>? AND state=0 ORDER BY n LIMIT 1");
     return first_txn(f, q, after, out);
 }
 
@@ -164,10 +162,9 @@ static int push_part(file *f, const outbox_txn *t, unsigned part, push_writer *p
     return push->body.rc;
 }
 
-/* What translate_change says of a transaction that no later attempt could send either. */
+/* What translate_loosely says of a transaction that no later attempt could send either. */
 static bool is_unsendable(int rc) {
-    return rc == SATCHEL_E_UNKNOWN_TABLE || rc == SATCHEL_E_SCHEMA || rc == SATCHEL_E_KEY_MISSING || rc == SATCHEL_E_RANGE ||
-           rc == SATCHEL_E_TYPE;
+    return rc == SATCHEL_E_UNKNOWN_TABLE || rc == SATCHEL_E_SCHEMA || rc == SATCHEL_E_KEY_MISSING;
 }
 
 /* Fills the message until it is full, the outbox is empty, or the incarnation changes (a message has one). */
@@ -176,7 +173,7 @@ static int fill(file *f, outbox_cursor *at, push_writer *push, uint64_t *last) {
     outbox_txn t;
     int rc;
     work_init(&k);
-    while ((rc = outbox_next(f, at->number, true, &t)) == 1) {
+    while ((rc = outbox_next(f, at->number, &t)) == 1) {
         if (push->count == 0) push_begin(push, t.incarnation);
         if (t.incarnation != push->incarnation || push->count >= LIMIT_PUSH_TXNS || push->body.n >= LIMIT_PAGE_BYTES) break;
         rc = push_part(f, &t, at->part, push, &k);

@@ -82,7 +82,7 @@ int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64
 int outbox_settle(file *f) {
     outbox_txn t;
     uint64_t last;
-    int rc = outbox_next(f, f->state.settled_number, true, &t);
+    int rc = outbox_next(f, f->state.settled_number, &t);
     if (rc < 0) return rc;
     if (rc == 1) {
         f->state.settled_number = t.number - 1;
@@ -95,12 +95,11 @@ int outbox_settle(file *f) {
 
 /* ---- forks and restored servers ---- */
 
-int outbox_fork(file *f, uint32_t incarnation, uint64_t from_number) {
-    /* All that wait: a conversation takes one incarnation, and what the server knows of before from_number it knows by its id. */
+int outbox_fork(file *f, uint32_t incarnation) {
+    /* All that wait: a conversation takes one incarnation, and what the server knows of it knows by its id. What was sent stays sent. */
     int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=? WHERE state=0", "i", (int64_t)incarnation);
     if (rc) return explain(f, rc);
     f->state.incarnation = incarnation;
-    if (f->state.sent_number >= from_number) f->state.sent_number = from_number ? from_number - 1 : 0;
     return SATCHEL_OK;
 }
 

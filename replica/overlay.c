@@ -130,7 +130,7 @@ void overlay_accepted(overlay *o, uint64_t number, uint64_t seq) {
     pending *p = index_txn(o, number);
     count_change(o);
     if (!p) return;
-    if (!p->seq) o->naccepted++;
+    o->naccepted++;
     p->seq = seq;
 }
 
@@ -271,7 +271,7 @@ static int remove_row(overlay *o, const schema_table *t, const void *key, size_t
 static int remove_doomed(overlay *o, const schema_table *t, const buf *doomed, uint64_t seq) {
     const uint8_t *p = doomed->p, *end = p + doomed->n;
     uint64_t n;
-    while (p < end && buf_get_varint(&p, end, &n)) {
+    while (buf_get_varint(&p, end, &n)) {
         int rc = remove_row(o, t, p, (size_t)n, seq);
         if (rc) return rc;
         p += n;
@@ -418,6 +418,6 @@ int overlay_verify(overlay *o, buf *report) {
         buf_printf(report, ": %s\n", fault);
         any = true;
     }
-    if (sqlite3_finalize(q) && !rc) rc = file_db_error(o->f, "cannot read satchel_base");
+    if (sqlite3_finalize(q)) rc = file_db_error(o->f, "cannot read satchel_base");
     return rc ? rc : any ? SATCHEL_E_CORRUPT : SATCHEL_OK;
 }

@@ -55,7 +55,6 @@ pending *index_txn(overlay *o, uint64_t number) {
 void index_remove_txn(overlay *o, uint64_t number) {
     pending *p = index_txn(o, number);
     if (!p) return;
-    if (p->seq) o->naccepted--;
     size_t at = (size_t)(p - o->txn);
     memmove(p, p + 1, (o->ntxn - at - 1) * sizeof *p);
     o->ntxn--;
@@ -243,17 +242,12 @@ int index_load(overlay *o, const schema_table *t, uint32_t at) {
     return rc;
 }
 
-/* Later changes of a row stand later: by transaction, then by place. */
-static bool stands_before(const entry *a, const entry *b) {
-    if (a->number != b->number) return a->number < b->number;
-    return a->part != b->part ? a->part < b->part : a->offset < b->offset;
-}
-
+/* A transaction makes one change of a row (C6): the numbers tell the order. */
 static int keep_found(overlay *o, uint32_t at) {
     int rc = grow((void **)&o->found, &o->found_cap, o->nfound, sizeof *o->found);
     if (rc) return rc;
     size_t i = o->nfound++;
-    for (; i > 0 && stands_before(&o->entry[at], &o->entry[o->found[i - 1]]); i--) o->found[i] = o->found[i - 1];
+    for (; i > 0 && o->entry[at].number < o->entry[o->found[i - 1]].number; i--) o->found[i] = o->found[i - 1];
     o->found[i] = at;
     return SATCHEL_OK;
 }
@@ -264,7 +258,7 @@ static int is_of_row(overlay *o, const schema_table *t, uint32_t at, const void 
     buf_init(&other, 0);
     int rc = index_load(o, t, at);
     if (!rc) rc = index_key(o, o->map.epoch, &o->change, &its, &other);
-    *same = !rc && its == t && other.n == nkey && memcmp(other.p, key, nkey) == 0;
+    *same = !rc && other.n == nkey && memcmp(other.p, key, nkey) == 0;
     buf_fini(&other);
     return rc;
 }

@@ -81,12 +81,13 @@ uint64_t index_hash(uint32_t table, const void *key, size_t n);
 void index_clear(overlay *o);
 /* The transaction, NULL if it is not in the overlay. */
 pending *index_txn(overlay *o, uint64_t number);
+/* Removes one that was not accepted. */
 void index_remove_txn(overlay *o, uint64_t number);
 /* Removes those that are marked as gone. */
 void index_sweep_txns(overlay *o);
 /* Adds one transaction's changes. */
 int index_add(overlay *o, const pending *p);
-/* Finds the entries of a row, in the order of their transactions, into o->found. */
+/* Finds the entries of a row, in the order of their transactions, into o->found; index_txn has the transaction of each. */
 int index_find(overlay *o, const schema_table *t, uint64_t hash, const void *key, size_t nkey);
 bool index_holds(const overlay *o, uint64_t hash, uint64_t number);
 void index_remove(overlay *o, uint32_t at);

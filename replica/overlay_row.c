@@ -51,7 +51,7 @@ static void view_set(row_work *w, view *x, int at, const value *v) {
 static void view_copy(row_work *w, view *to, const view *from) {
     to->state = from->state;
     to->seq = from->seq;
-    if (w->t->ncol) memcpy(to->v, from->v, w->t->ncol * sizeof *to->v);
+    memcpy(to->v, from->v, w->t->ncol * sizeof *to->v);
 }
 
 /* ---- what is confirmed ---- */
@@ -148,7 +148,7 @@ static void move_columns(row_work *w, view *x, bool undo) {
     for (unsigned i = 0; i < m->n; i++) {
         int at = m->at[i];
         if (at < 0 || c->pk[i] || c->new[i].type == VALUE_ABSENT) continue;
-        bool counter = w->t->col[at]->rule == RULE_COUNTER && c->old[i].type != VALUE_ABSENT;
+        bool counter = w->t->col[at]->rule == RULE_COUNTER;
         value v = counter ? counter_moved(&x->v[at], &c->new[i], &c->old[i], undo) : undo ? c->old[i] : c->new[i];
         view_set(w, x, at, &v);
     }
@@ -201,7 +201,7 @@ static int redo_remaining(row_work *w) {
     view_copy(w, &w->shown, &w->confirmed);
     for (size_t i = 0; i < w->nremaining; i++) {
         const pending *p = index_txn(w->o, w->o->entry[w->o->found[i]].number);
-        if (p && p->seq && p->seq <= w->confirmed.seq) continue;
+        if (p->seq && p->seq <= w->confirmed.seq) continue;
         int rc = index_load(w->o, w->t, w->o->found[i]);
         if (rc) return rc;
         redo_one(w, &w->shown);
@@ -249,11 +249,11 @@ static bool is_hidden(const row_work *w, int at) {
     return !is || !value_equal(&w->shown.v[at], &w->confirmed.v[at]);
 }
 
-/* Whether the confirmed change moved it. */
+/* Whether the confirmed change moved what is hidden. */
 static bool has_moved(const row_work *w, const view *before, int at) {
-    bool was = before->state == VIEW_PRESENT, is = w->confirmed.state == VIEW_PRESENT;
-    if (at < 0) return was != is;
-    return is && (!was || !value_equal(&before->v[at], &w->confirmed.v[at]));
+    bool was = before->state == VIEW_PRESENT;
+    if (at < 0) return was != (w->confirmed.state == VIEW_PRESENT);
+    return !was || !value_equal(&before->v[at], &w->confirmed.v[at]);
 }
 
 /* A column stays hidden since it first moved, until the app sees what is confirmed. `before`: the confirmed row before the change, NULL if there is none. */
@@ -278,7 +278,7 @@ static void note_hidden(row_work *w, const view *before) {
 static void touch(overlay *o, const schema_table *t) {
     for (unsigned i = o->ntouched; i-- > 0;)
         if (o->touched[i] == t->name) return;
-    if (o->ntouched < o->touched_cap) o->touched[o->ntouched++] = t->name; /* it has room for every table */
+    o->touched[o->ntouched++] = t->name; /* overlay_refresh made room for every table */
 }
 
 static int explain(overlay *o, const schema_table *t, int rc) {
@@ -292,7 +292,7 @@ static int write_directly(overlay *o, const schema_table *t, const delta_row *ch
     unsigned n = 0;
     bool changed;
     rows_op op = change->op == DELTA_PUT ? ROWS_UPSERT : change->op == DELTA_UPDATE ? ROWS_UPDATE : ROWS_DELETE;
-    for (unsigned i = 0; i < change->ncol && op != ROWS_DELETE; i++) {
+    for (unsigned i = 0; i < change->ncol; i++) {
         int at = rows_column_index(t, change->col[i].id);
         if (at < 0) continue;
         col[n] = (rows_column){.at = (uint16_t)at};
@@ -333,7 +333,7 @@ static int write_shown(row_work *w) {
 static bool leaves(const row_work *w, uint32_t at) {
     uint64_t number = w->o->entry[at].number;
     const pending *p = index_txn(w->o, number);
-    return number == w->why->leave_number || (p && p->seq && p->seq <= w->why->leave_to);
+    return number == w->why->leave_number || (p->seq && p->seq <= w->why->leave_to);
 }
 
 /* Takes the entries that leave out of the index and out of o->found. */

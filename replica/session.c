@@ -246,7 +246,7 @@ static bool may_push(const session *s) {
 static int push_all(session *s, uint64_t now_ms) {
     outbox_txn t;
     while (may_push(s)) {
-        int rc = outbox_next(s->file, s->push.number, true, &t);
+        int rc = outbox_next(s->file, s->push.number, &t);
         if (rc == 1) rc = push_one(s, now_ms);
         if (rc <= 0) return session_file_error(s, rc);
     }
@@ -258,7 +258,7 @@ static int known_have_come(session *s, uint64_t now_ms, bool *come) {
     outbox_txn t;
     *come = true;
     if (!s->known_number) return SATCHEL_OK;
-    int rc = outbox_next(s->file, s->file->state.settled_number, true, &t);
+    int rc = outbox_next(s->file, s->file->state.settled_number, &t);
     if (rc < 0) return session_file_error(s, rc);
     *come = rc == 0 || t.number > s->known_number || now_ms >= s->phase_deadline_ms;
     if (*come) s->known_number = 0;
@@ -301,7 +301,7 @@ static int look_in_step(session *s, bool *in_step) {
     *in_step = false;
     if (s->nflight || s->known_number || st->snapshot || !st->placed || st->cursor < s->target || overlay_size(s->file->overlay))
         return SATCHEL_OK;
-    int rc = outbox_next(s->file, s->push.number, true, &t);
+    int rc = outbox_next(s->file, s->push.number, &t);
     *in_step = rc == 0;
     return session_file_error(s, rc < 0 ? rc : SATCHEL_OK);
 }

@@ -148,7 +148,7 @@ int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms) {
     int rc = forked_decode(p, n, &incarnation, &from);
     if (rc) return malformed(s, rc, "a fork");
     rc = file_begin(s->file);
-    if (!rc) rc = file_end(s->file, outbox_fork(s->file, incarnation, from));
+    if (!rc) rc = file_end(s->file, outbox_fork(s->file, incarnation));
     if (rc) return session_file_error(s, rc);
     s->is_copy = false;
     session_emit(
@@ -252,10 +252,10 @@ static int write_loss(file *f, const msg_loss *l) {
         &f->sql,
         "INSERT OR IGNORE INTO satchel_conflicts(id, n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author, kept, lost)"
         "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)");
-    db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "",
-            (const char *)key.p, merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp),
-            (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
-    int rc = q ? key.rc : SATCHEL_E_NOMEM;
+    int rc = db_bind(q, "iiissssiii", (int64_t)l->id, (int64_t)l->number, (int64_t)l->seq, t ? t->name : "", c ? c->name : "",
+                     (const char *)key.p, merge_rule_name((merge_rule)l->rule), (int64_t)hlc_ms(l->kept_stamp),
+                     (int64_t)hlc_ms(l->lost_stamp), (int64_t)l->kept_author);
+    if (!rc) rc = q ? key.rc : SATCHEL_E_NOMEM;
     if (!rc && (value_bind(q, 11, &l->kept) || value_bind(q, 12, &l->lost))) rc = SATCHEL_E_NOMEM;
     if (!rc) rc = db_run(q);
     buf_fini(&key);

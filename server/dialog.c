@@ -264,18 +264,19 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     author_info author;
     if ((rc = check_schema(w, &m, words)) || (rc = place_cursor(c, w, &m, words))) return rc;
     c->settled = m.settled_number;
-    if (m.incarnation == 0) return say_forked(c, w);
+    /* Once on a connection: it has been given one. */
+    if (m.incarnation == 0) return c->phase == DIALOG_FORKED ? SATCHEL_E_ORDER : say_forked(c, w);
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
     c->incarnation = m.incarnation;
     c->author = author.author;
     c->last_number = m.last_number;
-    /* A store that was put back may have given the incarnation to another copy meanwhile. */
-    bool first = author.shared == UINT64_MAX || c->rewinds;
-    if (first && (rc = store_author_shares(w->s, &author, m.last_number))) return rc;
     c->caught_up = !m.pending || author.last_number >= m.last_number;
     if ((rc = place_losses(c, w, &m)) || (rc = note_seen(c, w, &m))) return rc;
     /* N3: a file that gave fewer numbers than the server has results for is an older copy. */
     if (m.last_number < author.last_number) return say_forked(c, w);
+    /* A store that was put back may have given the incarnation to another copy meanwhile. */
+    bool tells_shared = author.shared == UINT64_MAX || c->rewinds;
+    if (tells_shared && (rc = store_author_shares(w->s, &author, m.last_number))) return rc;
     rc = say_welcome(c, w, &author);
     if (!rc) rc = say_schema(w, m.schema_epoch);
     if (!rc) rc = say_known_results(c, w);

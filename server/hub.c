@@ -612,6 +612,12 @@ static void publish_position(hub *h) {
     memcpy(h->epoch, p.epoch, EPOCH_BYTES);
 }
 
+/* No conversation outlives the process: what was waiting in parts will be sent again. Parts of a refused transaction are all there is of it. A disk
+ * without room for this is no reason not to start. */
+static void drop_stages(store *s) {
+    db_exec(&s->cache, "DELETE FROM satchel_stage WHERE (author,number) NOT IN (SELECT author,number FROM satchel_refused)", "");
+}
+
 int hub_open(const hub_config *config, hub **out, buf *error) {
     *out = NULL;
     hub *h = calloc(1, sizeof *h);
@@ -635,6 +641,7 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
         hub_close(h);
         return rc;
     }
+    drop_stages(config->store);
     publish_position(h);
     rc = db_integer(&config->store->cache, "SELECT max(id) FROM satchel_conflict", 0, &h->last_conflict);
     if (rc) {

@@ -62,7 +62,7 @@ void ingest_free(ingest *g) {
 #define BUCKET_ALL 1
 
 int ingest_flush_log(ingest *g, bool all) {
-    if (!g->out.groups && !g->out.nitems && delta_size(&g->out) == 0) return SATCHEL_OK;
+    if (!g->out.groups && !g->out.nitems) return SATCHEL_OK;
     if (!all && delta_size(&g->out) < LIMIT_PART_BYTES) return SATCHEL_OK;
     buf blob;
     buf_init(&blob, 0);
@@ -328,7 +328,7 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
     if (!rc && txn->resolves) rc = settle(g, txn->resolves);
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);
-    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED && g->bad_table) buf_put(&g->bad_key, g->key.p, g->key.n);
+    if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) buf_put(&g->bad_key, g->key.p, g->key.n);
     if (!rc) rc = ingest_check_references(g);
     return rc ? rc : ingest_flush_log(g, true);
 }
@@ -343,6 +343,13 @@ static void undo(ingest *g, const store_position *before, uint64_t conflicts) {
 
 void ingest_undo_points(ingest *g, bool on) {
     g->undo_points = on;
+}
+
+static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
+    return db_exec(&g->s->cache,
+                   "DELETE FROM satchel_stage WHERE author=?1 AND number=?2"
+                   " AND NOT EXISTS(SELECT 1 FROM satchel_refused WHERE author=?1 AND number=?2)",
+                   "ii", (int64_t)author->author, (int64_t)number);
 }
 
 static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
@@ -362,16 +369,14 @@ static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t no
         if (g->undo_points) rc = store_savepoint_release(g->s);
         out->result = (msg_result){.number = txn->number, .seq = g->clock.seq, .effective = effective};
         if (!rc) rc = save_result(g, txn, &out->result);
+        if (rc) return rc;
         author->last_effective = effective;
         if (g->s->now.high_stamp < effective) g->s->now.high_stamp = effective;
     }
     if (rc) return rc;
     author->last_number = txn->number;
     out->clamped = clamped != 0;
-    if (txn->part && out->result.rc == SATCHEL_OK)
-        rc = db_exec(&g->s->cache, "DELETE FROM satchel_stage WHERE author=? AND number=?", "ii", (int64_t)author->author,
-                     (int64_t)txn->number);
-    return rc;
+    return txn->part ? drop_stage(g, author, txn->number) : SATCHEL_OK;
 }
 
 /* SATCHEL_E_ORDER unless every part before this one, and nothing else, is here under its id. */
@@ -408,9 +413,9 @@ int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t no
     if (found) {
         out->known = true;
         out->staged = !txn->last; /* a result is given once, with the last part */
-        /* It may have been found under another incarnation. */
+        /* It may have been found under another incarnation, after parts of it came under this one. */
         if (txn->last && author->last_number < txn->number) author->last_number = txn->number;
-        return SATCHEL_OK;
+        return txn->part ? drop_stage(g, author, txn->number) : SATCHEL_OK;
     }
     if (txn->part || !txn->last) {
         rc = stage(g, author, txn);
@@ -463,7 +468,7 @@ static int merge_captured(ingest *g) {
     const uint8_t *p = g->captured.p, *end = p + g->captured.n;
     static _Thread_local changeset_change change;
     uint64_t n;
-    while (p && p < end && buf_get_varint(&p, end, &n)) {
+    while (buf_get_varint(&p, end, &n)) {
         changeset_reader r;
         changeset_open(&r, p, n);
         p += n;

@@ -125,22 +125,23 @@ static int run_statement(script *sc) {
     return fail(sc, offset > 0 ? at + offset : at, rc, sqlite3_errmsg(db));
 }
 
-static int step_script(script *sc, bool own_commit) {
+/* Inside a caller's transaction `open` is always set: then there is no BEGIN and no COMMIT. */
+static int step_script(script *sc) {
     const char *at = sc->at;
     int rc = SATCHEL_OK;
     if (is_word(at, "BEGIN")) {
         if (sc->open) return fail(sc, at, SATCHEL_E_MISUSE, "BEGIN inside a transaction");
         sc->at = past_statement(at);
         sc->explicit_transaction = true;
-        return own_commit ? open_transaction(sc, true) : SATCHEL_OK;
+        return open_transaction(sc, true);
     }
     if (is_word(at, "COMMIT") || is_word(at, "END")) {
         if (!sc->explicit_transaction) return fail(sc, at, SATCHEL_E_MISUSE, "COMMIT without BEGIN");
         sc->at = past_statement(at);
         sc->explicit_transaction = false;
-        return own_commit ? close_transaction(sc, at, true) : SATCHEL_OK;
+        return close_transaction(sc, at, true);
     }
-    bool single = own_commit && !sc->open;
+    bool single = !sc->open;
     if (single && (rc = open_transaction(sc, true))) return rc;
     rc = run_statement(sc);
     return rc || !single ? rc : close_transaction(sc, at, true);
@@ -148,7 +149,7 @@ static int step_script(script *sc, bool own_commit) {
 
 static int run_script(script *sc, bool own_commit) {
     int rc = SATCHEL_OK;
-    while (!rc && *(sc->at = skip_blank(sc->at))) rc = step_script(sc, own_commit);
+    while (!rc && *(sc->at = skip_blank(sc->at))) rc = step_script(sc);
     if (!rc && own_commit && sc->open)
         rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
     if (rc && sc->open) {

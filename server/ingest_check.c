@@ -463,7 +463,7 @@ static int refuse_child(ingest *g, const reference *r, const value *v) {
 int ingest_check_references(ingest *g) {
     const uint8_t *p = g->dangling.p, *end = p + g->dangling.n;
     uint64_t head;
-    while (p && p < end && buf_get_varint(&p, end, &head)) {
+    while (buf_get_varint(&p, end, &head)) {
         reference *r = &g->refs[head >> 1];
         bool deleting = head & 1;
         value v[LIMIT_KEY_COLUMNS];

@@ -464,9 +464,7 @@ static int resolve_add(const stored_row *row, delta_row *in, const unit *u, merg
 
 /* M15: a unit of a natural row that still stands as an insert left it, at NULL or its default: nobody has said it yet. */
 static bool is_unsaid(const stored_row *row, const unit *u) {
-    field_clock c = clock_get(&row->clock, u->id);
-    const field_clock *base = &row->clock.base;
-    if (!row->ts->t->natural || c.seq != base->seq || c.author != base->author || c.stamp != base->stamp) return false;
+    if (!row->ts->t->natural || clock_get(&row->clock, u->id).seq != row->clock.base.seq) return false;
     for (unsigned i = 0; i < u->n; i++)
         if (!says_nothing(row->ts->t->col[u->place[i]], &row->v[u->place[i]])) return false;
     return true;
@@ -551,7 +549,7 @@ static int make_copy(ingest *g, const stored_row *row, const delta_row *in, cons
     for (unsigned i = 0; i < t->ncol; i++) {
         if (t->col[i] == t->key[0]) copy->v[i] = head.key[0];
         if (t->col[i] == c) copy->v[i] = incoming_lost ? in->v[u->in[0]] : row->v[u->place[0]];
-        if (c->arg && sqlite3_stricmp(t->col[i]->name, c->arg) == 0) copy->v[i] = in->key[0];
+        if (sqlite3_stricmp(t->col[i]->name, c->arg) == 0) copy->v[i] = in->key[0];
     }
     lost.seq = g->clock.seq;
     clock_init(&copy->clock, lost);
@@ -679,7 +677,7 @@ static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revi
 /* ---- delete ---- */
 
 /* Whether some field of the open row was written concurrently, and the latest clock of such; with `log`, each such value goes to the conflict
- * log. */
+ * log, which alone can fail. */
 static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row, bool log, bool *any, field_clock *latest) {
     *any = false;
     for (unsigned i = 0; i < row->ts->t->ncol; i++) {
@@ -703,11 +701,10 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
 static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in) {
     bool unknown, conflict;
     field_clock latest;
-    int rc = unknown_fields(g, in, &g->row, false, &unknown, &latest);
-    if (rc) return rc;
+    unknown_fields(g, in, &g->row, false, &unknown, &latest);
     if (merge_delete(t->wins, unknown, &conflict) == MERGE_ROW_KEEP)
         return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
-    if (conflict) rc = unknown_fields(g, in, &g->row, true, &unknown, &latest);
+    int rc = conflict ? unknown_fields(g, in, &g->row, true, &unknown, &latest) : SATCHEL_OK;
     if (!rc) rc = tombstone_put(g, in, &g->row);
     if (!rc) rc = row_delete(g, t, in->key);
     if (!rc) rc = ingest_note_parent(g, &g->row, NULL);

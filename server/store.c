@@ -194,10 +194,6 @@ static int begin_restored(store *s, const store_config *config) {
     int rc = store_begin(s);
     if (rc) return rc;
     rc = begin_epoch(s, config->restored_as, config->now_ms);
-    /* What was waiting in parts will be sent again; parts of a refused transaction are all there is of it. */
-    if (!rc)
-        rc = db_exec(&s->cache,
-                     "DELETE FROM satchel_stage WHERE (author,number) NOT IN (SELECT author,number FROM satchel_refused)", "");
     if (rc) {
         store_rollback(s);
         return rc;

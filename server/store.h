@@ -132,7 +132,7 @@ typedef struct author_info {
 } author_info;
 /* Finds, or makes: incarnation 1 of a new device, or one that a restored store no longer knows. SATCHEL_E_NOT_FOUND for incarnation 0. */
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
-/* What the incarnation's file has by its first hello may have come with a copy. */
+/* What an incarnation's file has by its first hello since the device was last forked may be in another's, too. */
 int store_author_shares(store *s, author_info *author, uint64_t last_number);
 /* Gives the device its next incarnation (N3) and records the event. */
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out);

@@ -123,6 +123,7 @@ static int read_author(store *s, sqlite3_stmt *q, author_info *out) {
 }
 
 static int make_author(store *s, int64_t device, uint32_t incarnation) {
+    if (incarnation > LIMIT_INCARNATIONS) return SATCHEL_E_LIMIT;
     return db_exec(&s->cache, "INSERT INTO satchel_author(device,incarnation) VALUES(?,?)", "ii", device, (int64_t)incarnation);
 }
 
@@ -140,8 +141,8 @@ int store_author(store *s, int64_t device, uint32_t incarnation, author_info *ou
 }
 
 int store_author_shares(store *s, author_info *author, uint64_t last_number) {
-    author->shared = last_number;
-    return db_exec(&s->cache, "UPDATE satchel_author SET shared=? WHERE author=?", "ii", (int64_t)last_number,
+    if (author->shared == UINT64_MAX || author->shared < last_number) author->shared = last_number;
+    return db_exec(&s->cache, "UPDATE satchel_author SET shared=? WHERE author=?", "ii", (int64_t)author->shared,
                    (int64_t)author->author);
 }
 
@@ -153,6 +154,8 @@ int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *ou
     uint32_t incarnation = (uint32_t)sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
     rc = make_author(s, device, incarnation);
+    /* Each of its files says anew what it had when they parted. */
+    if (!rc) rc = db_exec(&s->cache, "UPDATE satchel_author SET shared=NULL WHERE device=?", "i", device);
     if (!rc)
         rc = db_exec(
             &s->cache,

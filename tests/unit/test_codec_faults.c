@@ -1,4 +1,4 @@
-/* The codec and the digest without memory: an error that is told, and nothing half written that anybody would take for whole. */
+/* The codec, the digest and what is bound to statements without memory: an error that is told, and nothing half written that anybody would take for whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "protocol/db.h"
 #include "protocol/delta.h"
 #include "protocol/digest.h"
 #include "protocol/message.h"
@@ -118,34 +119,53 @@ static void keep_value(sqlite3_context *context, int argc, sqlite3_value **argv)
     given = sqlite3_value_dup(argv[0]);
 }
 
-/* In a UTF-16 database a text is converted, and zeroblob(n) is made where it is asked for. */
+/* In a UTF-16 database a text is converted. */
 static void values_without_memory_are_absent(void **state) {
     (void)state;
-    static const char *const sql[] = {"SELECT 'a text that is converted'", "SELECT zeroblob(5000)"};
     sqlite3 *db;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     exec(db, "PRAGMA encoding = 'UTF-16'; CREATE TABLE t(a)");
     sqlite3_create_function(db, "keep", 1, SQLITE_UTF16, NULL, keep_value, NULL, NULL);
-    for (size_t i = 0; i < 2; i++) {
-        for (fault_loop l = {0}; faults_next(&l);) {
-            sqlite3_stmt *stmt;
-            char keep[80];
-            sqlite3_prepare_v2(db, sql[i], -1, &stmt, NULL);
-            assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-            faults_at(l.n, l.all);
-            value v = value_of_column(stmt, 0);
-            faults_at(0, false);
-            assert_int_equal(v.type == VALUE_ABSENT, faults_happened());
-            sqlite3_finalize(stmt);
-            snprintf(keep, sizeof keep, "SELECT keep(%s)", sql[i] + 7);
-            exec(db, keep);
-            faults_at(l.n, l.all);
-            v = value_of_sqlite(given);
-            faults_at(0, false);
-            assert_int_equal(v.type == VALUE_ABSENT, faults_happened());
-            sqlite3_value_free(given);
-        }
+    for (fault_loop l = {0}; faults_next(&l);) {
+        sqlite3_stmt *stmt;
+        sqlite3_prepare_v2(db, "SELECT 'a text that is converted'", -1, &stmt, NULL);
+        assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+        faults_at(l.n, l.all);
+        value v = value_of_column(stmt, 0);
+        faults_at(0, false);
+        assert_int_equal(v.type == VALUE_ABSENT, faults_happened());
+        sqlite3_finalize(stmt);
+        exec(db, "SELECT keep('a text that is converted')");
+        faults_at(l.n, l.all);
+        v = value_of_sqlite(given);
+        faults_at(0, false);
+        assert_int_equal(v.type == VALUE_ABSENT, faults_happened());
+        sqlite3_value_free(given);
     }
+    sqlite3_close(db);
+}
+
+static void text_bound_without_memory_is_an_error_never_null(void **state) {
+    (void)state;
+    sqlite3 *db;
+    db_cache cache;
+    int64_t rows;
+    unsigned failed = 0;
+    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+    exec(db, "PRAGMA encoding = 'UTF-16'; CREATE TABLE t(n, a)");
+    db_cache_init(&cache, db);
+    for (fault_loop l = {0}; faults_next(&l);) {
+        faults_at(l.n, l.all);
+        int rc = db_exec(&cache, "INSERT INTO t VALUES(?, ?)", "is", (int64_t)l.n, "a text that is converted");
+        faults_at(0, false);
+        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        failed += rc != 0;
+    }
+    assert_true(failed > 0);
+    assert_int_equal(db_integer(&cache, "SELECT count(*) FROM t WHERE a IS NOT 'a text that is converted'", 0, &rows),
+                     SATCHEL_OK);
+    assert_int_equal(rows, 0);
+    db_cache_fini(&cache);
     sqlite3_close(db);
 }
 
@@ -223,6 +243,7 @@ int main(void) {
         cmocka_unit_test(frames_without_memory_are_told),
         cmocka_unit_test(unseen_without_memory_is_told_by_the_whole),
         cmocka_unit_test(values_without_memory_are_absent),
+        cmocka_unit_test(text_bound_without_memory_is_an_error_never_null),
         cmocka_unit_test(digest_lists_live_tables_by_name_and_rows_by_key),
         cmocka_unit_test(digest_of_a_missing_table_or_into_a_full_buffer_is_an_error),
         cmocka_unit_test(digest_without_memory_is_an_error_never_another_digest),

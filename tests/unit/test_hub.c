@@ -242,6 +242,22 @@ static void N3_hello_without_an_incarnation_gets_one(void **state) {
     SAID(b, "welcome");
 }
 
+static void N3_hello_without_an_incarnation_is_answered_once(void **state) {
+    world *w = *state;
+    link *a = dial(w, &w->phone, "phone");
+    a->incarnation = 0;
+    hello(w, a);
+    hello(w, a);
+    settle(w);
+    SAID(a, "forked(2 from 1) error(E_ORDER) closed");
+    sql_exec(&w->v, "INSERT INTO satchel_author(device,incarnation) SELECT DISTINCT device,10000 FROM satchel_author");
+    link *b = dial(w, &w->phone, "phone");
+    b->incarnation = 0;
+    hello(w, b);
+    settle(w);
+    SAID(b, "error(E_LIMIT) closed");
+}
+
 static void pull_keeps_its_credit_at_the_head(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
@@ -440,6 +456,7 @@ int main(void) {
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),
         TEST(N3_hello_without_an_incarnation_gets_one),
+        TEST(N3_hello_without_an_incarnation_is_answered_once),
         TEST(pull_keeps_its_credit_at_the_head),
         TEST(commit_reaches_all_who_wait_at_the_head_in_one_read_step),
         TEST(pull_beyond_the_limits_or_the_head_closes),

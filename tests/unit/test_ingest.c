@@ -134,6 +134,43 @@ static void N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refuse
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
 }
 
+/* The file that keeps its incarnation shares what it had when the other one parted from it. */
+static void N3_shared_transaction_of_the_original_is_refused_too(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author_shares(w->v.s, &w->phone.a, 0), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    device copy = copy_of_phone(w, t.number);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    forget_results(w, w->base + 1);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_FORGOTTEN);
+    SQL("SELECT n FROM item", "1");
+}
+
+static void N3_parts_that_were_staged_go_when_it_was_given_elsewhere(void **state) {
+    world *w = *state;
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    device copy = copy_of_phone(w, t.number);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    t.last = false;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1)"), SATCHEL_OK);
+    SQL("SELECT count(*) FROM satchel_stage", "1");
+    t.last = true;
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "+ entry(1)"), SATCHEL_OK);
+    t.part = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(2)"), SATCHEL_OK);
+    assert_true(w->v.last.known);
+    SQL("SELECT count(*) FROM satchel_stage", "0");
+}
+
 static void N3_shared_transaction_that_was_given_by_nobody_is_taken(void **state) {
     world *w = *state;
     known(w, "+ item('a') n=0");
@@ -557,6 +594,8 @@ int main(void) {
         TEST(N3_transaction_of_an_earlier_incarnation_is_found_elsewhere),
         TEST(N3_transaction_that_a_later_incarnation_gave_first_is_found),
         TEST(N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refused),
+        TEST(N3_shared_transaction_of_the_original_is_refused_too),
+        TEST(N3_parts_that_were_staged_go_when_it_was_given_elsewhere),
         TEST(N3_shared_transaction_that_was_given_by_nobody_is_taken),
         TEST(N3_shared_transaction_with_a_base_above_the_floor_is_taken),
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),

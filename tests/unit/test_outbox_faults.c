@@ -113,7 +113,7 @@ static int run_counts(fixture *x) {
     if (!rc) rc = outbox_count(x->f, TXN_ACCEPTED, &accepted);
     if (!rc) rc = outbox_last_number(x->f, &last);
     if (!rc) rc = outbox_next_untold(x->f, 0, &untold) < 0 ? SATCHEL_E_INTERNAL : SATCHEL_OK;
-    if (!rc) rc = outbox_next(x->f, 3, true, &t) < 0 ? SATCHEL_E_INTERNAL : SATCHEL_OK;
+    if (!rc) rc = outbox_next(x->f, 3, &t) < 0 ? SATCHEL_E_INTERNAL : SATCHEL_OK;
     if (!rc)
         buf_printf(&said, "%llu %llu %llu %llu", (unsigned long long)pending, (unsigned long long)accepted,
                    (unsigned long long)last, (unsigned long long)untold);

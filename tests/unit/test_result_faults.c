@@ -63,7 +63,7 @@ static int run_discard_of_refused(fixture *x) {
 
 static int run_fork(fixture *x) {
     int rc = file_begin(x->f);
-    return file_end(x->f, rc ? rc : outbox_fork(x->f, 2, 4));
+    return file_end(x->f, rc ? rc : outbox_fork(x->f, 2));
 }
 
 static int run_rewind(fixture *x) {
