@@ -225,6 +225,7 @@ static int read_keys(overlay *o, const snapshot_range *r, const schema_table *t,
             return file_fail(o->f, SATCHEL_E_MALFORMED, "a snapshot's range holds something else than rows of its table");
         buf_clear(&o->key);
         rows_key_bytes(t, row.key, &o->key);
+        if (o->key.rc) return o->key.rc;
         uint64_t hash = index_hash(t->id, o->key.p, o->key.n);
         buf_put(&set->hashes, &hash, sizeof hash);
         set->n++;
@@ -290,13 +291,15 @@ static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const
         for (unsigned i = 0; i < t->nkey; i++) key[i] = value_of_column(q, (int)i);
         buf_clear(last);
         rows_key_bytes(t, key, last);
+        if (last->rc) break;
         if (in_set(set, index_hash(t->id, last->p, last->n))) continue;
         buf_put_varint(doomed, last->n);
         buf_put(doomed, last->p, last->n);
         ++*n;
     }
     int rc = sqlite3_reset(q);
-    return rc ? file_db_error(o->f, "cannot read a table") : doomed->rc;
+    if (rc) return file_db_error(o->f, "cannot read a table");
+    return last->rc ? last->rc : doomed->rc;
 }
 
 static void bind_bound(sqlite3_stmt *q, const schema_table *t, const value *bound, unsigned first) {
