@@ -239,6 +239,7 @@ VALID = {
         ("a new device", hello(epoch=None, cursor=0, schema_epoch=0, schema_hash="0" * 16, last_number=0, settled_number=0, loss_cursor=0,
                                pending=0)),
         ("a device that comes back", hello()),
+        ("a copy that asks for an incarnation", hello(incarnation=0)),
         ("in the middle of a snapshot", hello(epoch=None, cursor=0, snapshot=77, snapshot_page=12)),
         ("every number at its top", hello(incarnation=2**32 - 1, cursor=TOP, schema_epoch=2**32 - 1, last_number=TOP, settled_number=TOP,
                                           loss_cursor=TOP, now_ms=TOP, pending=TOP, snapshot=TOP, snapshot_page=2**32 - 1)),
