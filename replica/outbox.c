@@ -118,8 +118,14 @@ static void sink_end(void *ctx, bool committed) {
     if (committed && w->committed) w->committed(w->committed_ctx);
 }
 
-/* One literal, prepared when the writer is opened: a retry must go back when memory is out. */
+/* One literal, prepared when the writer is opened: a retry must go back when memory is out. If the schema has changed since it is prepared anew, and
+ * that may fail, too: then it is tried while memory comes and goes, for the app's connection must not stay inside a transaction. */
 static const char ROLLBACK[] = "ROLLBACK";
+#define ROLLBACK_TRIES 100
+
+static void roll_back(outbox_writer *w) {
+    for (unsigned i = 0; i < ROLLBACK_TRIES && !sqlite3_get_autocommit(w->db); i++) db_exec(&w->sql, ROLLBACK, "");
+}
 
 int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
     outbox_writer *w = calloc(1, sizeof *w);
@@ -231,7 +237,7 @@ int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
     w->resolves = number;
     w->flushed = false;
     if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
-    if (rc && !sqlite3_get_autocommit(w->db)) db_exec(&w->sql, ROLLBACK, "");
+    if (rc) roll_back(w);
     if (rc && capture_error_code(w->capture)) rc = capture_error_code(w->capture);
     *moot = !rc && !w->flushed;
     w->resolves = 0;

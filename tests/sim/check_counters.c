@@ -3,9 +3,6 @@
 
 /* For whoever has to find out: each addition, and whether its transaction is on the server. */
 static void explain(sim *s, unsigned row) {
-    sim_list(s, store_db(s->store),
-             "SELECT hex(id) id, group_concat(author||':'||number||'@'||seq, ' ') taken_as FROM satchel_result WHERE rc=0"
-             " GROUP BY id HAVING count(DISTINCT seq)>1");
     for (unsigned n = 0; n < s->ntxn; n++) {
         const sim_txn *t = &s->txn[n];
         int64_t there = sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", n);

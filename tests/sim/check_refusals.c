@@ -1,33 +1,103 @@
-/* What was refused had to be: nothing else is parked. */
+/* What was refused had to be: nothing else is parked.
+ *
+ * Looked at when a person settles it, and at rest. */
 #include "tests/sim/sim.h"
+
+typedef struct refusal {
+    sim *s;
+    unsigned i;
+    uint64_t number, base, depends;
+    int code;
+    const facts *f; /* NULL: the transaction was begun in another file, or nobody may count on it */
+    const sim_txn *t;
+} refusal;
+
+static bool changes(const fact *f, const char *column) {
+    const model_schema *m = &MODEL[f->table];
+    for (unsigned c = 0; c < m->n; c++) {
+        if (strcmp(m->column[c].name, column) != 0 || !(f->changed >> c & 1)) continue;
+        if (f->op == FACT_UPDATE || strcmp(f->now[c].text, m->column[c].initial) != 0) return true;
+    }
+    return false;
+}
+
+static bool any_changes(const facts *f, const char *column) {
+    for (unsigned n = 0; n < f->n; n++)
+        if (changes(&f->fact[n], column)) return true;
+    return false;
+}
+
+/* Of the same key pair, as was seen when it was settled, in a file that is there, or by the server's account. */
+static bool was_refused(sim *s, unsigned i, uint64_t number) {
+    for (unsigned k = 0; k < s->ndevices; k++)
+        if (s->device[k].key == s->device[i].key && number < SIM_TXNS && history_in(s->device[k].refused, (unsigned)number))
+            return true;
+    for (unsigned k = 0; k < s->ndevices; k++)
+        if (s->device[k].key == s->device[i].key && s->device[k].s &&
+            sim_ask(s, satchel_db(s->device[k].s), "SELECT count(*) FROM satchel_outbox WHERE state>=3 AND n=%" PRIu64, number))
+            return true;
+    return s->store && sim_ask(s, store_db(s->store),
+                               "SELECT count(*) FROM satchel_refused JOIN satchel_author USING(author) JOIN satchel_device d ON "
+                               "d.id=device WHERE d.name='d%u' AND number=%" PRIu64,
+                               s->device[i].key, number) > 0;
+}
+
+static bool is_below_floor(const refusal *r) {
+    const store *st = r->s->store;
+    return r->base < r->s->floor || (st && r->base < store_where(st).floor);
+}
 
 /* Work on server-owned columns and append-only rows, forbidden moves; of rows that others deleted, whose insert was discarded or is not known to a
  * restored server; and what a copied file has that the server may have forgotten. */
-static bool is_right(const sim *s, int code) {
-    switch (code) {
+static bool is_right(const refusal *r) {
+    const sim_device *d = &r->s->device[r->i];
+    bool unknown = d->copied || d->doubtful;
+    switch (r->code) {
     case SATCHEL_E_SERVER_OWNED:
+        return r->f ? any_changes(r->f, "sv") : unknown;
     case SATCHEL_E_APPEND_ONLY:
+        return r->f ? r->t->takes_away : unknown;
     case SATCHEL_E_GUARD:
+        return r->f ? any_changes(r->f, "st") : unknown;
     case SATCHEL_E_DEPENDS:
-        return true;
+        return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
-        return s->faults & (1u << FAULT_CLONE | 1u << FAULT_PUT_BACK);
+        return d->copied && is_below_floor(r);
     case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
-        return s->discarded || s->restored || (s->faults & (1u << FAULT_CLONE | 1u << FAULT_PUT_BACK));
+        return r->s->discarded || r->s->restored || d->copied;
     default:
         return false;
     }
 }
 
+void check_refusal(sim *s, unsigned i, uint64_t number) {
+    disk_look(true);
+    sqlite3_stmt *q =
+        sim_query(s, satchel_db(s->device[i].s), "SELECT code,base,depends,message FROM satchel_outbox WHERE state=3 AND n=?");
+    sqlite3_bind_int64(q, 1, (sqlite3_int64)number);
+    if (sqlite3_step(q) != SQLITE_ROW) sim_fail(s, "device %u: refused transaction %" PRIu64 " cannot be read", i, number);
+    refusal r = {.s = s,
+                 .i = i,
+                 .number = number,
+                 .code = sqlite3_column_int(q, 0),
+                 .base = (uint64_t)sqlite3_column_int64(q, 1),
+                 .depends = (uint64_t)sqlite3_column_int64(q, 2)};
+    r.f = facts_find(s, i, number);
+    r.t = history_find(s, i, number);
+    if (!is_right(&r))
+        sim_fail(s, "device %u: transaction %" PRIu64 " was refused: %s: %s", i, number, satchel_rc_name(r.code),
+                 (const char *)sqlite3_column_text(q, 3));
+    sqlite3_reset(q);
+    disk_look(false);
+}
+
 static void check_device(sim *s, unsigned i) {
     sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n, code, name, text FROM satchel_rejected", -1, &q, NULL))
+    if (sqlite3_prepare_v2(satchel_db(s->device[i].s), "SELECT n FROM satchel_rejected", -1, &q, NULL))
         sim_fail(s, "device %u: satchel_rejected cannot be read", i);
     while (sqlite3_step(q) == SQLITE_ROW) {
-        if (!is_right(s, sqlite3_column_int(q, 1)))
-            sim_fail(s, "device %u: transaction %d was refused: %s: %s", i, sqlite3_column_int(q, 0),
-                     (const char *)sqlite3_column_text(q, 2), (const char *)sqlite3_column_text(q, 3));
+        check_refusal(s, i, (uint64_t)sqlite3_column_int64(q, 0));
         s->figures.refused++;
         history_discarded(s, i, (uint64_t)sqlite3_column_int64(q, 0));
     }

@@ -16,7 +16,7 @@ static void check_file(sim *s, unsigned i) {
         const sim_txn *t = &s->txn[n];
         if (!(t->holders >> i & 1) || !is_cut_off(s, t)) continue;
         if (!history_in(there, n)) sim_fail(s, "device %u is revoked, and shows no longer t%u, which it could not deliver", i, n);
-        if (sim_ask(s, db, "SELECT count(*) FROM satchel_outbox WHERE n=%" PRIu64, t->at) != 1)
+        if (sim_ask(s, db, "SELECT count(*) FROM satchel_outbox WHERE n=%" PRIu64, t->number[i]) != 1)
             sim_fail(s, "device %u is revoked, and keeps no longer t%u, which it could not deliver", i, n);
     }
 }

@@ -23,7 +23,16 @@ static void check_rows(sim *s, const uint8_t there[SIM_TXNS / 8]) {
         sim_fail(s, "rows were appended by transactions that are not there");
 }
 
+void check_once(sim *s) {
+    static const char twice[] = "SELECT hex(id) id, group_concat(author||':'||number||'@'||seq, ' ') taken_as FROM satchel_result"
+                                " WHERE rc=0 GROUP BY id HAVING count(DISTINCT seq)>1";
+    if (sim_ask(s, store_db(s->store), "SELECT count(*) FROM (%s)", twice) == 0) return;
+    sim_list(s, store_db(s->store), twice);
+    sim_fail(s, "a transaction was taken twice");
+}
+
 void check_transactions(sim *s) {
+    check_once(s);
     unsigned files = bringing(s);
     uint8_t store_has[SIM_TXNS / 8];
     history_witnesses(s, store_db(s->store), store_has);

@@ -55,20 +55,13 @@ static int find(const picture *p, model_table t, const model_value *key) {
 
 /* ---- what the author had seen ---- */
 
-static uint64_t number_of(const sim_txn *t, const facts *f) {
-    return f->at ? f->at : t->at;
-}
-
-/* A number that was given to a retry may be given again by a file that was put back: the transaction's own number is asked first, the latest of all. */
-static const facts *find_pending(const sim *s, unsigned i, uint64_t number) {
-    for (int retried = 0; retried < 2; retried++) {
-        for (unsigned n = s->ntxn; n-- > 0;) {
-            const sim_txn *t = &s->txn[n];
-            for (const facts *f = t->holders >> i & 1 ? t->facts : NULL; f; f = f->next)
-                if (retried ? f->at == number && f->device == i : !f->at && t->at == number) return f;
-        }
-    }
-    return NULL;
+/* Its own, or those of a retry; a copy of the file that retried it has the same. */
+const facts *facts_find(sim *s, unsigned i, uint64_t number) {
+    const sim_txn *t = history_find(s, i, number);
+    const facts *found = NULL;
+    for (const facts *f = t ? t->facts : NULL; f; f = f->next)
+        if (t->at == number ? !f->at : f->at == number && (!found || f->device == i)) found = f;
+    return found;
 }
 
 static bool touches(const fact *f, unsigned column) {
@@ -103,7 +96,7 @@ static void note_seen(sim *s, unsigned i, facts *out) {
     disk_look(true);
     sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n");
     while (sqlite3_step(q) == SQLITE_ROW) {
-        const facts *p = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
+        const facts *p = facts_find(s, i, (uint64_t)sqlite3_column_int64(q, 0));
         for (unsigned k = 0; p && p != out && k < out->n; k++) see_through(p, facts_common(s, p->life, out->life), &out->fact[k]);
     }
     sqlite3_reset(q);
@@ -210,12 +203,15 @@ static void show_pending(sim *s, unsigned i, unsigned epoch) {
     static reads_pending pending[SIM_TXNS];
     unsigned n = 0;
     bool all = true;
+    unsigned life = facts_life_of(s, i);
     disk_look(true);
-    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n");
+    sqlite3_stmt *q =
+        sim_query(s, satchel_db(s->device[i].s), "SELECT n,state,effective FROM satchel_outbox WHERE state<2 ORDER BY n");
     while (n < SIM_TXNS && sqlite3_step(q) == SQLITE_ROW) {
-        pending[n].f = find_pending(s, i, (uint64_t)sqlite3_column_int64(q, 0));
-        all = all && pending[n].f;
-        n += pending[n].f != NULL;
+        const facts *f = facts_find(s, i, (uint64_t)sqlite3_column_int64(q, 0));
+        bool accepted = sqlite3_column_int(q, 1), was_accepted = sqlite3_column_type(q, 2) != SQLITE_NULL;
+        all = all && f;
+        if (f) pending[n++] = (reads_pending){.f = f, .again = accepted ? f->life != life : was_accepted};
     }
     sqlite3_reset(q);
     disk_look(false);
@@ -255,16 +251,10 @@ void facts_after(sim *s, unsigned i, sim_txn *t) {
 }
 
 void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number) {
-    for (unsigned n = 0; n < s->ntxn; n++) {
-        sim_txn *t = &s->txn[n];
-        bool is = false;
-        for (const facts *f = t->holders >> i & 1 ? t->facts : NULL; f; f = f->next)
-            is = is || (number_of(t, f) == old && (!f->at || f->device == i));
-        if (!is) continue;
-        facts *f = record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
-        f->at = number;
-        return;
-    }
+    sim_txn *t = history_find(s, i, old);
+    if (!t) return;
+    facts *f = record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
+    f->at = number;
 }
 
 void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, const char *now) {

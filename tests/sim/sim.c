@@ -205,7 +205,9 @@ static void watch(sim *s) {
     if (now != s->watched) sim_say(s, "t%u is in %03x (%x: the server)", s->options.watch, now, 1u << SIM_SERVER);
     s->watched = now;
     /* Of all that is checked at the end, this holds at each step, and tells when it ceased to. */
-    if (s->store && !disk_is_dead(s->server_disk)) check_counters(s);
+    if (!s->store || disk_is_dead(s->server_disk)) return;
+    check_once(s);
+    check_counters(s);
 }
 
 static void step(sim *s) {

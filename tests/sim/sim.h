@@ -113,12 +113,14 @@ typedef struct sim_reads {
     bool begun;
     unsigned life;
     uint64_t cursor;
-    int shown[SIM_ROWS]; /* the transaction whose value is in column `a` of each item, plus 1 */
+    int shown[SIM_ROWS];         /* the transaction whose value is in column `a` of each item, plus 1 */
+    uint64_t shown_at[SIM_ROWS]; /* the cursor then */
 } sim_reads;
 
-/* A device showed one transaction's value in an item, then another's. */
+/* A device showed one transaction's value in an item, then another's, in the same life of the server. */
 typedef struct sim_step {
-    unsigned device, row, from, to;
+    unsigned device, row, from, to, life;
+    uint64_t cursor; /* when the first was shown */
 } sim_step;
 #define SIM_STEPS 8192u
 
@@ -132,17 +134,20 @@ typedef struct sim_device {
     connection *connection;
     uint64_t starts_at; /* while it does not run */
     uint64_t connects_at, offline_until, works_at;
-    unsigned failures;    /* connections in a row that failed */
-    bool power_lost;      /* at its death */
-    bool may_forget;      /* power was lost since its file was open */
-    bool touched;         /* it may have something to send */
-    bool revoked, copied; /* revoked: the server told it so; copied: its file was put back, or there are two of it */
-    bool barred;          /* its key is revoked on the server */
-    unsigned barred_at;   /* transactions that there were then */
-    bool answers_late;    /* on its next connection */
-    uint64_t saved_at;    /* 0: there is no saved copy */
-    int64_t looked;       /* as of so many changes, history_look; -1: never */
-    bool has_items;       /* the table is there since it runs */
+    unsigned failures;             /* connections in a row that failed */
+    bool power_lost;               /* at its death */
+    bool may_forget;               /* power was lost since its file was open */
+    bool touched;                  /* it may have something to send */
+    bool revoked, copied;          /* revoked: the server told it so; copied: its file was put back, or there are two of it */
+    uint8_t refused[SIM_TXNS / 8]; /* by number, what was refused and settled */
+    bool doubtful;                 /* it is not known whether a transaction was settled in its file */
+    bool barred;                   /* its key is revoked on the server */
+    unsigned barred_at;            /* transactions that there were then */
+    bool answers_late;             /* on its next connection */
+    uint64_t sent;                 /* the number up to which history_sent has marked all as durable */
+    uint64_t saved_at;             /* 0: there is no saved copy */
+    int64_t looked;                /* as of so many changes, history_look; -1: never */
+    bool has_items;                /* the table is there since it runs */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
 } sim_device;
 
@@ -167,14 +172,17 @@ typedef struct sim_txn {
     unsigned author;  /* device, or SIM_SERVER */
     unsigned holders; /* a bit for each file that has it */
     unsigned saved;   /* and for each saved copy */
+    unsigned durable; /* for each file that no loss of power may take it from */
     bool unsure;      /* its COMMIT failed: the file will say */
     bool given;       /* the server had it when the last file that held it lost it by right */
     bool in_backup;
-    bool cut_off; /* the server had not got it when its author was revoked */
-    uint64_t at;  /* its number in the outbox */
+    bool cut_off;                                            /* the server had not got it when its author was revoked */
+    uint64_t at;                                             /* the number that its author's outbox gave it first */
+    uint64_t number[SIM_DEVICES], number_saved[SIM_DEVICES]; /* the one it has in each file that holds it: a retry has another */
     unsigned nop;
     sim_op op[SIM_OPS];
     unsigned rows;               /* besides its witness, that it put into ev */
+    bool takes_away;             /* a row of ev that another one has appended */
     uint8_t known[SIM_TXNS / 8]; /* values that its author had seen */
     facts *facts;                /* what it did to every row */
 } sim_txn;
@@ -239,6 +247,7 @@ struct sim {
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
     uint64_t backup_at; /* 0: there is none */
+    uint64_t floor;     /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
     bool restoring; /* at its next start */
 
@@ -320,6 +329,8 @@ void net_free(sim *s);
 /* ---- sim_work.c ---- */
 
 void work_device(sim *s, unsigned i);
+/* Whether what its app has committed is on the disk; some apps leave that to the library (N2). */
+bool work_is_durable(const sim *s, unsigned i);
 void work_server(sim *s);
 
 /* ---- sim_faults.c ---- */
@@ -348,12 +359,17 @@ void history_add(sim_txn *t, op_kind kind, unsigned row, int add);
 void history_committed(sim *s, sim_txn *t);
 void history_rolled_back(sim *s, sim_txn *t);
 void history_unsure(sim *s, sim_txn *t);
+/* The device has sent a frame: what its file says was sent is on its disk (N2). */
+void history_sent(sim *s, unsigned i);
 /* The device's file was opened: which of its transactions does it have? */
 void history_opened(sim *s, unsigned i);
 /* What a device shows now. */
 void history_look(sim *s, unsigned i);
 void history_discarded(sim *s, unsigned i, uint64_t number);
-void history_retried(sim *s, unsigned i, uint64_t number);
+/* It has the number `again` from now on. */
+void history_retried(sim *s, unsigned i, uint64_t number, uint64_t again);
+/* The transaction of that number in a device's file, NULL if it is not known. */
+sim_txn *history_find(sim *s, unsigned i, uint64_t number);
 void history_copied(sim *s, unsigned from, unsigned to);
 void history_saved(sim *s, unsigned i);
 void history_put_back(sim *s, unsigned i);
@@ -365,6 +381,8 @@ void history_restored(sim *s);
 /* A transaction begins on a device (before its first statement) and is about to commit. */
 void facts_before(sim *s, unsigned i);
 void facts_after(sim *s, unsigned i, sim_txn *t);
+/* What the transaction of that number in a device's file did; NULL: not known, as it was begun in another file. */
+const facts *facts_find(sim *s, unsigned i, uint64_t number);
 /* After facts_before: refused transaction `old` was run again as `number`. */
 void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number);
 /* The server changes a column (model.h) of an item. */
@@ -386,6 +404,8 @@ void facts_free(sim *s);
 void check_convergence(sim *s);
 void check_verify(sim *s);
 void check_transactions(sim *s);
+/* By the store's own account of what it took. */
+void check_once(sim *s);
 void check_counters(sim *s);
 void check_silence(sim *s);
 void check_model(sim *s);
@@ -403,6 +423,7 @@ void check_recorded_store(sim *s);
 /* A transaction that a device's file holds, in its outbox and not yet confirmed. */
 typedef struct reads_pending {
     const facts *f;
+    bool again; /* a server that was put back is given it once more */
 } reads_pending;
 /* When the app of a device begins a transaction, of which facts_before has made the picture; pending ones in their order. */
 void check_reads_now(sim *s, unsigned i, unsigned epoch, const reads_pending *pending, unsigned n);
@@ -410,6 +431,8 @@ void check_reads_now(sim *s, unsigned i, unsigned epoch, const reads_pending *pe
 void check_reads_anew(sim *s, unsigned i);
 /* `seq` of each transaction that is on the server, else 0. */
 void check_reads(sim *s, const uint64_t seq[SIM_TXNS]);
+/* One that a person is about to settle; and all. */
+void check_refusal(sim *s, unsigned i, uint64_t number);
 void check_refusals(sim *s);
 
 #endif

@@ -155,8 +155,12 @@ static void clone_device(sim *s, unsigned i) {
     unsigned to = s->ndevices++;
     char name[16];
     snprintf(name, sizeof name, "d%u", to);
-    s->device[to] = (sim_device){
-        .key = d->key, .disk = disk_new(name, sim_random(s)), .clock = d->clock, .barred = d->barred, .barred_at = d->barred_at};
+    s->device[to] = (sim_device){.key = d->key,
+                                 .disk = disk_new(name, sim_random(s)),
+                                 .clock = d->clock,
+                                 .barred = d->barred,
+                                 .barred_at = d->barred_at,
+                                 .doubtful = d->doubtful};
     memcpy(s->device[to].fingerprint, d->fingerprint, sizeof d->fingerprint);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
     d->copied = s->device[to].copied = true;
@@ -197,6 +201,42 @@ static void exhaust_memory(sim *s) {
     s->memory[node].ends = sim_chance(s, 20);
 }
 
+typedef enum settling { SETTLE_LATER, SETTLE_DISCARD, SETTLE_RETRY } settling;
+
+/* What the server may have taken from another copy is for a person to look up: there, and where else it might come from. */
+static settling look_up(sim *s, unsigned i, uint64_t number) {
+    const sim_txn *t = history_find(s, i, number);
+    if (!t || !s->store || disk_is_dead(s->server_disk)) return SETTLE_LATER;
+    if (sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", (unsigned)(t - s->txn)) > 0) return SETTLE_DISCARD;
+    return t->holders == 1u << i ? SETTLE_RETRY : SETTLE_LATER;
+}
+
+static settling choose_settling(sim *s, unsigned i, uint64_t number, bool refused) {
+    if (!refused) return SETTLE_DISCARD;
+    check_refusal(s, i, number);
+    if (number < SIM_TXNS) s->device[i].refused[number / 8] |= (uint8_t)(1u << number % 8);
+    if (sim_ask(s, satchel_db(s->device[i].s), "SELECT code FROM satchel_rejected WHERE n=%" PRIu64, number) ==
+        SATCHEL_E_FORGOTTEN)
+        return look_up(s, i, number);
+    return sim_chance(s, 50) ? SETTLE_RETRY : SETTLE_DISCARD;
+}
+
+/* 0: what it did is there, or the retry failed. */
+static uint64_t retry(sim *s, unsigned i, uint64_t number, int *rc) {
+    sim_device *d = &s->device[i];
+    facts_before(s, i);
+    *rc = satchel_retry(d->s, number);
+    uint64_t again = 0;
+    if (!disk_is_dead(d->disk) && !sqlite3_get_autocommit(satchel_db(d->s)))
+        sim_fail(s, "device %u: satchel_retry left a transaction open: %s", i, satchel_rc_name(*rc));
+    if (!*rc)
+        again =
+            (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT ifnull(max(n),0) FROM satchel_outbox WHERE resolves=%" PRIu64, number);
+    if (again) facts_retried(s, i, number, again);
+    history_retried(s, i, number, again ? again : number);
+    return again;
+}
+
 /* What a person does about a transaction that waits, or was refused. */
 static void settle_one(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
@@ -208,20 +248,22 @@ static void settle_one(sim *s, unsigned i) {
                 refused ? "SELECT n FROM satchel_rejected ORDER BY n LIMIT 1"
                         : "SELECT max(n) FROM satchel_outbox WHERE state=0 AND n>(SELECT sent_number FROM satchel_state)");
     if (n <= 0) return;
-    /* What the server may have taken from another copy is for a person to look up: here they find it there. */
-    bool known = sim_ask(s, satchel_db(d->s), "SELECT code FROM satchel_rejected WHERE n=%" PRId64, n) == SATCHEL_E_FORGOTTEN;
-    bool again = refused && !known && sim_chance(s, 50);
-    if (again) facts_before(s, i);
-    int rc = again ? satchel_retry(d->s, (uint64_t)n) : satchel_discard(d->s, (uint64_t)n);
-    if (again && !rc)
-        facts_retried(s, i, (uint64_t)n, (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT max(n) FROM satchel_outbox"));
-    sim_say(s, "d%u settles %" PRId64 ": %s", i, n, satchel_rc_name(rc));
+    uint64_t number = (uint64_t)n, again = 0;
+    settling what = choose_settling(s, i, number, refused);
+    if (what == SETTLE_LATER) sim_say(s, "d%u leaves %" PRIu64 ", which may be on its way", i, number);
+    if (what == SETTLE_LATER) return;
+    int rc = SATCHEL_OK;
+    if (what == SETTLE_RETRY)
+        again = retry(s, i, number, &rc);
+    else
+        rc = satchel_discard(d->s, number);
+    sim_say(s, "d%u %s %" PRIu64 ": %s", i, what == SETTLE_RETRY ? "retries" : "discards", number, satchel_rc_name(rc));
     /* What failed may have been done all the same: nobody may count on the transaction any more. */
     if (rc && rc != SATCHEL_E_IO && rc != SATCHEL_E_FULL && rc != SATCHEL_E_NOMEM) return;
     if (!rc) sim_happened(s, FAULT_DISCARD);
-    if (again) history_retried(s, i, (uint64_t)n);
+    d->doubtful = d->doubtful || rc;
     s->discarded = true;
-    history_discarded(s, i, (uint64_t)n);
+    if (!again) history_discarded(s, i, number);
 }
 
 /* ---- a device is revoked ---- */
@@ -415,4 +457,7 @@ void faults_end(sim *s) {
         memory_fail_at(node, 0, 0);
         net_die_at(s, node, 0);
     }
+    /* Two files of one incarnation that only read must part, too. */
+    if (has(s, FAULT_CLONE) && !(s->options.without & SIM_FAULT_BIT(FAULT_CLONE)) && sim_chance(s, 40))
+        clone_device(s, sim_below(s, s->ndevices));
 }

@@ -39,6 +39,7 @@ void history_add(sim_txn *t, op_kind kind, unsigned row, int add) {
 static void take_hold(sim_txn *t) {
     t->unsure = false;
     t->holders |= 1u << t->author;
+    t->number[t->author] = t->at;
 }
 
 void history_committed(sim *s, sim_txn *t) {
@@ -49,6 +50,7 @@ void history_committed(sim *s, sim_txn *t) {
     }
     t->at = (uint64_t)sim_ask(s, satchel_db(s->device[t->author].s), "SELECT max(n) FROM satchel_outbox");
     take_hold(t);
+    if (work_is_durable(s, t->author)) t->durable |= 1u << t->author;
     /* What did not go through before is written over. */
     for (sim_txn *old = s->txn; old < t; old++)
         if (old->author == t->author) old->unsure = false;
@@ -77,6 +79,15 @@ void history_unsure(sim *s, sim_txn *t) {
         t->at++;
 }
 
+void history_sent(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    uint64_t sent = d->s->file->state.sent_number;
+    if (d->sent == sent) return;
+    d->sent = sent;
+    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++)
+        if (t->holders >> i & 1 && t->number[i] <= sent) t->durable |= 1u << i;
+}
+
 static bool server_has(sim *s, unsigned n) {
     return s->store && sim_ask(s, store_db(s->store), "SELECT count(*) FROM ev WHERE id=%u", n) > 0;
 }
@@ -84,12 +95,34 @@ static bool server_has(sim *s, unsigned n) {
 /* What no file has any more is on the server if it was accepted, and may be on its way there in no other manner. */
 static void lose(sim *s, unsigned i, sim_txn *t) {
     t->holders &= ~(1u << i);
+    t->durable &= ~(1u << i);
     if (!t->holders && server_has(s, (unsigned)(t - s->txn))) t->given = true;
+}
+
+/* For whoever has to find out: what the file has. */
+static void explain(sim *s, unsigned i) {
+    sqlite3 *db = satchel_db(s->device[i].s);
+    sim_list(s, db, "SELECT n, hex(id) id, state, seq FROM satchel_outbox");
+    sim_list(s, db, "SELECT n, code, text FROM satchel_rejected");
+    sim_list(s, db, "SELECT cursor, settled_number, sent_number, number_floor FROM satchel_state");
+}
+
+static bool waits_as(sim *s, unsigned i, uint64_t number) {
+    return sim_ask(s, satchel_db(s->device[i].s), "SELECT count(*) FROM satchel_outbox WHERE state<4 AND n=%" PRIu64, number) > 0;
+}
+
+/* A loss of power may take a retry back: then it has the number again that it had before. */
+static void look_at_number(sim *s, unsigned i, sim_txn *t) {
+    if (!t->facts || !t->facts->next || waits_as(s, i, t->number[i])) return;
+    for (const facts *f = t->facts; f; f = f->next)
+        if (waits_as(s, i, f->at ? f->at : t->at)) t->number[i] = f->at ? f->at : t->at;
 }
 
 void history_opened(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (d->power_lost) check_reads_anew(s, i);
+    /* What was settled may be as before. */
+    if (d->power_lost && s->discarded) d->doubtful = true;
     uint8_t there[SIM_TXNS / 8];
     if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM sqlite_schema WHERE name='ev'") <= 0) return;
     history_witnesses(s, satchel_db(d->s), there);
@@ -101,15 +134,14 @@ void history_opened(sim *s, unsigned i) {
         if (unsure && has) t->at = (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT max(n) FROM satchel_outbox");
         if (unsure && has) take_hold(t);
         t->unsure = t->unsure && !unsure;
+        if (mine && d->power_lost) look_at_number(s, i, t);
         if (!mine || has) continue;
         /* A refusal takes the witness back with the rest. */
-        if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected WHERE n=%" PRIu64, t->at)) continue;
+        if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected WHERE n=%" PRIu64, t->number[i])) continue;
         sim_say(s, "d%u has lost t%u", i, n);
-        if (!d->power_lost) sim_list(s, satchel_db(d->s), "SELECT n, hex(id) id, state, seq FROM satchel_outbox");
-        if (!d->power_lost) sim_list(s, satchel_db(d->s), "SELECT n, code, text FROM satchel_rejected");
-        if (!d->power_lost)
-            sim_list(s, satchel_db(d->s), "SELECT cursor, settled_number, sent_number, number_floor FROM satchel_state");
+        if (!d->power_lost || t->durable >> i & 1) explain(s, i);
         if (!d->power_lost) sim_fail(s, "device %u lost transaction t%u without a loss of power", i, n);
+        if (t->durable >> i & 1) sim_fail(s, "device %u lost transaction t%u, which was on its disk, with its power", i, n);
         lose(s, i, t);
     }
 }
@@ -139,36 +171,56 @@ void history_look(sim *s, unsigned i) {
     disk_look(false);
 }
 
+/* A file that was put back gives numbers again: the latest. */
+sim_txn *history_find(sim *s, unsigned i, uint64_t number) {
+    for (sim_txn *t = s->txn + s->ntxn; t-- > s->txn;)
+        if (t->holders >> i & 1 && t->number[i] == number) return t;
+    return NULL;
+}
+
 void history_discarded(sim *s, unsigned i, uint64_t number) {
-    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++)
-        if (t->holders >> i & 1 && t->at == number) lose(s, i, t);
+    sim_txn *t = history_find(s, i, number);
+    if (t) lose(s, i, t);
 }
 
 /* It writes over what its author sees now. */
-void history_retried(sim *s, unsigned i, uint64_t number) {
+void history_retried(sim *s, unsigned i, uint64_t number, uint64_t again) {
+    sim_txn *t = history_find(s, i, number);
+    if (!t) return;
     history_look(s, i);
-    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
-        if (!(t->holders >> i & 1) || t->at != number) continue;
-        for (unsigned b = 0; b < sizeof t->known; b++) t->known[b] |= s->device[i].seen[b];
-    }
+    for (unsigned b = 0; b < sizeof t->known; b++) t->known[b] |= s->device[i].seen[b];
+    t->number[i] = again;
+}
+
+/* A copy is wholly on its disk. */
+static void take_durably(sim_txn *t, unsigned i) {
+    t->holders |= 1u << i;
+    t->durable |= 1u << i;
 }
 
 void history_copied(sim *s, unsigned from, unsigned to) {
-    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++)
-        if (t->holders >> from & 1) t->holders |= 1u << to;
+    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
+        if (t->holders >> from & 1) take_durably(t, to);
+        t->number[to] = t->number[from];
+    }
     memcpy(s->device[to].seen, s->device[from].seen, sizeof s->device[to].seen);
 }
 
 void history_saved(sim *s, unsigned i) {
-    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) t->saved = (t->saved & ~(1u << i)) | (t->holders & 1u << i);
+    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
+        t->saved = (t->saved & ~(1u << i)) | (t->holders & 1u << i);
+        t->number_saved[i] = t->number[i];
+    }
     memcpy(s->device[i].seen_saved, s->device[i].seen, sizeof s->device[i].seen);
 }
 
 void history_put_back(sim *s, unsigned i) {
     check_reads_anew(s, i);
+    s->device[i].sent = 0;
     for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
         if (t->holders >> i & 1 && !(t->saved >> i & 1)) lose(s, i, t);
-        if (t->saved >> i & 1) t->holders |= 1u << i;
+        if (t->saved >> i & 1) take_durably(t, i);
+        t->number[i] = t->number_saved[i];
         if (t->unsure && t->author == i) t->unsure = false;
     }
     memcpy(s->device[i].seen, s->device[i].seen_saved, sizeof s->device[i].seen);

@@ -174,6 +174,7 @@ static void collect_device(sim *s, unsigned i) {
     int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
     while (is_alive(s, i) && session_output(d->s->session, &p, &n)) {
         send(s, d->connection, true, p, n);
+        history_sent(s, i);
         if (!is_alive(s, i)) return;
     }
     if (!rc && d->connection->lingers && d->connection->up) linger(s, d->connection);

@@ -119,6 +119,7 @@ void sim_server_stop(sim *s) {
     s->clock = &s->server_clock;
     net_server_gone(s);
     if (s->hub) hub_close(s->hub);
+    if (s->store && store_where(s->store).floor > s->floor) s->floor = store_where(s->store).floor;
     if (s->store) sim_forget(store_db(s->store));
     if (s->store) store_close(s->store);
     s->hub = NULL;

@@ -139,13 +139,18 @@ static void change_much(work *w) {
     if (!w->rc) w->t->rows = rows;
 }
 
+static void take_away(work *w) {
+    run(w, "DELETE FROM ev WHERE id=(SELECT min(id) FROM ev WHERE id>=100000)");
+    w->t->takes_away = true;
+}
+
 /* What the server must refuse, as a whole. */
 static void change_wrongly(work *w, unsigned row) {
     /* What it has appended itself it may take back. */
     if (w->t->rows || sim_chance(w->s, 50))
         run(w, "UPDATE item SET sv=%u WHERE id='i%u'", sim_below(w->s, 9), row);
     else
-        run(w, "DELETE FROM ev WHERE id=(SELECT min(id) FROM ev WHERE id>=100000)");
+        take_away(w);
 }
 
 static void change(work *w, intent in) {
@@ -253,9 +258,12 @@ static void finish(work *w) {
         history_rolled_back(w->s, w->t);
 }
 
-/* Some apps leave it to the library when a commit is on the disk (N2). */
+bool work_is_durable(const sim *s, unsigned i) {
+    return (s->options.seed + i) % 3;
+}
+
 static void choose_durability(work *w) {
-    run(w, (w->s->options.seed + w->i) % 3 ? "PRAGMA main.synchronous=FULL" : "PRAGMA main.synchronous=NORMAL");
+    run(w, work_is_durable(w->s, w->i) ? "PRAGMA main.synchronous=FULL" : "PRAGMA main.synchronous=NORMAL");
 }
 
 static void work_once(sim *s, unsigned i, const intent *given) {
