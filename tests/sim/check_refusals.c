@@ -51,14 +51,15 @@ static bool is_below_floor(const refusal *r) {
  * restored server; and what a copied file has that the server may have forgotten. */
 static bool is_right(const refusal *r) {
     const sim_device *d = &r->s->device[r->i];
+    /* A number of a file that was put back more than once may name two transactions. */
     bool unknown = d->copied || d->doubtful;
     switch (r->code) {
     case SATCHEL_E_SERVER_OWNED:
-        return r->f ? any_changes(r->f, "sv") : unknown;
+        return unknown || (r->f && any_changes(r->f, "sv"));
     case SATCHEL_E_APPEND_ONLY:
-        return r->f ? r->t->takes_away : unknown;
+        return unknown || (r->f && r->t->takes_away);
     case SATCHEL_E_GUARD:
-        return r->f ? any_changes(r->f, "st") : unknown;
+        return unknown || (r->f && any_changes(r->f, "st"));
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
