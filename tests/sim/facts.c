@@ -205,13 +205,16 @@ static void show_pending(sim *s, unsigned i, unsigned epoch) {
     bool all = true;
     unsigned life = facts_life_of(s, i);
     disk_look(true);
-    sqlite3_stmt *q =
-        sim_query(s, satchel_db(s->device[i].s), "SELECT n,state,effective FROM satchel_outbox WHERE state<2 ORDER BY n");
+    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s),
+                                "SELECT n,state,effective,(SELECT coalesce(snapshot,0) FROM satchel_state)<>0 FROM satchel_outbox"
+                                " WHERE state<2 ORDER BY n");
     while (n < SIM_TXNS && sqlite3_step(q) == SQLITE_ROW) {
         const facts *f = facts_find(s, i, (uint64_t)sqlite3_column_int64(q, 0));
         bool accepted = sqlite3_column_int(q, 1), was_accepted = sqlite3_column_type(q, 2) != SQLITE_NULL;
+        /* The ranges of a snapshot that have come show what was accepted as it stands on the server. */
+        bool replaced = sqlite3_column_int(q, 3);
         all = all && f;
-        if (f) pending[n++] = (reads_pending){.f = f, .again = accepted ? f->life != life : was_accepted};
+        if (f) pending[n++] = (reads_pending){.f = f, .again = accepted ? replaced || f->life != life : was_accepted};
     }
     sqlite3_reset(q);
     disk_look(false);
