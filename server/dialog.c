@@ -222,14 +222,16 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
     return store_device_seen(w->s, c->device, &seen);
 }
 
-/* N3: by the id of the newest known transaction a device sees whether what the server knows of its numbers are its own. */
+/* N3: by the id of the newest transaction that has a result a device sees whether what the server knows of its numbers are its own. Refusals stay when the
+ * results of later numbers have been pruned. */
 static int put_known_id(dialog_world *w, const author_info *author, msg_welcome *m) {
-    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id FROM satchel_result WHERE author=? AND number=?");
-    db_bind(q, "ii", (int64_t)author->author, (int64_t)author->last_number);
+    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id,number FROM satchel_result WHERE author=? ORDER BY number DESC LIMIT 1");
+    db_bind(q, "i", (int64_t)author->author);
     int rc = db_next(&w->s->cache, q);
     if (rc != 1) return rc;
     m->has_known_id = sqlite3_column_bytes(q, 0) == TXN_ID_BYTES;
     if (m->has_known_id) memcpy(m->known_id, sqlite3_column_blob(q, 0), TXN_ID_BYTES);
+    m->known_number = (uint64_t)sqlite3_column_int64(q, 1);
     sqlite3_reset(q);
     return SATCHEL_OK;
 }

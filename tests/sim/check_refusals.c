@@ -51,15 +51,14 @@ static bool is_below_floor(const refusal *r) {
  * restored server; and what a copied file has that the server may have forgotten. */
 static bool is_right(const refusal *r) {
     const sim_device *d = &r->s->device[r->i];
-    /* A number of a file that was put back more than once may name two transactions. */
     bool unknown = d->copied || d->doubtful;
     switch (r->code) {
     case SATCHEL_E_SERVER_OWNED:
-        return unknown || (r->f && any_changes(r->f, "sv"));
+        return r->f ? any_changes(r->f, "sv") : unknown;
     case SATCHEL_E_APPEND_ONLY:
-        return unknown || (r->f && r->t->takes_away);
+        return r->f ? r->t->takes_away : unknown;
     case SATCHEL_E_GUARD:
-        return unknown || (r->f && any_changes(r->f, "st"));
+        return r->f ? any_changes(r->f, "st") : unknown;
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
