@@ -225,7 +225,8 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
 /* N3: by the id of the newest transaction that has a result a device sees whether what the server knows of its numbers are its own. Refusals stay when the
  * results of later numbers have been pruned. */
 static int put_known_id(dialog_world *w, const author_info *author, msg_welcome *m) {
-    sqlite3_stmt *q = db_prepare(&w->s->cache, "SELECT id,number FROM satchel_result WHERE author=? ORDER BY number DESC LIMIT 1");
+    sqlite3_stmt *q =
+        db_prepare(&w->s->cache, "SELECT id,number FROM satchel_result WHERE author=? ORDER BY number DESC LIMIT 1");
     db_bind(q, "i", (int64_t)author->author);
     int rc = db_next(&w->s->cache, q);
     if (rc != 1) return rc;

@@ -227,6 +227,22 @@ static void N3_hello_of_an_older_copy_is_a_fork(void **state) {
     SAID(b, "welcome");
 }
 
+/* Refusals stay when results are pruned: of the newest that is kept the device must see whether it is its own. */
+static void N3_welcome_names_the_newest_result_that_is_kept(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "~ item(99) n+=1");
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    sql_exec(&w->v, "DELETE FROM satchel_result WHERE rc=0");
+    link *b = dial(w, &w->phone, "phone");
+    b->cursor = 1;
+    hello(w, b);
+    settle(w);
+    assert_int_equal(b->welcome.known_number, 1);
+    assert_true(b->welcome.has_known_id);
+}
+
 static void N3_hello_without_an_incarnation_gets_one(void **state) {
     world *w = *state;
     online(w, &w->phone, "phone");
@@ -455,6 +471,7 @@ int main(void) {
         TEST(push_again_gets_the_stored_result),
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),
+        TEST(N3_welcome_names_the_newest_result_that_is_kept),
         TEST(N3_hello_without_an_incarnation_gets_one),
         TEST(N3_hello_without_an_incarnation_is_answered_once),
         TEST(pull_keeps_its_credit_at_the_head),
