@@ -439,6 +439,16 @@ static int set_encoding(capture *c) {
     return db_rc(sqlite3_finalize(ask));
 }
 
+/* Where the connection's own temporary data goes. */
+static int set_spill(capture *c) {
+    sqlite3_stmt *ask;
+    int failed = sqlite3_prepare_v2(c->db, "PRAGMA temp_store", -1, &ask, NULL);
+    if (failed) return db_rc(failed);
+    sqlite3_step(ask);
+    c->record.in_memory = sqlite3_column_int(ask, 0) == 2;
+    return db_rc(sqlite3_finalize(ask));
+}
+
 static int register_all(capture *c) {
     c->link = malloc(sizeof *c->link);
     if (!c->link) return SATCHEL_E_NOMEM;
@@ -482,6 +492,7 @@ int capture_open(sqlite3 *db, const capture_sink *sink, capture **out) {
     int rc = take_hooks(c);
     if (!rc) rc = register_all(c);
     if (!rc) rc = set_encoding(c);
+    if (!rc) rc = set_spill(c);
     if (rc)
         capture_close(c);
     else

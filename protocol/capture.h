@@ -38,7 +38,8 @@ typedef struct capture_sink {
     void (*end)(void *ctx, bool committed);
 } capture_sink;
 
-/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one in a connection's life.
+/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one in a connection's life. What a large transaction spills
+ * stays in memory if PRAGMA temp_store is MEMORY (2) by now, as an encrypted file's is; else it goes to an unlinked temporary file.
  * satchel_local() is 1 on this connection while capture is on, 0 while it is off.
  *
  * The preupdate, commit and rollback hooks of the connection are capture's own from here on. SATCHEL_E_HOOK if one of them was taken (it

@@ -23,7 +23,7 @@ typedef struct capture_table {
     const char *why; /* in words; static */
     unsigned index;  /* in capture_tables */
     unsigned ncol, nkey;
-    int nraw;       /* columns in the database, generated ones and satchel_clock included */
+    int nraw;       /* columns in the database, generated ones and the server's own included */
     uint16_t *raw;  /* [ncol] index in the database (C4) */
     uint16_t *unit; /* [ncol] lowest column of its group, itself outside any */
     uint16_t *key;  /* [nkey] in the order of the primary key */
@@ -57,11 +57,13 @@ typedef struct capture_entry {
     int16_t refusal; /* SATCHEL_E_* */
 } capture_entry;
 
-/* The transaction's entries in the order of the changes. Above LIMIT_CAPTURE_BYTES they move to an unlinked temporary file (C7). */
+/* The transaction's entries in the order of the changes. Above LIMIT_CAPTURE_BYTES they move to an unlinked temporary file (C7), or to one in
+ * memory where the connection's own temporary data is to stay in memory. */
 typedef struct capture_record {
     buf mem;          /* the record's end, from byte `spilled` on */
     uint64_t spilled; /* bytes before it, in the file */
     int fd;           /* -1 until the first spill */
+    bool in_memory;   /* no spill reaches the disk */
     uint8_t *map;     /* the whole record, while it is mapped */
     size_t map_n;
     int rc; /* why the last append failed */

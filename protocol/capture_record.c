@@ -70,8 +70,14 @@ static int write_at(int fd, const uint8_t *p, size_t n, uint64_t offset) {
     return SATCHEL_OK;
 }
 
+static int open_spill(capture_record *r) {
+    if (!r->in_memory) return open_temporary(&r->fd);
+    r->fd = memfd_create("satchel", MFD_CLOEXEC);
+    return r->fd < 0 ? from_errno(errno) : SATCHEL_OK;
+}
+
 static int spill(capture_record *r) {
-    int rc = r->fd < 0 ? open_temporary(&r->fd) : SATCHEL_OK;
+    int rc = r->fd < 0 ? open_spill(r) : SATCHEL_OK;
     if (!rc) rc = write_at(r->fd, r->mem.p, r->mem.n, r->spilled);
     if (rc) return rc;
     r->spilled += r->mem.n;

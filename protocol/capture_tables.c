@@ -5,10 +5,12 @@
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 
+/* The server's own: row clock and set of buckets. */
 #define CLOCK_COLUMN "satchel_clock"
+#define SET_COLUMN "satchel_set"
 
 typedef struct raw_column {
-    bool left_out; /* generated, or the row clock */
+    bool left_out; /* generated, or the server's own */
     bool real, text;
     unsigned key;
 } raw_column;
@@ -62,7 +64,7 @@ static int read_column(sqlite3_stmt *info, raw_table *raw, capture_table *t) {
     set_affinity(c, type ? type : "");
     c->key = (unsigned)sqlite3_column_int(info, PK);
     if (hidden == VIRTUAL) return misfit(t, "it has a virtual generated column; make it STORED");
-    c->left_out = hidden == STORED || sqlite3_stricmp(name, CLOCK_COLUMN) == 0;
+    c->left_out = hidden == STORED || sqlite3_stricmp(name, CLOCK_COLUMN) == 0 || sqlite3_stricmp(name, SET_COLUMN) == 0;
     if (c->left_out) return SATCHEL_OK;
     if (t->ncol >= t->desc->ncol || sqlite3_stricmp(name, t->desc->col[t->ncol]->name) != 0)
         return misfit(t, "its columns are not those of the schema");

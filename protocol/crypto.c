@@ -266,15 +266,32 @@ static void subject_of(const char *name, char out[NAME_BYTES + 4]) {
     out[at] = 0;
 }
 
-/* The subject of an issuer as subject_of wrote it. mbedtls_x509_dn_gets is no use: it replaces bytes of UTF-8. */
-static int subject_of_issuer(const mbedtls_x509_crt *ca, char out[NAME_BYTES + 4]) {
-    const mbedtls_x509_name *name = &ca->subject;
-    char text[NAME_BYTES + 1];
+/* mbedtls_x509_dn_gets is no use: it replaces bytes of UTF-8. */
+static int common_name(const mbedtls_x509_crt *cert, char out[NAME_BYTES + 1]) {
+    const mbedtls_x509_name *name = &cert->subject;
     if (name->next || name->val.len > NAME_BYTES || MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &name->oid)) return SATCHEL_E_CERTIFICATE;
-    memcpy(text, name->val.p, name->val.len);
-    text[name->val.len] = 0;
-    subject_of(text, out);
+    memcpy(out, name->val.p, name->val.len);
+    out[name->val.len] = 0;
     return SATCHEL_OK;
+}
+
+/* The subject of an issuer as subject_of wrote it. */
+static int subject_of_issuer(const mbedtls_x509_crt *ca, char out[NAME_BYTES + 4]) {
+    char text[NAME_BYTES + 1];
+    int rc = common_name(ca, text);
+    if (!rc) subject_of(text, out);
+    return rc;
+}
+
+int crypto_common_name(const char *cert_pem, buf *out) {
+    mbedtls_x509_crt cert;
+    char text[NAME_BYTES + 1];
+    mbedtls_x509_crt_init(&cert);
+    int rc = parse_certificate(&cert, cert_pem);
+    if (!rc) rc = common_name(&cert, text);
+    if (!rc) buf_printf(out, "%s", text);
+    mbedtls_x509_crt_free(&cert);
+    return rc ? rc : out->rc;
 }
 
 /* YYYYMMDDhhmmss in UTC. */
@@ -285,21 +302,37 @@ static int format_time(uint64_t ms, char out[16]) {
     return SATCHEL_OK;
 }
 
-int crypto_not_after(const char *cert_pem, uint64_t *out_ms) {
+static uint64_t ms_of(const mbedtls_x509_time *t) {
+    struct tm tm = {.tm_year = t->year - 1900,
+                    .tm_mon = t->mon - 1,
+                    .tm_mday = t->day,
+                    .tm_hour = t->hour,
+                    .tm_min = t->min,
+                    .tm_sec = t->sec};
+    return (uint64_t)timegm(&tm) * 1000;
+}
+
+static int read_times(const char *cert_pem, uint64_t *from_ms, uint64_t *to_ms) {
     mbedtls_x509_crt cert;
     mbedtls_x509_crt_init(&cert);
     int rc = parse_certificate(&cert, cert_pem);
     if (!rc) {
-        const mbedtls_x509_time *t = &cert.valid_to;
-        struct tm tm = {.tm_year = t->year - 1900,
-                        .tm_mon = t->mon - 1,
-                        .tm_mday = t->day,
-                        .tm_hour = t->hour,
-                        .tm_min = t->min,
-                        .tm_sec = t->sec};
-        *out_ms = (uint64_t)timegm(&tm) * 1000;
+        *from_ms = ms_of(&cert.valid_from);
+        *to_ms = ms_of(&cert.valid_to);
     }
     mbedtls_x509_crt_free(&cert);
+    return rc;
+}
+
+int crypto_not_after(const char *cert_pem, uint64_t *out_ms) {
+    uint64_t from_ms;
+    return read_times(cert_pem, &from_ms, out_ms);
+}
+
+int crypto_made_at(const char *cert_pem, uint64_t *out_ms) {
+    uint64_t from_ms = 0, to_ms;
+    int rc = read_times(cert_pem, &from_ms, &to_ms);
+    *out_ms = from_ms + BACKDATE_MS;
     return rc;
 }
 

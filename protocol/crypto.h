@@ -44,6 +44,10 @@ int crypto_fingerprint(const char *pem, uint8_t out[CRYPTO_FINGERPRINT_BYTES]);
 int crypto_fingerprint_der(const void *cert_der, size_t n, uint8_t out[CRYPTO_FINGERPRINT_BYTES]);
 /* Milliseconds since 1970 at which a certificate ends. */
 int crypto_not_after(const char *cert_pem, uint64_t *out_ms);
+/* At which it was made: a week after the beginning that it names (certificates of ours begin before they are made, for clocks that are behind). */
+int crypto_made_at(const char *cert_pem, uint64_t *out_ms);
+/* Appends the common name of a certificate's subject. SATCHEL_E_MALFORMED; _CERTIFICATE: it is none of ours, which have that and nothing else. */
+int crypto_common_name(const char *cert_pem, buf *out);
 
 /* The enrolment code: "satchel1." and base64url of {host, HTTPS port, pin, secret}; what `satchelctl device add` prints and QR codes carry. */
 typedef struct enrol_code {

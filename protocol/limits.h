@@ -48,6 +48,8 @@
 #define LIMIT_PAST 16
 /* Any growable buffer that names no smaller bound. */
 #define LIMIT_BUF_BYTES (64u << 20)
+/* The key of an encrypted database file. Longer: SATCHEL_E_MISUSE. */
+#define LIMIT_FILE_KEY_BYTES 4096
 /* Enrolment code life; enrolment request body. */
 #define LIMIT_ENROL_CODE_S (24 * 3600)
 #define LIMIT_HTTP_BODY_BYTES (64u << 10)

@@ -44,11 +44,21 @@ void message_put_optional(buf *out, uint64_t v) {
         wire_put_null(out);
 }
 
-uint64_t message_get_optional(wire *w) {
-    if (wire_skip_null(w)) return 0;
+uint64_t message_get_positive(wire *w) {
     uint64_t v = message_get_number(w);
     if (!v) message_fail(w, SATCHEL_E_NOT_DETERMINISTIC);
     return v;
+}
+
+uint64_t message_get_optional(wire *w) {
+    return wire_skip_null(w) ? 0 : message_get_positive(w);
+}
+
+bool message_open_with_view(wire *w, const void *p, size_t n, message_type type, uint64_t fields) {
+    uint64_t count = message_open_any(w, p, n, type);
+    bool has_view = count == fields + 2; /* with the type */
+    message_expect_fields(w, count, fields + has_view);
+    return has_view;
 }
 
 uint64_t message_get_difference(wire *w, uint64_t before) {
@@ -114,7 +124,8 @@ message_type message_peek(const void *p, size_t n) {
 /* ---- simple messages ---- */
 
 int hello_encode(const msg_hello *m, buf *out) {
-    message_put_head(out, MSG_HELLO, m->npast ? 15 : 14);
+    bool has_past = m->npast || m->has_view; /* an empty past only holds its place before the view */
+    message_put_head(out, MSG_HELLO, 14u + has_past + m->has_view);
     wire_put_uint(out, m->version);
     wire_put_uint(out, m->incarnation);
     if (m->has_epoch)
@@ -132,17 +143,18 @@ int hello_encode(const msg_hello *m, buf *out) {
     message_put_optional(out, m->snapshot);
     wire_put_uint(out, m->snapshot_page);
     wire_put_text(out, m->software, m->nsoftware);
-    if (m->npast) wire_put_array(out, (uint64_t)m->npast * 2);
+    if (has_past) wire_put_array(out, (uint64_t)m->npast * 2);
     for (unsigned i = 0; i < m->npast; i++) {
         wire_put_bytes(out, m->past[i].epoch, EPOCH_BYTES);
         wire_put_uint(out, m->past[i].seq);
     }
+    if (m->has_view) wire_put_uint(out, m->view);
     return out->rc;
 }
 
 static void get_past(wire *w, msg_hello *m) {
     uint64_t items = wire_get_array(w, LIMIT_PAST * 2);
-    if (!items || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
+    if ((!items && !m->has_view) || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
     for (; m->npast < items / 2 && !w->rc; m->npast++) {
         wire_get_exact(w, m->past[m->npast].epoch, EPOCH_BYTES);
         m->past[m->npast].seq = message_get_number(w);
@@ -160,8 +172,9 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     *m = (msg_hello){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_HELLO);
     m->version = get_version(&w);
-    bool has_past = fields == 16; /* with the type */
-    message_expect_fields(&w, fields, has_past ? 15 : 14);
+    m->has_view = fields == 17; /* with the type */
+    bool has_past = m->has_view || fields == 16;
+    message_expect_fields(&w, fields, 14u + has_past + m->has_view);
     if (w.rc) return w.rc;
     m->incarnation = message_get_u32(&w);
     m->has_epoch = !wire_skip_null(&w);
@@ -178,11 +191,12 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     m->snapshot_page = message_get_u32(&w);
     m->software = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nsoftware);
     if (has_past) get_past(&w, m);
+    if (m->has_view) m->view = message_get_number(&w);
     return wire_close(&w);
 }
 
 int welcome_encode(const msg_welcome *m, buf *out) {
-    message_put_head(out, MSG_WELCOME, 10);
+    message_put_head(out, MSG_WELCOME, m->has_view ? 11 : 10);
     wire_put_uint(out, m->version);
     wire_put_bytes(out, m->epoch, sizeof m->epoch);
     wire_put_uint(out, m->epoch_start);
@@ -196,6 +210,7 @@ int welcome_encode(const msg_welcome *m, buf *out) {
     wire_put_uint(out, m->now_ms);
     wire_put_uint(out, m->backup_seq);
     wire_put_bool(out, m->snapshot);
+    if (m->has_view) wire_put_uint(out, m->view);
     return out->rc;
 }
 
@@ -204,7 +219,8 @@ int welcome_decode(const void *p, size_t n, msg_welcome *m) {
     *m = (msg_welcome){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_WELCOME);
     m->version = get_version(&w);
-    message_expect_fields(&w, fields, 10);
+    m->has_view = fields == 12; /* with the type */
+    message_expect_fields(&w, fields, m->has_view ? 11 : 10);
     if (w.rc) return w.rc;
     wire_get_exact(&w, m->epoch, sizeof m->epoch);
     m->epoch_start = message_get_number(&w);
@@ -216,6 +232,7 @@ int welcome_decode(const void *p, size_t n, msg_welcome *m) {
     m->now_ms = message_get_number(&w);
     m->backup_seq = message_get_number(&w);
     m->snapshot = wire_get_bool(&w);
+    if (m->has_view) m->view = message_get_number(&w);
     return wire_close(&w);
 }
 

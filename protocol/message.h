@@ -43,6 +43,8 @@ int frame_pack(const void *message, size_t n, buf *frame);
 /* The inverse. A compressed frame is one zstd frame that tells its content's size, with nothing behind it; the size is bounded by
  * LIMIT_MESSAGE_BYTES before anything is allocated, and no window is kept beside the message. SATCHEL_E_LIMIT, _MALFORMED, _NOMEM. */
 int frame_unpack(const void *frame, size_t n, buf *message);
+/* How large the message of a frame says that it is, without looking further; 0 for one that frame_unpack refuses for its head. */
+size_t frame_unpacked_bytes(const void *frame, size_t n);
 /* The type of a message, 0 if it is not one. */
 message_type message_peek(const void *p, size_t n);
 /* Decodes a whole message of any type, nested deltas and keys included, and keeps nothing: SATCHEL_OK or what is wrong with it. */
@@ -73,6 +75,8 @@ typedef struct msg_hello {
     size_t nsoftware;
     unsigned npast; /* older epochs, the latest first; a server that does not know `epoch` may know one of them */
     past_epoch past[LIMIT_PAST];
+    bool has_view; /* false: a device that knows nothing of views, and can only hold everything */
+    uint64_t view; /* which rows and columns it holds, as the server named them with its pages; 0: everything, or nothing yet */
 } msg_hello;
 
 typedef struct msg_welcome {
@@ -88,6 +92,8 @@ typedef struct msg_welcome {
     uint64_t now_ms;
     uint64_t backup_seq; /* accepted transactions up to here need not be kept (N7) */
     bool snapshot;       /* the cursor is of no use: pages will be a snapshot */
+    bool has_view;       /* the device is to hold another view than its hello told, and is not in step before */
+    uint64_t view;       /* which */
 } msg_welcome;
 
 typedef struct msg_schema {
@@ -169,6 +175,7 @@ typedef struct msg_page {
     uint64_t high_stamp; /* the highest effective stamp that the server has given (the device's clock passes it) */
     uint32_t part;
     bool more;
+    uint64_t view;    /* once the cursor has reached `to`, the device holds this view; 0: as before */
     uint64_t commits; /* that follow */
 } msg_page;
 typedef struct page_commit {
@@ -199,6 +206,7 @@ typedef struct msg_snapshot {
     bool last;
     uint64_t total_rows; /* of the snapshot, for progress */
     uint64_t high_stamp;
+    uint64_t view;   /* that all pages together are; 0: everything */
     uint64_t ranges; /* that follow */
 } msg_snapshot;
 typedef struct snapshot_range {

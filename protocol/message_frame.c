@@ -43,10 +43,20 @@ static int decompress(const void *frame, size_t n, buf *message) {
     return SATCHEL_OK;
 }
 
+static bool is_compressed(const void *frame, size_t n) {
+    return n >= sizeof zstd_magic && !memcmp(frame, zstd_magic, sizeof zstd_magic);
+}
+
 int frame_unpack(const void *frame, size_t n, buf *message) {
     buf_clear(message);
     if (n > LIMIT_FRAME_BYTES) return SATCHEL_E_LIMIT;
     if (!n) return SATCHEL_E_MALFORMED;
-    if (n < sizeof zstd_magic || memcmp(frame, zstd_magic, sizeof zstd_magic) != 0) return copy(frame, n, message);
-    return decompress(frame, n, message);
+    return is_compressed(frame, n) ? decompress(frame, n, message) : copy(frame, n, message);
+}
+
+size_t frame_unpacked_bytes(const void *frame, size_t n) {
+    if (!is_compressed(frame, n)) return n;
+    unsigned long long size = ZSTD_getFrameContentSize(frame, n);
+    /* Unknown and wrong ones are above any limit. */
+    return size > LIMIT_MESSAGE_BYTES ? 0 : (size_t)size;
 }

@@ -11,10 +11,14 @@ void message_open(wire *w, const void *p, size_t n, message_type type, uint64_t 
 /* The two steps of it, for messages whose number of fields depends on their version. */
 uint64_t message_open_any(wire *w, const void *p, size_t n, message_type type);
 void message_expect_fields(wire *w, uint64_t count, uint64_t fields);
+/* Opens a message of `fields` fields, or of one more, which tells a view: true then. */
+bool message_open_with_view(wire *w, const void *p, size_t n, message_type type, uint64_t fields);
 
 /* A number below 2^63, SATCHEL_E_LIMIT above. */
 uint64_t message_get_number(wire *w);
 uint32_t message_get_u32(wire *w);
+/* A number that is left out where it is 0: 0 is SATCHEL_E_NOT_DETERMINISTIC. */
+uint64_t message_get_positive(wire *w);
 /* 0 is written as null, so that "none" has one encoding; 0 as a number is SATCHEL_E_NOT_DETERMINISTIC. */
 void message_put_optional(buf *out, uint64_t v);
 uint64_t message_get_optional(wire *w);

@@ -5,12 +5,13 @@
 /* ---- pages ---- */
 
 void page_begin(const msg_page *h, buf *out) {
-    message_put_head(out, MSG_PAGE, 6);
+    message_put_head(out, MSG_PAGE, h->view ? 7 : 6);
     wire_put_uint(out, h->from);
     wire_put_uint(out, h->to);
     wire_put_uint(out, h->high_stamp);
     wire_put_uint(out, h->part);
     wire_put_bool(out, h->more);
+    if (h->view) wire_put_uint(out, h->view);
     wire_put_array(out, h->commits);
 }
 
@@ -25,12 +26,13 @@ void page_put_commit(const page_commit *c, buf *out) {
 int page_open(page_reader *r, const void *message, size_t n, msg_page *head) {
     wire *w = &r->w;
     *r = (page_reader){0};
-    message_open(w, message, n, MSG_PAGE, 6);
+    bool has_view = message_open_with_view(w, message, n, MSG_PAGE, 6);
     head->from = message_get_number(w);
     head->to = message_get_number(w);
     head->high_stamp = message_get_number(w);
     head->part = message_get_u32(w);
     head->more = wire_get_bool(w);
+    head->view = has_view ? message_get_positive(w) : 0;
     head->commits = r->left = wire_get_array(w, UINT64_MAX);
     if (head->from > head->to) message_fail(w, SATCHEL_E_MALFORMED);
     return w->rc;
@@ -53,13 +55,14 @@ int page_next(page_reader *r, page_commit *out) {
 /* ---- snapshots ---- */
 
 void snapshot_begin(const msg_snapshot *h, buf *out) {
-    message_put_head(out, MSG_SNAPSHOT, 7);
+    message_put_head(out, MSG_SNAPSHOT, h->view ? 8 : 7);
     wire_put_uint(out, h->id);
     wire_put_uint(out, h->seq);
     wire_put_uint(out, h->page);
     wire_put_bool(out, h->last);
     wire_put_uint(out, h->total_rows);
     wire_put_uint(out, h->high_stamp);
+    if (h->view) wire_put_uint(out, h->view);
     wire_put_array(out, h->ranges);
 }
 
@@ -83,13 +86,14 @@ void snapshot_put_range(const snapshot_range *r, buf *out) {
 int snapshot_open(snapshot_reader *r, const void *message, size_t n, msg_snapshot *head) {
     wire *w = &r->w;
     *r = (snapshot_reader){0};
-    message_open(w, message, n, MSG_SNAPSHOT, 7);
+    bool has_view = message_open_with_view(w, message, n, MSG_SNAPSHOT, 7);
     head->id = message_get_number(w);
     head->seq = message_get_number(w);
     head->page = message_get_u32(w);
     head->last = wire_get_bool(w);
     head->total_rows = message_get_number(w);
     head->high_stamp = message_get_number(w);
+    head->view = has_view ? message_get_positive(w) : 0;
     head->ranges = r->left = wire_get_array(w, UINT64_MAX);
     if (!head->id) message_fail(w, SATCHEL_E_MALFORMED);
     return w->rc;

@@ -35,6 +35,7 @@ extern "C" {
     X(OVERLOAD, -6, RETRY, "the server is over its budget; it asks to come back later")                                          \
     X(CLOSED, -7, RETRY, "the connection was closed")                                                                            \
     X(SUPERSEDED, -8, RETRY, "a newer connection of this device has taken the place of this one")                                \
+    X(PAUSED, -9, RETRY, "an administrator has paused this device; it goes on without the server")                               \
     /* somebody has to act */                                                                                                    \
     X(REVOKED, -20, PERMANENT, "this device was revoked by an administrator")                                                    \
     X(CERTIFICATE, -21, PERMANENT, "the certificate was not accepted")                                                           \
@@ -46,6 +47,8 @@ extern "C" {
     X(NOT_ENROLLED, -27, PERMANENT, "this database is not enrolled with a server")                                               \
     X(PIN, -28, PERMANENT, "the server's certificate is not the one the enrolment code names")                                   \
     X(READONLY, -29, PERMANENT, "the database is read-only")                                                                     \
+    X(WIPED, -30, PERMANENT, "an administrator had this device's data erased")                                                   \
+    X(KEY, -31, PERMANENT, "this is not the key of the database file")                                                           \
     /* one transaction was refused */                                                                                            \
     X(UNKNOWN_TABLE, -40, REFUSED, "the transaction names a table that the schema does not have")                                \
     X(UNKNOWN_COLUMN, -41, REFUSED, "the transaction names a column that the table does not have")                               \
@@ -65,6 +68,7 @@ extern "C" {
     X(RESOLVED, -55, REFUSED, "the refusal was resolved before")                                                                 \
     X(TOO_LARGE, -56, REFUSED, "a value or a transaction is larger than the limit")                                              \
     X(FORGOTTEN, -57, REFUSED, "another copy of this file may have sent it before, too long ago for the server to know")         \
+    X(SCOPE, -58, REFUSED, "this device may not write there")                                                                    \
     /* the wire */                                                                                                               \
     X(MALFORMED, -70, PERMANENT, "a message is not well formed")                                                                 \
     X(ORDER, -71, PERMANENT, "a message came where the conversation does not allow it")                                          \
@@ -81,6 +85,7 @@ extern "C" {
     X(MIGRATION, -96, MISUSE, "a migration has a mistake")                                                                       \
     X(RULE, -97, MISUSE, "a rule is not one that Satchel knows")                                                                 \
     X(NOT_FOUND, -98, MISUSE, "there is no such thing")                                                                          \
+    X(UNSENT, -99, MISUSE, "there are changes that the server has not taken in yet")                                             \
     /* the file or the process */                                                                                                \
     X(CORRUPT, -110, FATAL, "the database file is damaged")                                                                      \
     X(NOT_A_DATABASE, -111, FATAL, "the file is not a SQLite database")                                                          \

@@ -31,7 +31,7 @@
  * index, must run for applied rows too and says WHEN satchel_local() IN (0, 1)), names that begin with "satchel_", unknown rules,
  * AUTOINCREMENT, data statements, anything over the limits. Stored generated columns are left out of the descriptor (C4).
  *
- * The server's tables carry one more column, `satchel_clock BLOB`, added when a table is declared; it has no id. */
+ * The server's tables carry two more columns, `satchel_clock BLOB` and `satchel_set INTEGER`, added when a table is declared; they have no id. */
 #ifndef PROTOCOL_SCHEMA_H
 #define PROTOCOL_SCHEMA_H
 
@@ -94,7 +94,7 @@ typedef struct schema_table {
     bool natural;
     bool without_rowid;
     uint32_t since, until;
-    unsigned ncol; /* live columns, in table order without generated ones and satchel_clock */
+    unsigned ncol; /* live columns, in table order without generated ones and the server's own */
     schema_column **col;
     unsigned nkey; /* key[i] is the live column at place i of the primary key */
     schema_column **key;

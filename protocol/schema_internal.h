@@ -11,6 +11,8 @@
 
 /* The column of the server's tables that holds the row clock; never part of a descriptor. */
 #define SCHEMA_CLOCK "satchel_clock"
+/* And the one with the number of the set of buckets that the row lies in (server/scope.h). */
+#define SCHEMA_SET "satchel_set"
 /* Reserved for Satchel's own tables, triggers and columns. */
 #define SCHEMA_PREFIX "satchel_"
 
@@ -64,10 +66,10 @@ typedef struct shape_column {
     unsigned hidden; /* table_xinfo: 2 virtual generated, 3 stored generated */
 } shape_column;
 
-/* A table as it is in the database, satchel_clock left out. */
+/* A table as it is in the database, satchel_clock and satchel_set left out. */
 typedef struct shape {
     char kind[16]; /* table, view, shadow, virtual */
-    bool without_rowid, strict, has_clock;
+    bool without_rowid, strict, has_clock, has_set;
     unsigned n, cap;
     shape_column *col;
 } shape;

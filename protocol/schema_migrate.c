@@ -439,9 +439,9 @@ static int columns_sync(migration *m, const char *name, uint32_t table) {
     int rc = shape_load(m, name, &s);
     if (rc == SATCHEL_E_NOT_FOUND) rc = migration_fail(m, m->line, SATCHEL_E_CORRUPT, "table %s is in the registry alone", name);
     if (rc == SATCHEL_OK) rc = shape_check(m, m->line, name, &s);
-    if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER && !s.has_clock)
-        rc = migration_fail(m, m->line, SATCHEL_E_TABLE_SHAPE, "table %s: " SCHEMA_CLOCK " is Satchel's own; leave it alone",
-                            name);
+    if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER && (!s.has_clock || !s.has_set))
+        rc = migration_fail(m, m->line, SATCHEL_E_TABLE_SHAPE, "table %s: %s is Satchel's own; leave it alone", name,
+                            s.has_clock ? SCHEMA_SET : SCHEMA_CLOCK);
     if (rc == SATCHEL_OK) rc = known_read(m, table, &k);
     if (rc == SATCHEL_OK) rc = columns_compare(m, name, table, &s, &k);
     known_fini(&k);
@@ -536,13 +536,15 @@ static int declare(migration *m, const declaration *d) {
     int rc = check_declaration(m, d, seen);
     if (rc) return rc;
     rc = shape_load(m, d->name, &s);
-    if (rc == SATCHEL_OK && s.has_clock)
-        rc = migration_fail(m, seen->line, SATCHEL_E_TABLE_SHAPE, "table %s: " SCHEMA_CLOCK " is added by Satchel; leave it out",
-                            d->name);
+    if (rc == SATCHEL_OK && (s.has_clock || s.has_set))
+        rc = migration_fail(m, seen->line, SATCHEL_E_TABLE_SHAPE, "table %s: %s is added by Satchel; leave it out", d->name,
+                            s.has_clock ? SCHEMA_CLOCK : SCHEMA_SET);
     if (rc == SATCHEL_OK) rc = shape_check(m, seen->line, d->name, &s);
     if (rc == SATCHEL_OK) rc = declare_columns(m, d->name, (uint32_t)d->id, &s);
     if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER)
         rc = run_text(m, sqlite3_mprintf("ALTER TABLE main.\"%w\" ADD COLUMN " SCHEMA_CLOCK " BLOB", d->name));
+    if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER)
+        rc = run_text(m, sqlite3_mprintf("ALTER TABLE main.\"%w\" ADD COLUMN " SCHEMA_SET " INTEGER NOT NULL DEFAULT 1", d->name));
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_table SET since = ?1, without_rowid = ?2 WHERE id = ?3", "uuu", m->epoch,
                            (uint32_t)s.without_rowid, (uint32_t)d->id);

@@ -77,6 +77,8 @@ int shape_load(migration *m, const char *table, shape *out) {
     while ((step = sqlite3_step(st)) == SQLITE_ROW) {
         if (m->side == SCHEMA_SERVER && !strcmp(text(st, 0), SCHEMA_CLOCK))
             out->has_clock = true;
+        else if (m->side == SCHEMA_SERVER && !strcmp(text(st, 0), SCHEMA_SET))
+            out->has_set = true;
         else if (!add_column(out, st))
             step = SQLITE_NOMEM;
         if (step == SQLITE_NOMEM) break;

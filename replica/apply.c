@@ -104,6 +104,7 @@ static int take_page(file *f, const msg_page *head, page_reader *reader, const v
     if (!rc) rc = apply_commits(f, reader);
     if (!rc) rc = overlay_confirm(f->overlay, head->to);
     f->state.cursor = head->to;
+    if (head->view) f->state.view = head->view;
     return rc;
 }
 
@@ -118,10 +119,12 @@ int apply_page(file *f, const void *message, size_t n) {
 
 /* ---- snapshots ---- */
 
-/* A snapshot with another id begins anew at its first page. */
+/* A snapshot with another id begins anew at its first page. From then on the rows are of no cursor and no view until its last page, also where no
+ * welcome has announced it. */
 static int check_snapshot(file *f, const msg_snapshot *head) {
     file_state *s = &f->state;
     if (head->page == 0) {
+        s->placed = false;
         s->snapshot = head->id;
         s->snapshot_seq = head->seq;
         s->snapshot_page = 0;
@@ -134,25 +137,26 @@ static int check_snapshot(file *f, const msg_snapshot *head) {
     return s->stage_seq ? stage_clear(f) : SATCHEL_OK;
 }
 
-static int apply_range(file *f, const snapshot_range *range, uint64_t seq) {
+static int apply_range(file *f, const snapshot_range *range, const msg_snapshot *head) {
     wire w;
     delta_reader reader;
     delta_row row;
-    int rc = overlay_clear_range(f->overlay, range, seq);
+    int rc = overlay_clear_range(f->overlay, range, head->seq, head->view ? DELTA_LEAVE : DELTA_DELETE);
     if (rc) return rc;
     wire_open(&w, range->delta, range->ndelta);
     delta_open(&reader, &w);
     while ((rc = delta_next(&reader, &row)) == 1) {
-        rc = overlay_apply_snapshot(f->overlay, &row, seq);
+        rc = overlay_apply_snapshot(f->overlay, &row, head->seq);
         if (rc) return rc;
         f->state.snapshot_rows++;
     }
     return rc;
 }
 
-static int finish_snapshot(file *f) {
+static int finish_snapshot(file *f, uint64_t view) {
     file_state *s = &f->state;
     s->cursor = s->snapshot_seq;
+    s->view = view;
     s->placed = true;
     s->snapshot = s->snapshot_page = 0;
     s->snapshot_seq = s->snapshot_rows = s->snapshot_total = 0;
@@ -165,12 +169,12 @@ static int take_snapshot(file *f, const msg_snapshot *head, snapshot_reader *rea
     if (rc) return rc;
     hear(f, head->seq, head->high_stamp);
     while ((rc = snapshot_next(reader, &range)) == 1) {
-        rc = apply_range(f, &range, head->seq);
+        rc = apply_range(f, &range, head);
         if (rc) return rc;
     }
     if (rc) return rc;
     f->state.snapshot_page = head->page + 1;
-    return head->last ? finish_snapshot(f) : SATCHEL_OK;
+    return head->last ? finish_snapshot(f, head->view) : SATCHEL_OK;
 }
 
 int apply_snapshot(file *f, const void *message, size_t n, bool *done) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "protocol/crypto.h"
 #include "protocol/satchel_rc.h"
 
 /* A chain of a few certificates; a larger file is none of ours. */
@@ -68,6 +69,16 @@ static int read_all(int fd, buf *out) {
     }
 }
 
+/* Whoever can read it can be this device. */
+static int check_private(int fd, const char *dir, const char *name, buf *error) {
+    struct stat st;
+    if (fstat(fd, &st)) return fail_errno(error, "look at", dir, name);
+    if (!(st.st_mode & 077)) return SATCHEL_OK;
+    buf_printf(error, "others can read the key %s/%s (mode %04o); chmod 600 it, and change the key if they may have done so", dir,
+               name, (unsigned)(st.st_mode & 07777));
+    return SATCHEL_E_CERTIFICATE;
+}
+
 int credentials_read_file(const char *dir, const char *name, buf *out, buf *error) {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path) return SATCHEL_E_MISUSE;
@@ -78,19 +89,13 @@ int credentials_read_file(const char *dir, const char *name, buf *out, buf *erro
     }
     if (fd < 0) return fail_errno(error, "open", dir, name);
     out->max = FILE_BYTES;
-    int rc = read_all(fd, out);
+    bool is_key = !strcmp(name, CREDENTIALS_KEY) || !strcmp(name, CREDENTIALS_NEXT_KEY);
+    int rc = is_key ? check_private(fd, dir, name, error) : SATCHEL_OK;
+    if (!rc) rc = read_all(fd, out);
     if (rc == SATCHEL_E_IO) fail_errno(error, "read", dir, name);
     if (rc == SATCHEL_E_LIMIT) buf_printf(error, "%s is too large to be a key or certificate", path);
     close(fd);
     return rc;
-}
-
-int credentials_read(const char *dir, credentials *out, buf *error) {
-    *out = (credentials){0};
-    int rc = credentials_read_file(dir, CREDENTIALS_KEY, &out->key, error);
-    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CERT, &out->cert, error);
-    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CA, &out->ca, error);
-    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_NOT_ENROLLED : rc;
 }
 
 static int write_all(int fd, const char *p, size_t n) {
@@ -129,4 +134,37 @@ int credentials_write_file(const char *dir, const char *name, const char *text, 
     }
     close(fd);
     return rc;
+}
+
+static bool is_of_key(const char *dir, const buf *key) {
+    uint8_t of_key[CRYPTO_FINGERPRINT_BYTES], of_cert[CRYPTO_FINGERPRINT_BYTES];
+    buf cert = {0}, error = {0};
+    bool is = !credentials_read_file(dir, CREDENTIALS_CERT, &cert, &error) && !crypto_fingerprint((const char *)key->p, of_key) &&
+              !crypto_fingerprint((const char *)cert.p, of_cert) && !memcmp(of_key, of_cert, sizeof of_key);
+    buf_fini(&cert);
+    buf_fini(&error);
+    return is;
+}
+
+int credentials_settle(const char *dir, buf *error) {
+    char from[4096], to[4096];
+    buf next = {0}, none = {0};
+    int rc = credentials_read_file(dir, CREDENTIALS_NEXT_KEY, &next, &none);
+    bool takes_over = !rc && is_of_key(dir, &next);
+    if (rc && rc != SATCHEL_E_NOT_FOUND) buf_put(error, none.p, none.n + 1);
+    credentials_wipe(&next);
+    buf_fini(&none);
+    if (!takes_over) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+    snprintf(from, sizeof from, "%s/" CREDENTIALS_NEXT_KEY, dir);
+    snprintf(to, sizeof to, "%s/" CREDENTIALS_KEY, dir);
+    return rename(from, to) || sync_dir(dir) ? fail_errno(error, "replace", dir, CREDENTIALS_KEY) : SATCHEL_OK;
+}
+
+int credentials_read(const char *dir, credentials *out, buf *error) {
+    *out = (credentials){0};
+    int rc = credentials_settle(dir, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_KEY, &out->key, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CERT, &out->cert, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_CA, &out->ca, error);
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_NOT_ENROLLED : rc;
 }

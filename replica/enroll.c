@@ -3,105 +3,18 @@
 #include "replica/enroll.h"
 
 #include <jansson.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
 #include "replica/credentials.h"
-#include "replica/http1.h"
-#include "replica/stream.h"
+#include "replica/exchange.h"
 
 #define ENROLL_PATH "/v1/enroll"
 
-/* --- one HTTPS exchange --------------------------------------------------------------------------------------------------------- */
-
 static int fail(buf *error, int rc, const char *words) {
     buf_printf(error, "%s", words);
-    return rc;
-}
-
-static int fail_stream(const stream *s, int rc, buf *error) {
-    return fail(error, rc, stream_error(s));
-}
-
-/* Waits until the stream can go on; SATCHEL_E_TIMEOUT when the time is over. */
-static int wait_for(const stream *s, short events, uint64_t deadline_ms, buf *error) {
-    uint64_t now = stream_clock_ms();
-    if (now >= deadline_ms) return fail(error, SATCHEL_E_TIMEOUT, "the server did not answer the enrolment in time");
-    struct pollfd p = {.fd = stream_fd(s), .events = (short)(events | stream_events(s))};
-    int wait_ms = (int)(deadline_ms - now), bound_ms = stream_timeout_ms(s);
-    poll(&p, 1, bound_ms >= 0 && bound_ms < wait_ms ? bound_ms : wait_ms);
-    return SATCHEL_OK;
-}
-
-static int connect_to(stream *s, uint64_t deadline_ms, buf *error) {
-    int rc = stream_connect(s);
-    while (!rc && !(rc = stream_step(s)) && !stream_is_open(s)) {
-        if ((rc = wait_for(s, 0, deadline_ms, error))) return rc;
-    }
-    return rc ? fail_stream(s, rc, error) : SATCHEL_OK;
-}
-
-static int send_all(stream *s, const buf *request, uint64_t deadline_ms, buf *error) {
-    size_t sent = 0, put;
-    while (sent < request->n) {
-        int rc = stream_write(s, request->p + sent, request->n - sent, &put);
-        if (rc) return fail_stream(s, rc, error);
-        if (!put && (rc = wait_for(s, POLLOUT, deadline_ms, error))) return rc;
-        sent += put;
-    }
-    return SATCHEL_OK;
-}
-
-/* True when the answer is whole. *rc tells of one that cannot become so. */
-static bool is_whole(const buf *answer, bool ended, http1_head *head, int *rc) {
-    int parsed = http1_parse(answer->p, answer->n, head);
-    if (parsed < 0) *rc = SATCHEL_E_NETWORK;
-    if (parsed <= 0) return parsed < 0;
-    if (head->content_length == HTTP1_NO_LENGTH) return ended;
-    return answer->n - head->bytes >= head->content_length;
-}
-
-static int receive_all(stream *s, buf *answer, http1_head *head, uint64_t deadline_ms, buf *error) {
-    for (;;) {
-        size_t got;
-        uint8_t *room = buf_reserve(answer, 4096);
-        if (!room) return fail(error, SATCHEL_E_MALFORMED, "the server's answer is too long");
-        int rc = stream_read(s, room, 4096, &got), bad = SATCHEL_OK;
-        answer->n += got;
-        if (answer->n && (got || rc == SATCHEL_E_CLOSED) && is_whole(answer, rc == SATCHEL_E_CLOSED, head, &bad))
-            return bad ? fail(error, bad, "what answers does not speak HTTP") : SATCHEL_OK;
-        if (rc) return fail_stream(s, rc, error);
-        if (!got && (rc = wait_for(s, POLLIN, deadline_ms, error))) return rc;
-    }
-}
-
-/* Posts `body` and reads the answer's body as a zero-terminated text into `answer`, with its status. */
-static int post(const enrol_code *code, const char *body, buf *answer, unsigned *status, buf *error) {
-    stream_config c = {.host = code->host, .port = code->port, .pin = code->pin};
-    stream *s = NULL;
-    buf request = {0}, whole = {.max = LIMIT_HTTP_BODY_BYTES + HTTP1_HEAD_BYTES};
-    http1_head head = {0};
-    uint64_t deadline_ms = stream_clock_ms() + ENROLL_MS;
-    bool is_v6 = strchr(code->host, ':') != NULL;
-    buf_printf(&request,
-               "POST " ENROLL_PATH " HTTP/1.1\r\nHost: %s%s%s:%u\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-               "Accept: application/json\r\nConnection: close\r\n\r\n%s",
-               is_v6 ? "[" : "", code->host, is_v6 ? "]" : "", code->port, strlen(body), body);
-    int rc = request.rc ? request.rc : stream_new(&c, &s, error);
-    if (!rc) rc = connect_to(s, deadline_ms, error);
-    if (!rc) rc = send_all(s, &request, deadline_ms, error);
-    if (!rc) rc = receive_all(s, &whole, &head, deadline_ms, error);
-    if (!rc) {
-        *status = head.status;
-        buf_printf(answer, "%.*s", (int)(whole.n - head.bytes), (const char *)whole.p + head.bytes);
-        rc = answer->rc;
-    }
-    stream_free(s);
-    credentials_wipe(&request);
-    buf_fini(&whole);
     return rc;
 }
 
@@ -179,7 +92,8 @@ static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], e
 
 /* The key of an earlier or interrupted enrolment, or a new one. */
 static int take_key(const char *dir, buf *key, buf *error) {
-    int rc = credentials_read_file(dir, CREDENTIALS_KEY, key, error);
+    int rc = credentials_settle(dir, error);
+    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_KEY, key, error);
     if (rc != SATCHEL_E_NOT_FOUND) return rc;
     buf_clear(error);
     credentials_wipe(key);
@@ -187,11 +101,11 @@ static int take_key(const char *dir, buf *key, buf *error) {
     return credentials_write_file(dir, CREDENTIALS_KEY, (const char *)key->p, error);
 }
 
-static int store_answer(const char *dir, const buf *answer, unsigned status, const uint8_t key[CRYPTO_FINGERPRINT_BYTES],
+static int store_answer(const char *dir, const char *answer, unsigned status, const uint8_t key[CRYPTO_FINGERPRINT_BYTES],
                         enroll_result *out, buf *error) {
     const char *cert = NULL, *ca = NULL;
     enroll_result result = {0};
-    json_t *o = json_loads((const char *)answer->p, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
     int rc;
     if (status != 200)
         rc = refused(o, status, error);
@@ -199,8 +113,8 @@ static int store_answer(const char *dir, const buf *answer, unsigned status, con
         rc = fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is no JSON object");
     else
         rc = read_answer(o, key, &result, &cert, &ca, error);
-    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CA, ca, error);
     if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CERT, cert, error);
+    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CA, ca, error);
     if (!rc) *out = result;
     json_decref(o);
     return rc;
@@ -209,7 +123,8 @@ static int store_answer(const char *dir, const buf *answer, unsigned status, con
 int enroll_run(const char *code_text, const char *identity_dir, const char *name, const char *software, enroll_result *out,
                buf *error) {
     enrol_code code = {0};
-    buf key = {0}, csr = {0}, answer = {.max = LIMIT_HTTP_BODY_BYTES + HTTP1_HEAD_BYTES};
+    buf key = {0}, csr = {0};
+    exchange *x = NULL;
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     unsigned status = 0;
     char *body = NULL;
@@ -229,13 +144,15 @@ int enroll_run(const char *code_text, const char *identity_dir, const char *name
         rc = fail(error, SATCHEL_E_MISUSE, "the device's name is not valid UTF-8");
         goto out;
     }
-    if ((rc = post(&code, body, &answer, &status, error))) goto out;
-    rc = store_answer(identity_dir, &answer, status, fingerprint, out, error);
+    stream_config c = {.host = code.host, .port = code.port, .pin = code.pin};
+    if ((rc = exchange_new(&c, ENROLL_PATH, body, ENROLL_MS, &x, error)) || (rc = exchange_run(x, error))) goto out;
+    const char *answer = exchange_answer(x, &status);
+    rc = store_answer(identity_dir, answer, status, fingerprint, out, error);
 out:
     explicit_bzero(&code, sizeof code);
     free_body(body);
     credentials_wipe(&key);
     buf_fini(&csr);
-    buf_fini(&answer);
+    exchange_free(x);
     return rc;
 }

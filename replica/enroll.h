@@ -1,7 +1,7 @@
 /* enroll.h - makes this device one of a server's: key pair, certificate request, and the HTTPS request that has it signed.
  *
  * The enrolment code names the server's address and the fingerprint of the key it shows there; the one-time secret leaves the device only after that key
- * was seen. The private key never leaves it. What is written is written whole and in this order: key.pem, ca.pem, cert.pem; an
+ * was seen. The private key never leaves it. What is written is written whole and in this order: key.pem, cert.pem, ca.pem; an
  * enrolment that was interrupted anywhere is repeated with the same code and the same key, and the server gives the same device. */
 #ifndef REPLICA_ENROLL_H
 #define REPLICA_ENROLL_H

@@ -9,6 +9,7 @@
 
 #include "protocol/crypto.h"
 #include "protocol/satchel_rc.h"
+#include "replica/cipher.h"
 #include "replica/overlay.h"
 #include "replica/satchel.h"
 
@@ -57,6 +58,10 @@ static const char *const FORMAT_2 = "ALTER TABLE satchel_base ADD COLUMN unseen 
                                     "ALTER TABLE satchel_outbox ADD COLUMN unseen BLOB;"
                                     "ALTER TABLE satchel_outbox_part ADD COLUMN unseen BLOB;"
                                     "ALTER TABLE satchel_state ADD COLUMN past BLOB;";
+
+/* What format 3 added: which view is held here, and the losses of a row that leaves. */
+static const char *const FORMAT_3 = "ALTER TABLE satchel_state ADD COLUMN view INTEGER NOT NULL DEFAULT 0;"
+                                    "CREATE INDEX satchel_conflicts_row ON satchel_conflicts(tbl, key);";
 
 /* ---- the world ---- */
 
@@ -121,16 +126,18 @@ static int set_wal(sqlite3 *db, buf *error) {
     return SATCHEL_E_MISUSE;
 }
 
-int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error) {
+int file_configure(sqlite3 *db, const file_options *o, buf *error) {
     int64_t ignored;
-    sqlite3_busy_timeout(db, busy_timeout_ms ? busy_timeout_ms : BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(db, o->busy_timeout_ms ? o->busy_timeout_ms : BUSY_TIMEOUT_MS);
     sqlite3_extended_result_codes(db, 1);
+    int rc = cipher_unlock(db, o->key, o->key_bytes, error);
+    if (rc) return rc;
     if (sqlite3_db_readonly(db, "main") == 1) {
         buf_printf(error, "the database file cannot be written; check its permissions and those of its directory");
         return SATCHEL_E_READONLY;
     }
-    int rc =
-        pragma_integer(db, "PRAGMA main.schema_version", &ignored); /* the first read: finds damage, and files that are none */
+    rc = pragma_integer(db, "PRAGMA main.schema_version", &ignored); /* the first read: finds damage, and files that are none */
+    if (rc == SATCHEL_E_NOT_A_DATABASE) return cipher_explain(db, o->key_bytes > 0, error);
     if (rc) {
         db_explain(db, "cannot read the database", error);
         return rc;
@@ -192,6 +199,7 @@ static int lay_out(file *f, bool fresh) {
     if (fresh) rc = make_tables(f);
     if (!rc) rc = read_format(f, &format);
     if (!rc && format < 2) rc = run(f, FORMAT_2);
+    if (!rc && format < 3) rc = run(f, FORMAT_3);
     if (!rc && format < FILE_FORMAT) rc = run(f, mark);
     if (!rc) rc = run(f, "COMMIT");
     if (rc) sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
@@ -216,7 +224,7 @@ static int open_database(file *f, const file_options *o) {
         return file_fail(f, SATCHEL_E_NOT_FOUND, "there is no such file");
     if (sqlite3_open_v2(f->path, &f->db, flags, NULL))
         return f->db ? file_db_error(f, "cannot open or make it; is its directory there?") : SATCHEL_E_NOMEM;
-    int rc = file_configure(f->db, o->busy_timeout_ms, &f->error);
+    int rc = file_configure(f->db, o, &f->error);
     if (!rc) rc = check_owner(f, o->flags, &ours);
     if (!rc && ours) rc = read_format(f, &format);
     if (!rc) rc = run(f, "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON");
@@ -276,6 +284,7 @@ int file_open(const char *path, const file_options *o, file **out) {
     f->unsynced = true; /* whoever had the file open before */
     buf_init(&f->error, LIMIT_BUF_BYTES);
     int rc = copy_options(f, path, o);
+    if (!rc) rc = cipher_check(o->key, o->key_bytes, &f->error);
     if (!rc) rc = open_database(f, o);
     if (!rc) rc = open_rest(f);
     if (rc && !f->error.n) file_fail(f, rc, "%s", satchel_rc_text(rc));
@@ -301,7 +310,7 @@ void file_close(file *f) {
 
 #define STATE_COLUMNS                                                                                                                 \
     "epoch, cursor, schema_epoch, incarnation, number_floor, sent_number, settled_number, hlc, loss_cursor, snapshot, snapshot_page," \
-    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed, past"
+    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed, past, view"
 
 static uint64_t column_u64(sqlite3_stmt *stmt, int i) {
     return (uint64_t)sqlite3_column_int64(stmt, i);
@@ -350,6 +359,7 @@ static void take_state(sqlite3_stmt *q, file_state *s) {
     s->clock_offset_ms = sqlite3_column_int64(q, 18);
     s->placed = sqlite3_column_int(q, 19) != 0;
     take_past(s, sqlite3_column_blob(q, 20), (size_t)sqlite3_column_bytes(q, 20));
+    s->view = column_u64(q, 21);
 }
 
 int file_read_state(file *f) {
@@ -375,23 +385,30 @@ static int write_state(file *f) {
     int rc = past.rc;
     if (!rc)
         rc = db_exec(&f->sql,
-                     "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
-                     "biiiiiiiiiiiiiiiiiiib", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
+                     "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
+                     "biiiiiiiiiiiiiiiiiiibi", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
                      (int64_t)s->schema_epoch, (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number,
                      (int64_t)s->settled_number, (int64_t)s->hlc, (int64_t)s->loss_cursor, (int64_t)s->snapshot,
                      (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq, (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total,
                      (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head, (int64_t)s->overlay, s->clock_offset_ms,
-                     (int64_t)s->placed, past.p, past.n);
+                     (int64_t)s->placed, past.p, past.n, (int64_t)s->view);
     buf_fini(&past);
     return rc;
 }
 
 /* ---- transactions ---- */
 
+/* What an earlier ROLLBACK left, which fails without memory: then the next time. */
+static int end_left_over(file *f) {
+    if (!sqlite3_get_autocommit(f->db)) file_rollback(f);
+    return sqlite3_get_autocommit(f->db) ? SATCHEL_OK : file_fail(f, SATCHEL_E_NOMEM, "cannot roll back what was begun before");
+}
+
 int file_begin(file *f) {
     buf_clear(&f->error);
-    if (!sqlite3_get_autocommit(f->db)) file_rollback(f);
-    int rc = db_exec(&f->sql, "BEGIN IMMEDIATE", "");
+    int rc = end_left_over(f);
+    if (rc) return rc;
+    rc = db_exec(&f->sql, "BEGIN IMMEDIATE", "");
     if (rc) return file_db_error(f, "cannot begin a transaction");
     f->in_txn = true;
     f->changes = sqlite3_total_changes64(f->db);
@@ -409,8 +426,8 @@ static int set_durable(file *f, bool on) {
 }
 
 int file_begin_durable(file *f) {
-    if (!sqlite3_get_autocommit(f->db)) file_rollback(f);
-    int rc = set_durable(f, true);
+    int rc = end_left_over(f);
+    if (!rc) rc = set_durable(f, true);
     if (!rc) rc = file_begin(f);
     if (rc) set_durable(f, false);
     return rc;

@@ -21,7 +21,7 @@
 #include "protocol/schema.h"
 
 #define FILE_APPLICATION_ID 0x53746368 /* "Stch" */
-#define FILE_FORMAT 2
+#define FILE_FORMAT 3
 
 /* What a replica takes from outside; injected, so that a simulator can drive it. */
 typedef struct env {
@@ -40,6 +40,7 @@ typedef struct file_state {
     uint8_t epoch[EPOCH_BYTES]; /* of the server that was met last */
     bool placed; /* the cursor is of that epoch and pages go on from it; false until a first snapshot is complete */
     uint64_t cursor;
+    uint64_t view; /* what is held here as of the cursor, as the server named it; 0: everything, or nothing yet */
     uint32_t schema_epoch;
     uint32_t incarnation;
     uint64_t number_floor;   /* numbers up to here were given, and may have been pruned (N1) */
@@ -86,14 +87,17 @@ typedef struct file_options {
     unsigned flags; /* SATCHEL_OPEN_* */
     int busy_timeout_ms;
     const char *identity, *software; /* may be NULL */
+    const void *key;                 /* of the encrypted file; read during the call, not kept */
+    size_t key_bytes;                /* 0: not encrypted */
     env env;
 } file_options;
 
 /* Opens or creates. On failure *out is a file on which only `error` and file_close may be used (NULL: out of memory). */
 int file_open(const char *path, const file_options *o, file **out);
 void file_close(file *f);
-/* Brings a connection to the state that every Satchel connection needs: busy timeout, WAL, read-only and format checks. For the app's connection too. */
-int file_configure(sqlite3 *db, int busy_timeout_ms, buf *error);
+/* Brings a new connection to the state that every Satchel connection needs: busy timeout, key, WAL, read-only and format checks. Of the options it
+ * takes busy_timeout_ms and the key. For the app's connection too. */
+int file_configure(sqlite3 *db, const file_options *o, buf *error);
 
 /* BEGIN IMMEDIATE, reads the state row and the schema if its epoch moved, and refreshes the overlay's index. SATCHEL_E_BUSY and database codes. */
 int file_begin(file *f);

@@ -27,6 +27,7 @@ struct satchel {
     outbox_writer *writer;
     pthread_mutex_t lock;
     poll_loop *poll; /* poll.c's; NULL until its first use */
+    bool wiped;      /* the data were erased: every call says so */
     void (*_Atomic wake)(
         void *ctx); /* set by poll.c, after wake_ctx: the app committed; called in the app's thread without the lock */
     void *wake_ctx;
@@ -44,8 +45,18 @@ struct satchel {
 /* Remembers code and words for satchel_errmsg; returns rc. An empty or NULL format takes the code's own text. */
 int handle_fail(satchel *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* With the lock: whether the data were erased, or are to be, by whichever handle or process. */
+bool handle_is_wiped(satchel *s);
+/* With the lock: SATCHEL_E_MISUSE if satchel_open failed, SATCHEL_E_WIPED. */
+int handle_check(satchel *s);
+
 /* poll.c: ends the thread, closes the connection, frees s->poll. Called by satchel_close, also when s->poll is NULL. */
 void poll_close(satchel *s);
+/* poll.c: there is a new key: it is certified as soon as everything is in step. Without the lock. */
+void poll_renew(satchel *s);
+/* poll.c: ends a thread and the connection, and takes the file's syncing for this handle until it is closed or stopped. Without the lock.
+ * SATCHEL_E_BUSY: another has it; _MISUSE: the handle is being polled, or not open. */
+int poll_hold(satchel *s);
 /* poll.c: this file has (another) identity; ends the connection and connects anew at the next turn, without a pause. Called by
  * satchel_enroll, without the lock. */
 void poll_reset(satchel *s);

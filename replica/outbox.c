@@ -8,6 +8,7 @@
 #include "protocol/translate.h"
 #include "replica/hidden.h"
 #include "replica/rows.h"
+#include "replica/wipe.h"
 
 /* A larger changeset goes into satchel_outbox_part, so that the row stays small: it is rewritten when its result comes and scanned past often. */
 #define INLINE_BYTES 2048u
@@ -71,6 +72,8 @@ static int sink_open(void *ctx) {
 /* A repeated flush of one transaction (C2) replaces what the first wrote, under the same number. */
 static int sink_begin(void *ctx, bool again) {
     outbox_writer *w = ctx;
+    /* Nobody would ever find what is committed there. */
+    if (wipe_is_unlinked(w->db)) return SATCHEL_E_WIPED;
     if (again) {
         int rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox WHERE n=?", "i", (int64_t)w->number);
         if (!rc) rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox_part WHERE n=?", "i", (int64_t)w->number);

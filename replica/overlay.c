@@ -206,6 +206,14 @@ typedef struct key_set {
     size_t n;
 } key_set;
 
+/* A range that is cleared: of which snapshot, and what its other rows have met. */
+typedef struct clearing {
+    const snapshot_range *r;
+    uint64_t seq;
+    delta_op op;
+    key_set held;
+} clearing;
+
 static int compare_hashes(const void *a, const void *b) {
     uint64_t x, y;
     memcpy(&x, a, sizeof x);
@@ -213,12 +221,13 @@ static int compare_hashes(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static int read_keys(overlay *o, const snapshot_range *r, const schema_table *t, key_set *set) {
+static int read_keys(overlay *o, const schema_table *t, clearing *c) {
     wire w;
     delta_reader reader;
     delta_row row;
     int rc;
-    wire_open(&w, r->delta, r->ndelta);
+    key_set *set = &c->held;
+    wire_open(&w, c->r->delta, c->r->ndelta);
     delta_open(&reader, &w);
     while ((rc = delta_next(&reader, &row)) == 1) {
         if (row.table != t->id || row.op != DELTA_PUT || row.nkey != t->nkey)
@@ -262,18 +271,18 @@ static int prepare_range(overlay *o, const schema_table *t, bool has_from, bool 
     return rc ? file_db_error(o->f, "cannot read a table") : SATCHEL_OK;
 }
 
-static int remove_row(overlay *o, const schema_table *t, const void *key, size_t n, uint64_t seq) {
-    delta_row change = {.table = t->id, .op = DELTA_DELETE, .nkey = t->nkey};
+static int remove_row(overlay *o, const schema_table *t, const void *key, size_t n, const clearing *c) {
+    delta_row change = {.table = t->id, .op = c->op, .nkey = t->nkey};
     int rc = rows_key_values(t, key, n, change.key);
-    return rc ? rc : overlay_apply_snapshot(o, &change, seq);
+    return rc ? rc : overlay_apply_snapshot(o, &change, c->seq);
 }
 
 /* Keys to remove, each with its length before it: rows are deleted only when the statement that found them has ended. */
-static int remove_doomed(overlay *o, const schema_table *t, const buf *doomed, uint64_t seq) {
+static int remove_doomed(overlay *o, const schema_table *t, const buf *doomed, const clearing *c) {
     const uint8_t *p = doomed->p, *end = p + doomed->n;
     uint64_t n;
     while (buf_get_varint(&p, end, &n)) {
-        int rc = remove_row(o, t, p, (size_t)n, seq);
+        int rc = remove_row(o, t, p, (size_t)n, c);
         if (rc) return rc;
         p += n;
     }
@@ -307,7 +316,8 @@ static void bind_bound(sqlite3_stmt *q, const schema_table *t, const value *boun
 }
 
 /* Rows that are shown. After a full run it goes on behind the last key that it removed. */
-static int clear_shown(overlay *o, const schema_table *t, const snapshot_range *r, const key_set *set, uint64_t seq) {
+static int clear_shown(overlay *o, const schema_table *t, const clearing *c) {
+    const snapshot_range *r = c->r;
     value from[LIMIT_KEY_COLUMNS];
     bool has_from = r->has_from;
     buf doomed, last;
@@ -322,9 +332,9 @@ static int clear_shown(overlay *o, const schema_table *t, const snapshot_range *
         if (rc) break;
         if (has_from) bind_bound(q, t, from, 1);
         if (r->has_to) bind_bound(q, t, r->to, t->nkey + 1);
-        rc = find_doomed(o, t, q, set, &doomed, &last, &n);
+        rc = find_doomed(o, t, q, &c->held, &doomed, &last, &n);
         sqlite3_finalize(q);
-        if (!rc) rc = remove_doomed(o, t, &doomed, seq);
+        if (!rc) rc = remove_doomed(o, t, &doomed, c);
         if (!rc && n == DOOMED_AT_ONCE) rc = rows_key_values(t, last.p, last.n, from);
         has_from = true;
     }
@@ -342,7 +352,8 @@ static int compare_keys(const schema_table *t, const value *a, const value *b) {
 }
 
 /* Rows that a pending change hides (or makes): their confirmed value must go as well. */
-static int clear_hidden(overlay *o, const schema_table *t, const snapshot_range *r, const key_set *set, uint64_t seq) {
+static int clear_hidden(overlay *o, const schema_table *t, const clearing *c) {
+    const snapshot_range *r = c->r;
     buf doomed;
     int rc = SATCHEL_OK;
     buf_init(&doomed, 0);
@@ -350,7 +361,7 @@ static int clear_hidden(overlay *o, const schema_table *t, const snapshot_range 
         const entry *e = &o->entry[i];
         const schema_table *its;
         value key[LIMIT_KEY_COLUMNS];
-        if (!e->number || e->table != t->id || in_set(set, e->hash)) continue;
+        if (!e->number || e->table != t->id || in_set(&c->held, e->hash)) continue;
         rc = index_load(o, t, i);
         if (!rc) rc = index_key(o, o->map.epoch, &o->change, &its, &o->key);
         if (!rc) rc = rows_key_values(t, o->key.p, o->key.n, key);
@@ -358,24 +369,24 @@ static int clear_hidden(overlay *o, const schema_table *t, const snapshot_range 
         buf_put_varint(&doomed, o->key.n);
         buf_put(&doomed, o->key.p, o->key.n);
     }
-    if (!rc) rc = remove_doomed(o, t, &doomed, seq);
+    if (!rc) rc = remove_doomed(o, t, &doomed, c);
     buf_fini(&doomed);
     return rc;
 }
 
-int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq) {
+int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq, delta_op op) {
     const schema_table *t;
     delta_row as_row = {.table = r->table, .nkey = r->nkey};
-    key_set set = {0};
+    clearing c = {.r = r, .seq = seq, .op = op};
     t = schema_table_by_id(o->f->schema, r->table);
     if (t && !r->has_from && !r->has_to) as_row.nkey = t->nkey;
     int rc = find_table(o, &as_row, &t);
     if (rc || !t) return rc;
-    buf_init(&set.hashes, 0);
-    rc = read_keys(o, r, t, &set);
-    if (!rc) rc = clear_shown(o, t, r, &set, seq);
-    if (!rc && o->live) rc = clear_hidden(o, t, r, &set, seq);
-    buf_fini(&set.hashes);
+    buf_init(&c.held.hashes, 0);
+    rc = read_keys(o, t, &c);
+    if (!rc) rc = clear_shown(o, t, &c);
+    if (!rc && o->live) rc = clear_hidden(o, t, &c);
+    buf_fini(&c.held.hashes);
     return rc;
 }
 

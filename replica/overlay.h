@@ -23,11 +23,12 @@ size_t overlay_size(const overlay *o);
 
 /* Applies one confirmed change (from a page, `seq` its commit; own entries accepted up to `seq` leave this row). */
 int overlay_apply(overlay *o, const delta_row *change, uint64_t seq);
-/* The same for a row of a snapshot as of `seq`: entries stay in the index, and those that the snapshot holds are not shown twice. A
- * DELTA_DELETE says that the snapshot does not have the row. */
+/* The same for a row of a snapshot as of `seq`: entries stay in the index, and those that the snapshot holds are not shown twice. DELTA_DELETE
+ * and DELTA_LEAVE say that the snapshot does not have the row. */
 int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq);
-/* Snapshot: removes every confirmed row in the range that its delta does not hold, shown or hidden by a pending change. */
-int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq);
+/* Snapshot: removes every confirmed row in the range that its delta does not hold, shown or hidden by a pending change. `op` tells what such a row has
+ * met: DELTA_DELETE in a snapshot of everything, DELTA_LEAVE in one of a view, which says nothing of rows outside it. */
+int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq, delta_op op);
 /* Transaction `number` was accepted: it leaves when the cursor passes `seq`. */
 void overlay_accepted(overlay *o, uint64_t number, uint64_t seq);
 /* Takes transaction `t` out of the overlay: each of its rows shows what is left. The caller moves its state and calls this before. */

@@ -5,8 +5,8 @@
 #include "replica/overlay_internal.h"
 
 /* A row as somebody sees it. `kept` is a row that is deleted, but whose values are still known: in a table where updates win, a pending
- * update shows it again. */
-typedef enum view_state { VIEW_ABSENT = 0, VIEW_PRESENT = 1, VIEW_KEPT = 2 } view_state;
+ * update shows it again. `left` is a row that was held and is not any more: nothing is known of it, not even whether it is there. */
+typedef enum view_state { VIEW_ABSENT = 0, VIEW_PRESENT = 1, VIEW_KEPT = 2, VIEW_LEFT = 3 } view_state;
 
 typedef struct view {
     view_state state;
@@ -27,6 +27,10 @@ typedef struct row_work {
 } row_work;
 
 /* ---- views ---- */
+
+static bool has_values(const view *x) {
+    return x->state == VIEW_PRESENT || x->state == VIEW_KEPT;
+}
 
 static int view_init(row_work *w, view *x) {
     x->state = VIEW_ABSENT;
@@ -117,7 +121,7 @@ static int write_base(row_work *w) {
         buf_put_varint(&unseen, w->hidden[i].column);
         buf_put_varint(&unseen, w->hidden[i].seen);
     }
-    for (unsigned i = 0; i < w->t->ncol && w->confirmed.state != VIEW_ABSENT; i++) {
+    for (unsigned i = 0; i < w->t->ncol && has_values(&w->confirmed); i++) {
         if (w->t->col[i]->key) continue;
         buf_put_varint(&row, w->t->col[i]->id);
         value_put(&row, &w->confirmed.v[i]);
@@ -187,7 +191,7 @@ static void redo_one(row_work *w, view *x) {
         set_columns(w, x, w->o->change.new);
         break;
     case SQLITE_UPDATE:
-        if (x->state == VIEW_ABSENT) break;
+        if (!has_values(x)) break;
         x->state = VIEW_PRESENT;
         move_columns(w, x, false);
         break;
@@ -221,19 +225,19 @@ static void change_confirmed(row_work *w, const delta_row *change) {
     view *x = &w->confirmed;
     switch (change->op) {
     case DELTA_PUT:
-        if (x->state != VIEW_PRESENT) view_fresh(w, x);
+        view_fresh(w, x);
         set_confirmed(w, change);
         break;
     case DELTA_UPDATE:
-        if (x->state == VIEW_ABSENT) break;
+        if (!has_values(x)) break;
         x->state = VIEW_PRESENT;
         set_confirmed(w, change);
         break;
     case DELTA_DELETE:
-        if (x->state != VIEW_ABSENT) x->state = w->t->wins == WINS_UPDATE ? VIEW_KEPT : VIEW_ABSENT;
+        x->state = has_values(x) && w->t->wins == WINS_UPDATE ? VIEW_KEPT : VIEW_ABSENT;
         break;
     case DELTA_LEAVE:
-        x->state = VIEW_ABSENT;
+        if (has_values(x)) x->state = VIEW_LEFT;
         break;
     }
     if (w->why->seq > x->seq) x->seq = w->why->seq;
@@ -256,10 +260,24 @@ static bool has_moved(const row_work *w, const view *before, int at) {
     return !was || !value_equal(&before->v[at], &w->confirmed.v[at]);
 }
 
+/* Nobody is told what happens to a row while it is away: all of it (column 0) is unseen since it left, and what was hidden before stays so. */
+static void note_left(row_work *w) {
+    if ((w->nhidden && w->hidden[0].column == 0) || w->nhidden > LIMIT_COLUMNS) return;
+    memmove(w->hidden + 1, w->hidden, w->nhidden * sizeof *w->hidden);
+    w->hidden[0] = (hidden){.seen = w->o->f->state.cursor};
+    w->nhidden++;
+}
+
 /* A column stays hidden since it first moved, until the app sees what is confirmed. `before`: the confirmed row before the change, NULL if there is none. */
 static void note_hidden(row_work *w, const view *before) {
     hidden now[LIMIT_COLUMNS + 1];
     unsigned n = 0, k = 0;
+    if (w->confirmed.state == VIEW_LEFT) {
+        note_left(w);
+        return;
+    }
+    bool was_away = before && before->state == VIEW_LEFT && w->nhidden;
+    uint64_t seen = was_away ? w->hidden[0].seen : w->o->f->state.cursor;
     for (int at = -1; at < (int)w->t->ncol; at++) {
         uint32_t column = at < 0 ? 0 : w->t->col[at]->id;
         while (k < w->nhidden && w->hidden[k].column < column) k++;
@@ -267,7 +285,7 @@ static void note_hidden(row_work *w, const view *before) {
         if (k < w->nhidden && w->hidden[k].column == column)
             now[n++] = w->hidden[k];
         else if (before && has_moved(w, before, at))
-            now[n++] = (hidden){.column = column, .seen = w->o->f->state.cursor};
+            now[n++] = (hidden){.column = column, .seen = seen};
     }
     memcpy(w->hidden, now, n * sizeof *now);
     w->nhidden = n;
@@ -285,19 +303,39 @@ static int explain(overlay *o, const schema_table *t, int rc) {
     return rc ? file_fail(o->f, rc, "cannot write table \"%s\": %s", t->name, sqlite3_errmsg(o->f->db)) : SATCHEL_OK;
 }
 
-/* Without pending changes what is confirmed is what is shown: one statement, nothing read. */
-static int write_directly(overlay *o, const schema_table *t, const delta_row *change) {
-    rows_column col[LIMIT_COLUMNS];
-    value v[LIMIT_COLUMNS];
+/* The columns that an update names. */
+static unsigned columns_named(const schema_table *t, const delta_row *change, rows_column *col, value *v) {
     unsigned n = 0;
-    bool changed;
-    rows_op op = change->op == DELTA_PUT ? ROWS_UPSERT : change->op == DELTA_UPDATE ? ROWS_UPDATE : ROWS_DELETE;
     for (unsigned i = 0; i < change->ncol; i++) {
         int at = rows_column_index(t, change->col[i].id);
         if (at < 0) continue;
         col[n] = (rows_column){.at = (uint16_t)at};
         v[n++] = change->v[i];
     }
+    return n;
+}
+
+/* Every column of a put: those that it does not have, because they are younger than it or kept from this device, get their defaults. */
+static unsigned columns_of_row(const schema_table *t, const delta_row *change, rows_column *col, value *v) {
+    unsigned n = 0, k = 0;
+    for (unsigned i = 0; i < t->ncol; i++) {
+        const schema_column *c = t->col[i];
+        while (k < change->ncol && change->col[k].id < c->id) k++;
+        bool has = k < change->ncol && change->col[k].id == c->id;
+        if (c->key || (!has && c->not_null && c->default_value.type == VALUE_NULL)) continue;
+        col[n] = (rows_column){.at = (uint16_t)i};
+        v[n++] = has ? change->v[k] : c->default_value;
+    }
+    return n;
+}
+
+/* Without pending changes what is confirmed is what is shown: one statement, nothing read. */
+static int write_directly(overlay *o, const schema_table *t, const delta_row *change) {
+    rows_column col[LIMIT_COLUMNS];
+    value v[LIMIT_COLUMNS];
+    bool changed, put = change->op == DELTA_PUT;
+    rows_op op = put ? ROWS_UPSERT : change->op == DELTA_UPDATE ? ROWS_UPDATE : ROWS_DELETE;
+    unsigned n = put ? columns_of_row(t, change, col, v) : columns_named(t, change, col, v);
     int rc = rows_write(&o->rows, op, t, change->key, n, col, v, &changed);
     if (!rc && changed) touch(o, t);
     return explain(o, t, rc);
@@ -375,19 +413,42 @@ static int process(row_work *w) {
     return rc ? rc : write_base(w);
 }
 
-static int find_row(overlay *o, const schema_table *t, const value *key) {
+static int put_key(overlay *o, const schema_table *t, const value *key) {
     buf_clear(&o->key);
     rows_key_bytes(t, key, &o->key);
-    return o->key.rc ? o->key.rc : index_find(o, t, index_hash(t->id, o->key.p, o->key.n), o->key.p, o->key.n);
+    return o->key.rc;
+}
+
+static int find_row(overlay *o, const schema_table *t, const value *key) {
+    int rc = put_key(o, t, key);
+    return rc ? rc : index_find(o, t, index_hash(t->id, o->key.p, o->key.n), o->key.p, o->key.n);
+}
+
+static int forget_kept_of(file *f, const char *table, const buf *key) {
+    int rc = db_exec(&f->sql, "UPDATE satchel_conflicts SET kept=NULL, kept_ms=0, kept_author=0 WHERE tbl=? AND key=?", "ss", table,
+                     (const char *)key->p);
+    return rc ? file_db_error(f, "cannot write satchel_conflicts") : SATCHEL_OK;
+}
+
+/* To what the app lost in a row that left is the row's, and goes with it, under whichever name its table had. What was lost the app itself wrote, and stays. */
+static int forget_kept(overlay *o, const schema_table *t, const value *key) {
+    buf text;
+    buf_init(&text, 0);
+    int rc = put_key(o, t, key);
+    if (!rc) rows_key_text(o->key.p, o->key.n, &text);
+    buf_put_byte(&text, 0);
+    if (!rc) rc = text.rc;
+    if (!rc) rc = forget_kept_of(o->f, t->name, &text);
+    for (unsigned i = 0; i < t->nformer && !rc; i++) rc = forget_kept_of(o->f, t->former[i].name, &text);
+    buf_fini(&text);
+    return rc;
 }
 
 int row_process(overlay *o, const schema_table *t, const value *key, const row_reason *why) {
-    int rc;
+    int rc = why->change && why->change->op == DELTA_LEAVE ? forget_kept(o, t, key) : SATCHEL_OK;
     o->nfound = 0;
-    if (o->live) {
-        rc = find_row(o, t, key);
-        if (rc) return rc;
-    }
+    if (!rc && o->live) rc = find_row(o, t, key);
+    if (rc) return rc;
     if (o->nfound == 0) return why->change ? write_directly(o, t, why->change) : SATCHEL_OK;
     row_work w = {.o = o, .t = t, .key = key, .why = why};
     return process(&w);

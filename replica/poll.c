@@ -18,8 +18,10 @@
 #include "protocol/satchel_rc.h"
 #include "replica/enroll.h"
 #include "replica/handle.h"
+#include "replica/renew.h"
 #include "replica/stream.h"
 #include "replica/transport.h"
+#include "replica/wipe.h"
 
 /* Pauses after passing failures: decorrelated jitter (each is random between BACKOFF_MS and three times the one before), so that
  * devices that lost one server do not come back to it all at once. */
@@ -33,20 +35,30 @@
 #define LOCK_MS 250
 /* How often a thread looks whether another process has enrolled the file. */
 #define ENROLLED_MS 5000
+/* How often a server that could not be told of a wipe is tried. */
+#define WIPE_AGAIN_MS 60000
 /* A server that asks for a longer absence is not believed. */
 #define ASKED_MAX_MS 3600000
+/* How often it is looked whether the certificate is to be renewed; and after that failed. */
+#define RENEW_LOOK_MS 3600000
+#define RENEW_AGAIN_MS 600000
+/* A renewal under way is looked after so often. */
+#define RENEW_STEP_MS 20
 /* Enough under way to keep a line busy; more stays in the session, where it costs no memory. */
 #define SEND_AHEAD_BYTES (512u << 10)
 
 struct poll_loop {
     transport *transport; /* NULL until the first connection, and after poll_reset */
     int lock_fd;          /* -1: not ours */
+    int marker_fd;        /* of a wipe that this handle carries out, -1: none */
     int wake_read, wake_write;
     bool begun;               /* session_begin was called for this connection */
     uint64_t pause_ms;        /* the last pause; 0 after a connection that came in step */
     uint64_t next_connect_ms; /* stream_clock_ms */
     int stopped;              /* why no connection is tried before next_connect_ms, if a person must act; else 0 */
     char stopped_text[320];
+    renewal *renewal;       /* under way; else NULL */
+    uint64_t next_renew_ms; /* stream_clock_ms */
     bool polling;
     bool threaded;
     atomic_bool stop;  /* the thread shall end */
@@ -83,7 +95,7 @@ static int make_loop(satchel *s) {
     }
     l->wake_read = fd[0];
     l->wake_write = fd[1];
-    l->lock_fd = -1;
+    l->lock_fd = l->marker_fd = -1;
     s->poll = l;
     s->wake_ctx = l;
     s->wake = wake;
@@ -131,11 +143,44 @@ static void schedule(satchel *s, poll_loop *l, int rc) {
     l->next_connect_ms = now + l->pause_ms + (asked > ASKED_MAX_MS ? ASKED_MAX_MS : asked);
 }
 
+/* Erases the data, tells the server; what of it could not be done is tried again later. The lock is given up while the network is met. */
+static void carry_out_wipe(satchel *s, poll_loop *l) {
+    wipe w = {.path = s->file->path, .identity = s->file->identity, .software = s->file->software};
+    if (l->marker_fd < 0) l->marker_fd = wipe_claim(w.path);
+    if (l->marker_fd < 0) return;
+    if (!wipe_is_unlinked(s->file->db)) wipe_empty(s->file->db);
+    pthread_mutex_unlock(&s->lock);
+    int rc = wipe_erase(&w);
+    if (!rc) rc = wipe_report(&w, l->marker_fd, &l->stop);
+    pthread_mutex_lock(&s->lock);
+    if (s->log && rc) s->log(s->log_ctx, rc, "the data are erased; the server could not be told yet");
+    l->next_connect_ms = stream_clock_ms() + random_between(s, WIPE_AGAIN_MS / 2, WIPE_AGAIN_MS);
+    if (rc) return;
+    close(l->marker_fd);
+    l->marker_fd = -1;
+}
+
+/* The server has ordered it. A disk that is too full for the marker has room once the data are gone. */
+static void begin_wipe(satchel *s, poll_loop *l) {
+    char host[256] = "", device[65];
+    uint16_t port = 0;
+    file_get_server(s->file, host, &port, device);
+    s->wiped = true;
+    if (wipe_order(s->file->path, host, port)) {
+        wipe_empty(s->file->db);
+        wipe_erase(&(wipe){.path = s->file->path});
+        wipe_order(s->file->path, host, port);
+    }
+    carry_out_wipe(s, l);
+}
+
 /* The connection is gone, or could not be made. `words` may be the transport's or the session's own. Returns rc if the caller must be told. */
 static int end_connection(satchel *s, poll_loop *l, int rc, const char *words) {
     char text[320];
     snprintf(text, sizeof text, "%s", words && *words ? words : satchel_rc_text(rc));
     if (l->transport) transport_close(l->transport, rc ? 1001 : 1000);
+    renew_free(l->renewal);
+    l->renewal = NULL;
     l->begun = false;
     session_end(s->session, rc, rc ? text : "", wall_ms(s));
     if (!rc) return SATCHEL_OK;
@@ -144,6 +189,7 @@ static int end_connection(satchel *s, poll_loop *l, int rc, const char *words) {
     if (!l->stopped) return SATCHEL_OK;
     memcpy(l->stopped_text, text, sizeof text);
     session_set_state(s->session, SATCHEL_STOPPED, rc, text);
+    if (rc == SATCHEL_E_WIPED) begin_wipe(s, l);
     return handle_fail(s, rc, "%s", text);
 }
 
@@ -163,6 +209,7 @@ static int begin_connection(satchel *s, poll_loop *l) {
         buf_fini(&error);
         return rc;
     }
+    l->next_renew_ms = 0;
     session_set_state(s->session, SATCHEL_CONNECTING, 0, "");
     rc = transport_connect(l->transport);
     return rc ? end_connection(s, l, rc, transport_error(l->transport)) : SATCHEL_OK;
@@ -180,7 +227,7 @@ static int send_output(satchel *s, poll_loop *l) {
 }
 
 /* Gives the session what has arrived, and the transport what the session says to it. *moved: something arrived. */
-static int exchange(satchel *s, poll_loop *l, bool *moved) {
+static int talk(satchel *s, poll_loop *l, bool *moved) {
     buf frame = {0};
     int rc = SATCHEL_OK;
     bool open = transport_state(l->transport) == TRANSPORT_OPEN;
@@ -213,12 +260,70 @@ static int wait_bound_ms(satchel *s, const poll_loop *l, uint64_t until_ms) {
         uint64_t left = l->next_connect_ms > now ? l->next_connect_ms - now : 0;
         if (left < wait) wait = left;
     }
+    if (l->renewal && wait > RENEW_STEP_MS) wait = RENEW_STEP_MS;
     return wait > INT32_MAX ? INT32_MAX : (int)wait;
 }
 
 static void wait_for_wakeup(const poll_loop *l, int timeout_ms) {
     struct pollfd p = {.fd = l->wake_read, .events = POLLIN};
     poll(&p, 1, timeout_ms);
+}
+
+/* Ends the connection; the next one begins at once, with the credentials as they are then. */
+static void drop_connection(satchel *s, poll_loop *l) {
+    if (l->begun)
+        end_connection(s, l, SATCHEL_OK, NULL);
+    else
+        session_set_state(s->session, SATCHEL_OFFLINE, SATCHEL_OK, "");
+    transport_free(l->transport);
+    renew_free(l->renewal);
+    l->transport = NULL;
+    l->renewal = NULL;
+    l->begun = false;
+    l->next_connect_ms = l->pause_ms = 0;
+}
+
+/* The certificate of the device's own key was renewed, or one of a new key is here. */
+static void take_renewed(satchel *s, poll_loop *l, const uint8_t key[CRYPTO_FINGERPRINT_BYTES]) {
+    char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1];
+    uint16_t port;
+    if (!file_get_server(s->file, host, &port, device)) {
+        for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(device + 2 * i, 3, "%02x", key[i]);
+        file_set_server(s->file, host, port, device);
+    }
+    if (s->log) s->log(s->log_ctx, SATCHEL_OK, "the certificate was renewed");
+    drop_connection(s, l);
+}
+
+static int begin_renewal(satchel *s, poll_loop *l, buf *error) {
+    char host[256], device[65];
+    renew_server server = {.dir = s->file->identity, .host = host};
+    int rc = file_get_server(s->file, host, &server.port, device);
+    return rc ? rc : renew_begin(&server, &l->renewal, error);
+}
+
+/* Once everything is in step: a new certificate is nothing that changes would have to wait for. What fails is tried again later. */
+static void tend_certificate(satchel *s, poll_loop *l) {
+    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
+    buf error = {0};
+    uint64_t now = stream_clock_ms(), server_ms = (uint64_t)((int64_t)wall_ms(s) + s->file->state.clock_offset_ms);
+    int rc = SATCHEL_OK;
+    if (!l->renewal) {
+        if (!session_in_step(s->session) || now < l->next_renew_ms) return;
+        l->next_renew_ms = now + RENEW_LOOK_MS;
+        if (!transport_is_asked_to_renew(l->transport) && !renew_is_due(s->file->identity, server_ms)) return;
+        rc = begin_renewal(s, l, &error);
+    }
+    if (!rc) rc = renew_step(l->renewal, key, &error);
+    if (rc == 1) {
+        take_renewed(s, l, key);
+    } else if (rc) {
+        renew_free(l->renewal);
+        l->renewal = NULL;
+        l->next_renew_ms = now + random_between(s, RENEW_AGAIN_MS / 2, RENEW_AGAIN_MS);
+        if (s->log) s->log(s->log_ctx, rc, error.n ? (const char *)error.p : satchel_rc_text(rc));
+    }
+    buf_fini(&error);
 }
 
 /* One turn: connects if it is time, exchanges, waits at most until `until_ms` for something to arrive, exchanges again. The lock is held by the
@@ -239,9 +344,11 @@ static int turn(satchel *s, poll_loop *l, uint64_t until_ms, bool *moved) {
     drain_wakeup(l);
     if (!l->transport) return SATCHEL_OK;
     /* What arrived before the connection broke still counts, above all the server's own words about why. */
-    int heard = exchange(s, l, moved);
+    int heard = talk(s, l, moved);
     if (heard) return end_connection(s, l, heard, session_error(s->session));
-    return rc ? end_connection(s, l, rc, transport_error(l->transport)) : SATCHEL_OK;
+    if (rc) return end_connection(s, l, rc, transport_error(l->transport));
+    tend_certificate(s, l);
+    return SATCHEL_OK;
 }
 
 /* Waits without syncing, but not longer than slice_ms. */
@@ -255,17 +362,23 @@ static void wait_aside(satchel *s, poll_loop *l, uint64_t until_ms, int slice_ms
 
 /* Ends the connection and lets another process sync. */
 static void let_go(satchel *s, poll_loop *l) {
-    if (l->begun)
-        end_connection(s, l, SATCHEL_OK, NULL);
-    else
-        session_set_state(s->session, SATCHEL_OFFLINE, SATCHEL_OK, "");
-    transport_free(l->transport);
-    l->transport = NULL;
-    l->begun = false;
+    drop_connection(s, l);
     if (l->lock_fd >= 0) close(l->lock_fd);
-    l->lock_fd = -1;
-    l->next_connect_ms = l->pause_ms = 0;
+    if (l->marker_fd >= 0) close(l->marker_fd);
+    l->lock_fd = l->marker_fd = -1;
     l->stopped = SATCHEL_OK;
+}
+
+/* There is nothing to sync any more: goes on with the wipe until it is done, and waits. */
+static int stay_wiped(satchel *s, poll_loop *l, uint64_t until_ms) {
+    if (l->transport) transport_close(l->transport, 1000);
+    l->begun = false;
+    session_set_state(s->session, SATCHEL_STOPPED, SATCHEL_E_WIPED, satchel_rc_text(SATCHEL_E_WIPED));
+    for (bool first = true; !atomic_load(&l->stop) && (first || stream_clock_ms() < until_ms); first = false) {
+        if (stream_clock_ms() >= l->next_connect_ms) carry_out_wipe(s, l);
+        wait_aside(s, l, until_ms, LOCK_MS);
+    }
+    return handle_fail(s, SATCHEL_E_WIPED, NULL);
 }
 
 /* --- the public functions --------------------------------------------------------------------------------------------------------------- */
@@ -278,15 +391,17 @@ static int poll_until(satchel *s, poll_loop *l, uint64_t until_ms) {
         bool over = !first && stream_clock_ms() >= until_ms;
         if (atomic_load(&l->stop)) return 0;
         if (atomic_exchange(&l->reset, false)) let_go(s, l);
+        if (handle_is_wiped(s)) return stay_wiped(s, l, until_ms);
         if (!take_lock(s, l, &rc)) {
             if (rc != SATCHEL_E_BUSY) return rc;
             if (over) return handle_fail(s, rc, "another handle or process syncs this file");
             wait_aside(s, l, until_ms, LOCK_MS);
             continue;
         }
-        if (over) return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : session_in_step(s->session);
+        if (over)
+            return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : session_in_step(s->session) && !l->renewal;
         if ((rc = turn(s, l, until_ms, &moved))) return rc;
-        if (session_in_step(s->session) && (moved || !was_in_step)) return 1;
+        if (session_in_step(s->session) && !l->renewal && (moved || !was_in_step)) return 1;
     }
 }
 
@@ -308,7 +423,11 @@ int satchel_enroll(satchel *s, const char *code, const char *name) {
     buf error = {0};
     if (!s->app || !code || !name)
         return handle_fail(s, SATCHEL_E_MISUSE, "satchel_enroll needs an open database, a code and a name");
-    int rc = enroll_run(code, s->file->identity, name, s->file->software, &result, &error);
+    pthread_mutex_lock(&s->lock);
+    int rc = handle_check(s);
+    pthread_mutex_unlock(&s->lock);
+    if (rc) return rc;
+    rc = enroll_run(code, s->file->identity, name, s->file->software, &result, &error);
     pthread_mutex_lock(&s->lock);
     if (rc) {
         handle_fail(s, rc, "%s", error.n ? (const char *)error.p : satchel_rc_text(rc));
@@ -328,7 +447,7 @@ int satchel_poll(satchel *s, int timeout_ms) {
     uint16_t port;
     pthread_mutex_lock(&s->lock);
     int rc = enter(s);
-    if (!rc && (rc = file_get_server(s->file, host, &port, device))) handle_fail(s, rc, NULL);
+    if (!rc && !handle_is_wiped(s) && (rc = file_get_server(s->file, host, &port, device))) handle_fail(s, rc, NULL);
     if (!rc) {
         s->poll->polling = true;
         rc = poll_until(s, s->poll, timeout_ms < 0 ? UINT64_MAX : stream_clock_ms() + (uint64_t)timeout_ms);
@@ -381,6 +500,26 @@ static void join(satchel *s, poll_loop *l) {
 
 void satchel_stop(satchel *s) {
     if (s && s->poll) join(s, s->poll);
+}
+
+void poll_renew(satchel *s) {
+    pthread_mutex_lock(&s->lock);
+    if (s->poll) {
+        s->poll->next_renew_ms = 0;
+        wake(s->poll);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+int poll_hold(satchel *s) {
+    satchel_stop(s);
+    pthread_mutex_lock(&s->lock);
+    int rc = enter(s);
+    if (!rc && !handle_is_wiped(s) && !take_lock(s, s->poll, &rc) && rc == SATCHEL_E_NOT_ENROLLED) rc = SATCHEL_OK;
+    if (rc == SATCHEL_E_BUSY) handle_fail(s, rc, "another handle or process syncs this file");
+    if (!rc) drop_connection(s, s->poll);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 void poll_reset(satchel *s) {

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "replica/handle.h"
 #include "replica/overlay.h"
+#include "replica/wipe.h"
 
 /* ---- errors ---- */
 
@@ -74,6 +76,16 @@ const char *satchel_version(void) {
     return SATCHEL_VERSION;
 }
 
+bool handle_is_wiped(satchel *s) {
+    if (!s->wiped) s->wiped = wipe_is_ordered(s->file->path) || wipe_is_unlinked(s->file->db);
+    return s->wiped;
+}
+
+int handle_check(satchel *s) {
+    if (!s->app) return handle_fail(s, SATCHEL_E_MISUSE, "the database is not open");
+    return handle_is_wiped(s) ? handle_fail(s, SATCHEL_E_WIPED, NULL) : SATCHEL_OK;
+}
+
 /* ---- callbacks ---- */
 
 static void on_changed(void *ctx, const char *table) {
@@ -120,13 +132,13 @@ static int make_locks(satchel *s) {
     return SATCHEL_E_NOMEM;
 }
 
-static int open_app(satchel *s, const char *path, int busy_timeout_ms) {
+static int open_app(satchel *s, const char *path, const file_options *o) {
     sqlite3 *db = NULL;
     buf words;
     buf_init(&words, 0);
     int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) ? db_rc(sqlite3_extended_errcode(db))
                                                                                              : SATCHEL_OK;
-    if (!rc) rc = file_configure(db, busy_timeout_ms, &words);
+    if (!rc) rc = file_configure(db, o, &words);
     if (!rc) rc = outbox_writer_open(db, &s->file->env, on_committed, s, &s->writer, &words);
     if (rc) {
         handle_fail(s, rc, "%s", words.n ? (const char *)words.p : satchel_rc_text(rc));
@@ -140,20 +152,39 @@ static int open_app(satchel *s, const char *path, int busy_timeout_ms) {
     return rc;
 }
 
+/* An earlier process was told to erase the file and came so far. */
+static int go_on_wiping(satchel *s, const char *path, const file_options *o) {
+    buf identity;
+    buf_init(&identity, 0);
+    buf_printf(&identity, "%s-satchel", path);
+    wipe w = {.path = path, .identity = o->identity ? o->identity : (const char *)identity.p, .software = o->software};
+    int marker = w.identity ? wipe_claim(path) : -1;
+    if (marker >= 0) {
+        wipe_empty_file(path, o->key, o->key_bytes);
+        if (!wipe_erase(&w)) wipe_report(&w, marker, NULL);
+        close(marker);
+    }
+    buf_fini(&identity);
+    return handle_fail(s, SATCHEL_E_WIPED, NULL);
+}
+
 static int open_all(satchel *s, const char *path, const satchel_options *o) {
     file_options fo = {.flags = o->flags,
                        .busy_timeout_ms = o->busy_timeout_ms,
                        .identity = o->identity,
                        .software = o->software,
+                       .key = o->key,
+                       .key_bytes = o->key_bytes,
                        .env = env_default()};
     session_callbacks callbacks = {.ctx = s, .changed = on_changed, .event = on_event};
     s->log = o->log;
     s->log_ctx = o->log_ctx;
+    if (wipe_is_ordered(path)) return go_on_wiping(s, path, &fo);
     int rc = file_open(path, &fo, &s->file);
     if (rc) return s->file ? fail_of_file(s, rc) : handle_fail(s, rc, NULL);
     rc = session_new(s->file, &callbacks, &s->session);
     if (rc) return handle_fail(s, rc, NULL);
-    return open_app(s, path, o->busy_timeout_ms);
+    return open_app(s, path, &fo);
 }
 
 /* Takes the fields that the caller's version of the struct has. */
@@ -205,10 +236,9 @@ sqlite3 *satchel_db(satchel *s) {
 static int enter(satchel *s) {
     pthread_mutex_lock(&s->lock);
     note(s, SATCHEL_OK, "");
-    if (s->app) return SATCHEL_OK;
-    handle_fail(s, SATCHEL_E_MISUSE, "the database is not open");
-    pthread_mutex_unlock(&s->lock);
-    return SATCHEL_E_MISUSE;
+    int rc = handle_check(s);
+    if (rc) pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 static int finish(satchel *s, int rc) {

@@ -48,6 +48,11 @@
  *             For the others satchel_poll gives SATCHEL_E_BUSY after its timeout, their state is SATCHEL_OFFLINE, and on_change and on_event stay silent; what
  *             they commit is sent by the one that syncs, which looks for it twice a second.
  *   The file  What is in it is everybody's: rows, the counts of satchel_get_status, the views above, satchel_discard and satchel_retry.
+ *   Wiped     An admin can have a device's data erased. Whoever syncs when the server says so removes the database with everything that was not
+ *             sent, tells the server, removes the identity, and gives SATCHEL_E_WIPED; killed in the middle, it is taken up by the next satchel_open or
+ *             satchel_poll. From then on every call on every handle of the file gives SATCHEL_E_WIPED: close it. A statement on satchel_db, or on a plain
+ *             connection that is open, fails with "no such table". A transaction that was open for longer than busy_timeout_ms reads on, and its COMMIT in
+ *             synced tables is refused. A file that was removed by hand while it was open is treated alike.
  * No handle survives fork(): open the file in the child. The file lies on a local file system, as SQLite's WAL needs shared memory.
  */
 #ifndef SATCHEL_H
@@ -77,6 +82,10 @@ typedef struct satchel_options {
     /* Lines for a log, without newline; may be called from the syncing thread. No secrets, no row contents. NULL: none. */
     void (*log)(void *ctx, int rc, const char *line);
     void *log_ctx;
+    /* The key that the file is encrypted with, any bytes: 32 random ones from the system's key store, or a passphrase. Both connections get it. It is
+     * read during satchel_open and not kept; overwrite it then. Needs an SQLite that encrypts: see "At rest" in replica/README.md. */
+    const void *key;
+    size_t key_bytes; /* up to 4096; 0: the file is not encrypted */
 } satchel_options;
 
 enum {
@@ -90,7 +99,11 @@ enum {
  * On failure *out is still a handle (NULL only when memory is out) on which satchel_errmsg, satchel_errcode and satchel_close work and
  * satchel_db is NULL:
  *   SATCHEL_E_NOT_A_DATABASE, _CORRUPT   damaged: restore it from elsewhere, or move it away and enrol anew
+ *   SATCHEL_E_KEY                        encrypted with another key, or no key was given; or not encrypted, and a key was given
+ *   SATCHEL_E_MISUSE                     a key was given, and this SQLite cannot encrypt: nothing was made or changed
  *   SATCHEL_E_FOREIGN_FILE, _NEWER_FILE  somebody else's database, or a newer Satchel's
+ *   SATCHEL_E_WIPED                      an admin had the data erased and that had not come to its end: now it has, but for a server that could not be told
+ *                                        within ten seconds; that is tried again at the next satchel_open, which gives this code until then
  *   SATCHEL_E_READONLY                   the file or its directory cannot be written
  *   SATCHEL_E_BUSY                       another process holds it exclusively
  *   SATCHEL_E_UNFLUSHED, _TABLE_SHAPE    capture triggers are missing or changed, or a table was altered by hand; errmsg says which and what to do
@@ -116,12 +129,27 @@ SATCHEL_API sqlite3 *satchel_db(satchel *s);
  *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
 SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
 
+/* Makes a new key pair for this device. Once everything is in step next, the server certifies it and from the connection after on knows the device by it;
+ * until then the old one goes on. The certificate itself needs no call: it is renewed in the last third of its life, at any sync.
+ *   SATCHEL_E_NOT_ENROLLED; _IO, _FULL, _READONLY: the identity directory cannot be written */
+SATCHEL_API int satchel_rotate_key(satchel *s);
+
+/* Ends this device: tells the server, if it can be reached within 10 seconds, and erases the database with what SQLite keeps beside it, the key and the
+ * certificates. Refuses with SATCHEL_E_UNSENT and *unsent (may be NULL), the transactions that would be lost: those that were not sent and those that were
+ * refused and nobody has settled, if there are more than `give_up`; 0 gives up none. Sync before it, or save them (`satchel export --pending`).
+ * Stops a background thread; other calls of this handle wait meanwhile, and afterwards only satchel_close is of use. Close other handles first.
+ *   SATCHEL_E_UNSENT     nothing was done
+ *   SATCHEL_E_BUSY       another handle or process syncs the file, or a transaction is open; nothing was done
+ *   SATCHEL_E_IO, _READONLY  it could not erase everything; the next satchel_open goes on with that */
+SATCHEL_API int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent);
+
 /* Does what there is to do (connect, send, receive, apply) and waits for more, until `timeout_ms` has passed (0: do not wait; negative: no
  * bound) or until something arrived and everything is in step again. Connections are opened and, after failures, opened again with
  * growing, jittered pauses by themselves; a failure that passes is no error of this function. Returns 1 if everything is in step (all sent, results known, at the server's head), 0 if not yet, or
  *   SATCHEL_E_NOT_ENROLLED     call satchel_enroll first
  *   a code of class PERMANENT  a person must act (revoked, expired, wrong version ...). The program may go on offline; further calls
  *                              give the code again, and ask the server again every few minutes, or at once after satchel_enroll
+ *   SATCHEL_E_WIPED            the data were erased (see above); the call may take ten seconds longer, to tell the server. Close the handle
  *   a code of class FATAL      the file cannot go on
  *   SATCHEL_E_BUSY             another handle or process syncs this file; it waited for `timeout_ms`
  *   SATCHEL_E_MISUSE           a background thread runs */

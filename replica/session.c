@@ -187,6 +187,8 @@ static int say_hello(session *s, uint64_t now_ms) {
     m.snapshot = st->snapshot;
     m.snapshot_page = st->snapshot_page;
     put_past(st, &m);
+    m.has_view = true;
+    m.view = st->view;
     buf_clear(&s->message);
     hello_encode(&m, &s->message);
     s->phase = PHASE_HELLO;
@@ -299,7 +301,8 @@ static int look_in_step(session *s, bool *in_step) {
     const file_state *st = &s->file->state;
     outbox_txn t;
     *in_step = false;
-    if (s->nflight || s->known_number || st->snapshot || !st->placed || st->cursor < s->target || overlay_size(s->file->overlay))
+    if (s->nflight || s->known_number || st->snapshot || !st->placed || s->awaits_view || st->cursor < s->target ||
+        overlay_size(s->file->overlay))
         return SATCHEL_OK;
     int rc = outbox_next(s->file, s->push.number, &t);
     *in_step = rc == 0;

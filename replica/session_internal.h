@@ -40,7 +40,8 @@ struct session {
     /* of welcome */
     uint32_t schema_epoch;
     uint64_t known_number; /* results up to here are on their way; 0: none are awaited */
-    uint64_t target;       /* in step when the cursor is here */
+    uint64_t target;       /* in step when the cursor is here, */
+    bool awaits_view;      /* and the view has come that a welcome announced */
     /* frames to send: a ring; the first is being shown to the transport */
     buf queue[QUEUE_SLOTS];
     unsigned first, queued;

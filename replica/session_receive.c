@@ -122,6 +122,7 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     /* What a rewind made pending may have its result under another incarnation, and that comes only when it is sent again. */
     s->known_number = s->file->state.settled_number < settled ? 0 : m.known_number;
     s->target = m.head;
+    s->awaits_view = m.has_view;
     session_set_state(s, SATCHEL_SYNCING, SATCHEL_OK, "");
     tell_clock(s);
     if (s->file->state.schema_epoch == m.schema_epoch) return session_open_phase(s, now_ms);
@@ -217,9 +218,17 @@ static void page_came(session *s) {
     s->credit_due++;
 }
 
+/* Be it the one that is held: what the welcome announced may have been taken back meanwhile. */
+static bool tells_view(const void *p, size_t n) {
+    page_reader reader;
+    msg_page head;
+    return !page_open(&reader, p, n, &head) && head.view && !head.more;
+}
+
 int session_on_page(session *s, const void *p, size_t n) {
     int rc = apply_page(s->file, p, n);
     if (rc) return session_file_error(s, rc);
+    if (s->awaits_view && tells_view(p, n)) s->awaits_view = false;
     page_came(s);
     announce(s);
     return SATCHEL_OK;
@@ -231,6 +240,7 @@ int session_on_snapshot(session *s, const void *p, size_t n) {
     if (rc) return session_file_error(s, rc);
     page_came(s);
     announce(s);
+    if (done) s->awaits_view = false;
     const file_state *st = &s->file->state;
     if (!done)
         session_emit(s,

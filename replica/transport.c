@@ -34,6 +34,8 @@ struct transport {
     uint64_t asked_ms;    /* since the ping: last byte out */
     bool pinged;          /* and nothing heard since */
     char accept[32];      /* what the server must answer */
+    char trust[33];       /* the beginning of SHA-256 over ca.pem, hexadecimal */
+    bool asked_to_renew;
     wslay_event_context_ptr ws;
     buf stage;     /* bytes on their way out */
     size_t staged; /* of which so many are written */
@@ -58,6 +60,10 @@ const char *transport_error(const transport *t) {
 
 bool transport_is_resumed(const transport *t) {
     return stream_is_resumed(t->stream);
+}
+
+bool transport_is_asked_to_renew(const transport *t) {
+    return t->asked_to_renew;
 }
 
 size_t transport_queued(const transport *t) {
@@ -92,6 +98,13 @@ static int fail_stream(transport *t, int rc) {
     return fail(t, rc, stream_error(t->stream));
 }
 
+/* Which authorities it trusts, for the server to see. */
+static void note_trust(transport *t, const buf *ca) {
+    uint8_t digest[32];
+    crypto_sha256(ca->p, ca->n, digest);
+    for (size_t i = 0; i < sizeof t->trust / 2; i++) snprintf(t->trust + 2 * i, 3, "%02x", digest[i]);
+}
+
 int transport_new(const transport_config *c, transport **out, buf *error) {
     credentials id;
     *out = NULL;
@@ -109,6 +122,7 @@ int transport_new(const transport_config *c, transport **out, buf *error) {
     if (!rc) {
         snprintf(t->host, sizeof t->host, "%s", c->host);
         t->port = c->port;
+        note_trust(t, &id.ca);
         snprintf(t->software, sizeof t->software, "%s", c->software ? c->software : "");
         t->stage.max = STAGE_BYTES;
         t->early.max = HTTP1_HEAD_BYTES + STAGE_BYTES;
@@ -240,8 +254,8 @@ static int send_upgrade(transport *t) {
     buf_printf(&t->stage,
                "GET " TRANSPORT_PATH " HTTP/1.1\r\nHost: %s%s%s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                "Sec-WebSocket-Key: %.*s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: " TRANSPORT_SUBPROTOCOL
-               "\r\n%s%s%s\r\n",
-               is_v6 ? "[" : "", t->host, is_v6 ? "]" : "", t->port, (int)nkey, (const char *)key.p,
+               "\r\nSatchel-Trust: %s\r\n%s%s%s\r\n",
+               is_v6 ? "[" : "", t->host, is_v6 ? "]" : "", t->port, (int)nkey, (const char *)key.p, t->trust,
                *t->software ? "User-Agent: " : "", t->software, *t->software ? "\r\n" : "");
     rc = key.rc ? key.rc : accept.rc ? accept.rc : t->stage.rc;
     if (!rc) snprintf(t->accept, sizeof t->accept, "%s", (const char *)accept.p);
@@ -294,6 +308,7 @@ static int accept_upgrade(transport *t, const http1_head *h) {
                 http1_is(h, "Sec-WebSocket-Accept", t->accept);
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
     if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL)) return other_version(t, h);
+    t->asked_to_renew = http1_is(h, "Satchel-Renew", "now");
     t->early_read = h->bytes;
     return open_websocket(t);
 }

@@ -37,6 +37,9 @@ typedef struct transport_config {
 int transport_new(const transport_config *c, transport **out, buf *error);
 void transport_free(transport *t);
 
+/* Whether the server has asked this device to renew its certificate (renew.h), because its authorities are others than those of the identity. */
+bool transport_is_asked_to_renew(const transport *t);
+
 /* Begins a connection (after closing any other), as CONNECTING. An error leaves the transport CLOSED. */
 int transport_connect(transport *t);
 

@@ -125,14 +125,17 @@ static int check_changes(checking *c) {
 
 static int check_state(checking *c) {
     const file_state *st = &c->f->state;
-    int64_t staged = 0;
+    int64_t staged = 0, left = 0;
     uint64_t last = 0;
     if (st->placed && st->cursor > st->head) found(c, "state: the cursor is ahead of the server");
     if (st->snapshot && st->placed) found(c, "state: pages and a snapshot at once");
+    if (st->view > INT64_MAX || (st->view && !st->has_epoch)) found(c, "state: a view that no server has named");
     int rc = outbox_last_number(c->f, &last);
     if (!rc && (st->sent_number > last || st->settled_number > last))
         found(c, "state: more was sent or settled than was ever written");
     if (!rc) rc = db_integer(&c->f->sql, "SELECT count(*) FROM satchel_stage", 0, &staged);
+    if (!rc) rc = db_integer(&c->f->sql, "SELECT count(*) FROM satchel_base WHERE state=3 AND length(row)>0", 0, &left);
+    if (!rc && left) found(c, "base: values of %" PRId64 " rows that this device does not hold", left);
     if (!rc && staged && !st->stage_seq) found(c, "stage: parts of a commit that does not come");
     return rc;
 }

@@ -16,7 +16,8 @@
 #define CHUNK_BYTES (1u << 20)
 #define MANIFEST_BYTES (64u << 10)
 
-const char *const bundle_secrets[] = {"ca.key", "ca.crt", "server.key", "server.crt", "server.hosts", NULL};
+const char *const bundle_secrets[] = {"ca.key",     "ca.crt",     "ca-next.key",  "ca-next.crt",
+                                      "server.key", "server.crt", "server.hosts", NULL};
 
 static int fail(buf *error, bundle_dir d, const char *name, const char *what) {
     return os_fail(error, d.path, name, what);

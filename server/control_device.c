@@ -4,6 +4,8 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/control_private.h"
+#include "server/field.h"
+#include "server/store_private.h"
 
 /* Entries of one listing; `more` tells that there are others. */
 #define LIST_MAX 10000
@@ -11,11 +13,31 @@
 
 /* ---- devices ---- */
 
+static const char *state_name(device_state state) {
+    switch (state) {
+    case DEVICE_ACTIVE:
+        return "active";
+    case DEVICE_REVOKED:
+        return "revoked";
+    case DEVICE_PAUSED:
+        return "paused";
+    case DEVICE_WIPE:
+        return "to be wiped";
+    default:
+        return "wiped";
+    }
+}
+
 static json_t *device_json(const device_info *d) {
     json_t *o = json_object();
     control_put_number(o, "id", (uint64_t)d->id);
     control_put_text(o, "name", d->name);
-    control_put_text(o, "state", d->state == DEVICE_REVOKED ? "revoked" : "active");
+    control_put_text(o, "state", state_name(d->state));
+    control_put_number(o, "state_ms", d->state_ms ? d->state_ms : d->enrolled_ms);
+    control_put_text(o, "profile", d->everything ? "full" : d->profile);
+    control_put_text(o, "user", d->user[0] ? d->user : NULL);
+    control_put_text(o, "store", d->store[0] ? d->store : NULL);
+    json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
     control_put_hex(o, "fingerprint", d->fingerprint, sizeof d->fingerprint);
     control_put_number(o, "enrolled_ms", d->enrolled_ms);
     control_put_number(o, "last_seen_ms", d->last_seen_ms);
@@ -31,10 +53,105 @@ static json_t *device_json(const device_info *d) {
     return o;
 }
 
-static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g;
-    const char *name = control_text(call, "name");
-    if (!control_is_name(name)) return control_misuse(call, "a device's name has 1 to 128 bytes of printable UTF-8");
+/* ---- what a device's profile is asked with ---- */
+
+#define FULL "full"
+
+typedef struct scope_given {
+    device_scope scope;
+    buf user, store;
+} scope_given;
+
+static void scope_given_fini(scope_given *g) {
+    buf_fini(&g->user);
+    buf_fini(&g->store);
+}
+
+/* Words that name the profiles; empty if no rules are in force. */
+static int put_profiles(store *s, buf *out) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT group_concat(name,', ') FROM (SELECT name FROM satchel_profile ORDER BY name)");
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc;
+    const char *names = (const char *)sqlite3_column_text(q, 0);
+    if (names) buf_printf(out, "%s", names);
+    sqlite3_reset(q);
+    return out->rc;
+}
+
+static int is_profile(store *s, const char *name) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT 1 FROM satchel_profile WHERE name=?");
+    db_bind(q, "s", name);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    return rc;
+}
+
+/* A value as its literal: 7, 'abc', x'0a'. The empty text: none. */
+static int take_value(control_call *call, const char *member, buf *bytes) {
+    static const schema_column any = {.affinity = AFFINITY_ANY};
+    const char *text = control_text(call, member), *words = NULL;
+    value v;
+    buf hold;
+    size_t n = strlen(text);
+    if (!n) return SATCHEL_OK;
+    buf_init(&hold, 0);
+    int rc = !buf_reserve(&hold, n + 1) ? hold.rc : field_of_text(&any, text, n, &hold, &v, &words);
+    if (!rc && v.type == VALUE_TEXT && text[0] != '\'') rc = SATCHEL_E_TYPE;
+    if (!rc) value_put(bytes, &v);
+    if (!rc) rc = bytes->rc;
+    buf_fini(&hold);
+    if (rc == SATCHEL_E_TYPE || bytes->n > LIMIT_NAME_BYTES) {
+        buf_printf(&call->error, "%s is a value in SQL, such as 7, 'abc' or x'0a1b', of up to 100 bytes", member);
+        rc = SATCHEL_E_MISUSE;
+    }
+    return rc;
+}
+
+static int take_profile(control_call *call, store *s, bool must, scope_given *out) {
+    const char *name = control_text(call, "profile");
+    buf names;
+    if (!name && !must) return SATCHEL_OK;
+    if (name) out->scope.given |= DEVICE_PROFILE;
+    if (name && !strcmp(name, FULL)) return SATCHEL_OK;
+    int rc = name ? is_profile(s, name) : 0;
+    out->scope.profile = name;
+    if (rc) return rc < 0 ? rc : SATCHEL_OK;
+    buf_init(&names, 0);
+    rc = put_profiles(s, &names);
+    if (!rc && (name || names.n)) {
+        buf_printf(&call->error, name ? "there is no profile %s; there are %s%s%s" : "which profile%s? There are %s%s%s",
+                   name ? name : "", (const char *)names.p, names.n ? " and " : "", FULL ", which holds everything");
+        rc = SATCHEL_E_MISUSE;
+    }
+    buf_fini(&names);
+    return rc;
+}
+
+/* What of profile, user and store the request gives; `must`: a profile, if there are any. The texts are the request's. */
+static int take_scope(control_call *call, store *s, bool must, scope_given *out) {
+    memset(out, 0, sizeof *out);
+    buf_init(&out->user, 0);
+    buf_init(&out->store, 0);
+    int rc = take_profile(call, s, must, out);
+    if (!rc && control_text(call, "user")) {
+        rc = take_value(call, "user", &out->user);
+        out->scope.given |= DEVICE_USER;
+    }
+    if (!rc && control_text(call, "store")) {
+        rc = take_value(call, "store", &out->store);
+        out->scope.given |= DEVICE_STORE;
+    }
+    out->scope.user = out->user.p;
+    out->scope.nuser = out->user.n;
+    out->scope.store = out->store.p;
+    out->scope.nstore = out->store.n;
+    return call->error.n ? rc : control_failed(call, rc, s, "cannot read the profiles");
+}
+
+/* ---- adding and listing ---- */
+
+static int offer_code(control_call *call, store *s, const char *name, const device_scope *scope, uint64_t now_ms) {
     service *sv = call->job.service;
     enrol_code code = {.port = sv->https_port};
     buf text = {0};
@@ -43,9 +160,10 @@ static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_
     uint64_t expires_ms = now_ms + (uint64_t)LIMIT_ENROL_CODE_S * 1000;
     int rc = crypto_random(code.secret, sizeof code.secret);
     if (!rc) rc = store_enrol_offer(s, name, code.secret, expires_ms);
-    if (rc == SATCHEL_E_KEY_TAKEN) {
+    if (rc == SATCHEL_E_KEY_TAKEN)
         buf_printf(&call->error, "an active device has the name %s; revoke it first or choose another", name);
-    } else if (!rc) {
+    if (!rc && scope->given) rc = store_enrol_set_scope(s, name, scope);
+    if (!rc) {
         enrol_code_encode(&code, &text);
         control_put_text(call->reply, "enrolment_code", (const char *)text.p);
         control_put_number(call->reply, "expires_ms", expires_ms);
@@ -53,6 +171,17 @@ static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_
     explicit_bzero(&code, sizeof code);
     if (text.p) explicit_bzero(text.p, text.cap);
     buf_fini(&text);
+    return rc;
+}
+
+static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    const char *name = control_text(call, "name");
+    scope_given given;
+    if (!control_is_name(name)) return control_misuse(call, "a device's name has 1 to 128 bytes of printable UTF-8");
+    int rc = take_scope(call, s, true, &given);
+    if (!rc) rc = offer_code(call, s, name, &given.scope, now_ms);
+    scope_given_fini(&given);
     return rc;
 }
 
@@ -68,10 +197,21 @@ static int run_device_list(control_call *call, store *s, ingest *g, uint64_t now
     return control_failed(call, rc, s, "cannot list the devices");
 }
 
+/* A revoked device whose name was given again is known by its key's fingerprint alone. */
+static bool is_fingerprint(const char *text, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != 2 * (size_t)CRYPTO_FINGERPRINT_BYTES || strspn(text, digits) != strlen(text)) return false;
+    for (size_t i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++)
+        out[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
+    return true;
+}
+
 static int find_device(control_call *call, store *s, device_info *out) {
     const char *name = control_text(call, "name");
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     if (!name) return control_misuse(call, "which device?");
-    int rc = store_device_by_name(s, name, out);
+    int rc =
+        is_fingerprint(name, fingerprint) ? store_device_by_fingerprint(s, fingerprint, out) : store_device_by_name(s, name, out);
     if (rc == SATCHEL_E_NOT_FOUND) {
         buf_printf(&call->error, "there is no device named %s", name);
         return rc;
@@ -87,19 +227,97 @@ static int run_device_show(control_call *call, store *s, ingest *g, uint64_t now
     return rc;
 }
 
+/* ---- changing ---- */
+
+static int run_device_rename(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    const char *to = control_text(call, "to");
+    device_info d;
+    if (!control_is_name(to)) return control_misuse(call, "a device's name has 1 to 128 bytes of printable UTF-8");
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    control_put_text(call->reply, "name", to);
+    rc = store_device_rename(s, d.id, to, now_ms);
+    return rc == SATCHEL_E_KEY_TAKEN ? (buf_printf(&call->error, "%s", store_error(s)), rc)
+                                     : control_failed(call, rc, s, "cannot rename the device");
+}
+
+static int run_device_set(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    device_info d;
+    scope_given given;
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    rc = take_scope(call, s, false, &given);
+    if (!rc && !given.scope.given) rc = control_misuse(call, "which profile, user or store?");
+    if (!rc) rc = control_failed(call, store_device_set_scope(s, d.id, &given.scope, now_ms), s, "cannot change the device");
+    if (!rc) rc = control_failed(call, store_device_by_fingerprint(s, d.fingerprint, &d), s, "cannot read the device");
+    if (!rc) json_object_set_new(call->reply, "device", device_json(&d));
+    scope_given_fini(&given);
+    return rc;
+}
+
+static void after_device_set(control_call *call) {
+    hub_scope_changed(call->job.service->hub);
+}
+
+static int move_device(control_call *call, store *s, device_state to, uint64_t now_ms) {
+    device_info d;
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    call->device = d.id;
+    control_put_text(call->reply, "name", d.name);
+    control_put_text(call->reply, "was", state_name(d.state));
+    json_object_set_new(call->reply, "changed", json_boolean(d.state != to));
+    rc = store_device_move(s, d.id, to, now_ms);
+    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    return control_failed(call, rc, s, "cannot change the device");
+}
+
+static int run_device_pause(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return move_device(call, s, DEVICE_PAUSED, now_ms);
+}
+
+static int run_device_resume(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return move_device(call, s, DEVICE_ACTIVE, now_ms);
+}
+
 static int run_device_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return move_device(call, s, DEVICE_REVOKED, now_ms);
+}
+
+static int run_device_wipe(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return move_device(call, s, DEVICE_WIPE, now_ms);
+}
+
+static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
     device_info d;
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
     control_put_text(call->reply, "name", d.name);
-    json_object_set_new(call->reply, "was_active", json_boolean(d.state == DEVICE_ACTIVE));
-    return control_failed(call, store_device_revoke(s, d.id, now_ms), s, "cannot revoke the device");
+    return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
+}
+
+static void after_device_pause(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_PAUSED);
 }
 
 static void after_device_revoke(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device);
+    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
+}
+
+static void after_device_wipe(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_WIPED);
+}
+
+static void after_device_resnapshot(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
 }
 
 /* ---- conflicts and refusals ---- */
@@ -179,7 +397,13 @@ const control_command control_device_commands[] = {
     {"device.add", false, run_device_add, NULL},
     {"device.list", false, run_device_list, NULL},
     {"device.show", false, run_device_show, NULL},
+    {"device.rename", false, run_device_rename, NULL},
+    {"device.set", false, run_device_set, after_device_set},
+    {"device.pause", false, run_device_pause, after_device_pause},
+    {"device.resume", false, run_device_resume, NULL},
     {"device.revoke", false, run_device_revoke, after_device_revoke},
+    {"device.wipe", false, run_device_wipe, after_device_wipe},
+    {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot},
     {"conflicts", false, run_conflicts, NULL},
     {"rejected", false, run_rejected, NULL},
     {"rejected.discard", false, run_rejected_discard, NULL},

@@ -40,6 +40,7 @@ typedef struct parts {
     uv_signal_t signals[3];
     uv_timer_t flush, daily;
     uv_work_t stopping;
+    bool reloading, reload_again;                /* the writer takes certificates over; and they have changed once more */
     uint64_t flush_until_ms;                     /* on the loop's clock */
     uint8_t shown_pin[CRYPTO_FINGERPRINT_BYTES]; /* the loop's own copy of identity.pin, which is the writer's */
     char store_path[DATADIR_PATH_BYTES], snapshot_path[DATADIR_PATH_BYTES];
@@ -112,9 +113,10 @@ static void on_end(uv_signal_t *handle, int number) {
 
 /* ---- certificates and settings of a server that runs ---- */
 
-/* What enrolment hands out changes on the writer, which is where it is read. The authority stays as it is. */
+/* What enrolment hands out changes on the writer, which is where it is read. */
 typedef struct renewal {
     service_job job;
+    parts *parts;
     identity *running, fresh;
 } renewal;
 
@@ -122,19 +124,21 @@ static int renewal_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
     renewal *r = (renewal *)job;
     (void)s, (void)g, (void)now_ms;
     identity before = *r->running;
-    r->running->key = r->fresh.key;
-    r->running->cert = r->fresh.cert;
-    r->running->https_end_ms = r->fresh.https_end_ms;
-    memcpy(r->running->pin, r->fresh.pin, sizeof r->fresh.pin);
-    r->fresh.key = before.key;
-    r->fresh.cert = before.cert;
+    *r->running = r->fresh;
+    r->fresh = before;
     return SATCHEL_OK;
 }
 
+static void reload_certificates(parts *p, bool asked);
+
 static void renewal_done(service_job *job) {
     renewal *r = (renewal *)job;
+    parts *p = r->parts;
+    bool again = p->reload_again;
     identity_close(&r->fresh);
     free(r);
+    p->reloading = p->reload_again = false;
+    if (again && !p->service.draining) reload_certificates(p, false);
 }
 
 static void log_certificates(const parts *p, const identity *id, bool asked, bool other_key) {
@@ -163,9 +167,15 @@ static int read_identity(parts *p, const identity *running, identity *out, buf *
 /* All or nothing: what will not do is told, and the ports go on with what they show. */
 static void reload_certificates(parts *p, bool asked) {
     buf error = {0};
+    /* Until the writer has changed it, the running identity is no business of this thread. */
+    if (p->reloading) {
+        p->reload_again = true;
+        return;
+    }
     renewal *r = calloc(1, sizeof *r);
+    if (r) r->parts = p;
     int rc = r ? read_identity(p, &p->identity, &r->fresh, &error) : SATCHEL_E_NOMEM;
-    if (!rc) rc = front_reload(p->front, &error);
+    if (!rc) rc = front_reload(p->front, &r->fresh, &error);
     if (rc) {
         log_event(&(log_fields){.level = 'e', .event = "certificates", .rc = rc}, "the certificates stay as they were: %s",
                   error.n ? (const char *)error.p : satchel_rc_text(rc));
@@ -175,6 +185,7 @@ static void reload_certificates(parts *p, bool asked) {
         r->running = &p->identity;
         r->job.run = renewal_run;
         r->job.done = renewal_done;
+        p->reloading = true;
     }
     if (r && (rc || !service_submit(&p->service, &r->job, false))) renewal_done(&r->job);
     buf_fini(&error);
@@ -195,6 +206,10 @@ static void reload_settings(parts *p) {
     config_fini(&fresh);
     buf_fini(&restart);
     buf_fini(&error);
+}
+
+static void files_changed(void *ctx) {
+    reload_certificates(ctx, true);
 }
 
 static void on_reload(uv_signal_t *handle, int number) {
@@ -294,6 +309,7 @@ static int open_hub(parts *p, buf *error) {
         .snapshot_path = p->snapshot_path,
         .readers = p->config->readers,
         .history_ms = (uint64_t)p->config->history_days * 86400 * 1000,
+        .horizon_ms = (uint64_t)p->config->horizon_days * 86400 * 1000,
         .disk_reserve = (uint64_t)p->config->disk_reserve_mib << 20,
         .now_ms = wall_ms,
         .wake = wake,
@@ -308,6 +324,10 @@ static int open_sockets(parts *p, buf *error) {
     p->service.loop = &p->loop;
     p->service.identity = &p->identity;
     p->service.data = p->config->data;
+    p->service.files = &p->data;
+    p->service.certificate_days = p->config->certificate_days;
+    p->service.reload = files_changed;
+    p->service.reload_ctx = p;
     p->service.now_ms = wall_ms;
     p->service.started_ms = wall_ms(NULL);
     int rc = http_new(&p->service, &p->http);
@@ -321,6 +341,9 @@ static int open_sockets(parts *p, buf *error) {
         .listen = p->config->listen,
         .sync_port = (uint16_t)p->config->sync_port,
         .https_port = (uint16_t)p->config->https_port,
+        .device_connects = p->config->device_connects,
+        .device_kib = p->config->device_kib,
+        .address_connects = p->config->address_connects,
     };
     rc = front_open(&fc, &p->front, error);
     if (!rc) rc = control_open(&p->service, &p->data, &p->control, error);

@@ -6,16 +6,28 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/row_query.h"
+#include "server/store_keys.h"
 #include "server/store_private.h"
 
-int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]) {
+int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms) {
     device_info d;
     memset(c, 0, sizeof *c);
     int rc = store_device_by_fingerprint(s, fingerprint, &d);
     if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_CERTIFICATE : rc;
     memcpy(c->name, d.name, sizeof c->name);
     c->device = d.id;
-    return d.state == DEVICE_REVOKED ? SATCHEL_E_REVOKED : SATCHEL_OK;
+    switch (d.state) {
+    case DEVICE_REVOKED:
+        return SATCHEL_E_REVOKED;
+    case DEVICE_PAUSED:
+        return SATCHEL_E_PAUSED;
+    case DEVICE_WIPED:
+        return SATCHEL_E_WIPED;
+    default:
+        c->wipe = d.state == DEVICE_WIPE; /* what it says decides what it is told */
+        return store_key_used(s, &d, fingerprint, now_ms);
+    }
 }
 
 static int say(dialog_world *w, const buf *message) {
@@ -84,6 +96,11 @@ static int say_results(dialog_world *w, result_batch *b) {
     return rc;
 }
 
+static void note_answer(dialog *c, const msg_result *r) {
+    if (c->awaited) c->awaited--;
+    if (!r->rc && r->seq > c->told_seq) c->told_seq = r->seq;
+}
+
 /* The answer to a push that held only parts of a transaction: whoever sends it waits at LIMIT_PUSH_WINDOW_BYTES. */
 static int say_no_results(dialog_world *w) {
     buf out;
@@ -117,6 +134,7 @@ static int say_known_results(dialog *c, dialog_world *w) {
     while ((rc = db_next(&w->s->cache, q)) == 1) {
         msg_result r;
         rc = ingest_read_result(q, &hold, &r);
+        if (!rc) note_answer(c, &r);
         if (!rc) rc = add_result(w, b, &r);
         if (rc) break;
     }
@@ -136,6 +154,37 @@ static uint64_t shared_past(dialog_world *w, const msg_hello *m) {
     return 0;
 }
 
+int dialog_target(dialog *c, dialog_world *w, buf *words) {
+    int rc = ingest_scope_look(w->g);
+    if (!rc) rc = scope_device_view(ingest_scope(w->g), c->device, w->now_ms, &c->target);
+    if (rc == SATCHEL_E_RULE)
+        buf_printf(words, "the scope rules do not work out what this device is to hold: %s", sqlite3_errmsg(store_db(w->s)));
+    return rc;
+}
+
+/* What the device holds, and is to hold. */
+static int place_view(dialog *c, dialog_world *w, const msg_hello *m, buf *words) {
+    c->view = m->view;
+    int rc = dialog_target(c, w, words);
+    if (rc == SATCHEL_E_RULE) rc = SATCHEL_E_OVERLOAD; /* not the device's mistake: it comes back */
+    if (!rc && c->target && !m->has_view) {
+        buf_printf(words, "this device may hold a part of the data only, which its version of Satchel does not know; update "
+                          "Satchel on the device");
+        return SATCHEL_E_VERSION;
+    }
+    return rc;
+}
+
+/* Views of another past may have had other numbers, and one that this store does not know was given after its backup was made. */
+static int view_is_known(dialog *c, dialog_world *w, const msg_hello *m, bool *known) {
+    view *v = NULL;
+    *known = !m->view || !c->rewinds;
+    int rc = *known ? view_load(&w->s->cache, m->view, &v) : SATCHEL_OK;
+    view_release(v);
+    if (rc == SATCHEL_E_NOT_FOUND) *known = false;
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
 /* Whether pages can go on from the device's cursor, or it needs a snapshot. A cursor ahead of this store means that the store was put back. */
 static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *words) {
     store_position p = store_where(w->s);
@@ -143,7 +192,10 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
     c->cursor = m->cursor;
     c->epoch_start = shared_past(w, m);
     c->rewinds = p.epoch_start > 0; /* within a snapshot a device names no epoch */
-    c->wants_snapshot = !m->has_epoch || m->cursor < p.floor;
+    int again;
+    int rc = store_device_begin_resnapshot(w->s, c->device, &again);
+    if (rc) return rc;
+    c->wants_snapshot = !m->has_epoch || m->cursor < p.floor || again;
     if (m->has_epoch) {
         bool known = store_epoch_known(w->s, m->epoch, &end);
         c->rewinds = !known || end != UINT64_MAX;
@@ -158,8 +210,13 @@ static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *wor
             return SATCHEL_E_ORDER;
         }
     }
+    bool known;
+    if ((rc = view_is_known(c, w, m, &known))) return rc;
+    if (!known) c->wants_snapshot = true;
+    snapshot_kind kind = {.schema_epoch = p.schema_epoch, .view = c->target};
+    memcpy(kind.epoch, p.epoch, sizeof kind.epoch);
     snapshot_info info;
-    if (c->wants_snapshot && m->snapshot && snapshots_find(w->snaps, m->snapshot, p.epoch, p.schema_epoch, &info) &&
+    if (c->wants_snapshot && again != 1 && m->snapshot && snapshots_find(w->snaps, m->snapshot, &kind, &info) &&
         info.seq >= p.floor && info.seq <= p.seq) {
         c->snapshot = m->snapshot;
         c->snapshot_page = m->snapshot_page;
@@ -246,7 +303,9 @@ static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
                      .known_number = author->last_number,
                      .now_ms = w->now_ms,
                      .backup_seq = store_released(w->s),
-                     .snapshot = c->wants_snapshot};
+                     .snapshot = c->wants_snapshot,
+                     .has_view = c->target != c->view,
+                     .view = c->target};
     memcpy(m.epoch, p.epoch, EPOCH_BYTES);
     buf out;
     buf_init(&out, 0);
@@ -265,8 +324,11 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
                    m.version, PROTOCOL_VERSION, m.version > PROTOCOL_VERSION ? "server" : "device");
     if (rc) return rc;
     author_info author;
-    if ((rc = check_schema(w, &m, words)) || (rc = place_cursor(c, w, &m, words))) return rc;
+    if ((rc = check_schema(w, &m, words)) || (rc = place_view(c, w, &m, words)) || (rc = place_cursor(c, w, &m, words)))
+        return rc;
     c->settled = m.settled_number;
+    c->awaited = m.pending;
+    c->told_seq = 0;
     /* Once on a connection: it has been given one. */
     if (m.incarnation == 0) return c->phase == DIALOG_FORKED ? SATCHEL_E_ORDER : say_forked(c, w);
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
@@ -323,6 +385,7 @@ static int push_all(dialog *c, dialog_world *w, push_reader *reader, author_info
     int rc = SATCHEL_OK, more = 0;
     while (!rc && c->phase == DIALOG_READY && (more = push_next(reader, &t)) == 1) {
         rc = push_one(c, w, author, &t, &r, words);
+        if (!rc && !r.fork && !r.staged) note_answer(c, &r.result);
         if (!rc && !r.fork && !r.staged) rc = add_result(w, b, &r.result);
         if (!clamped && r.clamped) clamped = t.number;
     }
@@ -395,21 +458,40 @@ static void put_stored(buf *hold, sqlite3_stmt *q, int column) {
     buf_put(hold, n ? p : &null, n ? n : 1);
 }
 
-static void add_loss(loss_batch *b, sqlite3_stmt *q) {
-    b->at[b->n] = b->hold.n;
-    b->l[b->n++] = (msg_loss){.id = (uint64_t)sqlite3_column_int64(q, 0),
-                              .seq = (uint64_t)sqlite3_column_int64(q, 1),
-                              .number = (uint64_t)sqlite3_column_int64(q, 2),
-                              .table = (uint32_t)sqlite3_column_int64(q, 3),
-                              .column = (uint32_t)sqlite3_column_int64(q, 4),
-                              .rule = (uint8_t)sqlite3_column_int(q, 5),
-                              .nkey = (size_t)sqlite3_column_bytes(q, 6),
-                              .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
-                              .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
-                              .kept_author = (uint32_t)sqlite3_column_int64(q, 11)};
-    buf_put(&b->hold, sqlite3_column_blob(q, 6), b->l[b->n - 1].nkey);
-    put_stored(&b->hold, q, 7);
+static void add_loss(loss_batch *b, sqlite3_stmt *q, bool hidden) {
+    msg_loss *l = &b->l[b->n];
+    b->at[b->n++] = b->hold.n;
+    *l = (msg_loss){.id = (uint64_t)sqlite3_column_int64(q, 0),
+                    .seq = (uint64_t)sqlite3_column_int64(q, 1),
+                    .number = (uint64_t)sqlite3_column_int64(q, 2),
+                    .table = (uint32_t)sqlite3_column_int64(q, 3),
+                    .column = (uint32_t)sqlite3_column_int64(q, 4),
+                    .rule = (uint8_t)sqlite3_column_int(q, 5),
+                    .nkey = (size_t)sqlite3_column_bytes(q, 6),
+                    .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
+                    .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
+                    .kept_author = (uint32_t)sqlite3_column_int64(q, 11)};
+    if (hidden) l->kept_stamp = l->kept_author = 0;
+    buf_put(&b->hold, sqlite3_column_blob(q, 6), l->nkey);
+    if (hidden)
+        buf_put_byte(&b->hold, VALUE_NULL);
+    else
+        put_stored(&b->hold, q, 7);
     put_stored(&b->hold, q, 8);
+}
+
+/* Whether what was kept is none of this device's business: a column that is masked from it, or a row that it does not hold, or no more. */
+static int is_hidden(dialog_world *w, const view *v, sqlite3_stmt *q, bool *hidden) {
+    const schema_table *t = schema_table_by_id(store_schema(w->s), (uint32_t)sqlite3_column_int64(q, 3));
+    uint32_t set;
+    *hidden = !view_is_everything(v);
+    if (!*hidden || !t || t->until != SCHEMA_NEVER || view_masks(v, t->id, (uint32_t)sqlite3_column_int64(q, 4)))
+        return SATCHEL_OK;
+    int rc = row_query_set_of(store_db(w->s), t, sqlite3_column_blob(q, 6), (size_t)sqlite3_column_bytes(q, 6), &set);
+    if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+    int holds = view_holds(v, w->sets, set);
+    *hidden = !holds;
+    return holds < 0 ? holds : SATCHEL_OK;
 }
 
 static int say_loss_batch(dialog *c, dialog_world *w, loss_batch *b) {
@@ -438,7 +520,7 @@ static bool has_room(const loss_batch *b, sqlite3_stmt *q) {
     return !b->n || (b->n < LIMIT_LOSSES && b->hold.n + n <= LIMIT_PAGE_BYTES);
 }
 
-static int say_losses(dialog *c, dialog_world *w, loss_batch *b) {
+static int say_losses(dialog *c, dialog_world *w, const view *v, loss_batch *b) {
     sqlite3_stmt *q = db_prepare(
         &w->s->cache, "SELECT id,seq,lost_number,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,kept_author FROM"
                       " satchel_conflict WHERE lost_author IN (SELECT author FROM satchel_author WHERE device=?) AND id>?"
@@ -453,7 +535,9 @@ static int say_losses(dialog *c, dialog_world *w, loss_batch *b) {
             c->losses_left = ++said == LOSS_MESSAGES;
             if (c->losses_left) break;
         }
-        add_loss(b, q);
+        bool hidden;
+        if ((rc = is_hidden(w, v, q, &hidden))) break;
+        add_loss(b, q, hidden);
     }
     if (q) sqlite3_reset(q);
     return rc < 0 ? rc : say_loss_batch(c, w, b);
@@ -462,16 +546,34 @@ static int say_losses(dialog *c, dialog_world *w, loss_batch *b) {
 int dialog_losses(dialog *c, dialog_world *w) {
     loss_batch *b = malloc(sizeof *b);
     if (!b) return SATCHEL_E_NOMEM;
+    view *v = NULL;
     b->n = 0;
     buf_init(&b->hold, 0);
-    int rc = say_losses(c, w, b);
+    int rc = view_load(&w->s->cache, c->target, &v);
+    if (!rc) rc = say_losses(c, w, v, b);
+    view_release(v);
     buf_fini(&b->hold);
     free(b);
     return rc;
 }
 
+/* The device has erased its data. Said to it once that is noted: then it lets go of its key. */
+static int on_wiped(dialog *c, dialog_world *w) {
+    msg_error m = {.rc = SATCHEL_E_WIPED};
+    buf out;
+    buf_init(&out, 0);
+    int rc = store_device_move(w->s, c->device, DEVICE_WIPED, w->now_ms);
+    if (!rc) rc = error_encode(&m, &out);
+    if (!rc) rc = say(w, &out);
+    buf_fini(&out);
+    if (!rc) w->log(w->ctx, &(log_fields){.level = 'w', .event = "wiped"}, "the device has erased its data");
+    c->wipe = true;
+    return rc;
+}
+
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words) {
     message_type type = message_peek(message, n);
+    if (c->wipe && type != MSG_ERROR) return SATCHEL_E_WIPED;
     if (type == MSG_HELLO) {
         if (c->phase == DIALOG_READY) return SATCHEL_E_ORDER;
         return on_hello(c, w, message, n, words);
@@ -479,6 +581,7 @@ int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, bu
     if (type == MSG_ERROR) {
         msg_error m;
         int rc = error_decode(message, n, &m);
+        if (!rc && m.rc == SATCHEL_E_WIPED) return on_wiped(c, w);
         if (!rc) buf_printf(words, "the device closed: %.*s", (int)m.ntext, m.text);
         return rc ? rc : SATCHEL_E_CLOSED;
     }

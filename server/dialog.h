@@ -7,6 +7,7 @@
 
 #include "server/ingest.h"
 #include "server/log.h"
+#include "server/scope.h"
 #include "server/snapshot.h"
 #include "server/store.h"
 
@@ -17,6 +18,7 @@ typedef struct dialog {
     int64_t device;
     char name[LIMIT_NAME_BYTES + 1];
     dialog_phase phase;
+    bool wipe; /* it is to erase itself: nothing is taken from it but that it did */
     uint32_t incarnation;
     uint32_t author;
     uint64_t settled;     /* of hello */
@@ -26,6 +28,10 @@ typedef struct dialog {
     uint64_t epoch_start; /* up to here the device's past is this store's; 0 if the device's epoch is not known (N7) */
     bool rewinds;         /* the device's epoch is not, or may not be, the present one */
     bool losses_left;     /* and there are more, for when those are sent */
+    uint64_t told_seq;    /* the highest seq that a result told: the device's cursor is to pass it */
+    uint64_t awaited;     /* transactions of those that waited on the device at hello that have no answer yet */
+    uint64_t view;        /* that the device holds, by its hello */
+    uint64_t target;      /* that it is to hold */
     /* Where its pulls begin, for the hub. */
     uint64_t cursor;
     bool wants_snapshot;
@@ -37,6 +43,7 @@ typedef struct dialog_world {
     store *s;
     ingest *g;
     snapshots *snaps;
+    view_sets *sets;                 /* of the store's own connection */
     const uint8_t (*schema_hash)[8]; /* of each schema epoch, from 0 */
     uint64_t now_ms;
     /* Takes a message; copied. */
@@ -49,11 +56,13 @@ typedef struct dialog_world {
 } dialog_world;
 
 /* Finds the device of a certificate: SATCHEL_OK, SATCHEL_E_REVOKED, SATCHEL_E_CERTIFICATE (unknown), or a database code. */
-int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms);
 /* One message that is not a pull. On SATCHEL_OK the conversation goes on. A code of class PERMANENT is the device's mistake or state: `words` says what, the session
  * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). INGEST_AGAIN
  * as ingest_push gave it. */
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
+/* Finds which view the device is to hold now: c->target. SATCHEL_E_RULE, with words: its profile's query fails; c->target is as it was. */
+int dialog_target(dialog *c, dialog_world *w, buf *words);
 /* Says losses of this device above loss_cursor, some messages full of them at most (see losses_left). */
 int dialog_losses(dialog *c, dialog_world *w);
 

@@ -29,7 +29,7 @@
 #define SERVICE_BUFFER_BYTES 32768
 #define TX_PACKET_BYTES 65536
 
-static const struct lws_protocols sync_protocols[] = {
+static struct lws_protocols sync_protocols[] = {
     {.name = "none", .callback = front_sync_http, .rx_buffer_size = RX_BUFFER_BYTES},
     {.name = PROTOCOL_SUBPROTOCOL,
      .callback = front_sync_ws,
@@ -52,9 +52,13 @@ void front_peer(struct lws *wsi, char out[46]) {
     if (!strncmp(out, "::ffff:", 7)) memmove(out, out + 7, strlen(out + 7) + 1);
 }
 
+uint64_t front_now_ms(const front *f) {
+    return uv_now(&f->service->loop->uv);
+}
+
 /* Says so at most every few seconds: whoever is turned away comes again at once. */
 static void log_turned_away(front *f) {
-    uint64_t now_ms = uv_now(&f->service->loop->uv);
+    uint64_t now_ms = front_now_ms(f);
     f->turned_away++;
     if (f->told_ms && now_ms < f->told_ms + TELL_EVERY_MS) return;
     f->told_ms = now_ms;
@@ -64,25 +68,30 @@ static void log_turned_away(front *f) {
 }
 
 /* The HTTPS port can still be reached when devices have taken all that they may. */
-static int admit(front *f, struct lws *listener) {
+static int admit(front *f, struct lws *listener, const void *from) {
     unsigned reserved = f->capacity > 2 * HTTPS_RESERVED && lws_get_vhost(listener) == f->sync ? HTTPS_RESERVED : 0;
     if (f->draining) return 1;
-    if (f->open < f->capacity - reserved) return 0;
+    if (f->open < f->capacity - reserved) return !front_share_admit(f, from);
     log_turned_away(f);
     return 1;
 }
 
-int front_count(struct lws *wsi, enum lws_callback_reasons reason) {
+int front_count(struct lws *wsi, enum lws_callback_reasons reason, const void *user) {
     front *f = front_of(wsi);
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return admit(f, wsi);
+        return admit(f, wsi, user);
     case LWS_CALLBACK_WSI_CREATE:
         f->open++;
+        f->coming = wsi;
+        return 0;
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+        front_share_arrived(f, wsi);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         /* Listening sockets go this way too, and did not come by the other. */
         if (f->open) f->open--;
+        front_share_left(f, wsi);
         return 0;
     default:
         return 0;
@@ -236,6 +245,7 @@ static int make_vhost(front *f, const vhost_config *v, struct lws_vhost **out, b
         .ssl_private_key_filepath = v->shown->key,
         .ssl_options_set = (long)(SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_RENEGOTIATION),
         .alpn = "http/1.1",
+        .ssl_info_event_mask = SSL_CB_ALERT,
         .keepalive_timeout = KEEPALIVE_S,
         .timeout_secs = HANDSHAKE_TIMEOUT_S,
         .retry_and_idle_policy = &signs_of_life,
@@ -257,7 +267,7 @@ static int make_vhost(front *f, const vhost_config *v, struct lws_vhost **out, b
 static int make_vhosts(front *f, const front_config *config, buf *error) {
     static struct lws_protocols https_protocols[] = {
         {.name = "https", .callback = front_https, .rx_buffer_size = RX_BUFFER_BYTES}, {0}};
-    https_protocols[0].per_session_data_size = front_https_user_bytes();
+    https_protocols[0].per_session_data_size = sync_protocols[0].per_session_data_size = front_https_user_bytes();
     const char *listen = !strcmp(config->listen, "localhost") ? "127.0.0.1" : config->listen;
     vhost_config sync = {"sync", listen, config->sync_port, sync_protocols, &f->on_sync, f->authority};
     vhost_config https = {"https", listen, config->https_port, https_protocols, &f->on_https, NULL};
@@ -275,6 +285,7 @@ int front_open(const front_config *config, front **out, buf *error) {
     *out = f;
     f->service = config->service;
     f->http = config->http;
+    front_share_open(f, config);
     unsigned files = raise_file_limit();
     f->capacity = files > 2 * FILES_RESERVED ? files - FILES_RESERVED : files / 2;
     lws_set_log_level(LLL_ERR | LLL_WARN, emit);
@@ -287,7 +298,7 @@ int front_open(const front_config *config, front **out, buf *error) {
     int rc = front_tls_paths(f, config);
     if (!rc) rc = make_vhosts(f, config, error);
     /* libwebsockets has loaded them; this says what it would not look at. */
-    return rc ? rc : front_reload(f, error);
+    return rc ? rc : front_reload(f, f->service->identity, error);
 }
 
 unsigned front_busy(const front *f) {
@@ -309,6 +320,7 @@ void front_free(front *f) {
     if (!f) return;
     /* On a loop that is not its own, libwebsockets destroys in two calls: this one frees. */
     if (f->context) lws_context_destroy(f->context);
+    front_share_close(f);
     free(f->table);
     free(f->scratch);
     free(f);

@@ -1,10 +1,11 @@
-/* front_https.c - the HTTPS port: carries requests to http.h and its answers back. */
+/* front_https.c - carries requests to http.h and its answers back: the HTTPS port's, and those of devices on the sync port. */
 #include "server/front_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/satchel_rc.h"
 #include "server/log.h"
 
 #define HEADER_BYTES 2048
@@ -13,6 +14,9 @@
 #define ARGS_MAX 64
 /* The rest of a body that nobody wants is read up to this before the answer: a client that is cut off while it sends does not see why. */
 #define UNWANTED_BYTES (16u << 20)
+/* A request is whole after this time and what its body takes at this rate, or is cut off: libwebsockets begins to wait anew with every byte. */
+#define WHOLE_REQUEST_S 15
+#define BODY_BYTES_PER_S 16384u
 /* Who does not take his answer in this time is cut off. */
 #define TAKE_ANSWER_S 60
 
@@ -22,6 +26,7 @@ typedef struct request {
     bool body_left; /* the answer may come before the body has been read */
     bool read_on;   /* but is not sent before */
     bool head;
+    bool whole;
 } request;
 
 size_t front_https_user_bytes(void) {
@@ -41,9 +46,11 @@ static http_method method_of(struct lws *wsi) {
 }
 
 static void finish(struct lws *wsi, request *r) {
+    r->whole = true;
     http_finish(r->x);
     /* The request is whole: from here on the answer may take as long as http.h says, and no timeout of a half-sent request holds. */
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+    lws_set_timer_usecs(wsi, LWS_SET_TIMER_USEC_CANCEL);
     if (http_answered(r->x))
         lws_callback_on_writable(wsi);
     else
@@ -60,6 +67,7 @@ static void end(front *f, request *r) {
 /* What http_request points to. */
 typedef struct head {
     char peer[46], authorization[512], key[256], args[HEAD_BYTES + ARGS_MAX];
+    uint8_t device[CRYPTO_FINGERPRINT_BYTES];
     const char *arg[ARGS_MAX + 1];
     http_request request;
 } head;
@@ -96,18 +104,27 @@ static int begin(front *f, struct lws *wsi, request *r, const char *path) {
     char length[24] = "";
     head h;
     copy_head(wsi, &h, path);
+    front_share_asked(wsi);
+    if (lws_get_vhost(wsi) == f->sync) {
+        if (!front_device(wsi, h.device) || front_share_connect(f, h.device)) return -1;
+        front_share_proven(f, wsi);
+        h.request.device = h.device;
+    }
     http_method method = h.request.method;
     end(f, r);
     r->x = http_begin(f->http, &h.request, ready, wsi);
     if (!r->x) return -1;
     f->exchanges++;
     r->head = method == HTTP_HEAD;
+    r->whole = false;
     lws_hdr_copy(wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH);
     /* A length that is no number becomes one that is too large, or none at all. */
     uint64_t expected = strtoull(length, NULL, 10);
     http_expect(r->x, expected);
     r->body_left = expected > 0 || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     r->read_on = method == HTTP_POST && expected && expected <= UNWANTED_BYTES;
+    uint64_t body = expected < UNWANTED_BYTES ? expected : UNWANTED_BYTES;
+    lws_set_timer_usecs(wsi, (lws_usec_t)(WHOLE_REQUEST_S + body / BODY_BYTES_PER_S) * LWS_US_PER_SEC);
     if (method != HTTP_POST || !expected || (http_answered(r->x) && !r->read_on)) finish(wsi, r);
     return 0;
 }
@@ -147,13 +164,16 @@ static int write_body(front *f, struct lws *wsi, const buf *body) {
     return lws_write(wsi, p, body->n, LWS_WRITE_HTTP_FINAL) < (int)body->n;
 }
 
+/* What a client of the API is refused is its own affair, and told it; but who asks for what never was, too much or too often is looked for here. */
 static void log_failure(struct lws *wsi, const http_answer *a) {
     char peer[46], path[128] = "";
-    if (a->status < 500) return;
-    front_peer(wsi, peer);
     lws_hdr_copy(wsi, path, sizeof path, lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) ? WSI_TOKEN_GET_URI : WSI_TOKEN_POST_URI);
-    log_event(&(log_fields){.level = 'w', .event = "http-error", .peer = peer}, "%s was answered with %u: %.*s", path, a->status,
-              (int)a->body.n, (const char *)a->body.p);
+    bool strange = a->status == 413 || a->status == 429 || (a->status == 404 && strncmp(path, "/v1/", 4) != 0) ||
+                   (a->status == 400 && !strcmp(path, "/v1/enroll"));
+    if (a->status < 500 && !strange) return;
+    front_peer(wsi, peer);
+    log_fields f = {.level = 'w', .event = strange ? "http-refused" : "http-error", .peer = peer};
+    log_event(&f, "%s was answered with %u: %.*s", path, a->status, (int)a->body.n, (const char *)a->body.p);
 }
 
 static int answer(front *f, struct lws *wsi, request *r) {
@@ -170,16 +190,33 @@ static int answer(front *f, struct lws *wsi, request *r) {
     return 0;
 }
 
+/* The answer takes too long, or the request. */
+static int on_timer(struct lws *wsi, request *r) {
+    if (!r || !r->x) return 0;
+    if (r->whole) {
+        http_timeout(r->x);
+        return 0;
+    }
+    char peer[46];
+    front_peer(wsi, peer);
+    log_event(&(log_fields){.level = 'w', .event = "http-refused", .peer = peer, .rc = SATCHEL_E_TIMEOUT},
+              "a request was not whole in time and was cut off");
+    return -1;
+}
+
 int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     front *f = front_of(wsi);
     request *r = user;
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
     case LWS_CALLBACK_WSI_CREATE:
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
     case LWS_CALLBACK_WSI_DESTROY:
-        return front_count(wsi, reason);
+        return front_count(wsi, reason, user);
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         return front_tls_context(wsi, user, in);
+    case LWS_CALLBACK_SSL_INFO:
+        return front_tls_alert(wsi, in);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1;
     case LWS_CALLBACK_HTTP:
@@ -192,8 +229,7 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
         if (r->x) finish(wsi, r);
         return 0;
     case LWS_CALLBACK_TIMER:
-        if (r && r->x) http_timeout(r->x);
-        return 0;
+        return on_timer(wsi, r);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return answer(f, wsi, r);
     case LWS_CALLBACK_CLOSED_HTTP:

@@ -25,9 +25,7 @@ static void log_refused_certificate(struct lws *wsi, X509_STORE_CTX *check) {
               check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
 }
 
-/* The device's name on this server: SHA-256 of its public key as the certificate carries it (DER of the SubjectPublicKeyInfo). False unless the
- * certificate was verified. */
-static bool fingerprint_of(struct lws *wsi, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
+bool front_device(struct lws *wsi, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
     union {
         union lws_tls_cert_info_results info;
         uint8_t room[PUBLIC_KEY_BYTES];
@@ -45,30 +43,44 @@ static int filter_upgrade(struct lws *wsi) {
     char path[16] = "";
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI);
-    return strcmp(path, SYNC_PATH) || !fingerprint_of(wsi, fingerprint);
+    return strcmp(path, SYNC_PATH) || !front_device(wsi, fingerprint);
+}
+
+/* Not by libwebsockets' functions: it does not know the request's version yet and would answer as HTTP/1.0. 1: answered; -1: hang up. */
+static int refuse(struct lws *wsi, const char *status, const char *header, const char *words) {
+    char room[LWS_PRE + 512], *answer = room + LWS_PRE;
+    int n = snprintf(answer, sizeof room - LWS_PRE,
+                     "HTTP/1.1 %s\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     status, header, strlen(words), words);
+    return lws_write(wsi, (unsigned char *)answer, (size_t)n, LWS_WRITE_HTTP) < n ? -1 : 1;
 }
 
 /* libwebsockets hangs up without a word on who offers no subprotocol that it knows, so that is answered before it looks: with what is spoken here, for
- * people and, in the header, for their programs. Not by its functions: it does not know the request's version yet and would answer as HTTP/1.0.
- * 1: answered; -1: hang up. */
+ * people and, in the header, for their programs. */
 static int refuse_subprotocol(struct lws *wsi) {
-    static const char words[] =
-        "This server speaks " PROTOCOL_SUBPROTOCOL ". Update Satchel on the device or on the server, whichever is older.\n";
-    char room[LWS_PRE + 512], *answer = room + LWS_PRE;
-    int n = snprintf(answer, sizeof room - LWS_PRE,
-                     "HTTP/1.1 400 Bad Request\r\nSec-WebSocket-Protocol: " PROTOCOL_SUBPROTOCOL
-                     "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                     sizeof words - 1, words);
-    return lws_write(wsi, (unsigned char *)answer, (size_t)n, LWS_WRITE_HTTP) < n ? -1 : 1;
+    return refuse(wsi, "400 Bad Request", "Sec-WebSocket-Protocol: " PROTOCOL_SUBPROTOCOL,
+                  "This server speaks " PROTOCOL_SUBPROTOCOL ". Update Satchel on the device or on the server, whichever is older.\n");
+}
+
+/* Who connects too often hears so before there is a session. */
+static int admit_device(front *f, struct lws *wsi) {
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    char header[64];
+    if (!front_device(wsi, fingerprint)) return -1;
+    uint64_t wait_ms = front_share_connect(f, fingerprint);
+    if (!wait_ms) return 0;
+    snprintf(header, sizeof header, "Retry-After: %llu", (unsigned long long)(wait_ms / 1000 + 1));
+    return refuse(wsi, "429 Too Many Requests", header, "This device connects too often; it is to come back later.\n");
 }
 
 static int confirm_upgrade(struct lws *wsi) {
     char offered[128] = "", *next = NULL;
+    front_share_asked(wsi);
     /* An upgrade to something else was answered by libwebsockets, which goes on with a request that it has freed. */
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return -1;
     lws_hdr_copy(wsi, offered, sizeof offered, WSI_TOKEN_PROTOCOL);
     for (char *name = strtok_r(offered, ", \t", &next); name; name = strtok_r(NULL, ", \t", &next))
-        if (!strcmp(name, PROTOCOL_SUBPROTOCOL)) return 0;
+        if (!strcmp(name, PROTOCOL_SUBPROTOCOL)) return admit_device(front_of(wsi), wsi);
     return refuse_subprotocol(wsi);
 }
 
@@ -82,14 +94,23 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return front_tls_context(wsi, user, in);
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
     case LWS_CALLBACK_WSI_CREATE:
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
     case LWS_CALLBACK_WSI_DESTROY:
-        return front_count(wsi, reason);
+        return front_count(wsi, reason, user);
+    case LWS_CALLBACK_SSL_INFO:
+        return front_tls_alert(wsi, in);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1;
     case LWS_CALLBACK_HTTP:
-        return lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, NULL) || lws_http_transaction_completed(wsi) ? -1 : 0;
+    case LWS_CALLBACK_HTTP_BODY:
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+    case LWS_CALLBACK_TIMER:
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+        return front_https(wsi, reason, user, in, len);
     default:
         return 0;
     }
@@ -97,18 +118,22 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 static int established(front *f, struct lws *wsi, front_client *c) {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
-    if (!fingerprint_of(wsi, fingerprint)) return -1;
+    if (!front_device(wsi, fingerprint)) return -1;
     c->wsi = wsi;
     c->session = hub_connect(f->service->hub, fingerprint);
     /* One buffer more than a frame may have, so that a frame over the limit is seen as such. */
     c->in.max = LIMIT_FRAME_BYTES + KEEP_BYTES;
-    if (c->session && front_add(f, c)) return 0;
+    if (c->session && front_add(f, c)) {
+        front_share_established(f, c, fingerprint);
+        return 0;
+    }
     if (c->session) hub_disconnect(f->service->hub, c->session);
     c->session = 0;
     return -1;
 }
 
 static void hand_over(front *f, front_client *c) {
+    front_share_received(f, c);
     hub_receive(f->service->hub, c->session, c->in.p, c->in.n);
     if (c->in.cap > KEEP_BYTES)
         buf_fini(&c->in);
@@ -129,7 +154,10 @@ static int receive(front *f, struct lws *wsi, front_client *c, const void *p, si
     if (c->in.rc == SATCHEL_E_NOMEM) return -1;
     bool over = c->in.rc || c->in.n > LIMIT_FRAME_BYTES;
     c->deaf = over;
-    if (over || lws_is_final_fragment(wsi)) hand_over(f, c);
+    if (over || lws_is_final_fragment(wsi)) {
+        hand_over(f, c);
+        front_share_pace(f, c);
+    }
     return 0;
 }
 
@@ -145,6 +173,8 @@ static int send_next(front *f, struct lws *wsi, front_client *c) {
     hub_frame frame;
     bool close = false;
     if (!c->session || c->closing) return 0;
+    front_share_pace(f, c);
+    if (!front_share_may_send(f, c)) return 0;
     if (!hub_output(f->service->hub, c->session, &frame, &close)) {
         if (close || f->draining) close_politely(wsi, c, close ? LWS_CLOSE_STATUS_NORMAL : LWS_CLOSE_STATUS_GOINGAWAY);
         return 0;
@@ -155,7 +185,17 @@ static int send_next(front *f, struct lws *wsi, front_client *c) {
     int written = lws_write(wsi, p, frame.n, LWS_WRITE_BINARY);
     bool more = hub_output_done(f->service->hub, c->session);
     if (written < (int)frame.n) return -1;
+    front_share_sent(f, c, (size_t)written);
     if (more || f->draining) lws_callback_on_writable(wsi);
+    return 0;
+}
+
+static int on_timer(front *f, struct lws *wsi, front_client *c) {
+    if (!c) return 0;
+    if (c->closing) return -1;
+    c->wake_ms = 0;
+    front_share_pace(f, c);
+    lws_callback_on_writable(wsi);
     return 0;
 }
 
@@ -163,6 +203,7 @@ static void closed(front *f, front_client *c) {
     /* It comes for connections that were refused before ESTABLISHED as well. */
     if (!c || !c->session) return;
     front_remove(f, c);
+    front_share_closed(f, c);
     hub_disconnect(f->service->hub, c->session);
     buf_fini(&c->in);
     c->session = 0;
@@ -173,6 +214,8 @@ int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return filter_upgrade(wsi);
+    case LWS_CALLBACK_ADD_HEADERS:
+        return front_tls_upgrade(wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
         return established(f, wsi, user);
     case LWS_CALLBACK_RECEIVE:
@@ -180,7 +223,7 @@ int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return send_next(f, wsi, user);
     case LWS_CALLBACK_TIMER:
-        return user && ((front_client *)user)->closing ? -1 : 0;
+        return on_timer(f, wsi, user);
     case LWS_CALLBACK_CLOSED:
         closed(f, user);
         return 0;

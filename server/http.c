@@ -26,6 +26,7 @@ typedef struct enrol_job {
     http_exchange *x; /* NULL: nobody waits any more */
     enrol request;
     char peer[46];
+    const struct asking *kind;
 } enrol_job;
 
 struct http {
@@ -43,6 +44,7 @@ struct http_exchange {
     const struct route *route; /* NULL: a call of the API, or nothing */
     api_call *call;
     char peer[46];
+    uint8_t device[CRYPTO_FINGERPRINT_BYTES]; /* of a route of devices */
     buf body;
     http_answer answer;
     bool served, finished, answered; /* finished: http_finish has returned */
@@ -57,6 +59,7 @@ typedef struct route {
     http_method method;
     const char *allow;
     void (*serve)(http_exchange *x);
+    bool of_devices; /* the sync port's, and nowhere else */
 } route;
 
 /* ---- answers ---- */
@@ -199,25 +202,70 @@ static void serve_metrics(http_exchange *x) {
     h->scrapes = x;
 }
 
-/* ---- POST /v1/enroll ---- */
+/* ---- POST /v1/enroll, /v1/renew, /v1/leave ---- */
+
+/* What the three have of their own. */
+typedef struct asking {
+    int (*parse)(enrol *e, const http_exchange *x, buf *error);
+    int (*run)(enrol *e, store *s, const service *sv, uint64_t now_ms);
+    int (*answer)(const enrol *e, const service *sv, buf *out);
+    const char *done, *refused, *words; /* events of the log; what was wanted */
+} asking;
+
+static int parse_enrolment(enrol *e, const http_exchange *x, buf *error) {
+    return enrol_parse(e, x->body.p, x->body.n, error);
+}
+
+static int parse_renewal(enrol *e, const http_exchange *x, buf *error) {
+    return enrol_parse_renewal(e, x->body.p, x->body.n, x->device, error);
+}
+
+static int parse_leaving(enrol *e, const http_exchange *x, buf *error) {
+    (void)error;
+    *e = (enrol){0};
+    memcpy(e->shown, x->device, sizeof e->shown);
+    return SATCHEL_OK;
+}
+
+static int run_leaving(enrol *e, store *s, const service *sv, uint64_t now_ms) {
+    (void)sv;
+    return enrol_leave(e, s, now_ms);
+}
+
+static int answer_renewal(const enrol *e, const service *sv, buf *out) {
+    (void)sv;
+    return enrol_answer_renewal(e, out);
+}
+
+static int answer_leaving(const enrol *e, const service *sv, buf *out) {
+    (void)e, (void)sv;
+    buf_printf(out, "{}\n");
+    return out->rc;
+}
+
+static const asking enrolment = {parse_enrolment, enrol_run, enrol_answer, "enrolled", "enrol-refused", "enrolment"};
+static const asking renewal = {parse_renewal, enrol_renew, answer_renewal, "renewed", "renew-refused", "a new certificate"};
+static const asking leaving = {parse_leaving, run_leaving, answer_leaving, "signed-out", "leave-refused", "leaving"};
 
 static int enrol_job_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
+    enrol_job *j = (enrol_job *)job;
     (void)g;
-    return enrol_run(&((enrol_job *)job)->request, s, job->service->identity, now_ms);
+    return j->kind->run(&j->request, s, job->service, now_ms);
 }
 
-static void log_enrolment(const enrol_job *j, int rc) {
+static void log_asked(const enrol_job *j, int rc) {
+    const char *name = *j->request.device.name ? j->request.device.name : NULL;
     if (rc)
-        log_event(&(log_fields){.level = 'w', .event = "enrol-refused", .peer = j->peer, .rc = rc}, "enrolment was refused: %s",
-                  satchel_rc_text(rc));
+        log_event(&(log_fields){.level = 'w', .event = j->kind->refused, .device = name, .peer = j->peer, .rc = rc},
+                  "%s was refused: %s", j->kind->words, satchel_rc_text(rc));
     else
-        log_event(&(log_fields){.level = 'i', .event = "enrolled", .device = j->request.device.name, .peer = j->peer},
-                  "enrolled%s%s", *j->request.software ? ", " : "", j->request.software);
+        log_event(&(log_fields){.level = 'i', .event = j->kind->done, .device = name, .peer = j->peer}, "%s%s%s", j->kind->done,
+                  *j->request.software ? ", " : "", j->request.software);
 }
 
-static void answer_enrolled(http_exchange *x, enrol_job *j, int rc) {
+static void answer_asked(http_exchange *x, enrol_job *j, int rc) {
     if (x->answered) return;
-    if (!rc) rc = enrol_answer(&j->request, x->h->service, &x->answer.body);
+    if (!rc) rc = j->kind->answer(&j->request, x->h->service, &x->answer.body);
     if (rc) {
         buf_clear(&x->answer.body);
         answer_rc(x, rc, NULL);
@@ -231,31 +279,27 @@ static void answer_enrolled(http_exchange *x, enrol_job *j, int rc) {
 static void enrol_job_done(service_job *job) {
     enrol_job *j = (enrol_job *)job;
     int rc = job->rc;
-    log_enrolment(j, rc);
+    log_asked(j, rc);
+    if (!rc && j->kind == &leaving) hub_drop_device(job->service->hub, j->request.device.id, SATCHEL_E_REVOKED);
     if (j->x) {
         http_exchange *x = j->x;
         x->enrolling = NULL;
         if (rc == SATCHEL_E_ENROL_CODE) enrol_limiter_wrong(&x->h->limiter, x->peer, x->h->service->now_ms(NULL));
-        answer_enrolled(x, j, rc);
+        answer_asked(x, j, rc);
     }
     enrol_fini(&j->request);
     free(j);
 }
 
-static void serve_enroll(http_exchange *x) {
+static void serve_asking(http_exchange *x, const asking *kind) {
     http *h = x->h;
-    uint64_t wait_ms = enrol_limiter_wait(&h->limiter, x->peer, h->service->now_ms(NULL));
-    if (wait_ms) {
-        x->answer.retry_after_s = (unsigned)(wait_ms / 1000) + 1;
-        answer_rc(x, SATCHEL_E_OVERLOAD, "too many wrong enrolment codes came from this address; wait a minute");
-        return;
-    }
     buf error = {0};
     int rc = SATCHEL_E_NOMEM;
     enrol_job *j = calloc(1, sizeof *j);
-    if (j) rc = enrol_parse(&j->request, x->body.p, x->body.n, &error);
+    if (j) rc = kind->parse(&j->request, x, &error);
     if (!rc) {
         j->x = x;
+        j->kind = kind;
         j->job.run = enrol_job_run;
         j->job.done = enrol_job_done;
         snprintf(j->peer, sizeof j->peer, "%s", x->peer);
@@ -272,18 +316,39 @@ out:
     buf_fini(&error);
 }
 
+static void serve_enroll(http_exchange *x) {
+    http *h = x->h;
+    uint64_t wait_ms = enrol_limiter_wait(&h->limiter, x->peer, h->service->now_ms(NULL));
+    if (!wait_ms) {
+        serve_asking(x, &enrolment);
+        return;
+    }
+    x->answer.retry_after_s = (unsigned)(wait_ms / 1000) + 1;
+    answer_rc(x, SATCHEL_E_OVERLOAD, "too many wrong enrolment codes came from this address; wait a minute");
+}
+
+static void serve_renew(http_exchange *x) {
+    serve_asking(x, &renewal);
+}
+
+static void serve_leave(http_exchange *x) {
+    serve_asking(x, &leaving);
+}
+
 /* ---- exchanges ---- */
 
 static const route routes[] = {
-    {"/v1/enroll", HTTP_POST, "POST, OPTIONS", serve_enroll},
-    {"/healthz", HTTP_GET, "GET, HEAD, OPTIONS", serve_health},
-    {"/readyz", HTTP_GET, "GET, HEAD, OPTIONS", serve_ready},
-    {"/metrics", HTTP_GET, "GET, HEAD, OPTIONS", serve_metrics},
+    {"/v1/enroll", HTTP_POST, "POST, OPTIONS", serve_enroll, false},
+    {"/v1/renew", HTTP_POST, "POST, OPTIONS", serve_renew, true},
+    {"/v1/leave", HTTP_POST, "POST, OPTIONS", serve_leave, true},
+    {"/healthz", HTTP_GET, "GET, HEAD, OPTIONS", serve_health, false},
+    {"/readyz", HTTP_GET, "GET, HEAD, OPTIONS", serve_ready, false},
+    {"/metrics", HTTP_GET, "GET, HEAD, OPTIONS", serve_metrics, false},
 };
 
-static const route *find_route(const char *path) {
+static const route *find_route(const char *path, bool of_devices) {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (!strcmp(routes[i].path, path)) return &routes[i];
+        if (routes[i].of_devices == of_devices && !strcmp(routes[i].path, path)) return &routes[i];
     return NULL;
 }
 
@@ -320,13 +385,14 @@ http_exchange *http_begin(http *h, const http_request *request, void (*ready)(vo
     http_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
     x->h = h;
-    x->route = find_route(request->path);
+    x->route = find_route(request->path, request->device != NULL);
+    if (request->device) memcpy(x->device, request->device, sizeof x->device);
     x->ready = ready;
     x->owner = owner;
     snprintf(x->peer, sizeof x->peer, "%s", request->peer);
     if (x->route) {
         begin_route(x, request->method);
-    } else if (!strncmp(request->path, "/v1/", 4)) {
+    } else if (!request->device && !strncmp(request->path, "/v1/", 4)) {
         x->call = api_begin(h->api, request, &x->answer);
         x->answered = !x->call;
     } else {

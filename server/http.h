@@ -1,6 +1,8 @@
 /* http.h - what the HTTPS port answers, without a socket: an exchange takes a request and, at once or later, has an answer.
  *
  *   POST /v1/enroll   a one-time code and a certificate request for a certificate (enrol.h)
+ *   POST /v1/renew    a certificate request for a certificate; of a device alone, on the sync port
+ *   POST /v1/leave    the device has no more to do with this server; likewise
  *   GET  /healthz     200 while the process runs
  *   GET  /readyz      200 when the store takes writes and the hub runs, else 503 and why
  *   GET  /metrics     Prometheus' text format (metrics.h)
@@ -20,6 +22,8 @@ typedef struct http_request {
     http_method method;
     const char *path; /* without the query */
     const char *peer; /* the address */
+    const uint8_t *
+        device; /* the fingerprint of the key that the connection has proved: it came by the sync port; NULL: by the HTTPS port */
     const char *authorization, *idempotency_key;
     size_t narg;
     const char *const *arg; /* of the query, each "name=value" */

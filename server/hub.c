@@ -1,4 +1,4 @@
-/* Queues and order: sessions, the writer's group commits, the readers' pages. */
+/* Sessions and queues: what the front calls, opening and closing, the threads. */
 #include "server/hub.h"
 
 #include <inttypes.h>
@@ -15,6 +15,7 @@
 /* When a device is to come back. Room on a disk is made by people. */
 #define RETRY_MS 1000
 #define FULL_RETRY_MS 10000
+#define PAUSED_RETRY_MS 300000
 
 /* ---- sessions ---- */
 
@@ -46,11 +47,12 @@ static session *session_add(hub *h) {
     return c;
 }
 
-static void session_remove(hub *h, session *c) {
+void hub_remove(hub *h, session *c) {
     size_t at = (size_t)(c->id & UINT32_MAX);
     h->slots[at] = NULL;
     if (at < h->free_slot) h->free_slot = at;
     h->stats.sessions--;
+    hub_drop_change(h, c);
     while (c->out) {
         output *o = c->out;
         c->out = o->next;
@@ -115,6 +117,7 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     if (c->closing) return;
     msg_error m = {.rc = rc,
                    .retry_after_ms = rc == SATCHEL_E_FULL                          ? FULL_RETRY_MS
+                                     : rc == SATCHEL_E_PAUSED                      ? PAUSED_RETRY_MS
                                      : satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? RETRY_MS
                                                                                    : 0,
                    .text = words,
@@ -135,12 +138,7 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     h->config.log(h->config.ctx, &fields, line);
 }
 
-/* At the head nothing can be read for it: it waits for the next commit (hub_publish), and no reader is woken for its pulls. */
-static bool waits_at_head(const hub *h, const session *c) {
-    return !c->wants_snapshot && c->place.cursor >= h->head && !c->place.part;
-}
-
-static void queue_reader(hub *h, session *c) {
+void hub_queue_reader(hub *h, session *c) {
     c->in_readers = true;
     c->next_reader = NULL;
     if (h->readers_tail)
@@ -151,17 +149,17 @@ static void queue_reader(hub *h, session *c) {
     h->stats.reader_queue++;
 }
 
-static void want_reader(hub *h, session *c) {
-    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left || waits_at_head(h, c)) return;
+void hub_want_reader(hub *h, session *c) {
+    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left || hub_waits(h, c)) return;
     if (c->busy) {
         c->again = true;
         return;
     }
-    queue_reader(h, c);
+    hub_queue_reader(h, c);
     pthread_cond_signal(&h->reader_cond);
 }
 
-static void forget_reader(hub *h, session *c) {
+void hub_forget_reader(hub *h, session *c) {
     session **at = &h->readers, *before = NULL;
     while (*at && *at != c) {
         before = *at;
@@ -213,7 +211,7 @@ void hub_disconnect(hub *h, uint64_t id) {
     session *c = find(h, id);
     if (c) {
         if (c->in_ready) unmark_ready(h, c);
-        if (c->in_readers) forget_reader(h, c);
+        if (c->in_readers) hub_forget_reader(h, c);
         c->credit = 0;
         /* What the device said before it went still counts, above all what nothing answers: that a refusal is settled, what it holds. */
         c->left = (c->waiting_bytes || c->acked_dirty) && add_kind(h, INPUT_DISCONNECT, id);
@@ -237,7 +235,7 @@ static int take_pull(hub *h, session *c, const void *message, size_t n) {
         c->acked = m.cursor;
         c->acked_dirty = true;
     }
-    want_reader(h, c);
+    hub_want_reader(h, c);
     return SATCHEL_OK;
 }
 
@@ -272,6 +270,15 @@ void hub_receive(hub *h, uint64_t id, const void *bytes, size_t n) {
     if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
     pthread_mutex_unlock(&h->mutex);
     if (rc) h->config.wake(h->config.ctx);
+}
+
+size_t hub_waiting(hub *h, uint64_t id, char name[LIMIT_NAME_BYTES + 1]) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    size_t n = c ? c->waiting_bytes : 0;
+    snprintf(name, LIMIT_NAME_BYTES + 1, "%s", c ? c->d.name : "");
+    pthread_mutex_unlock(&h->mutex);
+    return n;
 }
 
 uint64_t hub_ready(hub *h) {
@@ -311,7 +318,7 @@ bool hub_output_done(hub *h, uint64_t id) {
         free(o);
         if (c->stalled && c->queued < LIMIT_CONN_QUEUE_BYTES / 2) {
             c->stalled = false;
-            want_reader(h, c);
+            hub_want_reader(h, c);
         }
         if (!c->out && c->d.losses_left && !c->losses_asked && !c->closing) c->losses_asked = add_kind(h, INPUT_LOSSES, id);
         more = c->out || c->closing;
@@ -333,11 +340,11 @@ bool hub_submit(hub *h, hub_job *job) {
     return i != NULL;
 }
 
-void hub_drop_device(hub *h, int64_t device) {
+void hub_drop_device(hub *h, int64_t device, int rc) {
     pthread_mutex_lock(&h->mutex);
     for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
-        if (c && c->d.device == device) tell_and_close(h, c, SATCHEL_E_REVOKED, satchel_rc_text(SATCHEL_E_REVOKED));
+        if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
@@ -353,225 +360,6 @@ void hub_get_stats(hub *h, hub_stats *out) {
     out->seq = h->head;
     out->writable = h->stats.writable && !h->stats.disk_low;
     pthread_mutex_unlock(&h->mutex);
-}
-
-/* ---- the reader ---- */
-
-static bool is_same_place(const page_place *a, const page_place *b) {
-    return a->cursor == b->cursor && a->part == b->part && a->part_seq == b->part_seq;
-}
-
-static bool cache_find(hub *h, const page_place *at, frame **f, page_place *after) {
-    for (unsigned i = 0; i < PAGE_CACHE; i++) {
-        cached_page *e = &h->cache[i];
-        if (!e->f || !is_same_place(&e->at, at)) continue;
-        if (!e->full && e->head != h->head) continue;
-        *f = frame_share(e->f);
-        *after = e->after;
-        return true;
-    }
-    return false;
-}
-
-static void cache_put(hub *h, const page_place *at, const page_place *after, frame *f, bool full, uint64_t head) {
-    cached_page *e = &h->cache[h->cache_next++ % PAGE_CACHE];
-    frame_release(e->f);
-    *e = (cached_page){.at = *at, .after = *after, .f = frame_share(f), .full = full, .head = head};
-}
-
-/* What a reader does for a session, decided under the lock and done without it. */
-typedef struct errand {
-    unsigned round;
-    page_place place;
-    uint64_t head, high_stamp, floor, snapshot;
-    uint8_t epoch[EPOCH_BYTES];
-    uint32_t snapshot_page;
-    bool waits; /* for a page of a snapshot that is not made yet */
-} errand;
-
-static int fetch_page(hub *h, unsigned reader, errand *e, frame **f) {
-    page_place at = e->place, after = e->place;
-    pthread_mutex_lock(&h->mutex);
-    bool hit = cache_find(h, &at, f, &after);
-    h->stats.pages++;
-    if (hit) h->stats.page_cache_hits++;
-    pthread_mutex_unlock(&h->mutex);
-    if (!hit) {
-        bool full;
-        int rc = pages_next(&h->page_readers[reader], &after, e->head, e->high_stamp, f, &full);
-        if (rc) return rc;
-        pthread_mutex_lock(&h->mutex);
-        cache_put(h, &at, &after, *f, full, e->head);
-        pthread_mutex_unlock(&h->mutex);
-    }
-    e->place = after;
-    return SATCHEL_OK;
-}
-
-/* The snapshot that the session reads: the one it resumes, a current one, or a new one that is begun. */
-static int choose_snapshot(hub *h, errand *e) {
-    snapshot_info info;
-    if (e->snapshot && snapshots_find(h->snaps, e->snapshot, e->epoch, h->schema->epoch, &info)) return SATCHEL_OK;
-    e->snapshot_page = 0;
-    e->snapshot = 0;
-    if (!snapshots_current(h->snaps, e->epoch, h->schema->epoch, e->floor, e->head, &info)) {
-        int rc = snapshots_start(h->snaps, e->epoch, h->schema, h->config.now_ms(h->config.ctx));
-        if (rc && rc != SATCHEL_E_BUSY) return rc;
-        pthread_mutex_lock(&h->mutex);
-        h->building = true;
-        if (!rc) h->stats.snapshots_built++;
-        pthread_cond_broadcast(&h->reader_cond);
-        pthread_mutex_unlock(&h->mutex);
-        e->waits = true;
-        return SATCHEL_OK;
-    }
-    e->snapshot = info.id;
-    return SATCHEL_OK;
-}
-
-/* *f stays NULL, and e->waits is set, while the page is not made yet. */
-static int fetch_snapshot(hub *h, errand *e, frame **f, bool *last) {
-    int rc = choose_snapshot(h, e);
-    if (rc || e->waits) return rc;
-    snapshot_info info;
-    /* N5: nothing as of a commit whose results were not queued yet. */
-    e->waits = !snapshots_find(h->snaps, e->snapshot, e->epoch, h->schema->epoch, &info) || info.seq > e->head;
-    if (e->waits) return SATCHEL_OK;
-    rc = snapshots_page(h->snaps, e->snapshot, e->snapshot_page, f, last);
-    e->waits = rc == SATCHEL_E_NOT_FOUND;
-    if (rc) return e->waits ? SATCHEL_OK : rc;
-    e->snapshot_page++;
-    if (*last) e->place = (page_place){.cursor = info.seq};
-    return SATCHEL_OK;
-}
-
-static void deliver(hub *h, session *c, const errand *e, frame *f, bool snapshot, bool last) {
-    c->place = e->place;
-    if (snapshot && last) c->wants_snapshot = false;
-    if (snapshot) h->stats.snapshot_pages++;
-    c->credit--;
-    queue_frame(h, c, f);
-    c->stalled = c->queued > LIMIT_CONN_QUEUE_BYTES;
-    want_reader(h, c);
-}
-
-/* What became of an errand; the session is no longer busy. */
-static void settle_errand(hub *h, session *c, const errand *e, int rc, frame *f, bool snapshot, bool last) {
-    bool again = c->again;
-    c->again = false;
-    if (c->closing || c->round != e->round) {
-        frame_release(f);
-        want_reader(h, c);
-        return;
-    }
-    if (rc == SATCHEL_E_NOT_FOUND && !snapshot) {
-        tell_and_close(h, c, SATCHEL_E_CLOSED,
-                       "the log no longer goes back to where the device stands; it comes back and gets a snapshot");
-        return;
-    }
-    if (rc) {
-        tell_and_close(h, c, satchel_rc_class(rc) == SATCHEL_CLASS_RETRY ? rc : SATCHEL_E_OVERLOAD,
-                       "the server could not read its store");
-        return;
-    }
-    c->snapshot = e->snapshot;
-    c->snapshot_page = e->snapshot_page;
-    if (f)
-        deliver(h, c, e, f, snapshot, last);
-    else if (again) /* the page was made, or the head moved, while it was looked for */
-        want_reader(h, c);
-}
-
-/* Whoever else waits where this page was read from gets it as well, in one go: a commit to many devices costs one look at the store, and few turns of
- * the lock. */
-static void deliver_to_others(hub *h, const page_place *at, const errand *e, frame *f) {
-    session *c = h->readers, *next;
-    h->readers = h->readers_tail = NULL;
-    for (; c; c = next) {
-        next = c->next_reader;
-        h->stats.reader_queue--;
-        if (c->wants_snapshot || !c->credit || c->closing || !is_same_place(&c->place, at)) {
-            queue_reader(h, c);
-            continue;
-        }
-        c->in_readers = false;
-        h->stats.pages++;
-        h->stats.page_cache_hits++;
-        deliver(h, c, e, frame_share(f), false, false);
-    }
-}
-
-static bool serve(hub *h, unsigned reader, session *c) {
-    errand e = {.round = c->round,
-                .place = c->place,
-                .head = h->head,
-                .high_stamp = h->high_stamp,
-                .floor = h->floor,
-                .snapshot = c->snapshot,
-                .snapshot_page = c->snapshot_page};
-    memcpy(e.epoch, h->epoch, sizeof e.epoch);
-    bool snapshot = c->wants_snapshot, last = false;
-    if (c->closing || !c->credit) return false;
-    if (waits_at_head(h, c)) return false;
-    c->busy = true;
-    pthread_mutex_unlock(&h->mutex);
-    frame *f = NULL;
-    page_place at = e.place;
-    int rc = snapshot ? fetch_snapshot(h, &e, &f, &last) : fetch_page(h, reader, &e, &f);
-    pthread_mutex_lock(&h->mutex);
-    c->busy = false;
-    if (!rc && !snapshot) deliver_to_others(h, &at, &e, f);
-    if (c->gone) {
-        frame_release(f);
-        session_remove(h, c);
-    } else {
-        settle_errand(h, c, &e, rc, f, snapshot, last);
-    }
-    return true;
-}
-
-/* Pages were made, or none will be: whoever waits for one looks again. */
-static void wake_snapshot_waiters(hub *h, int rc) {
-    for (size_t i = 0; i < h->nslots; i++) {
-        session *c = h->slots[i];
-        if (!c || c->gone || !c->wants_snapshot || c->d.phase != DIALOG_READY) continue;
-        if (rc < 0)
-            tell_and_close(h, c, SATCHEL_E_OVERLOAD, "the server could not make a snapshot");
-        else
-            want_reader(h, c);
-    }
-}
-
-static bool step_snapshot(hub *h) {
-    if (!h->building || h->stepping) return false;
-    h->stepping = true;
-    pthread_mutex_unlock(&h->mutex);
-    int rc = snapshots_step(h->snaps);
-    pthread_mutex_lock(&h->mutex);
-    h->stepping = false;
-    if (rc < 0) {
-        char text[128];
-        snprintf(text, sizeof text, "a snapshot could not be made: %s", satchel_rc_text(rc));
-        h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc}, text);
-    }
-    if (rc <= 0) h->building = false;
-    wake_snapshot_waiters(h, rc);
-    return true;
-}
-
-bool hub_read_step(hub *h, unsigned reader) {
-    pthread_mutex_lock(&h->mutex);
-    session *c = h->readers;
-    bool worked = false;
-    if (c) {
-        forget_reader(h, c);
-        worked = serve(h, reader, c);
-    }
-    if (step_snapshot(h)) worked = true;
-    bool wake = h->ready != NULL;
-    pthread_mutex_unlock(&h->mutex);
-    if (wake) h->config.wake(h->config.ctx);
-    return worked || c != NULL;
 }
 
 /* ---- opening, threads ---- */
@@ -630,6 +418,7 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     pthread_cond_init(&h->writer_cond, NULL);
     pthread_cond_init(&h->reader_cond, NULL);
     int rc = ingest_new(config->store, &h->ingest);
+    if (!rc) rc = view_sets_new(store_db(config->store), &h->sets);
     if (rc) buf_printf(error, "the store's tables cannot be prepared: %s", sqlite3_errmsg(store_db(config->store)));
     if (!rc) rc = read_schema_hashes(h, error);
     if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);
@@ -656,7 +445,7 @@ void hub_close(hub *h) {
     if (!h) return;
     hub_stop(h);
     for (size_t i = 0; i < h->nslots; i++)
-        if (h->slots[i]) session_remove(h, h->slots[i]);
+        if (h->slots[i]) hub_remove(h, h->slots[i]);
     free(h->slots);
     while (h->inputs) {
         input *i = h->inputs;
@@ -668,6 +457,8 @@ void hub_close(hub *h) {
     for (unsigned i = 0; i < h->nreaders; i++) pages_close(&h->page_readers[i]);
     free(h->page_readers);
     snapshots_close(h->snaps);
+    for (unsigned i = 0; i < HUB_VIEWS; i++) view_release(h->views[i]);
+    view_sets_free(h->sets);
     ingest_free(h->ingest);
     free(h->schema_hash);
     pthread_cond_destroy(&h->writer_cond);
@@ -749,7 +540,7 @@ void hub_forget(hub *h, session *c) {
         c->gone = true;
         c->closing = true;
     } else {
-        session_remove(h, c);
+        hub_remove(h, c);
     }
 }
 
@@ -778,5 +569,5 @@ void hub_tell_and_close(hub *h, session *c, int rc, const char *words) {
 void hub_publish(hub *h) {
     publish_position(h);
     for (size_t i = 0; i < h->nslots; i++)
-        if (h->slots[i]) want_reader(h, h->slots[i]);
+        if (h->slots[i]) hub_want_reader(h, h->slots[i]);
 }

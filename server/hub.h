@@ -30,7 +30,9 @@ typedef struct hub_config {
     const char *store_path;    /* readers open it for themselves; borrowed until hub_close, as is the next */
     const char *snapshot_path; /* file for prepared snapshots; may be removed when the hub is closed */
     unsigned readers;
+    size_t change_bytes; /* of frames that bring a device to another view; more is done by a snapshot. 0: 16 MiB */
     uint64_t history_ms; /* how long the log is kept at least */
+    uint64_t horizon_ms; /* a device that was not seen for so long is fenced (store_prune); its profile may say otherwise */
     uint64_t
         disk_reserve; /* bytes: with less free than this, or a tenth of a smaller disk, no changes are taken; 0: until it is full */
     /* What is free where the store lies, and all there is; false: not known. NULL: the system is asked. */
@@ -51,6 +53,9 @@ uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]
 void hub_disconnect(hub *h, uint64_t session);
 /* One received frame; copied. Over a limit: the session is told and closed. */
 void hub_receive(hub *h, uint64_t session, const void *frame, size_t n);
+/* Bytes of a session's frames that the writer has not dealt with yet, so that a front can read one device slower that others may have their turn. `name`
+ * gets the device's, empty until it is known. */
+size_t hub_waiting(hub *h, uint64_t session, char name[LIMIT_NAME_BYTES + 1]);
 /* The next session with something to do, 0 if none; each is returned once per wake. */
 uint64_t hub_ready(hub *h);
 /* The next frame of a session; valid until hub_output_done, which releases it. False if there is none now; *close: then close the connection. */
@@ -73,8 +78,11 @@ struct hub_job {
 /* False when the hub is closing: done is not called. */
 bool hub_submit(hub *h, hub_job *job);
 
-/* Closes all sessions of a device with SATCHEL_E_REVOKED. */
-void hub_drop_device(hub *h, int64_t device);
+/* Closes all sessions of a device with this code: SATCHEL_E_REVOKED, _PAUSED, _WIPED, or _CLOSED for one that is to come back at once. */
+void hub_drop_device(hub *h, int64_t device, int rc);
+
+/* The rules, a grant, or what a device's profile is asked with have changed: connected devices are served by what they are to hold now. */
+void hub_scope_changed(hub *h);
 
 /* One step; true if there was work. */
 bool hub_write_step(hub *h);

@@ -73,7 +73,7 @@ bool hub_holds_push(hub *h, uint64_t id, uint64_t now_ms) {
 }
 
 static bool is_served(const hub *h, const session *c) {
-    return c->credit && !c->wants_snapshot && !c->place.part && c->place.cursor >= h->head && !c->out;
+    return c->credit && hub_waits(h, c) && !c->out;
 }
 
 void hub_end_held(hub *h, uint64_t now_ms) {

@@ -1,4 +1,5 @@
-/* hub_private.h - what the hub's files share: hub.c has sessions, queues and readers, hub_write.c the writer's group commit. */
+/* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
+ * hub_view.c who is to hold what, hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
@@ -9,6 +10,7 @@
 #include "server/hub.h"
 #include "server/pages.h"
 #include "server/snapshot.h"
+#include "server/view_change.h"
 
 typedef struct output {
     struct output *next;
@@ -40,6 +42,9 @@ typedef struct session {
     bool wants_snapshot;
     uint64_t snapshot;
     uint32_t snapshot_page;
+    uint64_t view;       /* that the device holds once it has what was queued; d.target is what it is to hold */
+    view_change *change; /* made, and not all queued */
+    bool due;            /* its cursor is to move, though there may be nothing for it */
     uint64_t acked;
     bool acked_dirty;
     uint64_t since_ms; /* of the last hello */
@@ -59,7 +64,10 @@ typedef struct input {
 
 /* A page made for one place serves every session that stands there; while it is not full, only until the head moves. */
 #define PAGE_CACHE 64u
+/* Views that the writer keeps. */
+#define HUB_VIEWS 1024u
 typedef struct cached_page {
+    uint64_t view;
     page_place at, after;
     frame *f;
     bool full;
@@ -75,6 +83,8 @@ struct reader_thread {
 struct hub {
     hub_config config;
     ingest *ingest;
+    view_sets *sets;        /* the writer's, and so are these */
+    view *views[HUB_VIEWS]; /* each at its number's place */
     snapshots *snaps;
     const schema *schema;
     uint8_t (*schema_hash)[8];
@@ -93,6 +103,7 @@ struct hub {
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */
+    size_t change_bytes;     /* of all changes of view that are not all queued */
     bool stopping;
     /* What readers may show: the last commit whose results were queued. */
     uint64_t head, high_stamp, floor;
@@ -101,6 +112,8 @@ struct hub {
     uint64_t disk_looked_ms;
     size_t held; /* sessions whose pushes are not taken */
     uint64_t last_upkeep_ms, last_seen_ms, write_failed_ms;
+    bool scope_changed;    /* who is to hold what is looked at again */
+    bool scope_due;        /* the writer's: scope_upkeep is */
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
 
     bool threads;
@@ -118,10 +131,43 @@ bool hub_holds_push(hub *h, uint64_t session, uint64_t now_ms);
 /* Tells those whose pushes were not taken to come back, once they have what there is to be had. */
 void hub_end_held(hub *h, uint64_t now_ms);
 
-/* Under the mutex: */
+/* ---- hub_view.c; under the mutex ---- */
+
+/* A device that may hold a part is told of commits that hold nothing for it when so many have gathered, so that its cursor moves; else once a minute. */
+#define HUB_QUIET_COMMITS 4096u
+/* True if no reader can do anything for the session now: it stands at the head, and waits for the next commit; or its view is to change, and cannot yet. */
+bool hub_waits(const hub *h, const session *c);
+/* Whether it is to be told that there was nothing for it. */
+bool hub_is_due(const hub *h, const session *c);
+/* Forgets a change of view that is not all queued: its parts that were are staged on the device, until another part 0 comes. */
+void hub_drop_change(hub *h, session *c);
+/* Sees to it that the cursors of those with a view move. */
+void hub_move_quiet(hub *h);
+
+/* Those who are concerned by an entry of the log (view_hears). */
+typedef struct hub_audience {
+    uint32_t set, besides;
+} hub_audience;
+#define HUB_AUDIENCES 16u
+/* Sessions that had read all and get nothing of the commits since, which were for these, have read all: no reader need look for them. On the writer. */
+void hub_pass_by(hub *h, const hub_audience *list, unsigned n);
+
+/* On the writer, without the mutex: whom the commits since the head concern; HUB_AUDIENCES + 1: too many to tell, or they cannot be read. */
+unsigned hub_list_audiences(hub *h, hub_audience *list);
+/* Without the mutex: whether hub_scope_changed was called since the last time. */
+bool hub_take_scope_changed(hub *h);
+
+/* ---- hub.c; under the mutex ---- */
+
 session *hub_find(hub *h, uint64_t id);
 /* The session is no longer needed. */
 void hub_forget(hub *h, session *c);
+/* Frees it. */
+void hub_remove(hub *h, session *c);
+/* Queues the session for a reader, if one can do something for it. */
+void hub_want_reader(hub *h, session *c);
+void hub_queue_reader(hub *h, session *c);
+void hub_forget_reader(hub *h, session *c);
 /* Takes a pull that came compressed, so that only the writer could read it. Closes the session on a mistake. */
 void hub_take_pull(hub *h, session *c, const void *message, size_t n);
 /* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). */

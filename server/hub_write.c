@@ -48,6 +48,7 @@ typedef struct group {
     work *works;
     size_t nworks, room;
     work *current;
+    bool scope_changed; /* who is to hold what is to be looked at */
     uint64_t now_ms;
     uint64_t conflicts; /* logged by this group */
     int64_t last_conflict;
@@ -166,7 +167,7 @@ static int run_connect(group *gr, const input *i) {
     if (c) memcpy(fingerprint, c->fingerprint, sizeof fingerprint);
     pthread_mutex_unlock(&gr->h->mutex);
     if (!c) return SATCHEL_OK;
-    rc = dialog_begin(&w->d, gr->h->config.store, fingerprint);
+    rc = dialog_begin(&w->d, gr->h->config.store, fingerprint, gr->now_ms);
     if (rc && !is_store_failure(rc)) {
         close_work(w, rc, NULL);
         rc = SATCHEL_OK;
@@ -398,6 +399,79 @@ static int run_losses(group *gr) {
     return SATCHEL_OK;
 }
 
+/* The next session, from slot *at on, that has said hello; 0 if there is none left. */
+static uint64_t next_ready(hub *h, size_t *at, dialog *d) {
+    uint64_t id = 0;
+    pthread_mutex_lock(&h->mutex);
+    for (; !id && *at < h->nslots; ++*at) {
+        session *c = h->slots[*at];
+        if (!c || c->closing || c->d.phase != DIALOG_READY) continue;
+        id = c->id;
+        *d = c->d;
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
+/* A profile whose query fails leaves its devices with what they are to hold. */
+static int find_target(group *gr, dialog *d) {
+    buf words;
+    buf_init(&words, LIMIT_TEXT_BYTES);
+    int rc = dialog_target(d, &gr->world, &words);
+    if (rc == SATCHEL_E_RULE) {
+        buf_put_byte(&words, 0);
+        on_log(gr, &(log_fields){.level = 'e', .event = "store", .rc = rc}, words.p ? (const char *)words.p : "");
+        rc = SATCHEL_OK;
+    }
+    buf_fini(&words);
+    return rc;
+}
+
+/* Rows that lie elsewhere from today on, and grants that are over. Rules that fail leave everything as it is. */
+static int run_scope_upkeep(group *gr) {
+    store *s = gr->h->config.store;
+    store_position position = s->now;
+    uint64_t moved;
+    int rc = gr->h->scope_due ? store_savepoint(s) : SATCHEL_OK;
+    if (rc || !gr->h->scope_due) return rc;
+    buf words;
+    buf_init(&words, LIMIT_TEXT_BYTES);
+    rc = ingest_scope_look(gr->h->ingest);
+    if (!rc) rc = scope_upkeep(s, ingest_scope(gr->h->ingest), gr->now_ms, &moved, &words);
+    if (!rc) {
+        gr->scope_changed = true;
+        rc = store_savepoint_release(s);
+    } else if (!is_store_failure(rc)) {
+        store_savepoint_rollback(s);
+        s->now = position;
+        buf_put_byte(&words, 0);
+        on_log(gr, &(log_fields){.level = 'e', .event = "store", .rc = rc}, words.p ? (const char *)words.p : "");
+        rc = SATCHEL_OK;
+    }
+    buf_fini(&words);
+    return rc;
+}
+
+/* What connected devices are to hold, if something was done that may have changed it: those that hold another view now are served anew after the commit. */
+static int run_targets(group *gr) {
+    int rc = SATCHEL_OK;
+    bool touched = ingest_profiles_touched(gr->h->ingest);
+    if (hub_take_scope_changed(gr->h) || touched) gr->scope_changed = true;
+    if (!gr->scope_changed) return SATCHEL_OK;
+    for (size_t i = 0; !rc && i < gr->nworks; i++)
+        if (gr->works[i].d.phase == DIALOG_READY) rc = find_target(gr, &gr->works[i].d);
+    dialog d;
+    size_t at = 0;
+    for (uint64_t id; !rc && (id = next_ready(gr->h, &at, &d));) {
+        uint64_t before = d.target;
+        work *w = NULL;
+        rc = find_target(gr, &d);
+        if (!rc && d.target != before) rc = work_for(gr, id, &w);
+        if (w) w->d.target = d.target;
+    }
+    return rc;
+}
+
 /* Up to the commit. */
 static int try_group(group *gr) {
     hub *h = gr->h;
@@ -406,6 +480,8 @@ static int try_group(group *gr) {
     uint64_t conflicts = ingest_conflicts(h->ingest);
     ingest_undo_points(h->ingest, gr->careful);
     rc = run_inputs(gr);
+    if (!rc) rc = run_scope_upkeep(gr);
+    if (!rc) rc = run_targets(gr);
     ingest_undo_points(h->ingest, true);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
     if (!rc && gr->conflicts) rc = run_losses(gr);
@@ -446,6 +522,7 @@ static int run_group(group *gr) {
     }
     if (!rc) rc = store_commit(h->config.store);
     if (!rc) h->last_conflict = gr->last_conflict;
+    if (!rc) h->scope_due = false;
     finish_lines(gr, !rc);
     return rc;
 }
@@ -463,7 +540,10 @@ static void deliver_work(hub *h, work *w) {
     }
     if (w->hello) {
         c->since_ms = h->config.now_ms(h->config.ctx);
-        c->place = (page_place){.cursor = w->d.cursor};
+        c->place = (page_place){.cursor = w->d.cursor, .scanned = w->d.cursor};
+        c->view = w->d.view;
+        c->due = w->d.cursor < h->head;
+        hub_drop_change(h, c);
         c->wants_snapshot = c->began_snapshot = w->d.wants_snapshot;
         c->snapshot = w->d.snapshot;
         c->snapshot_page = w->d.snapshot_page;
@@ -500,9 +580,12 @@ static void set_writable(hub *h, int rc, bool pushed, uint64_t now_ms) {
 
 static void finish_group(group *gr, int rc) {
     hub *h = gr->h;
+    hub_audience list[HUB_AUDIENCES];
+    unsigned n = rc ? 0 : hub_list_audiences(h, list);
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc, gr->world.accepted > 0, gr->now_ms);
     if (rc) fail_inputs(h, gr->inputs, rc);
+    if (rc && gr->scope_changed) h->scope_changed = true;
     for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
     forget_works(gr);
     for (input *i = gr->inputs; i; i = i->next) {
@@ -520,6 +603,7 @@ static void finish_group(group *gr, int rc) {
         h->stats.txns_repeated += gr->world.repeated;
         h->stats.forks += gr->world.forks;
         h->stats.conflicts += gr->conflicts;
+        hub_pass_by(h, list, n);
         hub_publish(h);
     }
     pthread_mutex_unlock(&h->mutex);
@@ -538,6 +622,7 @@ static void finish_jobs(group *gr, int rc) {
             } else if (i->job->own_transaction) {
                 own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
                 pthread_mutex_lock(&h->mutex);
+                if (ingest_profiles_touched(h->ingest)) h->scope_changed = true;
                 hub_publish(h);
                 pthread_mutex_unlock(&h->mutex);
                 h->config.wake(h->config.ctx);
@@ -580,17 +665,21 @@ static bool upkeep(hub *h, uint64_t now_ms) {
     store *s = h->config.store;
     uint64_t removed = 0;
     int rc = store_begin(s);
-    if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, &removed);
+    if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, h->config.horizon_ms, &removed);
     if (rc)
         store_rollback(s);
     else
         rc = store_commit(s);
     bool more = false;
+    uint64_t scope_at_ms = UINT64_MAX;
+    if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);
+    h->scope_due = scope_at_ms <= now_ms;
     if (!rc) rc = store_tidy(s, h->stats.wal_bytes, &more);
     /* There is more to remove; others come first. */
     if (!rc && (removed > PRUNED_MUCH || more)) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc, false, now_ms);
+    hub_move_quiet(h);
     if (!rc) hub_publish(h);
     renew_old(h, now_ms);
     pthread_mutex_unlock(&h->mutex);
@@ -605,20 +694,23 @@ bool hub_write_step(hub *h) {
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h);
+    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due;
     pthread_mutex_unlock(&h->mutex);
-    if (!gr.inputs) return upkeep(h, gr.now_ms);
+    if (idle) return upkeep(h, gr.now_ms);
     gr.world = (dialog_world){.s = h->config.store,
                               .g = h->ingest,
                               .snaps = h->snaps,
+                              .sets = h->sets,
                               .schema_hash = (const uint8_t(*)[8])h->schema_hash,
                               .now_ms = gr.now_ms,
                               .say = on_say,
                               .log = on_log,
                               .ctx = &gr};
+    bool had_inputs = gr.inputs != NULL;
     int rc = run_group(&gr);
     finish_group(&gr, rc);
     finish_jobs(&gr, rc);
     free(gr.works);
     upkeep(h, gr.now_ms);
-    return true;
+    return !rc || had_inputs;
 }

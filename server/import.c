@@ -167,8 +167,8 @@ static int take_batch(importer *im, const json_t *rows, uint64_t now_ms, bool dr
     bool changed = false;
     int rc = store_begin(im->s);
     if (rc) return rc;
-    ingest_rows_begin(im->g, now_ms, &before);
-    rc = take_rows(im, rows, t);
+    rc = ingest_rows_begin(im->g, now_ms, &before);
+    if (!rc) rc = take_rows(im, rows, t);
     if (rc)
         ingest_rows_drop(im->g, &before);
     else

@@ -28,7 +28,7 @@ int ingest_new(store *s, ingest **out) {
     if (!g) return SATCHEL_E_NOMEM;
     g->s = s;
     g->undo_points = true;
-    delta_writer_init(&g->out);
+    scope_log_init(&g->log, &s->cache);
     capture_sink sink = {.ctx = g, .begin = sink_begin, .part = sink_part};
     int rc = capture_open(s->db, &sink, &g->capture);
     if (!rc) {
@@ -46,8 +46,11 @@ int ingest_new(store *s, ingest **out) {
 void ingest_free(ingest *g) {
     if (!g) return;
     ingest_unprepare(g);
+    ingest_scope_close(g);
     if (g->capture) capture_close(g->capture);
-    delta_writer_fini(&g->out);
+    scope_log_fini(&g->log);
+    buf_fini(&g->orphans);
+    buf_fini(&g->unjudged);
     buf_fini(&g->captured);
     buf_fini(&g->dangling);
     buf_fini(&g->bad_key);
@@ -55,33 +58,6 @@ void ingest_free(ingest *g) {
     buf_fini(&g->key);
     buf_fini(&g->scratch);
     free(g);
-}
-
-/* ---- the log ---- */
-
-#define BUCKET_ALL 1
-
-int ingest_flush_log(ingest *g, bool all) {
-    if (!g->out.groups && !g->out.nitems) return SATCHEL_OK;
-    if (!all && delta_size(&g->out) < LIMIT_PART_BYTES) return SATCHEL_OK;
-    buf blob;
-    buf_init(&blob, 0);
-    int rc = delta_finish(&g->out, &blob);
-    if (!rc && g->log_parts >= 1u << 24) rc = SATCHEL_E_TOO_LARGE;
-    if (!rc)
-        rc = db_exec(&g->s->cache, "INSERT INTO satchel_log(id,bucket,author,stamp,at_ms,delta) VALUES(?,?,?,?,?,?)", "iiiiib",
-                     (int64_t)(g->clock.seq << 24 | g->log_parts), (int64_t)BUCKET_ALL, (int64_t)g->clock.author,
-                     (int64_t)g->clock.stamp, (int64_t)g->now_ms, blob.p, blob.n);
-    g->log_parts++;
-    buf_fini(&blob);
-    return rc;
-}
-
-static void drop_changes(ingest *g) {
-    buf nowhere;
-    buf_init(&nowhere, 0);
-    delta_finish(&g->out, &nowhere);
-    buf_fini(&nowhere);
 }
 
 /* ---- results ---- */
@@ -288,7 +264,7 @@ static int settle(ingest *g, uint64_t number) {
                    (int64_t)number, (int64_t)g->author->author);
 }
 
-static void start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
+static int start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
     uint64_t last = g->s->now.seq;
     g->author = author;
     g->from_server = g->writes_server = author->author == 0;
@@ -296,13 +272,14 @@ static void start(ingest *g, author_info *author, uint64_t number, uint64_t base
     g->base = base < last ? base : last;
     g->now_ms = now_ms;
     g->clock = (field_clock){.stamp = effective, .author = author->author, .seq = store_next_seq(g->s)};
-    g->log_parts = 0;
     g->depends = 0;
     g->bad_table = 0;
     g->merging_insert = false;
     buf_clear(&g->dangling);
     buf_clear(&g->bad_key);
     buf_clear(&g->bad_text);
+    scope_log_begin(&g->log, g->clock, now_ms);
+    return ingest_scope_begin(g);
 }
 
 /* N3: a transaction that another copy of the file had too, and that is so old that its result may have been forgotten. */
@@ -329,14 +306,12 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) buf_put(&g->bad_key, g->key.p, g->key.n);
-    if (!rc) rc = ingest_check_references(g);
-    return rc ? rc : ingest_flush_log(g, true);
+    return rc ? rc : ingest_finish(g);
 }
 
 /* Takes back what a transaction did so far. */
 static void undo(ingest *g, const store_position *before, uint64_t conflicts) {
     if (g->undo_points) store_savepoint_rollback(g->s);
-    drop_changes(g);
     g->s->now = *before;
     g->conflicts = conflicts;
 }
@@ -356,8 +331,8 @@ static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t no
     store_position before = g->s->now;
     int clamped = 0;
     uint64_t effective = hlc_effective(txn->effective ? txn->effective : txn->stamp, author->last_effective, now_ms, &clamped);
-    start(g, author, txn->number, txn->base, effective, now_ms);
-    int rc = g->undo_points ? store_savepoint(g->s) : SATCHEL_OK;
+    int rc = start(g, author, txn->number, txn->base, effective, now_ms);
+    if (!rc && g->undo_points) rc = store_savepoint(g->s);
     if (rc) return rc;
     uint64_t conflicts = g->conflicts;
     rc = merge_transaction(g, txn);
@@ -435,15 +410,14 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
     const push_txn delta = {.delta = txn->delta, .ndelta = txn->ndelta};
     store_position before = g->s->now;
     uint64_t effective = hlc_next(before.high_stamp, now_ms), conflicts = g->conflicts;
-    start(g, &author, 0, txn->base, effective, now_ms);
+    int rc = start(g, &author, 0, txn->base, effective, now_ms);
     g->writes_server = txn->writes_server;
-    int rc = store_savepoint(g->s);
+    if (!rc) rc = store_savepoint(g->s);
     if (rc) return rc;
     rc = merge_transaction(g, &delta);
     bool undone = rc != SATCHEL_OK;
     if (undone) {
         store_savepoint_rollback(g->s);
-        drop_changes(g);
         g->s->now = before;
         g->conflicts = conflicts;
     }
@@ -480,8 +454,7 @@ static int merge_captured(ingest *g) {
         }
         if (more < 0) return more;
     }
-    int rc = ingest_check_references(g);
-    return rc ? rc : ingest_flush_log(g, true);
+    return ingest_finish(g);
 }
 
 int ingest_author_begin(ingest *g) {
@@ -501,10 +474,9 @@ int ingest_author_end(ingest *g, uint64_t now_ms, buf *error) {
     if (rc || !g->captured.n) return rc;
     static author_info server;
     store_position before = g->s->now;
-    start(g, &server, 0, before.seq, hlc_next(before.high_stamp, now_ms), now_ms);
-    rc = merge_captured(g);
+    rc = start(g, &server, 0, before.seq, hlc_next(before.high_stamp, now_ms), now_ms);
+    if (!rc) rc = merge_captured(g);
     if (rc) {
-        drop_changes(g);
         g->s->now = before;
         if (g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
         return rc;
@@ -521,17 +493,16 @@ void ingest_author_cancel(ingest *g) {
 
 /* ---- rows of the server's own author ---- */
 
-void ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before) {
+int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before) {
     static author_info server;
     *before = g->s->now;
-    start(g, &server, 0, before->seq, hlc_next(before->high_stamp, now_ms), now_ms);
+    return start(g, &server, 0, before->seq, hlc_next(before->high_stamp, now_ms), now_ms);
 }
 
 int ingest_rows_end(ingest *g, const store_position *before, bool *changed) {
-    int rc = ingest_check_references(g);
-    *changed = !rc && (g->log_parts || delta_size(&g->out));
-    if (*changed) rc = ingest_flush_log(g, true);
-    if (*changed && !rc) {
+    int rc = ingest_finish(g);
+    *changed = !rc && !scope_log_is_empty(&g->log);
+    if (*changed) {
         g->s->now.high_stamp = g->clock.stamp;
         return SATCHEL_OK;
     }
@@ -540,6 +511,5 @@ int ingest_rows_end(ingest *g, const store_position *before, bool *changed) {
 }
 
 void ingest_rows_drop(ingest *g, const store_position *before) {
-    drop_changes(g);
     g->s->now = *before;
 }

@@ -11,6 +11,12 @@ typedef struct ingest ingest;
 
 int ingest_new(store *s, ingest **out);
 void ingest_free(ingest *g);
+/* The rules that it goes by, as of its last transaction; its own. */
+struct scope *ingest_scope(ingest *g);
+/* Sees to it that they are those in force; in a transaction. */
+int ingest_scope_look(ingest *g);
+/* Whether a table that profiles read was changed since the last time that this was asked. */
+bool ingest_profiles_touched(ingest *g);
 
 typedef struct ingest_result {
     msg_result result; /* key and text point into `hold` */

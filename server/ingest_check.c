@@ -97,7 +97,7 @@ static int look_for_tombstones(ingest *g, table_state *ts) {
 static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     const schema_table *t = ts->t;
     ts->rowid = rowid_name(t);
-    buf_printf(sql, "SELECT satchel_clock,");
+    buf_printf(sql, "SELECT satchel_clock,satchel_set,");
     put_names(sql, t->ncol, t->col, ",", "");
     if (ts->rowid) buf_printf(sql, ",%s", ts->rowid);
     buf_printf(sql, " FROM ");
@@ -108,9 +108,9 @@ static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     if (rc) return rc;
     buf_printf(sql, "INSERT INTO ");
     put_name(sql, t->name);
-    buf_printf(sql, "(satchel_clock,");
+    buf_printf(sql, "(satchel_clock,satchel_set,");
     put_names(sql, t->ncol, t->col, ",", "");
-    buf_printf(sql, ") VALUES(?");
+    buf_printf(sql, ") VALUES(?,?");
     for (unsigned i = 0; i < t->ncol; i++) buf_printf(sql, ",?");
     buf_printf(sql, ")");
     if ((rc = prepare(g, sql, &ts->insert))) return rc;
@@ -221,7 +221,7 @@ int ingest_prepare(ingest *g) {
     for (unsigned i = 0; i < g->schema->ntable && !rc; i++) rc = list_references(g, &g->tables[i]);
     buf_fini(&sql);
     capture_set_schema(g->capture, g->schema);
-    return rc;
+    return rc ? rc : ingest_scope_open(g);
 }
 
 void ingest_unprepare(ingest *g) {

@@ -1,7 +1,7 @@
 /* ingest_private.h - what the files of ingest share: the transaction being taken in, and the prepared statements of a table.
  *
- * ingest.c drives one transaction (numbers, parts, results, log); ingest_row.c merges one row; ingest_check.c checks types, moves and
- * references; ingest_author.c runs the server's own SQL. */
+ * ingest.c drives one transaction (numbers, parts, results); ingest_row.c merges one row; ingest_check.c checks types, moves and
+ * references; ingest_scope.c says whose rows are and who may write them; ingest_author.c runs the server's own SQL. */
 #ifndef SERVER_INGEST_PRIVATE_H
 #define SERVER_INGEST_PRIVATE_H
 
@@ -12,6 +12,7 @@
 #include "protocol/translate.h"
 #include "protocol/unseen.h"
 #include "server/ingest.h"
+#include "server/scope_moves.h"
 #include "server/store_private.h"
 
 /* An UPDATE of some columns and the clock, prepared for one set of columns. */
@@ -36,6 +37,7 @@ typedef struct table_state {
     const schema_table *t;
     sqlite3_stmt *select, *insert, *delete_row;
     const char *rowid;   /* by which the rowid can be named, NULL if it cannot: an update then does not look the key up again */
+    uint32_t last_set;   /* of the row that was inserted last: the next often lies beside it */
     bool has_tombstones; /* there may be some of this table; false spares an insert the look */
     update_stmt update[UPDATE_SHAPES];
     unsigned next_shape;
@@ -51,6 +53,7 @@ typedef struct stored_row {
     table_state *ts;
     value v[LIMIT_COLUMNS]; /* by place in table->col */
     row_clock clock;
+    uint32_t set;  /* of buckets */
     int64_t rowid; /* if it has one that can be named */
 } stored_row;
 
@@ -76,10 +79,16 @@ struct ingest {
     bool from_server, writes_server; /* writes_server: what only the server writes, too */
     uint64_t base, number, now_ms;
     field_clock clock; /* effective stamp, author, the seq being given */
-    delta_writer out;  /* effective changes not yet in the log */
-    unsigned log_parts;
+    scope_log log;     /* what changes, for whom */
     uint64_t conflicts;
     buf dangling; /* references to look at again at the end: place in refs, direction, values */
+
+    /* Whose rows are (scope.h). */
+    scope *scope;
+    bool scoped, judged;   /* rules are in force; and they bind the author */
+    bool profiles_touched; /* a table that profiles read was changed */
+    scope_moves moves;
+    buf orphans, unjudged; /* rows to look at again at the end: table, key */
 
     /* Why it is refused. */
     uint32_t bad_table;
@@ -131,10 +140,29 @@ int ingest_row(ingest *g, delta_row *row);
 /* Whether a transaction of this device that touched this row was refused and not settled: its number, 0 if none. */
 int ingest_find_refused(ingest *g, uint32_t table, const buf *key, uint64_t *number);
 
+/* Puts a deleted row of an update-wins table back as it was, the deletion logged as lost. SATCHEL_E_NOT_FOUND: nothing is kept of it. */
+int ingest_revive(ingest *g, const schema_table *t, const value *key);
+
+/* ---- ingest_scope.c ---- */
+
+int ingest_scope_open(ingest *g);
+void ingest_scope_close(ingest *g);
+/* At the beginning of a transaction. */
+int ingest_scope_begin(ingest *g);
+/* The row was just inserted with the set row->set: corrects that, here and in the store. */
+int ingest_place(ingest *g, stored_row *row);
+/* The row was changed, or is deleted (its key in g->key as well), or comes again that was deleted by the commit deleted_seq. */
+int ingest_note_changes(ingest *g, const stored_row *row, const row_changes *changes, const value *key);
+int ingest_note_deletion(ingest *g, const stored_row *row, const value *key);
+int ingest_note_return(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq);
+/* Refuses what the author may not write: before a row is merged, and for an insert once it was. */
+int ingest_may_write(ingest *g, const schema_table *t, const delta_row *row);
+int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row);
+/* At the end: parents that are missing, references, rows that move, rights that had to wait; and the log. */
+int ingest_finish(ingest *g);
+
 /* ---- ingest.c ---- */
 
-/* Moves finished changes to the log when they fill a part. */
-int ingest_flush_log(ingest *g, bool all);
 /* A transaction of the server's own SQL: between begin and end statements run captured; end undoes them and ingests what they changed. */
 int ingest_author_begin(ingest *g);
 int ingest_author_end(ingest *g, uint64_t now_ms, buf *error);
@@ -142,7 +170,7 @@ void ingest_author_cancel(ingest *g);
 /* Rows of the server's own author, one by one through ingest_row, as one transaction with one seq inside store_begin ... store_commit. Where the author
  * knows everything, a row that is refused leaves no trace, and the others may go on. *changed: there is something to commit. After a failure, or to give
  * it up, drop and store_rollback. */
-void ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before);
+int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before);
 int ingest_rows_end(ingest *g, const store_position *before, bool *changed);
 void ingest_rows_drop(ingest *g, const store_position *before);
 

@@ -48,8 +48,9 @@ static int row_open(ingest *g, const schema_table *t, const value *key, stored_r
         sqlite3_reset(q);
         return step == SQLITE_DONE ? 0 : db_rc(step);
     }
-    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = value_of_column(q, (int)i + 1);
-    if (row->ts->rowid) row->rowid = sqlite3_column_int64(q, (int)t->ncol + 1);
+    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = value_of_column(q, (int)i + 2);
+    row->set = (uint32_t)sqlite3_column_int64(q, 1);
+    if (row->ts->rowid) row->rowid = sqlite3_column_int64(q, (int)t->ncol + 2);
     int rc = clock_decode(&row->clock, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
     if (rc) {
         sqlite3_reset(q);
@@ -62,7 +63,7 @@ static void row_close(stored_row *row) {
     sqlite3_reset(row->ts->select);
 }
 
-static int row_insert(ingest *g, const stored_row *row) {
+static int row_put(ingest *g, stored_row *row) {
     int rc = check_size(g, row);
     if (rc) return rc;
     buf_clear(&g->scratch);
@@ -70,8 +71,16 @@ static int row_insert(ingest *g, const stored_row *row) {
     if (g->scratch.rc) return g->scratch.rc;
     sqlite3_stmt *q = row->ts->insert;
     sqlite3_bind_blob(q, 1, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
-    for (unsigned i = 0; i < row->ts->t->ncol; i++) value_bind(q, (int)i + 2, &row->v[i]);
+    row->set = g->scoped ? row->ts->last_set : SET_ALL;
+    sqlite3_bind_int64(q, 2, row->set);
+    for (unsigned i = 0; i < row->ts->t->ncol; i++) value_bind(q, (int)i + 3, &row->v[i]);
     return ingest_sqlite(g, db_run(q));
+}
+
+/* Inserts the row, and finds the set that it lies in. */
+static int row_insert(ingest *g, stored_row *row) {
+    int rc = row_put(g, row);
+    return rc ? rc : ingest_place(g, row);
 }
 
 static int row_delete(ingest *g, const schema_table *t, const value *key) {
@@ -143,13 +152,9 @@ static void emit_column(ingest *g, uint32_t id, value v) {
     e->v[e->ncol++] = v;
 }
 
-static int emit_end(ingest *g) {
-    size_t n = 0;
-    for (unsigned i = 0; i < g->emit.ncol; i++) n += value_size(&g->emit.v[i]);
-    /* A part that is not empty takes no row with which it would not fit a frame. */
-    int rc = delta_size(&g->out) + n > LIMIT_ROW_BYTES ? ingest_flush_log(g, true) : SATCHEL_OK;
-    delta_put_row(&g->out, &g->emit);
-    return rc ? rc : ingest_flush_log(g, false);
+/* For those who hold rows of the set. */
+static int emit_end(ingest *g, uint32_t set) {
+    return scope_log_put(&g->log, set, 0, &g->emit);
 }
 
 /* A whole row. */
@@ -157,7 +162,7 @@ static int emit_row(ingest *g, const delta_row *in, const stored_row *row) {
     emit_begin(g, in, DELTA_PUT);
     for (unsigned i = 0; i < row->ts->t->ncol; i++)
         if (!row->ts->t->col[i]->key) emit_column(g, row->ts->t->col[i]->id, row->v[i]);
-    return emit_end(g);
+    return emit_end(g, row->set);
 }
 
 /* ---- conflicts ---- */
@@ -379,7 +384,8 @@ static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, con
         return rc ? rc : log_lost_values(g, t, in, dead);
     }
     int rc = tombstone_drop(g, in->table);
-    return rc ? rc : put_new(g, t, in);
+    if (!rc) rc = put_new(g, t, in);
+    return rc ? rc : ingest_note_return(g, t, in->key, dead->seq);
 }
 
 /* Most inserts meet neither a row nor a tombstone: then the insert itself is the look-up. *done if it was one of those. */
@@ -390,8 +396,9 @@ static int put_fresh(ingest *g, const schema_table *t, const delta_row *in, bool
     for (unsigned i = 0; i < in->ncol; i++)
         if (place_of_id(ts, in->col[i].id) < 0) return 0; /* is logged, which must not be done twice */
     int rc = fill_new(g, t, in, &g->row);
-    if (!rc) rc = row_insert(g, &g->row);
+    if (!rc) rc = row_put(g, &g->row);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) return 0;
+    if (!rc) rc = ingest_place(g, &g->row);
     if (!rc) rc = finish_new(g, in);
     *done = rc == SATCHEL_OK;
     return rc;
@@ -628,21 +635,25 @@ static int update_open_row(ingest *g, const schema_table *t, delta_row *in, bool
     if (!rc && touched) rc = row_update(g, &g->row, changes, in->key);
     if (!rc && (changes->n || revived)) rc = ingest_note_child(g, &g->row, revived ? NULL : changes);
     if (!rc && changes->n) rc = ingest_note_parent(g, &g->row, changes);
+    if (!rc && changes->n) rc = ingest_note_changes(g, &g->row, changes, in->key);
     if (rc) return rc;
     if (revived) return emit_row(g, in, &g->row);
     if (!changes->n) return SATCHEL_OK;
     emit_begin(g, in, DELTA_UPDATE);
     for (unsigned i = 0; i < changes->n; i++) emit_column(g, t->col[changes->place[i]]->id, g->row.v[changes->place[i]]);
-    return emit_end(g);
+    return emit_end(g, g->row.set);
 }
 
-/* Who changes a row that is not there: it never was, or its insert was refused (N6), or it is known to be deleted. */
-static int row_missing(ingest *g, const schema_table *t) {
+/* Who changes a row that is not there: it never was, or its insert was refused (N6), or it is known to be deleted. Whose base lies below the log's floor may
+ * not have known of a deletion that is forgotten by now: he lost to it. */
+static int row_missing(ingest *g, const schema_table *t, const delta_row *in) {
     int rc = ingest_find_refused(g, t->id, &g->key, &g->depends);
     if (rc) return rc;
     if (g->depends)
         return ingest_refuse(g, SATCHEL_E_DEPENDS, "depends on transaction %llu, which was refused",
                              (unsigned long long)g->depends);
+    const field_clock forgotten = {0};
+    if (base_of_row(g) < g->s->now.floor) return in->op == DELTA_UPDATE ? log_lost_values(g, t, in, &forgotten) : SATCHEL_OK;
     return ingest_refuse(g, SATCHEL_E_ROW_MISSING, "%s has no row with this key", t->name);
 }
 
@@ -650,7 +661,7 @@ static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
     tombstone dead = {0};
     int rc = tombstone_find(g, in->table, &dead);
     if (rc == 0 || (rc == 1 && merge_is_known(&dead.clock, &g->clock, base_of_row(g)))) {
-        rc = row_missing(g, t);
+        rc = row_missing(g, t, in);
     } else if (rc == 1) {
         bool conflict;
         if (merge_update_of_deleted(t->wins, &conflict) == MERGE_ROW_REVIVE && dead.has_row) {
@@ -708,9 +719,10 @@ static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in
     if (!rc) rc = tombstone_put(g, in, &g->row);
     if (!rc) rc = row_delete(g, t, in->key);
     if (!rc) rc = ingest_note_parent(g, &g->row, NULL);
+    if (!rc) rc = ingest_note_deletion(g, &g->row, in->key);
     if (rc) return rc;
     emit_begin(g, in, DELTA_DELETE);
-    return emit_end(g);
+    return emit_end(g, g->row.set);
 }
 
 static int delete_row(ingest *g, const schema_table *t, delta_row *in) {
@@ -725,7 +737,28 @@ static int delete_row(ingest *g, const schema_table *t, delta_row *in) {
     tombstone dead = {0};
     int rc = tombstone_find(g, in->table, &dead);
     buf_fini(&dead.row);
-    return rc == 1 ? SATCHEL_OK : rc == 0 ? row_missing(g, t) : rc;
+    return rc == 1 ? SATCHEL_OK : rc == 0 ? row_missing(g, t, in) : rc;
+}
+
+int ingest_revive(ingest *g, const schema_table *t, const value *key) {
+    tombstone dead = {0};
+    delta_row head; /* only what is read of it here */
+    head.table = t->id;
+    head.nkey = t->nkey;
+    memcpy(head.key, key, head.nkey * sizeof head.key[0]);
+    int rc = ingest_put_key(g, &head);
+    if (!rc) rc = tombstone_find(g, t->id, &dead);
+    if (rc == 1 && dead.has_row) {
+        rc = tombstone_revive(g, &head, t, &dead);
+        if (!rc) rc = log_conflict(g, &head, 0, RULE_LWW, &dead.clock, NULL, NULL, false);
+        if (!rc) rc = ingest_note_child(g, &g->copy, NULL);
+        if (!rc) rc = emit_row(g, &head, &g->copy);
+        if (!rc) rc = ingest_note_return(g, t, key, dead.clock.seq);
+    } else if (rc >= 0) {
+        rc = SATCHEL_E_NOT_FOUND;
+    }
+    buf_fini(&dead.row);
+    return rc;
 }
 
 int ingest_has_row(ingest *g, const schema_table *t, const value *key) {
@@ -738,10 +771,13 @@ int ingest_row(ingest *g, delta_row *row) {
     const schema_table *t;
     g->bad_table = row->table;
     int rc = ingest_check_row(g, row, &t);
+    if (!rc) rc = ingest_may_write(g, t, row);
     if (rc) return rc;
     switch (row->op) {
     case DELTA_PUT:
-        return put_row(g, t, row);
+        rc = put_row(g, t, row);
+        row->op = DELTA_PUT; /* a row that was there may have made an update of it */
+        return rc ? rc : ingest_may_have_made(g, t, row);
     case DELTA_UPDATE:
         return update_row(g, t, row, false);
     default:

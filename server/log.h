@@ -12,8 +12,11 @@
  *   clamped      a device's clock is ahead; txn is the first whose stamp was cut
  *   closed       the server ended a device's connection, with the reason
  *   enrolled, enrol-refused, certificate-refused, token-refused
+ *   limited      a device, or an address, that takes more than its share (front_share.c), and how often so far
+ *   tls-refused, silent   a handshake that failed, and why; a connection that ended and had asked for nothing
  *   admin        a command of the admin was done, or failed
  *   http-error   an answer of 500 or above
+ *   http-refused a request for what is not there, too large, too often, too slow, or an enrolment that is none
  *   store, certificates, config, connections: states of the server's own
  *
  * A flood is bounded: of one event of one device (or peer) LOG_BURST lines in LOG_WINDOW_S seconds are written, and how many were left out is told

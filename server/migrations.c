@@ -1,15 +1,20 @@
 /* Runs a schema directory: NNN_name.sql shapes the database on both sides, NNN_name.data.sql is run by the server alone, right after it, as ordinary changes of
- * the server's author; both in one transaction, so that a mistake leaves nothing half done. */
+ * the server's author; both in one transaction, so that a mistake leaves nothing half done. scope.sql beside them holds the rules of server/scope.h: it is published at the
+ * first start, and again by a migration that the rules in force do not fit any more. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "protocol/capture.h"
 #include "protocol/satchel_rc.h"
 #include "server/ingest.h"
+#include "server/scope.h"
 #include "server/store_private.h"
+
+#define SCOPE_FILE "scope.sql"
 
 static int read_file(const char *dir, const char *name, buf *out, buf *error) {
     char path[4096];
@@ -57,7 +62,7 @@ static int check_directory(const char *dir, unsigned last, buf *error) {
     DIR *d = opendir(dir);
     int rc = SATCHEL_OK;
     for (struct dirent *e; !rc && d && (e = readdir(d));) {
-        if (!ends_with(e->d_name, ".sql") || e->d_name[0] == '.') continue;
+        if (!ends_with(e->d_name, ".sql") || e->d_name[0] == '.' || !strcmp(e->d_name, SCOPE_FILE)) continue;
         rc = SATCHEL_E_MIGRATION;
         if (!is_numbered(e->d_name))
             buf_printf(error, "%s/%s: is not named as a migration; call it NNN_name.sql with the next number", dir, e->d_name);
@@ -146,6 +151,81 @@ static int check_shape(store *s, const char *dir, const char *file, buf *error) 
     return rc;
 }
 
+/* ---- the rules of scope ---- */
+
+/* SATCHEL_E_NOT_FOUND, without words, if there is no such file. */
+static int read_rules(const char *dir, buf *path, buf *sql, buf *error) {
+    buf_printf(path, "%s/" SCOPE_FILE, dir);
+    if (path->rc) return path->rc;
+    if (access((const char *)path->p, F_OK)) return SATCHEL_E_NOT_FOUND;
+    return read_file(dir, SCOPE_FILE, sql, error);
+}
+
+/* Inside a transaction. */
+static int publish_rules(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    buf path, sql;
+    uint64_t moved;
+    buf_init(&path, 0);
+    buf_init(&sql, 0);
+    int rc = read_rules(dir, &path, &sql, error);
+    if (!rc) rc = scope_publish(s, (const char *)path.p, (const char *)sql.p, now_ms, &moved, error);
+    buf_fini(&path);
+    buf_fini(&sql);
+    return rc;
+}
+
+/* A migration may take away what the rules go by. */
+static int check_rules(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    buf words, other;
+    scope *c = NULL;
+    buf_init(&words, 0);
+    buf_init(&other, 0);
+    int rc = scope_open(s, &c, &words);
+    scope_free(c);
+    if (rc == SATCHEL_E_RULE) {
+        rc = publish_rules(s, dir, now_ms, &other);
+        const buf *said = rc == SATCHEL_E_NOT_FOUND ? &words : &other;
+        if (rc)
+            buf_printf(error, "the rules of scope do not fit this migration: %.*s; put rules that do into %s/" SCOPE_FILE,
+                       (int)said->n, said->p ? (const char *)said->p : "", dir);
+        if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_E_RULE;
+    }
+    buf_fini(&words);
+    buf_fini(&other);
+    return rc;
+}
+
+int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    int64_t version;
+    int rc = db_integer(&s->cache, "SELECT max(version) FROM satchel_scope", 0, &version);
+    if (rc || version) return rc;
+    if ((rc = store_begin(s))) return rc;
+    rc = publish_rules(s, dir, now_ms, error);
+    if (!rc) return store_commit(s);
+    store_rollback(s);
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
+int store_scope_differs(store *s, const char *dir, bool *differs) {
+    buf path, sql, published, words;
+    buf_init(&path, 0);
+    buf_init(&sql, 0);
+    buf_init(&published, 0);
+    buf_init(&words, 0);
+    *differs = false;
+    int rc = read_rules(dir, &path, &sql, &words);
+    if (!rc) rc = scope_published(s, &published);
+    size_t n = sql.n ? sql.n - 1 : 0;
+    if (!rc) *differs = n != published.n || (n && memcmp(sql.p, published.p, n) != 0);
+    buf_fini(&path);
+    buf_fini(&sql);
+    buf_fini(&published);
+    buf_fini(&words);
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
+/* ---- one migration ---- */
+
 static int run_one(store *s, const char *dir, const char *file, unsigned epoch, uint64_t now_ms, buf *error) {
     buf sql;
     buf_init(&sql, 0);
@@ -158,6 +238,7 @@ static int run_one(store *s, const char *dir, const char *file, unsigned epoch, 
         if (!rc && !(rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error))) buf_clear(error);
         if (!rc) rc = store_reload_schema(s, error);
         if (!rc) rc = check_shape(s, dir, file, error);
+        if (!rc) rc = check_rules(s, dir, now_ms, error);
         if (!rc) rc = run_data(s, dir, epoch, now_ms, error);
         if (rc)
             store_rollback(s);

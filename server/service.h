@@ -19,7 +19,12 @@ typedef struct service {
     char host[256];     /* the name that devices are told */
     uint16_t sync_port; /* as listened on */
     uint16_t https_port;
-    struct api *api; /* of programs over HTTP; NULL: none is served */
+    unsigned certificate_days; /* of a device; 0: IDENTITY_DEVICE_DAYS */
+    struct api *api;           /* of programs over HTTP; NULL: none is served */
+    const datadir *files;      /* the data directory, for who changes keys and certificates in it */
+    /* On the loop's thread: the files of keys and certificates have changed. */
+    void (*reload)(void *ctx);
+    void *reload_ctx;
     uint64_t started_ms;
     uint64_t (*now_ms)(void *ctx);
     bool draining; /* no new work is taken */

@@ -11,6 +11,7 @@
 #include "protocol/delta.h"
 #include "protocol/message.h"
 #include "protocol/satchel_rc.h"
+#include "server/row_query.h"
 
 #define PAGES_A_STEP 8u
 /* A snapshot is used for new devices until this share of its rows has changed since. */
@@ -20,6 +21,8 @@
 typedef struct builder {
     sqlite3 *db; /* its open read transaction pins the seq */
     const schema *schema;
+    view *view;
+    view_sets *sets;
     snapshot_info info;
     uint64_t high_stamp;
     unsigned table; /* place in schema->table */
@@ -41,16 +44,24 @@ struct snapshots {
 
 static const char LAYOUT[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-    "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, seq INT, rows INT, pages INT,"
+    "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, view INT, seq INT, rows INT, pages INT,"
     " done INT, at_ms INT);"
     "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
     "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
     "DELETE FROM snapshot WHERE NOT done;";
 
+/* What an older version left is of no use. */
+static int drop_old_layout(sqlite3 *db) {
+    int sq = sqlite3_exec(db, "SELECT view FROM snapshot LIMIT 0", NULL, NULL, NULL);
+    return sq == SQLITE_ERROR ? sqlite3_exec(db, "DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS page", NULL, NULL, NULL)
+                              : sq;
+}
+
 static int open_file(snapshots *s, const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0) close(fd);
     int sq = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq == SQLITE_OK) sq = drop_old_layout(s->db);
     if (sq == SQLITE_OK) sq = sqlite3_exec(s->db, LAYOUT, NULL, NULL, NULL);
     return sq;
 }
@@ -81,6 +92,8 @@ int snapshots_open(const char *path, const char *store_path, snapshots **out, bu
 static void builder_free(builder *b) {
     if (!b) return;
     sqlite3_finalize(b->q);
+    view_sets_free(b->sets);
+    view_release(b->view);
     sqlite3_close(b->db);
     buf_fini(&b->last_key);
     free(b);
@@ -109,24 +122,24 @@ static bool read_info(snapshots *s, sqlite3_stmt *q, snapshot_info *out) {
     return true;
 }
 
-bool snapshots_current(snapshots *s, const uint8_t epoch[8], uint32_t schema_epoch, uint64_t floor, uint64_t head,
-                       snapshot_info *out) {
+bool snapshots_current(snapshots *s, const snapshot_kind *kind, uint64_t floor, uint64_t head, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
     sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND seq>=? AND seq<=?"
-                              " ORDER BY seq DESC LIMIT 1");
-    db_bind(q, "biii", epoch, (size_t)8, (int64_t)schema_epoch, (int64_t)floor, (int64_t)head);
+        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND view=? AND seq>=?"
+                              " AND seq<=? ORDER BY seq DESC LIMIT 1");
+    db_bind(q, "biiii", kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view, (int64_t)floor,
+            (int64_t)head);
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
     uint64_t stale = found && out->rows / STALE_SHARE > STALE_LEAST ? out->rows / STALE_SHARE : STALE_LEAST;
     return found && head - out->seq <= stale;
 }
 
-bool snapshots_find(snapshots *s, uint64_t id, const uint8_t epoch[8], uint32_t schema_epoch, snapshot_info *out) {
+bool snapshots_find(snapshots *s, uint64_t id, const snapshot_kind *kind, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
     sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=?");
-    db_bind(q, "ibi", (int64_t)id, epoch, (size_t)8, (int64_t)schema_epoch);
+        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=? AND view=?");
+    db_bind(q, "ibii", (int64_t)id, kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view);
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
     return found;
@@ -160,21 +173,48 @@ static int one_integer(sqlite3 *db, const char *sql, uint64_t *out) {
     return db_rc(sq);
 }
 
-static int count_rows(builder *b) {
-    for (unsigned i = 0; i < b->schema->ntable; i++) {
-        const schema_table *t = &b->schema->table[i];
-        if (t->until != SCHEMA_NEVER) continue;
-        char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\"", t->name);
-        uint64_t n = 0;
-        int rc = sql ? one_integer(b->db, sql, &n) : SATCHEL_E_NOMEM;
-        sqlite3_free(sql);
-        if (rc) return rc;
-        b->info.rows += n;
+/* Rows of one table that the view holds. */
+static int count_held(builder *b, const schema_table *t) {
+    sqlite3_stmt *q = NULL;
+    char *sql = sqlite3_mprintf("SELECT satchel_set,count(*) FROM \"%w\" GROUP BY satchel_set", t->name);
+    int sq = sql ? sqlite3_prepare_v2(b->db, sql, -1, &q, NULL) : SQLITE_NOMEM, holds = 0;
+    sqlite3_free(sql);
+    while (sq == SQLITE_OK && holds >= 0 && (sq = sqlite3_step(q)) == SQLITE_ROW) {
+        sq = SQLITE_OK;
+        holds = view_holds(b->view, b->sets, (uint32_t)sqlite3_column_int64(q, 0));
+        if (holds == 1) b->info.rows += (uint64_t)sqlite3_column_int64(q, 1);
     }
-    return SATCHEL_OK;
+    sqlite3_finalize(q);
+    return holds < 0 ? holds : db_rc(sq);
 }
 
-static int builder_new(const char *store_path, const schema *shape, builder **out) {
+static int count_all(builder *b, const schema_table *t) {
+    char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\"", t->name);
+    uint64_t n = 0;
+    int rc = sql ? one_integer(b->db, sql, &n) : SATCHEL_E_NOMEM;
+    sqlite3_free(sql);
+    b->info.rows += n;
+    return rc;
+}
+
+static int count_rows(builder *b) {
+    int rc = SATCHEL_OK;
+    for (unsigned i = 0; !rc && i < b->schema->ntable; i++) {
+        const schema_table *t = &b->schema->table[i];
+        if (t->until == SCHEMA_NEVER) rc = view_is_everything(b->view) ? count_all(b, t) : count_held(b, t);
+    }
+    return rc;
+}
+
+static int load_view(builder *b, uint64_t id) {
+    db_cache cache;
+    db_cache_init(&cache, b->db);
+    int rc = view_load(&cache, id, &b->view);
+    db_cache_fini(&cache);
+    return rc ? rc : view_sets_new(b->db, &b->sets);
+}
+
+static int builder_new(const char *store_path, const schema *shape, uint64_t view_id, builder **out) {
     builder *b = calloc(1, sizeof *b);
     if (!b) return SATCHEL_E_NOMEM;
     b->schema = shape;
@@ -183,6 +223,7 @@ static int builder_new(const char *store_path, const schema *shape, builder **ou
     int rc = db_rc(sq);
     if (!rc) rc = one_integer(b->db, "SELECT seq FROM satchel_server", &b->info.seq);
     if (!rc) rc = one_integer(b->db, "SELECT high_stamp FROM satchel_server", &b->high_stamp);
+    if (!rc) rc = load_view(b, view_id);
     if (!rc) rc = count_rows(b);
     if (!rc) rc = crypto_random(&b->info.id, sizeof b->info.id);
     b->info.id &= INT64_MAX;
@@ -194,15 +235,15 @@ static int builder_new(const char *store_path, const schema *shape, builder **ou
     return SATCHEL_OK;
 }
 
-int snapshots_start(snapshots *s, const uint8_t epoch[8], const schema *shape, uint64_t now_ms) {
+int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape, uint64_t now_ms) {
     pthread_mutex_lock(&s->mutex);
     builder *b = NULL;
-    int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, &b);
+    int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, kind->view, &b);
     if (!rc) {
         sqlite3_stmt *q = db_prepare(
-            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,0,0,?)");
-        db_bind(q, "ibiiii", (int64_t)b->info.id, epoch, (size_t)8, (int64_t)shape->epoch, (int64_t)b->info.seq,
-                (int64_t)b->info.rows, (int64_t)now_ms);
+            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,?,0,0,?)");
+        db_bind(q, "ibiiiii", (int64_t)b->info.id, kind->epoch, sizeof kind->epoch, (int64_t)shape->epoch, (int64_t)kind->view,
+                (int64_t)b->info.seq, (int64_t)b->info.rows, (int64_t)now_ms);
         rc = q ? db_run(q) : SATCHEL_E_INTERNAL;
         if (rc)
             builder_free(b);
@@ -213,25 +254,6 @@ int snapshots_start(snapshots *s, const uint8_t epoch[8], const schema *shape, u
     return rc;
 }
 
-static int prepare_table(builder *b, const schema_table *t) {
-    sqlite3_str *sql = sqlite3_str_new(b->db);
-    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->key[i]->name);
-    for (unsigned i = 0; i < t->ncol; i++)
-        if (!t->col[i]->key) sqlite3_str_appendf(sql, ",\"%w\"", t->col[i]->name);
-    sqlite3_str_appendf(sql, " FROM \"%w\"", t->name);
-    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : " ORDER BY ", t->key[i]->name);
-    char *text = sqlite3_str_finish(sql);
-    int sq = text ? sqlite3_prepare_v2(b->db, text, -1, &b->q, NULL) : SQLITE_NOMEM;
-    sqlite3_free(text);
-    b->row.table = t->id;
-    b->row.op = DELTA_PUT;
-    b->row.nkey = t->nkey;
-    b->row.ncol = 0;
-    for (unsigned i = 0; i < t->ncol; i++)
-        if (!t->col[i]->key) b->row.col[b->row.ncol++] = (delta_column){.id = t->col[i]->id, .kind = DELTA_SET};
-    return db_rc(sq);
-}
-
 static const schema_table *current_table(const builder *b) {
     return b->table < b->schema->ntable ? &b->schema->table[b->table] : NULL;
 }
@@ -240,7 +262,7 @@ static int skip_dropped(builder *b) {
     while (current_table(b) && current_table(b)->until != SCHEMA_NEVER) b->table++;
     if (!current_table(b) || b->q) return SATCHEL_OK;
     b->has_from = false;
-    return prepare_table(b, current_table(b));
+    return row_query_prepare(b->db, current_table(b), b->view, "", true, &b->q, &b->row);
 }
 
 static void load_key(const builder *b, const buf *bytes, value *out) {
@@ -248,17 +270,24 @@ static void load_key(const builder *b, const buf *bytes, value *out) {
     for (unsigned i = 0; i < b->row.nkey; i++) value_get(&p, end, &out[i]);
 }
 
+/* Steps to the next row of the view: SQLITE_ROW, SQLITE_DONE, or in *rc what went wrong. */
+static int step_held(builder *b, int *rc) {
+    int step, holds = 0;
+    while ((step = sqlite3_step(b->q)) == SQLITE_ROW && !view_is_everything(b->view)) {
+        holds = view_holds(b->view, b->sets, row_query_set(b->q));
+        if (holds) break;
+    }
+    *rc = holds < 0 ? holds : db_rc(step);
+    return step;
+}
+
 /* 1 with the next row in b->row, 0 at the table's end, or an error. */
 static int next_row(builder *b, size_t *size) {
-    int step = b->row_ready ? SQLITE_ROW : sqlite3_step(b->q);
+    int rc = SATCHEL_OK, step = b->row_ready ? SQLITE_ROW : step_held(b, &rc);
     b->row_ready = false;
     *size = 0;
-    if (step != SQLITE_ROW) return step == SQLITE_DONE ? 0 : db_rc(step);
-    for (unsigned i = 0; i < b->row.nkey; i++) b->row.key[i] = value_of_column(b->q, (int)i);
-    for (unsigned i = 0; i < b->row.ncol; i++) {
-        b->row.v[i] = value_of_column(b->q, (int)(b->row.nkey + i));
-        *size += value_size(&b->row.v[i]);
-    }
+    if (rc || step != SQLITE_ROW) return rc;
+    *size = row_query_take(b->q, &b->row);
     return 1;
 }
 
@@ -336,6 +365,7 @@ static int make_page(builder *b, frame **out, bool *last) {
                          .last = *last,
                          .total_rows = b->info.rows,
                          .high_stamp = b->high_stamp,
+                         .view = view_id(b->view),
                          .ranges = ranges};
     snapshot_begin(&head, &message);
     buf_put(&message, body.p, body.n);
@@ -350,18 +380,30 @@ static int make_page(builder *b, frame **out, bool *last) {
 static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) {
     int rc = db_exec(&s->cache, "INSERT INTO page(id,n,last,frame) VALUES(?,?,?,?)", "iiib", (int64_t)b->info.id,
                      (int64_t)b->info.pages, (int64_t)last, f->p, f->n);
-    if (!rc)
-        rc = db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1, (int64_t)last,
-                     (int64_t)b->info.id);
-    /* A device may be in the middle of the one before the newest; older ones are done with. */
-    if (!rc && last)
-        rc = db_exec(
-            &s->cache,
-            "DELETE FROM snapshot WHERE id<>?1 AND id NOT IN (SELECT id FROM snapshot WHERE id<>?1 ORDER BY at_ms DESC,seq DESC"
-            " LIMIT 1)",
-            "i", (int64_t)b->info.id);
-    if (!rc && last) rc = db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot)", "");
-    return rc;
+    return rc ? rc
+              : db_exec(&s->cache, "UPDATE snapshot SET pages=?,done=? WHERE id=?", "iii", (int64_t)b->info.pages + 1,
+                        (int64_t)last, (int64_t)b->info.id);
+}
+
+/* Those that nobody needs. A device that is away for a moment may be in the middle of the one before the newest. */
+#define NEEDLESS                                                                                                                 \
+    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY view ORDER BY at_ms DESC,seq DESC) AS place,"                     \
+    "row_number() OVER (ORDER BY at_ms DESC,seq DESC) AS of_all FROM snapshot) WHERE place>2 OR of_all>?"
+
+static int drop_needless(snapshots *s, const uint64_t *used, size_t n) {
+    int rc, more = 0;
+    sqlite3_stmt *q = db_prepare(&s->cache, NEEDLESS);
+    db_bind(q, "i", (int64_t)SNAPSHOTS_KEPT);
+    rc = q ? SATCHEL_OK : db_rc(sqlite3_extended_errcode(s->db));
+    while (!rc && (more = db_next(&s->cache, q)) == 1) {
+        uint64_t id = (uint64_t)sqlite3_column_int64(q, 0);
+        bool in_use = false;
+        for (size_t i = 0; i < n && !in_use; i++) in_use = used[i] == id;
+        if (!in_use) rc = db_exec(&s->cache, "DELETE FROM snapshot WHERE id=?", "i", (int64_t)id);
+    }
+    if (q) sqlite3_reset(q);
+    if (more < 0) rc = more;
+    return rc ? rc : db_exec(&s->cache, "DELETE FROM page WHERE id NOT IN (SELECT id FROM snapshot)", "");
 }
 
 static void drop(snapshots *s) {
@@ -379,19 +421,20 @@ static int make_pages(builder *b, frame **made, unsigned *n, bool *last) {
     return rc;
 }
 
-static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, bool last) {
+static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, bool last, const uint64_t *used, size_t nused) {
     int rc = db_exec(&s->cache, "BEGIN", "");
     b->info.pages -= n;
     for (unsigned i = 0; i < n && !rc; i++) {
         rc = keep_page(s, b, made[i], last && i + 1 == n);
         b->info.pages++;
     }
+    if (!rc && last) rc = drop_needless(s, used, nused);
     if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
     if (rc && !sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
     return rc;
 }
 
-int snapshots_step(snapshots *s) {
+int snapshots_step(snapshots *s, const uint64_t *used, size_t nused) {
     frame *made[PAGES_A_STEP] = {NULL};
     unsigned n = 0;
     bool last = false;
@@ -402,7 +445,7 @@ int snapshots_step(snapshots *s) {
     if (!b) return 0;
     int rc = make_pages(b, made, &n, &last);
     pthread_mutex_lock(&s->mutex);
-    if (!rc) rc = keep_pages(s, b, made, n, last);
+    if (!rc) rc = keep_pages(s, b, made, n, last, used, nused);
     if (rc) {
         drop(s);
     } else if (last) {

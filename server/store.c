@@ -10,6 +10,7 @@
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
 #include "server/os.h"
+#include "server/scope_private.h"
 #include "server/store_private.h"
 
 #define STORE_APPLICATION_ID 0x53617453 /* "SatS" */
@@ -221,11 +222,13 @@ int store_open(const store_config *config, store **out, buf *error) {
     if (!rc) rc = check_identity(s, config->path, &format, error);
     if (!rc) rc = set_modes(s, config->path, !format, error);
     if (!rc) rc = prepare_ways_back(s);
+    if (!rc) rc = scope_register_now(s->db, &s->scope_now_ms);
     if (!rc && format < store_format()) rc = lay_out(s, format, config->now_ms, error);
     if (!rc) rc = read_position(s);
     if (!rc && config->restored) rc = begin_restored(s, config);
     if (!rc) rc = store_reload_schema(s, error);
     if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
+    if (!rc && config->schema_dir) rc = migrations_scope(s, config->schema_dir, config->now_ms, error);
     if (rc) {
         if (!error->n) buf_printf(error, "%s: %s", config->path, satchel_rc_text(rc));
         store_close(s);
@@ -283,6 +286,7 @@ void store_rollback(store *s) {
     /* After some errors (disk full) SQLite has rolled back by itself; then this one fails and that is right. */
     if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, ROLLBACK, "");
     s->open = false;
+    s->scope_events++;
 }
 
 int store_savepoint(store *s) {
@@ -296,4 +300,5 @@ int store_savepoint_release(store *s) {
 void store_savepoint_rollback(store *s) {
     db_exec(&s->cache, ROLLBACK_TO, "");
     db_exec(&s->cache, RELEASE, "");
+    s->scope_events++;
 }

@@ -70,10 +70,21 @@ int store_savepoint(store *s);
 int store_savepoint_release(store *s);
 void store_savepoint_rollback(store *s);
 
+/* Whether the scope.sql of the schema directory is another text than the rules that are in force: then somebody is to publish it, or to put it back. */
+int store_scope_differs(store *s, const char *schema_dir, bool *differs);
+
 /* ---- devices ---- */
 
-/* A third state, 3, is that of programs with a token (api_store.h), which are authors as devices are and listed nowhere here. */
-typedef enum device_state { DEVICE_ACTIVE = 1, DEVICE_REVOKED = 2 } device_state;
+/* One more, 3, is that of programs with a token (api_store.h), which are authors as devices are and listed nowhere here. */
+typedef enum device_state {
+    DEVICE_ACTIVE = 1,
+    DEVICE_REVOKED = 2, /* refused for good */
+    DEVICE_PAUSED = 4,  /* asked to come back later */
+    DEVICE_WIPE = 5,    /* to erase itself at its next contact; until then it is refused as well */
+    DEVICE_WIPED = 6    /* it has said that it did */
+} device_state;
+
+#define DEVICE_LITERAL_BYTES 256
 
 typedef struct device_info {
     int64_t id;
@@ -90,6 +101,11 @@ typedef struct device_info {
     uint32_t incarnations;
     uint32_t schema_epoch;
     char software[LIMIT_NAME_BYTES + 1];
+    uint64_t state_ms; /* since when it is in its state; 0: since it was enrolled */
+    bool resnapshot;   /* its next contact begins with a snapshot */
+    bool everything;   /* it has no profile */
+    char profile[LIMIT_NAME_BYTES + 1];
+    char user[DEVICE_LITERAL_BYTES], store[DEVICE_LITERAL_BYTES]; /* as SQL literals, "" if there is none */
 } device_info;
 
 /* Stores a one-time enrolment secret (kept as its SHA-256). SATCHEL_E_KEY_TAKEN: an active device or open code has this name. */
@@ -101,7 +117,29 @@ int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerp
 /* SATCHEL_E_NOT_FOUND. */
 int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out);
 int store_device_by_name(store *s, const char *name, device_info *out);
-int store_device_revoke(store *s, int64_t id, uint64_t now_ms);
+/* Moves a device to another state and records the event; to the one it is in: nothing happens. An active or paused device may be paused, resumed (active),
+ * revoked and wiped, a revoked or wiped one only be wiped; WIPED is what any may say of itself. SATCHEL_E_NOT_FOUND, SATCHEL_E_MISUSE with words. */
+int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms);
+/* SATCHEL_E_KEY_TAKEN: an active or paused device has the name, or an enrolment code for it is out. */
+int store_device_rename(store *s, int64_t id, const char *name, uint64_t now_ms);
+
+/* What a device's profile is asked with (scope.h); `given` tells which of the members count. */
+enum { DEVICE_PROFILE = 1, DEVICE_USER = 2, DEVICE_STORE = 4 };
+typedef struct device_scope {
+    unsigned given;
+    const char *profile;         /* NULL: everything */
+    const uint8_t *user, *store; /* one value, as value_put writes it; NULL: none */
+    size_t nuser, nstore;
+} device_scope;
+int store_device_set_scope(store *s, int64_t id, const device_scope *scope, uint64_t now_ms);
+/* Of the device that an open code of this name will make. */
+int store_enrol_set_scope(store *s, const char *name, const device_scope *scope);
+
+/* Orders that the device's next contact begins with a snapshot; what it has not sent stays with it. */
+int store_device_resnapshot(store *s, int64_t id, uint64_t now_ms);
+/* For hello: whether it is to begin with a snapshot (1: not by going on with one that it has in part; 2: it was told before, and may go on), or 0; then as
+ * ordered until the device acknowledges a cursor. */
+int store_device_begin_resnapshot(store *s, int64_t id, int *begin);
 /* What a hello or pull told; written with the next commit. */
 typedef struct device_seen {
     uint64_t now_ms;
@@ -187,9 +225,10 @@ int store_backed_up(store *s, uint64_t seq, const char *name, uint64_t now_ms);
 /* When the last backup was noted, 0: never. */
 int store_last_backup(store *s, uint64_t *at_ms);
 
-/* Removes log, tombstones and results that every active device has acknowledged and that are older than history_ms; not all at once if there is very much.
- * *removed counts log rows: call again soon while it is large. */
-int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed);
+/* Removes log, tombstones and results that every live device has acknowledged and that are older than history_ms; not all at once if there is very much.
+ * A device that was not seen for its horizon (its profile's, else horizon_ms) does not count: it is fenced, finds the log gone when it comes back, sends what it has and
+ * gets a snapshot. The results of what it sent stay until it has heard them. *removed counts log rows: call again soon while it is large. */
+int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon_ms, uint64_t *removed);
 /* Outside a transaction, in idle moments: gives back to the disk what is free in the file, a few MiB at once, and cuts a write-ahead log (of wal_bytes)
  * that grew beside a long reader. *more: call again soon. A store of format 1 keeps its free pages, and uses them again. */
 int store_tidy(store *s, uint64_t wal_bytes, bool *more);

@@ -197,7 +197,7 @@ static int count(store *s, const char *sql, uint64_t *out) {
 
 int store_count(store *s, store_counts *out) {
     memset(out, 0, sizeof *out);
-    int rc = count(s, "SELECT count(*) FROM satchel_device WHERE state<3", &out->devices);
+    int rc = count(s, "SELECT count(*) FROM satchel_device WHERE state<>3", &out->devices);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_device WHERE state=1", &out->active);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_conflict", &out->conflicts);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_refused WHERE state='open'", &out->rejected_open);
@@ -223,12 +223,22 @@ int store_count(store *s, store_counts *out) {
 /* Log rows that one call removes, or a few more: a long absence of the slowest device must not end in one long transaction. */
 #define PRUNED_AT_ONCE 20000
 
-/* The highest seq that may go: behind every active device, older than the history that is kept. */
-static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *out) {
-    int64_t acked, old;
-    int rc = db_integer(&s->cache, "SELECT min(acked_seq) FROM satchel_device WHERE state=1", INT64_MAX, &acked);
-    if (rc) return rc;
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id>>24 FROM satchel_log WHERE at_ms>=? ORDER BY id LIMIT 1");
+#define DAY_MS_TEXT "86400000"
+/* Devices that may come back; and, of those, who was not seen for so long (parameters: now, the horizon in ms) that nobody waits for them. */
+#define LIVE "state IN (1,4)"
+#define IS_FENCED                                                                                                                \
+    "last_seen_ms<?-coalesce((SELECT " DAY_MS_TEXT "*horizon_days FROM satchel_profile p WHERE p.name=satchel_device.profile),?)"
+
+/* The highest seq that may go: behind every live device, older than the history that is kept. */
+static int prune_limit(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon_ms, uint64_t *out) {
+    int64_t acked = INT64_MAX, old;
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT min(acked_seq) FROM satchel_device WHERE " LIVE " AND NOT " IS_FENCED);
+    db_bind(q, "ii", (int64_t)now_ms, (int64_t)horizon_ms);
+    int rc = db_next(&s->cache, q);
+    if (rc < 0) return rc;
+    if (rc == 1 && sqlite3_column_type(q, 0) != SQLITE_NULL) acked = sqlite3_column_int64(q, 0);
+    if (rc == 1) sqlite3_reset(q);
+    q = db_prepare(&s->cache, "SELECT id>>24 FROM satchel_log WHERE at_ms>=? ORDER BY id LIMIT 1");
     db_bind(q, "i", now_ms > history_ms ? (int64_t)(now_ms - history_ms) : 0);
     rc = db_next(&s->cache, q);
     if (rc < 0) return rc;
@@ -259,18 +269,48 @@ int store_last_backup(store *s, uint64_t *at_ms) {
     return count(s, "SELECT at_ms FROM satchel_event WHERE kind='backup' ORDER BY id DESC LIMIT 1", at_ms);
 }
 
-int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t *removed) {
+/* Who stands where the log ends no more is told of to the admin, once. */
+static int note_fenced(store *s, uint64_t now_ms, uint64_t limit) {
+    return db_exec(
+        &s->cache,
+        "INSERT INTO satchel_event(at_ms,device,kind,text) SELECT ?,id,'fenced','not seen for too long: the log no longer goes back to"
+        " where it stands; it will send what it has and get a snapshot' FROM satchel_device WHERE " LIVE
+        " AND acked_seq>=? AND acked_seq<?",
+        "iii", (int64_t)now_ms, (int64_t)s->now.floor, (int64_t)limit);
+}
+
+/* Refused ones stay until somebody has settled them, and others until their device is past them: without its result, a transaction that comes again
+ * would be taken for a copy's (N3). */
+static int prune_results(store *s, uint64_t before_ms, uint64_t limit) {
+    return db_exec(
+        &s->cache,
+        "DELETE FROM satchel_result WHERE at_ms<? AND rc=0 AND seq<=? AND NOT EXISTS(SELECT 1 FROM satchel_author a JOIN"
+        " satchel_device d ON d.id=a.device WHERE a.author=satchel_result.author AND d." LIVE
+        " AND d.acked_seq<satchel_result.seq)",
+        "ii", (int64_t)before_ms, (int64_t)limit);
+}
+
+/* Of what a device was to hold, and where a row lay, only what a base above the floor may ask for. */
+static int prune_scope(store *s, uint64_t limit) {
+    int rc = db_exec(&s->cache, "DELETE FROM satchel_left WHERE seq<=?", "i", (int64_t)limit);
+    if (rc) return rc;
+    return db_exec(
+        &s->cache,
+        "DELETE FROM satchel_held WHERE seq<(SELECT max(seq) FROM satchel_held b WHERE b.device=satchel_held.device AND b.seq<=?)",
+        "i", (int64_t)limit);
+}
+
+int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon_ms, uint64_t *removed) {
     uint64_t limit;
     *removed = 0;
-    int rc = prune_limit(s, now_ms, history_ms, &limit);
+    int rc = prune_limit(s, now_ms, history_ms, horizon_ms, &limit);
     if (rc || limit <= s->now.floor) return rc;
+    if ((rc = note_fenced(s, now_ms, limit))) return rc;
     rc = db_exec(&s->cache, "DELETE FROM satchel_log WHERE id<?", "i", (int64_t)((limit + 1) << 24));
     *removed = (uint64_t)sqlite3_changes64(s->db);
     if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_tombstone WHERE seq<=?", "i", (int64_t)limit);
-    /* Refused ones stay until somebody has settled them. */
-    if (!rc)
-        rc = db_exec(&s->cache, "DELETE FROM satchel_result WHERE at_ms<? AND rc=0 AND seq<=?", "ii",
-                     now_ms > history_ms ? (int64_t)(now_ms - history_ms) : 0, (int64_t)limit);
+    if (!rc) rc = prune_results(s, now_ms > history_ms ? now_ms - history_ms : 0, limit);
+    if (!rc) rc = prune_scope(s, limit);
     s->now.floor = limit;
     return rc;
 }

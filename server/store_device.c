@@ -9,11 +9,23 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     snprintf(to, room, "%s", from ? (const char *)from : "");
 }
 
-#define DEVICE_COLUMNS                                                                                                            \
-    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                               \
-    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"        \
-    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id))," \
-    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software FROM satchel_device d "
+#define DEVICE_COLUMNS                                                                                                                                              \
+    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                                                                 \
+    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                          \
+    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                   \
+    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store " \
+    "FROM satchel_device d "
+
+static void copy_literal(char to[DEVICE_LITERAL_BYTES], sqlite3_stmt *q, int column) {
+    size_t n = (size_t)sqlite3_column_bytes(q, column);
+    buf text;
+    to[0] = 0;
+    if (!n) return;
+    buf_init(&text, 0);
+    value_put_literals(&text, sqlite3_column_blob(q, column), n);
+    snprintf(to, DEVICE_LITERAL_BYTES, "%.*s", (int)text.n, text.n ? (const char *)text.p : "");
+    buf_fini(&text);
+}
 
 static void read_device(sqlite3_stmt *q, device_info *d) {
     memset(d, 0, sizeof *d);
@@ -33,6 +45,12 @@ static void read_device(sqlite3_stmt *q, device_info *d) {
     d->incarnations = (uint32_t)sqlite3_column_int64(q, 12);
     d->schema_epoch = (uint32_t)sqlite3_column_int64(q, 13);
     copy_text(d->software, sizeof d->software, sqlite3_column_text(q, 14));
+    d->state_ms = (uint64_t)sqlite3_column_int64(q, 15);
+    d->resnapshot = sqlite3_column_int(q, 16) != 0;
+    d->everything = sqlite3_column_type(q, 17) == SQLITE_NULL;
+    copy_text(d->profile, sizeof d->profile, sqlite3_column_text(q, 17));
+    copy_literal(d->user, q, 18);
+    copy_literal(d->store, q, 19);
 }
 
 static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
@@ -44,20 +62,22 @@ static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
 }
 
 int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE fingerprint=? AND state<3");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE (fingerprint=?1 OR next_fingerprint=?1) AND state<>3");
     db_bind(q, "b", fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES);
     return one_device(s, q, out);
 }
 
 int store_device_by_name(store *s, const char *name, device_info *out) {
-    /* A revoked device's name may have been given again: the active one first. */
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? AND state<3 ORDER BY state,id DESC LIMIT 1");
+    /* A revoked device's name may have been given again: the one that works first. */
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? AND state<>3 ORDER BY state IN (1,4) DESC,id DESC LIMIT 1");
     db_bind(q, "s", name);
     return one_device(s, q, out);
 }
 
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE state<3 ORDER BY name,id");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE state<>3 ORDER BY name,id");
     device_info d;
     int rc;
     while ((rc = db_next(&s->cache, q)) == 1) {
@@ -70,15 +90,116 @@ int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *
     return rc;
 }
 
-int store_device_revoke(store *s, int64_t id, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_device SET state=2 WHERE id=?", "i", id);
-    if (!rc && sqlite3_changes(s->db) == 0) return SATCHEL_E_NOT_FOUND;
-    if (!rc)
-        rc = db_exec(&s->cache,
-                     "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'revoked','revoked by an administrator')",
-                     "ii", (int64_t)now_ms, id);
+/* ---- what an admin does with them ---- */
+
+static int note_event(store *s, int64_t id, const char *kind, const char *text, uint64_t now_ms) {
+    return db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,?,?)", "iiss", (int64_t)now_ms, id,
+                   kind, text);
+}
+
+/* A move from any of the states `from` (bits). */
+typedef struct move {
+    device_state to;
+    unsigned from;
+    const char *kind, *text, *refusal;
+} move;
+
+#define FROM(state) (1u << (state))
+#define WORKS (FROM(DEVICE_ACTIVE) | FROM(DEVICE_PAUSED))
+static const move MOVES[] = {
+    {DEVICE_ACTIVE, FROM(DEVICE_PAUSED), "resumed", "resumed by an administrator", "only a paused device can be resumed"},
+    {DEVICE_PAUSED, FROM(DEVICE_ACTIVE), "paused", "paused by an administrator", "only an active device can be paused"},
+    {DEVICE_REVOKED, WORKS, "revoked", "revoked by an administrator", "the device is to be wiped, and refused until then"},
+    {DEVICE_WIPE, WORKS | FROM(DEVICE_REVOKED) | FROM(DEVICE_WIPED), "wipe", "an administrator ordered that its data be erased",
+     ""},
+    {DEVICE_WIPED, WORKS | FROM(DEVICE_REVOKED) | FROM(DEVICE_WIPE), "wiped", "it has erased its data", ""},
+};
+
+static int state_of(store *s, int64_t id, device_state *out) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state FROM satchel_device WHERE id=? AND state<>3");
+    db_bind(q, "i", id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
+    *out = (device_state)sqlite3_column_int(q, 0);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
+    device_state now;
+    int rc = state_of(s, id, &now);
+    if (rc || now == to) return rc;
+    const move *m = MOVES;
+    while (m->to != to) m++;
+    if (!(m->from & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, m->refusal);
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?,state_ms=? WHERE id=?", "iii", (int64_t)to, (int64_t)now_ms, id);
+    return rc ? rc : note_event(s, id, m->kind, m->text, now_ms);
+}
+
+static int is_name_taken(store *s, const char *name, int64_t besides, uint64_t now_ms) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT 1 FROM satchel_device WHERE name=?1 AND state IN (1,4) AND id<>?2 UNION ALL"
+                              " SELECT 1 FROM satchel_enrol WHERE name=?1 AND fingerprint IS NULL AND expires_ms>=?3");
+    db_bind(q, "sii", name, besides, (int64_t)now_ms);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
     return rc;
 }
+
+int store_device_rename(store *s, int64_t id, const char *name, uint64_t now_ms) {
+    char text[2 * LIMIT_NAME_BYTES + 32];
+    int rc = is_name_taken(s, name, id, now_ms);
+    if (rc == 1) return store_fail(s, SATCHEL_E_KEY_TAKEN, "a device, or an open enrolment code, has this name");
+    sqlite3_stmt *q = rc ? NULL : db_prepare(&s->cache, "SELECT name FROM satchel_device WHERE id=? AND state<>3");
+    db_bind(q, "i", id);
+    if (!rc) rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
+    snprintf(text, sizeof text, "renamed from %s to %s", (const char *)sqlite3_column_text(q, 0), name);
+    sqlite3_reset(q);
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET name=? WHERE id=?", "si", name, id);
+    return rc ? rc : note_event(s, id, "renamed", text, now_ms);
+}
+
+#define SET_SCOPE " SET profile=iif(?1&1,?2,profile),user=iif(?1&2,?3,user),store=iif(?1&4,?4,store) WHERE "
+
+int store_device_set_scope(store *s, int64_t id, const device_scope *c, uint64_t now_ms) {
+    char text[LIMIT_NAME_BYTES + 64];
+    int rc = db_exec(&s->cache, "UPDATE satchel_device" SET_SCOPE "id=?5 AND state<>3", "isbbi", (int64_t)c->given, c->profile,
+                     c->user, c->nuser, c->store, c->nstore, id);
+    if (!rc && !sqlite3_changes(s->db)) rc = SATCHEL_E_NOT_FOUND;
+    if (c->given & DEVICE_PROFILE)
+        snprintf(text, sizeof text, "given the profile %s", c->profile ? c->profile : "full");
+    else
+        snprintf(text, sizeof text, "given another user or store");
+    return rc ? rc : note_event(s, id, "scope", text, now_ms);
+}
+
+int store_enrol_set_scope(store *s, const char *name, const device_scope *c) {
+    return db_exec(&s->cache, "UPDATE satchel_enrol" SET_SCOPE "name=?5 AND fingerprint IS NULL", "isbbs", (int64_t)c->given,
+                   c->profile, c->user, c->nuser, c->store, c->nstore, name);
+}
+
+int store_device_resnapshot(store *s, int64_t id, uint64_t now_ms) {
+    int rc = db_exec(&s->cache, "UPDATE satchel_device SET resnapshot=1 WHERE id=? AND state<>3", "i", id);
+    if (!rc && !sqlite3_changes(s->db)) rc = SATCHEL_E_NOT_FOUND;
+    return rc ? rc : note_event(s, id, "resnapshot", "an administrator ordered a new snapshot for it", now_ms);
+}
+
+/* With 0 noted as what the device has acknowledged; it has the snapshot when that has moved. */
+int store_device_begin_resnapshot(store *s, int64_t id, int *begin) {
+    *begin = 0;
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT iif(resnapshot=2 AND acked_seq>0,0,resnapshot) FROM satchel_device WHERE id=? AND resnapshot");
+    db_bind(q, "i", id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc;
+    *begin = sqlite3_column_int(q, 0);
+    sqlite3_reset(q);
+    return db_exec(&s->cache, "UPDATE satchel_device SET resnapshot=?1,acked_seq=iif(?1,0,acked_seq) WHERE id=?2", "ii",
+                   (int64_t)(*begin ? 2 : 0), id);
+}
+
+/* ---- what devices tell ---- */
 
 int store_device_seen(store *s, int64_t id, const device_seen *seen) {
     sqlite3_stmt *q = db_prepare(
@@ -170,7 +291,7 @@ int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *ou
 int store_enrol_offer(store *s, const char *name, const uint8_t secret[16], uint64_t expires_ms) {
     uint8_t hash[32];
     crypto_sha256(secret, 16, hash);
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT 1 FROM satchel_device WHERE name=? AND state=1");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT 1 FROM satchel_device WHERE name=? AND state IN (1,4)");
     db_bind(q, "s", name);
     int rc = db_next(&s->cache, q);
     if (rc == 1) {
@@ -211,11 +332,14 @@ int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerp
     int rc = check_secret(s, hash, fingerprint, now_ms, name, sizeof name, &again);
     if (rc) return rc;
     rc = store_device_by_fingerprint(s, fingerprint, out);
-    if (rc == SATCHEL_OK && out->state == DEVICE_REVOKED) return SATCHEL_E_REVOKED;
+    if (rc == SATCHEL_OK && out->state != DEVICE_ACTIVE && out->state != DEVICE_PAUSED) return SATCHEL_E_REVOKED;
     if (again || (rc && rc != SATCHEL_E_NOT_FOUND)) return rc;
     if (rc == SATCHEL_E_NOT_FOUND)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms) VALUES(?,?,1,?)", "sbi", name,
-                     fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES, (int64_t)now_ms);
+        rc = db_exec(
+            &s->cache,
+            "INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms,profile,user,store) SELECT name,?,1,?,profile,user,"
+            "store FROM satchel_enrol WHERE secret_hash=?",
+            "bib", fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES, (int64_t)now_ms, hash, sizeof hash);
     else
         rc = db_exec(&s->cache, "UPDATE satchel_device SET enrolled_ms=? WHERE id=?", "ii", (int64_t)now_ms, out->id);
     if (!rc)

@@ -53,11 +53,71 @@ static const char FORMAT_2[] =
 /* N3: up to which number an incarnation may share its transactions with another; NULL: not known yet. */
 static const char FORMAT_3[] = "ALTER TABLE satchel_author ADD COLUMN shared INT;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3};
+/* Who holds what (server/scope.h, server/view.h). A data row has the number of its set of buckets in satchel_set, and every table of data is given that column
+ * when it is declared, or here (add_sets). Bucket and view lists are ascending ids of 4 bytes each, big-endian. */
+static const char FORMAT_4[] =
+    /* The rules as they were published, the last one in force: the text that was, and when; now_ms is the day by which rows lie as they do. */
+    "CREATE TABLE satchel_scope(version INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, seq INT NOT NULL, at_ms INT NOT NULL,"
+    " now_ms INT NOT NULL);"
+    /* After how many days unseen a device of the profile no longer holds the log back. */
+    "CREATE TABLE satchel_profile(name TEXT PRIMARY KEY, horizon_days INT NOT NULL) WITHOUT ROWID;"
+    /* Set 0, not listed: no bucket at all. A row of the log concerns those who hold a bucket of the set `bucket` and, if `besides` is not 0, none of
+     * that one. */
+    "CREATE TABLE satchel_set(id INTEGER PRIMARY KEY, buckets BLOB NOT NULL UNIQUE);"
+    "INSERT INTO satchel_set VALUES(1,x'00000001');"
+    "ALTER TABLE satchel_log ADD COLUMN besides INT NOT NULL DEFAULT 0;"
+    "DROP TABLE satchel_member;"
+    /* masks: 'table:column,column;table:column' by ascending ids. */
+    "CREATE TABLE satchel_view(id INTEGER PRIMARY KEY, profile TEXT NOT NULL, masks TEXT NOT NULL, buckets BLOB NOT NULL,"
+    " UNIQUE(profile,masks,buckets));"
+    /* What a device was to hold from a commit on, and in which set a row lay until one: rights are judged as of a transaction's base. */
+    "CREATE TABLE satchel_held(device INT, seq INT, view INT NOT NULL, PRIMARY KEY(device,seq)) WITHOUT ROWID;"
+    "CREATE TABLE satchel_left(tbl INT, key BLOB, seq INT, bucket_set INT NOT NULL, PRIMARY KEY(tbl,key,seq)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_left_seq ON satchel_left(seq);"
+    /* A row, and what follows it, that a device is given for a while: bucket 'grant:ID'. */
+    "CREATE TABLE satchel_grant(id INTEGER PRIMARY KEY, device INT NOT NULL, tbl INT NOT NULL, key BLOB NOT NULL, until_ms INT NOT NULL,"
+    " reason TEXT NOT NULL, at_ms INT NOT NULL);"
+    "CREATE INDEX satchel_grant_row ON satchel_grant(tbl,key);"
+    /* profile NULL: everything. user and store: what the profile's query is asked with, as value_put writes it. */
+    "ALTER TABLE satchel_device ADD COLUMN profile TEXT;"
+    "ALTER TABLE satchel_device ADD COLUMN user BLOB;"
+    "ALTER TABLE satchel_device ADD COLUMN store BLOB;"
+    /* Since when it is in its state; resnapshot 1: a snapshot was ordered, 2: the device was told so, and has acknowledged nothing since. A paused device
+     * keeps its name. */
+    "ALTER TABLE satchel_device ADD COLUMN state_ms INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE satchel_device ADD COLUMN resnapshot INT NOT NULL DEFAULT 0;"
+    "DROP INDEX satchel_device_name;"
+    "CREATE UNIQUE INDEX satchel_device_name ON satchel_device(name) WHERE state IN (1,4);"
+    /* A key that it will be known by once it was used (server/store_keys.h); which authorities the device last showed that it trusts. */
+    "ALTER TABLE satchel_device ADD COLUMN next_fingerprint BLOB;"
+    "CREATE UNIQUE INDEX satchel_device_next ON satchel_device(next_fingerprint) WHERE next_fingerprint IS NOT NULL;"
+    "ALTER TABLE satchel_device ADD COLUMN trust BLOB;"
+    "ALTER TABLE satchel_enrol ADD COLUMN profile TEXT;"
+    "ALTER TABLE satchel_enrol ADD COLUMN user BLOB;"
+    "ALTER TABLE satchel_enrol ADD COLUMN store BLOB;";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {
     return FORMAT;
+}
+
+/* Every table of data lies in the bucket 'all', as its rows did. */
+static int add_sets(sqlite3 *db) {
+    sqlite3_stmt *q = NULL;
+    int sq = sqlite3_prepare_v2(
+        db,
+        "SELECT printf('ALTER TABLE \"%w\" ADD COLUMN satchel_set INTEGER NOT NULL DEFAULT 1',name) FROM satchel_table"
+        " WHERE until=4294967295 AND since>0",
+        -1, &q, NULL);
+    while (sq == SQLITE_OK && (sq = sqlite3_step(q)) == SQLITE_ROW) {
+        char *sql = sqlite3_mprintf("%s", sqlite3_column_text(q, 0));
+        sq = sql ? sqlite3_exec(db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+        sqlite3_free(sql);
+    }
+    sqlite3_finalize(q);
+    return sq == SQLITE_DONE ? SQLITE_OK : sq;
 }
 
 int store_layout(sqlite3 *db, int from) {
@@ -65,6 +125,7 @@ int store_layout(sqlite3 *db, int from) {
     sqlite3_snprintf(sizeof version, version, "PRAGMA user_version=%d", FORMAT);
     int sq = SQLITE_OK;
     for (int i = from; i < FORMAT && sq == SQLITE_OK; i++) sq = sqlite3_exec(db, FORMATS[i], NULL, NULL, NULL);
+    if (sq == SQLITE_OK && from && from < 4) sq = add_sets(db);
     if (sq == SQLITE_OK) sq = sqlite3_exec(db, version, NULL, NULL, NULL);
     return db_rc(sq);
 }

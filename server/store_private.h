@@ -12,6 +12,9 @@ struct store {
     store_position committed, now; /* now: as of the open transaction */
     uint64_t history_seq;          /* every commit up to here is older than the history that is kept; as of the last look */
     bool open;                     /* a transaction is open */
+    /* What a scope remembers may be untrue when this has changed: something was undone, or rules or grants are others. */
+    uint64_t scope_events;
+    int64_t scope_now_ms; /* satchel_now() of this connection (scope.h) */
     buf error;
 };
 
@@ -28,5 +31,7 @@ int store_layout(sqlite3 *db, int from);
 
 /* migrations.c: runs the migrations of a directory that the store has not, each with its data file in one transaction. */
 int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error);
+/* Publishes the directory's scope.sql, if there is one and no rules are in force. */
+int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error);
 
 #endif

@@ -11,7 +11,7 @@
 #include "protocol/delta.h"
 #include "protocol/digest.h"
 #include "protocol/satchel_rc.h"
-#include "server/store_private.h"
+#include "server/scope_private.h"
 
 #define FINDINGS_SHOWN 100u
 #define TELL_EVERY 256u
@@ -125,14 +125,41 @@ static void check_clock(checking *c, const schema_table *t, sqlite3_stmt *q) {
     else
         fault = fault_of_clock(c, t, &clock);
     if (!fault && !log_has(c, clock.base.seq)) fault = "was made by a commit that the log has nothing of";
-    if (!fault) return;
-    key_text(q, 1, t->nkey, key);
-    verify_found(c, "table %s: row %s %s", t->name, key, fault);
+    int64_t set = sqlite3_column_int64(q, 1);
+    bool lies = scope_is_on(c->scope) || set == SET_ALL;
+    if (!fault && lies) return;
+    key_text(q, 2, t->nkey, key);
+    if (fault) verify_found(c, "table %s: row %s %s", t->name, key, fault);
+    if (!lies) verify_found(c, "table %s: row %s lies in set %" PRId64 ", and the rules say 1", t->name, key, set);
+}
+
+static int on_misplaced(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is) {
+    checking *c = ctx;
+    buf text = {0};
+    if (was != is) {
+        for (unsigned i = 0; i < t->nkey; i++) {
+            if (i) buf_put_byte(&text, ',');
+            value_put_literal(&text, &key[i]);
+        }
+        if (is == SCOPE_UNKNOWN_SET)
+            verify_found(c, "table %s: row %.*s lies in set %" PRIu32 ", and the rules say another", t->name,
+                         (int)(text.n < 90 ? text.n : 90), text.p ? (const char *)text.p : "?", was);
+        else
+            verify_found(c, "table %s: row %.*s lies in set %" PRIu32 ", and the rules say %" PRIu32, t->name,
+                         (int)(text.n < 90 ? text.n : 90), text.p ? (const char *)text.p : "?", was, is);
+    }
+    buf_fini(&text);
+    return verify_step(c, "checking who holds what");
+}
+
+/* The invariant of scope.h: every row lies where the rules say. */
+static int check_scope(checking *c) {
+    return scope_is_on(c->scope) ? scope_place_all(c->scope, true, on_misplaced, c) : SATCHEL_OK;
 }
 
 static int check_clocks(checking *c, const schema_table *t) {
     sqlite3_str *text = sqlite3_str_new(c->db);
-    sqlite3_str_appendall(text, "SELECT satchel_clock");
+    sqlite3_str_appendall(text, "SELECT satchel_clock,satchel_set");
     for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(text, ",\"%w\"", t->key[i]->name);
     sqlite3_str_appendf(text, " FROM \"%w\"", t->name);
     char *sql = sqlite3_str_finish(text);
@@ -357,6 +384,7 @@ static void finalize_all(checking *c) {
     for (unsigned i = 0; c->row && i < c->shape->ntable; i++) sqlite3_finalize(c->row[i]);
     sqlite3_finalize(c->tombstone);
     sqlite3_finalize(c->commit);
+    sqlite3_finalize(c->bucket);
     free(c->row);
     free(c->author);
 }
@@ -370,6 +398,7 @@ static int check_all(checking *c) {
     if (!rc) rc = verify_books(c);
     for (unsigned i = 0; !rc && i < c->shape->ntable; i++)
         if (c->shape->table[i].until == SCHEMA_NEVER) rc = check_clocks(c, &c->shape->table[i]);
+    if (!rc) rc = check_scope(c);
     if (!rc) rc = verify_each(c, "SELECT tbl,key,seq,stamp,author FROM satchel_tombstone", on_tombstone);
     if (!rc) rc = verify_each(c, "SELECT id,delta FROM satchel_log", on_log);
     finalize_all(c);
@@ -384,7 +413,13 @@ static int check_all(checking *c) {
 int store_verify(store *s, buf *report, unsigned *problems) {
     store_position p = store_where(s);
     checking c = {.db = s->db, .shape = s->schema, .seq = p.seq, .report = report};
-    int rc = check_all(&c);
+    buf words;
+    buf_init(&words, 0);
+    int rc = scope_open_fixed(s, &c.scope, &words);
+    if (rc == SATCHEL_E_RULE) store_fail(s, rc, "the rules of scope that are in force do not compile");
+    if (!rc) rc = check_all(&c);
+    scope_free(c.scope);
+    buf_fini(&words);
     *problems = c.problems;
     return rc;
 }
@@ -424,8 +459,10 @@ int store_verify_files(const char *path, const char *snapshot_path, const progre
     if (!rc) {
         c.shape = shape;
         sqlite3_progress_handler(c.db, TELL_OPS, ask_on, &c);
-        rc = check_all(&c);
+        rc = scope_open_reader(c.db, shape, &c.scope, error);
+        if (!rc) rc = check_all(&c);
         sqlite3_progress_handler(c.db, 0, NULL, NULL);
+        scope_free(c.scope);
     }
     if (!rc && snapshot_path) check_snapshots(&c, snapshot_path);
     if (rc && c.stopped) rc = SATCHEL_E_CLOSED;

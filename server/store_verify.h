@@ -18,7 +18,8 @@ typedef struct checking {
     bool stopped;        /* the watch wants no more */
     uint64_t done, work; /* rows and log entries */
     sqlite3_stmt **row;  /* by place in the schema's tables: clock and columns of the row with a key */
-    sqlite3_stmt *tombstone, *commit;
+    struct scope *scope;     /* the rules */
+    sqlite3_stmt *tombstone, *commit, *bucket;
 } checking;
 
 /* One finding, a line. */

@@ -28,8 +28,9 @@ static const struct {
     {"SELECT author FROM satchel_author WHERE last_effective>" HIGHEST, "author", "has a stamp above the highest that was given"},
     {"SELECT id>>24 FROM satchel_log WHERE stamp>" HIGHEST, "log: commit", "has a stamp above the highest that was given"},
     {"SELECT id>>24 FROM satchel_log WHERE author NOT IN " AUTHORS, "log: commit", "is of an author that there is not"},
-    {"SELECT id>>24 FROM satchel_log WHERE bucket NOT IN (SELECT id FROM satchel_bucket)", "log: commit",
-     "is in a bucket that there is not"},
+    {"SELECT id>>24 FROM satchel_log WHERE (bucket<>0 AND bucket NOT IN (SELECT id FROM satchel_set)) OR (besides NOT IN (0,4294967295) AND besides NOT IN"
+     " (SELECT id FROM satchel_set))",
+     "log: commit", "is for a set of buckets that there is not"},
     {"SELECT l.id>>24 FROM satchel_log l WHERE l.id&0xffffff AND NOT EXISTS(SELECT 1 FROM satchel_log b WHERE b.id=l.id-1)",
      "log: commit", "lacks a part"},
     {"SELECT number FROM satchel_result WHERE author NOT IN " AUTHORS, "the result of transaction",
@@ -53,8 +54,12 @@ static const struct {
      "conflict", "names a commit or an author that there is not"},
     {"SELECT DISTINCT number FROM satchel_stage WHERE author NOT IN " AUTHORS, "parts of transaction",
      "are of an author that there is not"},
-    {"SELECT bucket FROM satchel_member WHERE bucket NOT IN (SELECT id FROM satchel_bucket)", "bucket",
-     "is not there, and has rows"},
+    {"SELECT device FROM satchel_held WHERE seq>" HEAD " OR (view<>0 AND view NOT IN (SELECT id FROM satchel_view))", "device",
+     "was to hold what there is not"},
+    {"SELECT tbl FROM satchel_left WHERE seq>" HEAD " OR (bucket_set<>0 AND bucket_set NOT IN (SELECT id FROM satchel_set))",
+     "table number", "has a row that lay in a set of buckets that there is not"},
+    {"SELECT id FROM satchel_grant WHERE device NOT IN (SELECT id FROM satchel_device)", "grant",
+     "is for a device that there is not"},
 };
 
 static int run_checks(checking *c) {
@@ -71,16 +76,31 @@ static int run_checks(checking *c) {
     return rc;
 }
 
-static int on_member(checking *c, sqlite3_stmt *q) {
-    int64_t bucket = sqlite3_column_int64(q, 0);
-    sqlite3_stmt *row =
-        verify_bind_key(c, (uint32_t)sqlite3_column_int64(q, 1), sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
-    if (!row)
-        verify_found(c, "bucket %" PRId64 " has a key that cannot be read", bucket);
-    else if (sqlite3_step(row) != SQLITE_ROW)
-        verify_found(c, "bucket %" PRId64 " has a row that is not there", bucket);
-    sqlite3_reset(row);
-    return verify_step(c, "checking buckets");
+/* 1..n ids of 4 bytes that there are, ascending. */
+static int check_ids(checking *c, const char *what, sqlite3_stmt *q) {
+    const uint8_t *p = sqlite3_column_blob(q, 1);
+    int n = sqlite3_column_bytes(q, 1), rc = SATCHEL_OK;
+    bool ok = n % 4 == 0;
+    int64_t before = 0;
+    for (int i = 0; ok && i + 4 <= n && !rc; i += 4) {
+        int64_t id = (int64_t)p[i] << 24 | (int64_t)p[i + 1] << 16 | (int64_t)p[i + 2] << 8 | p[i + 3];
+        sqlite3_bind_int64(c->bucket, 1, id);
+        int step = sqlite3_step(c->bucket);
+        sqlite3_reset(c->bucket);
+        if (step != SQLITE_ROW && step != SQLITE_DONE) rc = db_rc(step);
+        ok = id > before && step == SQLITE_ROW;
+        before = id;
+    }
+    if (!ok && !rc) verify_found(c, "%s %" PRId64 " is not a list of buckets", what, (int64_t)sqlite3_column_int64(q, 0));
+    return rc ? rc : verify_step(c, "checking buckets");
+}
+
+static int on_set(checking *c, sqlite3_stmt *q) {
+    return check_ids(c, "set", q);
+}
+
+static int on_view(checking *c, sqlite3_stmt *q) {
+    return check_ids(c, "view", q);
 }
 
 /* Values one after the other, to the last byte. */
@@ -121,7 +141,7 @@ static int on_schema_sql(checking *c, sqlite3_stmt *q) {
     return SATCHEL_OK;
 }
 
-/* The descriptor's columns and the clock, and no others. */
+/* The descriptor's columns, the clock and the set, and no others. */
 static int check_table(checking *c, const schema_table *t) {
     sqlite3_stmt *q = NULL;
     int rc = db_rc(sqlite3_prepare_v2(c->db, "SELECT name FROM pragma_table_info(?)", -1, &q, NULL)), step = SQLITE_DONE;
@@ -129,11 +149,11 @@ static int check_table(checking *c, const schema_table *t) {
     unsigned n = 0;
     for (; !rc && (step = sqlite3_step(q)) == SQLITE_ROW; n++) {
         const char *name = (const char *)sqlite3_column_text(q, 0);
-        bool known = name && !strcmp(name, "satchel_clock");
+        bool known = name && (!strcmp(name, "satchel_clock") || !strcmp(name, "satchel_set"));
         for (unsigned i = 0; !known && name && i < t->ncol; i++) known = !strcmp(name, t->col[i]->name);
         if (!known) verify_found(c, "table %s: column %s is not the schema's", t->name, name ? name : "?");
     }
-    if (!rc && step == SQLITE_DONE && n < t->ncol + 1) verify_found(c, "table %s: a column of the schema is not there", t->name);
+    if (!rc && step == SQLITE_DONE && n < t->ncol + 2) verify_found(c, "table %s: a column of the schema is not there", t->name);
     sqlite3_finalize(q);
     return rc;
 }
@@ -143,7 +163,9 @@ int verify_books(checking *c) {
     if (!rc) rc = verify_each(c, "SELECT epoch,sql FROM satchel_migration", on_schema_sql);
     for (unsigned i = 0; !rc && i < c->shape->ntable; i++)
         if (c->shape->table[i].until == SCHEMA_NEVER) rc = check_table(c, &c->shape->table[i]);
-    if (!rc) rc = verify_each(c, "SELECT bucket,tbl,key FROM satchel_member", on_member);
+    if (!rc) rc = db_rc(sqlite3_prepare_v2(c->db, "SELECT 1 FROM satchel_bucket WHERE id=?", -1, &c->bucket, NULL));
+    if (!rc) rc = verify_each(c, "SELECT id,buckets FROM satchel_set", on_set);
+    if (!rc) rc = verify_each(c, "SELECT id,buckets FROM satchel_view", on_view);
     if (!rc) rc = verify_each(c, "SELECT id,tbl,key,kept,lost FROM satchel_conflict", on_conflict);
     if (!rc) rc = verify_each(c, "SELECT number,delta FROM satchel_stage", on_delta);
     if (!rc) rc = verify_each(c, "SELECT number,delta FROM satchel_refused WHERE delta IS NOT NULL", on_delta);

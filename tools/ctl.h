@@ -87,18 +87,39 @@ void ctl_bar_show(ctl_bar *b, uint64_t done, uint64_t total, const char *words);
 void ctl_bar_end(ctl_bar *b);
 uint64_t ctl_now_ms(void);
 
+/* ---- ctl_qr.c ---- */
+
+/* An enrolment code as a QR code: drawn on standard error if `draw`, and into the new file `svg` unless it is NULL. CTL_FAILED after telling. */
+int ctl_qr(const char *code, bool draw, const char *svg);
+
 /* ---- the commands ---- */
 
+int ctl_ca_status(ctl *c);
+int ctl_ca_rotate(ctl *c);
+int ctl_ca_retire(ctl *c);
 int ctl_device_add(ctl *c);
 int ctl_device_list(ctl *c);
 int ctl_device_show(ctl *c);
+int ctl_device_rename(ctl *c);
+int ctl_device_set(ctl *c);
+int ctl_device_pause(ctl *c);
+int ctl_device_resume(ctl *c);
 int ctl_device_revoke(ctl *c);
+int ctl_device_wipe(ctl *c);
+int ctl_device_resnapshot(ctl *c);
 int ctl_token_add(ctl *c);
 int ctl_token_list(ctl *c);
 int ctl_token_revoke(ctl *c);
 int ctl_conflicts(ctl *c);
 int ctl_rejected(ctl *c);
 int ctl_rejected_discard(ctl *c);
+int ctl_scope_show(ctl *c);
+int ctl_scope_publish(ctl *c);
+int ctl_scope_dry_run(ctl *c);
+int ctl_scope_explain(ctl *c);
+int ctl_scope_grant(ctl *c);
+int ctl_scope_grants(ctl *c);
+int ctl_scope_revoke(ctl *c);
 int ctl_verify(ctl *c);
 int ctl_digest(ctl *c);
 int ctl_status(ctl *c);

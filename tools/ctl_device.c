@@ -1,5 +1,6 @@
-/* ctl_device.c - satchelctl device add, list, show, revoke. */
+/* ctl_device.c - satchelctl device add, list, show, and what changes one. */
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/ctl.h"
 
@@ -7,10 +8,17 @@ static json_t *request_of(const char *command, const char *name) {
     return json_pack("{ss ss*}", "command", command, "name", name);
 }
 
+/* With --profile, --user and --store as they were given. */
+static json_t *scope_request(const ctl *c, const char *command) {
+    return json_pack("{ss ss ss* ss* ss*}", "command", command, "name", c->word[2], "profile", ctl_value(c, "profile"), "user",
+                     ctl_value(c, "user"), "store", ctl_value(c, "store"));
+}
+
 int ctl_device_add(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, request_of("device.add", c->word[2]), NULL, &reply);
+    int rc = ctl_call(c, scope_request(c, "device.add"), NULL, &reply);
     if (rc) return rc;
+    rc = ctl_qr(json_string_value(json_object_get(reply, "enrolment_code")), ctl_value(c, "qr") != NULL, ctl_value(c, "qr-svg"));
     if (c->json) {
         ctl_print_json(reply);
     } else {
@@ -20,13 +28,14 @@ int ctl_device_add(ctl *c) {
                 c->word[2]);
     }
     json_decref(reply);
-    return CTL_DONE;
+    return rc;
 }
 
 int ctl_device_list(ctl *c) {
     static const ctl_column columns[] = {
         {"name", "NAME", CTL_TEXT},
         {"state", "STATE", CTL_TEXT},
+        {"profile", "PROFILE", CTL_TEXT},
         {"last_seen_ms", "LAST SEEN", CTL_TIME},
         {"acked_seq", "ACKED", CTL_NUMBER},
         {"pending", "PENDING", CTL_NUMBER},
@@ -50,6 +59,10 @@ int ctl_device_show(ctl *c) {
     static const ctl_column columns[] = {
         {"name", "name", CTL_TEXT},
         {"state", "state", CTL_TEXT},
+        {"state_ms", "since", CTL_TIME},
+        {"profile", "profile", CTL_TEXT},
+        {"user", "user", CTL_TEXT},
+        {"store", "store", CTL_TEXT},
         {"fingerprint", "key's fingerprint", CTL_TEXT},
         {"enrolled_ms", "enrolled", CTL_TIME},
         {"last_seen_ms", "last seen", CTL_TIME},
@@ -74,14 +87,68 @@ int ctl_device_show(ctl *c) {
     return CTL_DONE;
 }
 
-int ctl_device_revoke(ctl *c) {
+int ctl_device_rename(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, request_of("device.revoke", c->word[2]), NULL, &reply);
+    json_t *request = json_pack("{ss ss ss}", "command", "device.rename", "name", c->word[2], "to", c->word[3]);
+    int rc = ctl_call(c, request, NULL, &reply);
     if (rc) return rc;
     if (c->json)
         ctl_print_json(reply);
     else
-        printf("%s %s\n", c->word[2], json_is_true(json_object_get(reply, "was_active")) ? "is revoked" : "was revoked before");
+        printf("%s is named %s\n", c->word[2], c->word[3]);
     json_decref(reply);
     return CTL_DONE;
+}
+
+static const char *text_or(const json_t *o, const char *member, const char *otherwise) {
+    const char *text = json_string_value(json_object_get(o, member));
+    return text ? text : otherwise;
+}
+
+int ctl_device_set(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, scope_request(c, "device.set"), NULL, &reply);
+    if (rc) return rc;
+    const json_t *device = json_object_get(reply, "device");
+    if (c->json)
+        ctl_print_json(device);
+    else
+        printf("%s: profile %s, user %s, store %s\n", c->word[2], text_or(device, "profile", "full"),
+               text_or(device, "user", "none"), text_or(device, "store", "none"));
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+/* `now` says what it is, `before` that it was so already. */
+static int change(ctl *c, const char *command, const char *now, const char *before) {
+    json_t *reply;
+    int rc = ctl_call(c, request_of(command, c->word[2]), NULL, &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        printf("%s %s\n", c->word[2], json_is_false(json_object_get(reply, "changed")) ? before : now);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_device_pause(ctl *c) {
+    return change(c, "device.pause", "is paused", "was paused before");
+}
+
+int ctl_device_resume(ctl *c) {
+    return change(c, "device.resume", "is active", "was active before");
+}
+
+int ctl_device_revoke(ctl *c) {
+    return change(c, "device.revoke", "is revoked", "was revoked before");
+}
+
+int ctl_device_wipe(ctl *c) {
+    return change(c, "device.wipe", "is to be wiped: it erases its data when it next comes; see device show",
+                  "was to be wiped before; it has not come yet");
+}
+
+int ctl_device_resnapshot(ctl *c) {
+    return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
 }

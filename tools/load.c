@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/load.h"
+#include "tools/load_abuse.h"
 
 static const char usage[] =
     "usage: satchel-load [--data DIR | --socket PATH] COMMAND [OPTION...]\n"
@@ -17,10 +17,12 @@ static const char usage[] =
     "  idle       the server's memory for each connected device that has nothing to do\n"
     "  fanout     the server's processor time to bring a commit to many devices, beside that to bring it to one\n"
     "  storm      all devices connect at once\n"
+    "  fair       devices work alone, then beside one that takes more than its share; both times, and their ratio\n"
     "\n"
-    "  --devices N     how many (run 20, live 2, idle 2000, fanout 500, storm 200)\n"
-    "  --seconds S     run: how long they work (30)\n"
-    "  --pace MS       run: mean time between two acts of a device (1000)\n"
+    "  --devices N     how many (run 20, live 2, idle 2000, fanout 500, storm 200, fair 8)\n"
+    "  --seconds S     run, fair: how long they work, fair: each time (30)\n"
+    "  --pace MS       run, fair: mean time between two acts of a device (1000)\n"
+    "  --abuse KIND    fair: flood, huge, reconnect, crowd or snapshot (each in turn)\n"
     "  --mix LIST      run: weights of their acts (insert=3,update=6,counter=3,delete=1,offline=1,reconnect=1)\n"
     "  --seed X        run: other random choices (1)\n"
     "  --commits N     live, fanout: how many are measured (500, 40)\n"
@@ -47,7 +49,7 @@ typedef struct command {
 
 static const command commands[] = {
     {"run", 20, 0, load_run},         {"live", 2, 500, load_live},   {"idle", 2000, 0, load_idle},
-    {"fanout", 500, 40, load_fanout}, {"storm", 200, 0, load_storm},
+    {"fanout", 500, 40, load_fanout}, {"storm", 200, 0, load_storm}, {"fair", 8, 0, load_fair},
 };
 
 enum {
@@ -59,6 +61,7 @@ enum {
     OPT_MIX,
     OPT_SEED,
     OPT_COMMITS,
+    OPT_ABUSE,
     OPT_EDITS,
     OPT_RESTART,
     OPT_WORK,
@@ -78,6 +81,7 @@ static const struct option options[] = {
     {"mix", required_argument, NULL, OPT_MIX},
     {"seed", required_argument, NULL, OPT_SEED},
     {"commits", required_argument, NULL, OPT_COMMITS},
+    {"abuse", required_argument, NULL, OPT_ABUSE},
     {"edits", required_argument, NULL, OPT_EDITS},
     {"restart", no_argument, NULL, OPT_RESTART},
     {"work", required_argument, NULL, OPT_WORK},
@@ -136,6 +140,13 @@ static bool take_mix(load_options *o) {
     return good && sum;
 }
 
+static bool take_abuse(load_options *o) {
+    for (unsigned i = 0; i < ABUSE_KINDS; i++)
+        if (!strcmp(optarg, load_abuse_names[i])) o->abuse = load_abuse_names[i];
+    if (!o->abuse) fprintf(stderr, "satchel-load: --abuse: there is no \"%s\"\n", optarg);
+    return o->abuse;
+}
+
 typedef struct asked {
     bool help, version;
 } asked;
@@ -160,6 +171,8 @@ static bool take_option(int option, load_options *o, asked *a) {
         return take_number("--seed", optarg, 0, UINT64_MAX, &o->seed);
     case OPT_COMMITS:
         return take_unsigned("--commits", 1, 1000000, &o->commits);
+    case OPT_ABUSE:
+        return take_abuse(o);
     case OPT_EDITS:
         return take_unsigned("--edits", 0, 1000000, &o->edits);
     case OPT_RESTART:

@@ -25,6 +25,7 @@ extern const char *const load_act_names[LOAD_ACTS];
 
 typedef struct load_options {
     const char *data, *socket, *work;
+    const char *abuse; /* a name of load_abuse.h; NULL: each */
     unsigned devices, seconds, pace_ms, edits, commits, patience_s;
     uint64_t seed;
     unsigned mix[LOAD_ACTS];
@@ -120,5 +121,6 @@ int load_live(load_server *sv, const load_options *o);
 int load_idle(load_server *sv, const load_options *o);
 int load_fanout(load_server *sv, const load_options *o);
 int load_storm(load_server *sv, const load_options *o);
+int load_fair(load_server *sv, const load_options *o);
 
 #endif

@@ -62,6 +62,8 @@ int load_device_start(load_device *d);
 void load_device_stop(load_device *d);
 /* One transaction; failures are counted. Not ACT_OFFLINE and ACT_RECONNECT, which are the driver's. */
 void load_device_write(load_device *d, load_act act);
+/* The first o->devices of them work at random for o->seconds, and all are on line afterwards. */
+int load_devices_work(load_device *d, const load_options *o);
 /* Waits until all are in step at `seq` or above with nothing left to send; fails when nothing moves for `patience_s`. */
 int load_devices_settle(load_device *d, unsigned n, uint64_t seq, unsigned patience_s);
 /* Settles, and compares every device's content with the server's; *different: how many devices are not equal. */

@@ -92,7 +92,7 @@ static int ask_code(ctl *c, const load_fleet *f, unsigned number, char *out, siz
     char name[64];
     json_t *reply;
     snprintf(name, sizeof name, "%s-%05u", f->prefix, number);
-    int rc = ctl_call(c, json_pack("{ss ss}", "command", "device.add", "name", name), NULL, &reply);
+    int rc = ctl_call(c, json_pack("{ss ss ss}", "command", "device.add", "name", name, "profile", "full"), NULL, &reply);
     if (rc) return rc;
     const char *code = json_string_value(json_object_get(reply, "enrolment_code"));
     snprintf(out, room, "%s", code ? code : "");

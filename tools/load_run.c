@@ -57,7 +57,7 @@ static void *drive(void *arg) {
     }
 }
 
-static int work(load_device *device, const load_options *o) {
+int load_devices_work(load_device *device, const load_options *o) {
     driver w[DRIVERS];
     ctl_bar bar;
     unsigned started = 0;
@@ -125,7 +125,7 @@ static int work_and_compare(load_server *sv, const load_options *o, load_device 
     load_peak_reset(sv->pid);
     int rc = load_usage_read(sv->pid, &e->before);
     if (!rc) rc = load_server_bytes(sv, &e->bytes_before);
-    if (!rc) rc = work(device, o);
+    if (!rc) rc = load_devices_work(device, o);
     uint64_t ended_us = load_now_us();
     if (!rc) rc = load_devices_settle(device, o->devices, 0, o->patience_s);
     e->settle_us = load_now_us() - ended_us;

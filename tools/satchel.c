@@ -15,6 +15,10 @@ static const char usage[] =
     "  sync                   send and receive until everything is in step\n"
     "      --watch            stay connected and print what happens until interrupted\n"
     "      --timeout S        give up after S seconds without progress (default 30)\n"
+    "  rotate-key             make a new key pair and have the server take it for the present one\n"
+    "  sign-out               be no device any more: erases FILE, its key and its certificates; refuses while changes are unsent\n"
+    "      --export FILE      write what was not sent, or was refused, to a new FILE first, as JSON lines\n"
+    "      --discard          give up what was not sent, or was refused\n"
     "  sql STATEMENTS|-       run SQL; what it changes in synced tables is captured; - reads standard input\n"
     "      -f, --file FILE    run the statements of a file\n"
     "      -k, --keep-going   go on after a statement that fails\n"
@@ -31,6 +35,7 @@ static const char usage[] =
     "  digest                 a hash of each synced table, for comparing with the server's\n"
     "\n"
     "      --identity DIR     key and certificates (default: FILE-satchel)\n"
+    "      --key-file KEY     FILE is encrypted with the bytes of KEY, if this build can (replica/README.md, At rest)\n"
     "      --json             print JSON, one value a line\n"
     "      --help, --version\n"
     "\n"
@@ -49,12 +54,16 @@ enum {
     OPT_VERSION = 512,
     OPT_FORMAT = 1024,
     OPT_ALL = 2048,
-    OPT_PENDING = 4096
+    OPT_PENDING = 4096,
+    OPT_KEY_FILE = 8192,
+    OPT_EXPORT = 16384,
+    OPT_DISCARD = 32768
 };
 
 static const struct option options[] = {
     {"db", required_argument, NULL, OPT_DB},
     {"identity", required_argument, NULL, OPT_IDENTITY},
+    {"key-file", required_argument, NULL, OPT_KEY_FILE},
     {"name", required_argument, NULL, OPT_NAME},
     {"json", no_argument, NULL, OPT_JSON},
     {"watch", no_argument, NULL, OPT_WATCH},
@@ -64,6 +73,8 @@ static const struct option options[] = {
     {"format", required_argument, NULL, OPT_FORMAT},
     {"all", no_argument, NULL, OPT_ALL},
     {"pending", no_argument, NULL, OPT_PENDING},
+    {"export", required_argument, NULL, OPT_EXPORT},
+    {"discard", no_argument, NULL, OPT_DISCARD},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
@@ -72,12 +83,14 @@ static const struct option options[] = {
 static const struct command {
     const char *name;
     cli_command *run;
-    int allowed;     /* options besides --db and --identity */
+    int allowed;     /* options besides --db, --identity and --key-file */
     int least, most; /* operands */
     unsigned open_flags;
 } commands[] = {
     {"enroll", cli_enroll, OPT_NAME | OPT_JSON, 1, 1, 0},
     {"sync", cli_sync, OPT_JSON | OPT_WATCH | OPT_TIMEOUT, 0, 0, SATCHEL_OPEN_EXISTING},
+    {"rotate-key", cli_rotate_key, OPT_JSON | OPT_TIMEOUT, 0, 0, SATCHEL_OPEN_EXISTING},
+    {"sign-out", cli_sign_out, OPT_EXPORT | OPT_DISCARD, 0, 0, SATCHEL_OPEN_EXISTING},
     {"sql", cli_sql, OPT_JSON | OPT_FILE | OPT_KEEP, 0, 1, SATCHEL_OPEN_EXISTING},
     {"status", cli_status, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"conflicts", cli_conflicts, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
@@ -123,6 +136,9 @@ static int take_options(int argc, char **argv, cli *c, int *given) {
         case OPT_IDENTITY:
             c->identity = optarg;
             break;
+        case OPT_KEY_FILE:
+            c->key_file = optarg;
+            break;
         case OPT_NAME:
             c->name = optarg;
             break;
@@ -143,6 +159,12 @@ static int take_options(int argc, char **argv, cli *c, int *given) {
             break;
         case OPT_PENDING:
             c->pending = true;
+            break;
+        case OPT_EXPORT:
+            c->save = optarg;
+            break;
+        case OPT_DISCARD:
+            c->discard = true;
             break;
         case 'f':
             c->file = optarg;
@@ -174,8 +196,11 @@ static const struct command *find_command(const char *name) {
 }
 
 static int run(const struct command *command, cli *c) {
-    satchel_options o = {.size = sizeof o, .flags = command->open_flags, .identity = c->identity};
+    unsigned char key[LIMIT_FILE_KEY_BYTES];
+    satchel_options o = {.size = sizeof o, .flags = command->open_flags, .identity = c->identity, .key = key};
+    if (c->key_file && !cli_read_key(c->key_file, key, &o.key_bytes)) return 1;
     int rc = satchel_open(c->db, &o, &c->s);
+    explicit_bzero(key, sizeof key);
     if (rc) fprintf(stderr, "satchel: %s (%s)\n", satchel_errmsg(c->s), satchel_rc_name(rc)); /* the words name the file */
     int status = rc ? 1 : command->run(c);
     satchel_close(c->s);
@@ -192,7 +217,8 @@ int main(int argc, char **argv) {
     c.narg = argc - optind - 1;
     c.arg = argv + optind + 1;
     if (!c.db) return wrong_usage("--db FILE is missing", "");
-    if (given & ~(command->allowed | OPT_DB | OPT_IDENTITY)) return wrong_usage("an option does not belong to ", command->name);
+    if (given & ~(command->allowed | OPT_DB | OPT_IDENTITY | OPT_KEY_FILE))
+        return wrong_usage("an option does not belong to ", command->name);
     if (c.narg < command->least || c.narg > command->most) return wrong_usage("the wrong number of operands for ", command->name);
     status = run(command, &c);
     if (fflush(stdout) || ferror(stdout)) {

@@ -9,11 +9,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "protocol/limits.h"
 #include "replica/satchel.h"
 
 typedef struct cli {
-    const char *db, *identity, *name, *file, *format;
-    bool json, watch, keep_going, all, pending;
+    const char *db, *identity, *key_file, *name, *file, *format, *save;
+    bool json, watch, keep_going, all, pending, discard;
     unsigned timeout_s;
     int narg; /* operands after the command */
     char **arg;
@@ -21,10 +22,17 @@ typedef struct cli {
 } cli;
 
 typedef int cli_command(cli *c);
-cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest, cli_export;
+cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest, cli_export,
+    cli_rotate_key, cli_sign_out;
 
 /* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
 int cli_fail(cli *c, const char *what);
+/* Reads the key of an encrypted file: the bytes of the file at `path`, which nobody but its owner may be able to read. False, and says so, if that
+ * cannot be. */
+bool cli_read_key(const char *path, unsigned char key[LIMIT_FILE_KEY_BYTES], size_t *n);
+/* Writes the changes of the transactions that are not sent yet, and with `refused` of those that were refused and are not settled, as JSON lines. False, and says
+ * so, if that cannot be. */
+bool cli_write_pending(cli *c, FILE *to, bool refused);
 /* Prints one JSON value on a line of its own, flushed, and frees it. */
 void cli_print_json(json_t *o);
 /* Steps a statement to its end and prints its rows: as JSON objects, one a line, or as lines of columns separated by tabs with a backslash

@@ -93,15 +93,17 @@ static int put_member(buf *line, const char *name, const value *v, unsigned *n) 
     return rc ? rc : rows_put_json(line, v);
 }
 
-/* {"transaction":7,"table":"contact","op":"update","key":{...},"values":{...}}: the key, and what was set. */
-static int put_change(const schema *s, uint32_t epoch, uint64_t number, const changeset_change *change, buf *line) {
+/* {"transaction":7,"table":"contact","op":"update","key":{...},"values":{...}}: the key, and what was set. Of a refused one also why: "refused":"E_...". */
+static int put_change(const schema *s, uint32_t epoch, uint64_t number, int code, const changeset_change *change, buf *line) {
     static const schema_column *column[LIMIT_COLUMNS];
     const schema_table *t = schema_table_in_epoch(s, epoch, change->table);
     const value *row = change->op == SQLITE_INSERT ? change->new : change->old;
     unsigned ncol = t ? schema_layout(t, epoch, column) : 0, n = 0;
     if (!ncol || ncol != change->ncol) return SATCHEL_E_CORRUPT;
     buf_clear(line);
-    buf_printf(line, "{\"transaction\":%llu,\"table\":", (unsigned long long)number);
+    buf_printf(line, "{\"transaction\":%llu,", (unsigned long long)number);
+    if (code) buf_printf(line, "\"refused\":\"%s\",", satchel_rc_name(code));
+    buf_printf(line, "\"table\":");
     int rc = rows_put_string(line, t->name, strlen(t->name));
     buf_printf(line, ",\"op\":\"%s\",\"key\":{",
                change->op == SQLITE_INSERT   ? "insert"
@@ -117,29 +119,32 @@ static int put_change(const schema *s, uint32_t epoch, uint64_t number, const ch
     return rc ? rc : line->rc;
 }
 
-static int write_changes(const schema *s, sqlite3_stmt *q, buf *line) {
+static int write_changes(const schema *s, sqlite3_stmt *q, buf *line, FILE *to) {
     static changeset_change change;
     changeset_reader r;
-    int more, rc = SATCHEL_OK;
+    int more, rc = SATCHEL_OK, code = sqlite3_column_int(q, 3);
     changeset_open(&r, sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
     while (!rc && (more = changeset_next(&r, &change)) != 0) {
-        rc = more < 0 ? more
-                      : put_change(s, (uint32_t)sqlite3_column_int64(q, 1), (uint64_t)sqlite3_column_int64(q, 0), &change, line);
-        if (!rc) fwrite(line->p, 1, line->n, stdout);
+        rc = more < 0
+                 ? more
+                 : put_change(s, (uint32_t)sqlite3_column_int64(q, 1), (uint64_t)sqlite3_column_int64(q, 0), code, &change, line);
+        if (!rc) fwrite(line->p, 1, line->n, to);
     }
     return rc;
 }
 
-static int write_pending(sqlite3 *db, const schema *s) {
+static int write_pending(sqlite3 *db, const schema *s, FILE *to, bool refused) {
     sqlite3_stmt *q = NULL;
     buf line = {0};
     int rc = SATCHEL_OK,
         sq = sqlite3_prepare_v2(db,
-                                "SELECT n,epoch,changes,-1 AS part FROM satchel_outbox WHERE state=0 AND changes IS NOT NULL"
-                                " UNION ALL SELECT n,epoch,p.changes,part FROM satchel_outbox JOIN satchel_outbox_part p USING(n)"
-                                " WHERE state=0 ORDER BY n,part",
+                                "SELECT n,epoch,changes,iif(state=3,code,0),-1 AS part FROM satchel_outbox"
+                                " WHERE state IN (0,?1) AND changes IS NOT NULL"
+                                " UNION ALL SELECT n,epoch,p.changes,iif(state=3,code,0),part FROM satchel_outbox"
+                                " JOIN satchel_outbox_part p USING(n) WHERE state IN (0,?1) ORDER BY n,part",
                                 -1, &q, NULL);
-    while (!rc && sq != SQLITE_ERROR && (sq = sqlite3_step(q)) == SQLITE_ROW) rc = write_changes(s, q, &line);
+    if (q) sqlite3_bind_int(q, 1, refused ? 3 : 0);
+    while (!rc && sq != SQLITE_ERROR && (sq = sqlite3_step(q)) == SQLITE_ROW) rc = write_changes(s, q, &line, to);
     if (rc)
         fail("a transaction", satchel_rc_text(rc));
     else if (sq != SQLITE_DONE)
@@ -147,6 +152,17 @@ static int write_pending(sqlite3 *db, const schema *s) {
     sqlite3_finalize(q);
     buf_fini(&line);
     return rc;
+}
+
+bool cli_write_pending(cli *c, FILE *to, bool refused) {
+    sqlite3 *db = satchel_db(c->s);
+    schema *s = NULL;
+    buf error = {0};
+    int rc = schema_load(db, &s, &error) ? fail("reading", error.n ? (const char *)error.p : sqlite3_errmsg(db))
+                                         : write_pending(db, s, to, refused);
+    schema_free(s);
+    buf_fini(&error);
+    return !rc;
 }
 
 /* All tables as of one moment, though others may write. */
@@ -164,7 +180,9 @@ int cli_export(cli *c) {
         buf_fini(&error);
         return 1;
     }
-    int rc = c->pending ? write_pending(db, s) : c->all ? write_all(db, s, format, c->arg[0]) : write_one(c, s, format);
+    int rc = c->pending ? write_pending(db, s, stdout, false)
+             : c->all   ? write_all(db, s, format, c->arg[0])
+                        : write_one(c, s, format);
     sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
     schema_free(s);
     buf_fini(&error);

@@ -19,6 +19,25 @@ typedef struct command {
 
 /* ---- the commands, and the options of those that have some ---- */
 
+static const ctl_option retire_options[] = {
+    {"force", NULL, "though devices depend on the old one: they will have to enrol again"},
+    {0},
+};
+#define SCOPE_OPTIONS                                                                                                            \
+    {"profile", "NAME", "of the published rules: what the device may hold and write; full: everything"},                         \
+        {"user", "KEY", "whose device it is, for the profile: a value in SQL such as 7, 'abc' or x'0a1b'; '' for none"}, {       \
+        "store", "KEY", "at which store it stands, likewise"                                                                     \
+    }
+static const ctl_option add_options[] = {
+    SCOPE_OPTIONS,
+    {"qr", NULL, "draw the code on the terminal, for a camera"},
+    {"qr-svg", "FILE", "draw it into a new file"},
+    {0},
+};
+static const ctl_option device_options[] = {
+    SCOPE_OPTIONS,
+    {0},
+};
 static const ctl_option token_options[] = {
     {"rights", "LIST", "read, write, server (what devices may not write), with commas; default read,write"},
     {0},
@@ -64,16 +83,55 @@ static const ctl_option export_options[] = {
     {0},
 };
 
+static const ctl_option explain_options[] = {
+    {"device", "NAME", "the device"},
+    {"table", "NAME", "the row's table"},
+    {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
+    {0},
+};
+static const ctl_option grant_options[] = {
+    {"device", "NAME", "who is to have it"},
+    {"table", "NAME", "the row's table"},
+    {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
+    {"until", "WHEN", "how long (90m, 8h, 14d), or a time in UTC (2026-12-24, \"2026-12-24 18:00\")"},
+    {"reason", "TEXT", "why, for whoever reads the list"},
+    {0},
+};
+
 static const command commands[] = {
-    {"device add", "NAME", 1, 1, NULL, ctl_device_add, "print a one-time code that enrols a device",
+    {"device add", "NAME", 1, 1, add_options, ctl_device_add, "print a one-time code that enrols a device",
      "Prints a one-time enrolment code for a new device of this name; it is good for one day. The code is a secret: it carries the server's\n"
-     "address, what the server's certificate must show, and the right to become this device. It alone goes to standard output.\n"},
+     "address, what the server's certificate must show, and the right to become this device. It alone goes to standard output.\n"
+     "Once rules are published (scope publish) a device needs a profile.\n"},
     {"device list", "", 0, 0, NULL, ctl_device_list, "list the devices",
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
      "rejected and are open, how many of its values lost a conflict, and how far its clock is off.\n"},
     {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device", "Shows what the server knows of one device.\n"},
+    {"device rename", "OLD NEW", 2, 2, NULL, ctl_device_rename, "give a device another name",
+     "Names the device NEW everywhere, also where it is told of in the past.\n"},
+    {"device set", "NAME", 1, 1, device_options, ctl_device_set, "give a device another profile, user or store",
+     "Changes what of --profile, --user and --store is given. The device gets the rows that it may hold now and forgets those that it may not,\n"
+     "at once if it is connected; what it has changed there and not sent yet is taken in first.\n"},
+    {"device pause", "NAME", 1, 1, NULL, ctl_device_pause, "let a device wait",
+     "From now on the device is told to come back later, every five minutes; its connections are closed. It goes on offline, and nothing is lost.\n"},
+    {"device resume", "NAME", 1, 1, NULL, ctl_device_resume, "let a paused device come again",
+     "The device is served again when it next comes, within about five minutes.\n"},
     {"device revoke", "NAME", 1, 1, NULL, ctl_device_revoke, "cut a device off",
      "From now on the device is refused, and it is told so; its connections are closed. What it has sent stays.\n"},
+    {"device wipe", "NAME", 1, 1, NULL, ctl_device_wipe, "have a device erase its data",
+     "From now on nothing is taken from the device. When it next comes it erases its database, with what was not sent, and its key, and says so:\n"
+     "then device show calls it wiped. Nothing undoes this. A revoked device whose name was given again is named by its key's fingerprint (device\n"
+     "list --json).\n"},
+    {"device resnapshot", "NAME", 1, 1, NULL, ctl_device_resnapshot, "send a device everything anew",
+     "When it next comes the device gets a snapshot of what it may hold in the place of what it holds. What it has not sent yet stays, and is sent.\n"},
+    {"ca status", "", 0, 0, NULL, ctl_ca_status, "show the device authority, and who trusts which",
+     "Shows the authority that signs the devices' certificates and, while there are two, the devices that still have only the old one.\n"},
+    {"ca rotate", "", 0, 0, NULL, ctl_ca_rotate, "make a new device authority beside the old one",
+     "Makes a new authority. From now on it signs the devices' certificates, both are accepted, and devices are given both to trust, each with a new\n"
+     "certificate when it next syncs. The server goes on showing what the old one signed until ca retire.\n"},
+    {"ca retire", "", 0, 0, retire_options, ctl_ca_retire, "end the old device authority",
+     "The new authority takes the old one's place: the server shows what it signed, and certificates of the old one are refused. Refuses while devices\n"
+     "that are active or paused have not shown that they trust the new one; sync or revoke them first.\n"},
     {"token add", "NAME", 1, 1, token_options, ctl_token_add, "print a token with which a program reads and writes over HTTPS",
      "Makes a token for a program of another system (server/README.md, HTTP API). It is printed once, alone on standard output; the server keeps only\n"
      "its hash. What the program writes is told from what others write by this name, in the conflict log and in the feed of changes.\n"},
@@ -87,6 +145,20 @@ static const command commands[] = {
      "Lists the transactions of devices that were refused and that nobody has settled.\n"},
     {"rejected discard", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_discard, "settle a refused transaction by discarding it",
      "Discards a refused transaction for good. The device is told when it next comes.\n"},
+    {"scope show", "", 0, 0, NULL, ctl_scope_show, "print the rules of who may hold and change what",
+     "Prints the rules that are in force, as they were published.\n"},
+    {"scope publish", "FILE|-", 1, 1, NULL, ctl_scope_publish, "put rules in force",
+     "Puts the rules of FILE (server/scope.h, server/crm/scope.sql) in the place of those before. Every row is looked at again, and what moves is sent to\n"
+     "the devices and taken from them. Meanwhile no changes are taken; they wait. Rules with a mistake change nothing, and are told with file and line.\n"},
+    {"scope dry-run", "FILE|-", 1, 1, NULL, ctl_scope_dry_run, "say what publishing would move",
+     "Says which rows each device would get and lose if FILE were published, and changes nothing. It works on a copy of the store beside it, which needs as\n"
+     "much room once more; the server goes on meanwhile.\n"},
+    {"scope explain", "", 0, 0, explain_options, ctl_scope_explain, "say why a row is on a device, or why not",
+     "Tells the row's buckets and the rules that put it there, the device's buckets, the columns that it does not get, and what it may write.\n"},
+    {"scope grant", "", 0, 0, grant_options, ctl_scope_grant, "give a device a row and what follows it, for a time",
+     "The device gets the row at its next contact, with all rows that follow it by the rules, and loses them again when the time is over.\n"},
+    {"scope grants", "", 0, 0, NULL, ctl_scope_grants, "list the grants", "Lists what devices have been given for a time.\n"},
+    {"scope revoke", "ID", 1, 1, NULL, ctl_scope_revoke, "end a grant before its time", "Ends a grant now.\n"},
     {"verify", "", 0, 0, NULL, ctl_verify, "check the store",
      "Checks the store's file, row clocks, log, tombstones, references and what is kept beside them against each other, while the server goes on\n"
      "working. Exit status 1 if there is a problem.\n"},

@@ -103,7 +103,7 @@ def delta(rows):
 
 TYPES = {name: i + 1 for i, name in enumerate(
     "hello welcome schema push results pull page snapshot losses forked resolve error".split())}
-CODES = {"OK": 0, "E_OVERLOAD": 6, "E_REVOKED": 20, "E_SCHEMA": 26, "E_UNKNOWN_TABLE": 40, "E_CHECK": 47, "E_GUARD": 50, "E_DEPENDS": 53,
+CODES = {"OK": 0, "E_OVERLOAD": 6, "E_REVOKED": 20, "E_SCHEMA": 26, "E_UNKNOWN_TABLE": 40, "E_CHECK": 47, "E_PAUSED": 9, "E_WIPED": 30, "E_SCOPE": 58, "E_GUARD": 50, "E_DEPENDS": 53,
          "E_ORDER": 71, "E_LIMIT": 72}
 
 
@@ -125,15 +125,19 @@ def push_fields(m):
     return [m["incarnation"], txns]
 
 
+def view(m):
+    return [m["view"]] if "view" in m else []
+
+
 def fields(m):
     kind = m["type"]
     if kind == "hello":
         return [m["version"], m["incarnation"], hexed(m["epoch"]), m["cursor"], m["schema_epoch"], hexed(m["schema_hash"]),
                 m["last_number"], m["settled_number"], m["loss_cursor"], m["now_ms"], m["pending"], m["snapshot"], m["snapshot_page"],
-                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else [])
+                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else []) + view(m)
     if kind == "welcome":
         return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], hexed(m["known_id"]), m["now_ms"],
-                m["backup_seq"], m["snapshot"]]
+                m["backup_seq"], m["snapshot"]] + view(m)
     if kind == "schema":
         return [m["epoch"], m["name"], m["sql"]]
     if kind == "push":
@@ -144,11 +148,11 @@ def fields(m):
     if kind == "pull":
         return [m["cursor"], m["credit"], m["loss_cursor"]]
     if kind == "page":
-        return [m["from"], m["to"], m["high_stamp"], m["part"], m["more"],
+        return [m["from"], m["to"], m["high_stamp"], m["part"], m["more"], *view(m),
                 [[c["seq"], c["author"], c["stamp"], delta(c["delta"])] for c in m["commits"]]]
     if kind == "snapshot":
         bound = lambda k: None if k is None else [from_json(v) for v in k]
-        return [m["id"], m["seq"], m["page"], m["last"], m["total_rows"], m["high_stamp"],
+        return [m["id"], m["seq"], m["page"], m["last"], m["total_rows"], m["high_stamp"], *view(m),
                 [[r["table"], bound(r["from"]), bound(r["to"]), delta(r["delta"])] for r in m["ranges"]]]
     if kind == "losses":
         return [[[x["id"], x["seq"], x["number"], x["table"], x["column"], x["rule"], key_bytes(x["key"]), from_json(x["kept"]),
@@ -246,10 +250,15 @@ VALID = {
         ("software that does not name itself", hello(software="")),
         ("an epoch before this one", hello(past=[{"epoch": "0123456789abcdef", "seq": 4500}])),
         ("as many epochs as are told", hello(past=[{"epoch": "%016x" % (i + 1), "seq": 5000 - i} for i in range(16)])),
+        ("a device that holds a part", hello(past=[], view=12)),
+        ("a device that holds everything, or nothing yet", hello(past=[], view=0)),
+        ("a part, and an epoch before this one", hello(past=[{"epoch": "0123456789abcdef", "seq": 4500}], view=TOP)),
     ],
     "welcome": [
         ("the cursor is good", welcome()),
         ("a snapshot follows", welcome(snapshot=True, known_number=0, known_id=None)),
+        ("another view", welcome(view=12)),
+        ("everything from now on", welcome(view=0)),
         ("a server restored from a backup", welcome(epoch="ffffffffffffffff", epoch_start=4500, head=4500)),
     ],
     "schema": [
@@ -288,6 +297,8 @@ VALID = {
         ("refused for a composite key", {"type": "results", "results": [
             refused(3, "E_GUARD", table=9, key=["ä", -12, {"real": "-0.5"}, {"blob": "00"}], text="won → open")]}),
         ("depends on another", {"type": "results", "results": [refused(4, "E_DEPENDS", depends=3)]}),
+        ("refused for what this device may not write", {"type": "results", "results": [
+            refused(6, "E_SCOPE", table=2, key=[ID[1]], text="a rep may not change the column \"limit\"")]}),
         ("refused for no row", {"type": "results", "results": [refused(5, "E_UNKNOWN_TABLE", text="no table 99")]}),
     ],
     "pull": [
@@ -303,6 +314,9 @@ VALID = {
         ("a row that leaves", page(commit(4900, [row("leave", 2, [ID[1]])]))),
         ("the first part of a large commit", page(commit(4712, [INSERT]), more=True)),
         ("its last part", page(commit(4712, [COUNT | {"columns": sets((4, 75))}]), part=1)),
+        ("another view", page(commit(5000, [INSERT, row("leave", 2, [ID[3]])], author=0, stamp=STAMP), view=12)),
+        ("another view, in parts", page(commit(5000, [INSERT]), more=True, view=TOP)),
+        ("another view of the same rows", page(view=13)),
     ],
     "snapshot": [
         ("a whole table", snapshot(extent(2, None, None, [INSERT]), last=True)),
@@ -311,6 +325,7 @@ VALID = {
         ("the middle of a table with a composite key",
          snapshot(extent(9, ["a", 1], ["b", 2], [row("put", 9, ["a", 2], *sets((3, {"blob": "ff"})))]), page=2)),
         ("an empty store", snapshot(seq=0, total_rows=0, high_stamp=0, last=True)),
+        ("of a view", snapshot(extent(2, None, None, [INSERT]), last=True, view=12)),
     ],
     "losses": [
         ("none", {"type": "losses", "losses": []}),
@@ -322,6 +337,8 @@ VALID = {
     "error": [
         ("come back later", {"type": "error", "rc": "E_OVERLOAD", "retry_after_ms": 30000, "text": "over budget"}),
         ("revoked", {"type": "error", "rc": "E_REVOKED", "retry_after_ms": 0, "text": ""}),
+        ("paused", {"type": "error", "rc": "E_PAUSED", "retry_after_ms": 300000, "text": "stocktaking"}),
+        ("to be erased", {"type": "error", "rc": "E_WIPED", "retry_after_ms": 0, "text": "lost on 21 November"}),
     ],
 }
 
@@ -432,6 +449,10 @@ INVALID = [
     ("a past of no epochs", enc([1] + fields(hello()) + [[]]), "E_MALFORMED"),
     ("half a past epoch", enc([1] + fields(hello()) + [[bytes(8)]]), "E_MALFORMED"),
     ("17 past epochs", enc([1] + fields(hello()) + [[x for i in range(17) for x in (bytes([i] * 8), 1)]]), "E_LIMIT"),
+    ("a view without a past", enc([1] + fields(hello()) + [12]), "E_MALFORMED"),
+    ("half a past epoch before a view", enc([1] + fields(hello()) + [[bytes(8)], 12]), "E_MALFORMED"),
+    ("a view of 2^63", enc([1] + fields(hello(past=[], view=2**63))), "E_LIMIT"),
+    ("a hello with something after its view", enc([1] + fields(hello(past=[], view=12)) + [0]), "E_MALFORMED"),
     ("the type is a text", enc(["hello"]), "E_MALFORMED"),
     ("an indefinite array", b"\x9f" + enc(11) + enc(3) + enc(1) + b"\xff", "E_NOT_DETERMINISTIC"),
     ("a byte behind the message", message({"type": "resolve", "number": 3, "action": 1}) + b"\0", "E_MALFORMED"),
@@ -455,6 +476,8 @@ INVALID = [
     ("a snapshot of 0 that is not null", altered(hello(), 12, 0), "E_NOT_DETERMINISTIC"),
     ("software of 129 bytes", altered(hello(), 14, "x" * 129), "E_LIMIT"),
     ("software that is no UTF-8", altered(hello(), 14, Raw(b"\x61\xff")), "E_UTF8"),
+    ("a welcome to view 2^63", enc([2] + fields(welcome(view=2**63))), "E_LIMIT"),
+    ("a welcome with something after its view", enc([2] + fields(welcome(view=12)) + [0]), "E_MALFORMED"),
     ("a flag that is a number", altered(welcome(), 10, 1), "E_MALFORMED"),
     ("a known id of 7 bytes", altered(welcome(), 7, bytes(7)), "E_MALFORMED"),
     ("a migration's name of 129 bytes", enc([3, 1, "x" * 129, ""]), "E_LIMIT"),
@@ -536,6 +559,13 @@ INVALID = [
     ("a commit at seq 0", enc([7, 0, 1, 0, 0, False, [[0, 0, 0, []]]]), "E_MALFORMED"),
     ("commits that descend", enc([7, 0, 9, 0, 0, False, [[2, 0, 0, []], [1, 0, 0, []]]]), "E_MALFORMED"),
     ("an author of 2^32", enc([7, 0, 9, 0, 0, False, [[2, 2**32, 0, []]]]), "E_LIMIT"),
+    ("a page of view 0", enc([7] + fields(page(view=0))), "E_NOT_DETERMINISTIC"),
+    ("a page of view 2^63", enc([7] + fields(page(view=2**63))), "E_LIMIT"),
+    ("a page of a view that is null", enc([7] + fields(page(view=None))), "E_MALFORMED"),
+    ("a page with something after its commits", enc([7] + fields(page(view=12)) + [0]), "E_MALFORMED"),
+    ("a snapshot of view 0", enc([8] + fields(snapshot(view=0))), "E_NOT_DETERMINISTIC"),
+    ("a snapshot of a view below 0", enc([8] + fields(snapshot(view=-1))), "E_MALFORMED"),
+    ("a snapshot with something after its ranges", enc([8] + fields(snapshot(view=12)) + [0]), "E_MALFORMED"),
     ("snapshot 0", altered(snapshot(), 1, 0), "E_MALFORMED"),
     ("a range of table 0", altered(snapshot(), 7, [[0, None, None, []]]), "E_MALFORMED"),
     ("a range from an empty key", altered(snapshot(), 7, [[1, [], None, []]]), "E_MALFORMED"),

@@ -47,6 +47,13 @@ FIGURES = [
     Figure("year_fresh_ratio", "the same ÷ a store that has had nothing but these rows", "", None, 2, "as above"),
     Figure("year_history_ratio", "store at the end of the year's last day ÷ its live rows alone", "", None, 1,
            "30 days of history kept: the log of 82,000 updates"),
+    Figure("scope_first_sync_ratio", "first sync under a profile ÷ of the same rows without rules", "", None, 2,
+           "a rep, a till, a manager and an agent of a company of 10,000 contacts, each by its profile of server/crm; beside each a server that has its rows and no "
+           "rules; over TLS, either snapshot yet to be made; the sum of the four"),
+    Figure("scope_push_ratio", "offline inserts of these four until durable ÷ without rules", "", None, 2,
+           "2,000 transactions of one to three rows each, rights and buckets of each row looked at; until the last result"),
+    Figure("scope_load_ratio", "filling the company with the four profiles in force ÷ without rules", "", None, 2,
+           "through satchelctl sql, transactions of 1,000 rows; server synchronous=FULL"),
     Figure("scale_ratio", "a delta of 100 rows at 1,000,000 rows ÷ at 10,000", "", 1.2, 2,
            "one transaction, both devices connected over TLS, from A's first update to the fsync on B"),
 ]

@@ -28,6 +28,7 @@ class Sizes:
         self.idle_devices = 10 if small else 2000
         self.fanout_devices, self.fanout_commits = (10, 4) if small else (500, 40)
         self.live_commits = 10 if small else 500
+        self.scope_contacts, self.scope_pushes = (100, 20) if small else (10000, 2000)
 
 
 def equal(*digests):
@@ -241,6 +242,13 @@ def load(command, arguments):
     return lambda bench: nullcontext(measure)
 
 
+# ---- parts of a company ----
+
+def scope(bench, repetition):
+    import measure_scope
+    return measure_scope.cost(bench, repetition)
+
+
 # ---- once a run ----
 
 def year(bench, repetition):
@@ -274,6 +282,7 @@ MEASUREMENTS = [
                 load("live", lambda sizes: ["--commits", sizes.live_commits])),
     Measurement("idle devices", ["idle_kib"], load("idle", lambda sizes: ["--devices", sizes.idle_devices]), once=True),
     Measurement("fan-out", ["fanout_ratio"], load("fanout", lambda sizes: ["--devices", sizes.fanout_devices, "--commits", sizes.fanout_commits]), once=True),
+    Measurement("scope", ["scope_load_ratio", "scope_first_sync_ratio", "scope_push_ratio"], lambda bench: nullcontext(scope)),
     Measurement("a year", ["year_ratio", "year_fresh_ratio", "year_history_ratio"], lambda bench: nullcontext(year), once=True),
     Measurement("text", ["replica_text_kib", "replica_file_kib"], lambda bench: nullcontext(text), once=True),
 ]

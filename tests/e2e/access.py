@@ -82,7 +82,7 @@ class Access(harness.Case):
         server.prefix = phone.prefix = later
         server.start()
         self.assertIn("E_EXPIRED", phone.run("sync", expect=1).stderr)
-        code = subprocess.run([*later, harness.program("satchelctl"), "--data", server.data, "device", "add", "phone again"], check=True,
+        code = subprocess.run([*later, harness.program("satchelctl"), "--data", server.data, "device", "add", "--profile", "full", "phone again"], check=True,
                               capture_output=True, text=True).stdout
         phone.run("enroll", "-", "--name", "phone", stdin=code)
         phone.sync()

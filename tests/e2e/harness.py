@@ -81,7 +81,7 @@ def content(path):
         out = {}
         for table in tables:
             columns = list(with_db.execute(f'PRAGMA table_info("{table}")'))
-            names = [c[1] for c in columns if c[1] != "satchel_clock"]
+            names = [c[1] for c in columns if c[1] not in ("satchel_clock", "satchel_set")]
             key = [c[1] for c in sorted((c for c in columns if c[5]), key=lambda c: c[5])]
             if names:
                 out[table] = list(with_db.execute("SELECT %s FROM \"%s\" ORDER BY %s" % (
@@ -164,8 +164,9 @@ class Server:
         if done.returncode:
             raise AssertionError(f"satchelctl sql: {done.stdout}{done.stderr}")
 
-    def code(self, name):
-        return self.ctl("device", "add", name)["enrolment_code"]
+    def code(self, name, *options):
+        """Of a device that holds everything, unless options say otherwise."""
+        return self.ctl("device", "add", name, *(options or ("--profile", "full")))["enrolment_code"]
 
     @property
     def store(self):
@@ -226,8 +227,9 @@ class Device:
         with open(self.path + ".err", encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def enroll(self, server, proxy=None):
-        self.run("enroll", "-", "--name", self.name, stdin=server.code(self.name) + "\n")
+    def enroll(self, server, proxy=None, options=()):
+        """`options`: of satchelctl device add."""
+        self.run("enroll", "-", "--name", self.name, stdin=server.code(self.name, *options) + "\n")
         if proxy:
             self.route(proxy.port)
         return self

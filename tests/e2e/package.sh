@@ -53,7 +53,7 @@ stop_server() {
 }
 
 use_it() {
-  satchelctl --data /var/lib/satchel device add phone | tail -1 | satchel --db /tmp/phone.db enroll - --name phone
+  satchelctl --data /var/lib/satchel device add --profile full phone | tail -1 | satchel --db /tmp/phone.db enroll - --name phone
   satchel --db /tmp/phone.db sync
   satchel --db /tmp/phone.db sql "INSERT INTO contact(id, given) VALUES(uuid7(), 'Ada')"
   satchel --db /tmp/phone.db sync

@@ -242,6 +242,7 @@ static void random_page(seed *s, buf *out) {
     buf_init(&delta, 0);
     head.to = head.from + random_positive(s) / 2;
     head.commits = seed_below(s, 5);
+    head.view = seed_chance(s, 50) ? random_positive(s) : 0;
     page_begin(&head, out);
     page_commit c = {.seq = 1};
     for (uint64_t i = 0; i < head.commits; i++) {
@@ -264,6 +265,7 @@ static void random_snapshot(seed *s, buf *out) {
                          .last = seed_chance(s, 50),
                          .total_rows = random_number(s),
                          .high_stamp = random_number(s),
+                         .view = seed_chance(s, 50) ? random_positive(s) : 0,
                          .ranges = seed_below(s, 4)};
     static snapshot_range r;
     buf delta;
@@ -354,6 +356,13 @@ static void random_hello(seed *s, buf *out) {
     m.snapshot = seed_chance(s, 50) ? random_positive(s) : 0;
     m.snapshot_page = random_u32(s);
     m.nsoftware = piece(s, &m.software);
+    m.has_view = seed_chance(s, 50);
+    m.view = m.has_view ? random_number(s) : 0;
+    m.npast = (unsigned)seed_below(s, LIMIT_PAST + 1);
+    for (unsigned i = 0; i < m.npast; i++) {
+        random_bytes(s, m.past[i].epoch, EPOCH_BYTES);
+        m.past[i].seq = random_number(s);
+    }
     hello_encode(&m, out);
 }
 
@@ -366,7 +375,9 @@ static void random_welcome(seed *s, buf *out) {
                      .has_known_id = seed_chance(s, 50),
                      .now_ms = random_number(s),
                      .backup_seq = random_number(s),
-                     .snapshot = seed_chance(s, 50)};
+                     .snapshot = seed_chance(s, 50),
+                     .has_view = seed_chance(s, 50)};
+    m.view = m.has_view ? random_number(s) : 0;
     random_bytes(s, m.epoch, sizeof m.epoch);
     if (m.has_known_id) random_bytes(s, m.known_id, sizeof m.known_id);
     welcome_encode(&m, out);

@@ -7,10 +7,20 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 import harness  # noqa: E402
-from client.codes import CODES, Failure  # noqa: E402
+from client.codes import CODES, Failure, name_of  # noqa: E402
 from client.device import Device  # noqa: E402
 from client.session import Session  # noqa: E402
 from client.store import ACCEPTED, CONFIRMED, PENDING, REFUSED  # noqa: E402
+
+# A seller holds the artists of one country with what hangs on them, without their lives; lists and invoices are everybody's.
+RULES = """
+INSERT INTO scope_bucket(tbl, name, value) VALUES('artist', 'country', 'country');
+INSERT INTO scope_parent(tbl, parent, columns) VALUES('album', 'artist', 'artist_no'), ('track', 'album', 'album_title,artist_no'), ('review', 'track', 'isrc');
+INSERT INTO scope_bucket(tbl, name) SELECT column1, 'all' FROM (VALUES('genre'), ('playlist'), ('playlist_entry'), ('invoice'), ('invoice_line'), ('invoice_move'));
+INSERT INTO scope_profile(name, buckets) VALUES('seller', 'SELECT ''country'', :user UNION ALL SELECT ''all'', NULL');
+INSERT INTO scope_mask(profile, tbl, columns) VALUES('seller', 'artist', 'bio');
+INSERT INTO scope_write(profile, tbl, ops) SELECT 'seller', column1, 'insert,update,delete' FROM (VALUES('artist'), ('album'), ('track'), ('review'), ('invoice'));
+"""
 
 
 class Cut(Exception):
@@ -241,6 +251,74 @@ class Second(harness.Case):
         self.assertGreater(max(parts), 0, "no commit came in parts")
         self.assertTrue(up.frames["plain"] and down.frames["zstd"])
         self.compare()
+
+    def keeps(self, text):
+        return any(text in line for line in self.second.store.db.iterdump())
+
+    def assert_holds(self, country, *devices):
+        """Every row of the server's that the profile gives, and no other; and the devices hold the same, value by value."""
+        for device in (self.second, *devices):
+            device.sync()
+        query = {"artist": "SELECT artist_no FROM artist WHERE country = ?",
+                 "track": "SELECT isrc FROM track JOIN artist USING(artist_no) WHERE country = ?",
+                 "review": "SELECT hex(id) FROM review JOIN track USING(isrc) JOIN artist USING(artist_no) WHERE country = ?"}
+        key = {"artist": "artist_no", "track": "isrc", "review": "hex(id)"}
+        for table, rows in query.items():
+            have = self.second.store.db.execute(f"SELECT {key[table]} FROM {table} ORDER BY 1").fetchall()
+            self.assertEqual(have, sorted(self.server.read(rows, country)), table)
+        for device in devices:
+            self.assertEqual(harness.content(self.second.path), device.content())
+
+    def test_second_S1_to_S5_holds_what_its_profile_gives_and_nothing_of_what_left(self):
+        self.fill()
+        self.shop.sql("UPDATE artist SET bio = 'a secret life'")
+        self.shop.sync()
+        self.second.sync()
+        self.server.stop()
+        with open(os.path.join(self.path("schema"), "003_bare.sql"), "w", encoding="utf-8") as f:
+            f.write("".join(f"DROP TRIGGER {name};\n" for name in (
+                "artist_search_insert", "artist_search_update", "artist_search_delete", "invoice_line_total")) + "DROP TABLE artist_search;\n")
+        self.server.start()
+        rules = self.path("rules.sql")
+        with open(rules, "w", encoding="utf-8") as f:
+            f.write(RULES)
+        self.server.ctl("scope", "publish", rules)
+        self.assertEqual(self.second.store.state("view"), 0)
+        # The other columns are masked from it: a snapshot, also of its first sync.
+        self.server.ctl("device", "set", "--profile", "seller", "--user", "'PT'", "second")
+        till = harness.Device(self, "till", self.path("till.db")).enroll(self.server, options=("--profile", "seller", "--user", "'PT'"))
+        self.assert_holds("PT", till)
+        self.assertNotEqual(self.second.store.state("view"), 0)
+        self.assertFalse(self.keeps("secret"))
+        # Artist 2 comes with everything that hangs on him, 1 goes while an edit of his track waits.
+        view = self.second.store.state("view")
+        self.second.store.write(("update", "track", ["PT-1"], {"title": "mine"}))
+        self.shop.sql("UPDATE artist SET country = 'US' WHERE artist_no = 1; UPDATE artist SET country = 'PT' WHERE artist_no = 2")
+        self.shop.sync()
+        with self.assertRaises(Cut):
+            self.second.sync(PullsOnly)
+        self.assertIsNone(self.row("SELECT 1 FROM track WHERE isrc = 'PT-1'"))
+        self.assertEqual(self.row("SELECT count(*) FROM track"), (2,))
+        self.assert_holds("PT", till)
+        self.assertEqual(self.server.one("SELECT title FROM track WHERE isrc = 'PT-1'"), "mine", "the edit was made while the row was here")
+        self.assertEqual(self.second.store.state("view"), view)
+        # What it may not write is refused, and another view comes by pages.
+        refused = self.second.store.write(("insert", "invoice_line", {"number": 1, "line": 9, "isrc": "US-1", "copies": 1, "price": 1.0}))
+        self.second.sync()
+        self.assertEqual([(n, name_of(code)) for n, code, _ in self.second.store.refused()], [(refused, "E_SCOPE")])
+        self.second.store.write(("update", "artist", [2], {"fans": 77}))
+        self.shop.sql("UPDATE artist SET fans = fans + 1 WHERE artist_no = 3")
+        self.shop.sync()
+        for name in ("second", "till"):
+            self.server.ctl("device", "set", "--profile", "seller", "--user", "'US'", name)
+        self.assert_holds("US", till)
+        self.assertEqual(self.server.one("SELECT fans FROM artist WHERE artist_no = 2"), 77)
+        self.assertNotEqual(self.second.store.state("view"), view)
+        self.assertFalse(self.keeps("Bill"))
+        self.server.ctl("device", "set", "--profile", "full", "second")
+        self.server.ctl("device", "set", "--profile", "full", "till")
+        self.compare()
+        self.assertEqual(self.second.store.state("view"), 0)
 
     def test_second_P1_migration_while_it_holds_work_of_the_schema_before(self):
         self.fill()

@@ -1,13 +1,28 @@
-/* At rest, every device shows what the server has, and nothing waits. */
+/* At rest, every device shows what it is to hold of what the server has, nothing else, and nothing waits. */
 #include "tests/sim/sim.h"
 
-/* Every row of a table, in the order of its key. */
-static sqlite3_stmt *rows_of(sim *s, sqlite3 *db, const schema_table *t) {
-    char sql[1024];
+/* Which rows of a table a device that holds a part is to show. */
+static void put_condition(sim *s, unsigned i, const schema_table *t, char *out, size_t room) {
+    char items[400];
+    bool is_line = !strcmp(t->name, "line");
+    out[0] = 0;
+    if (!is_line && strcmp(t->name, "item") != 0) return;
+    scope_item_condition(s, i, items, sizeof items);
+    snprintf(out, room, is_line ? " WHERE item IN (SELECT id FROM item WHERE %s)" : " WHERE %s", items);
+}
+
+/* Every row of a table, in the order of its key; of the store, those that device `part` is to show, as it is to show them (SIM_DEVICES: all). */
+static sqlite3_stmt *rows_of(sim *s, sqlite3 *db, const schema_table *t, unsigned part) {
+    char sql[2048], condition[500] = "";
+    bool masked = part < SIM_DEVICES && !strcmp(t->name, "item");
+    if (part < SIM_DEVICES) put_condition(s, part, t, condition, sizeof condition);
     int n = 0;
-    for (unsigned i = 0; i < t->ncol; i++)
-        n += snprintf(sql + n, sizeof sql - (size_t)n, "%s\"%s\"", i ? "," : "SELECT ", t->col[i]->name);
-    n += snprintf(sql + n, sizeof sql - (size_t)n, " FROM \"%s\"", t->name);
+    for (unsigned i = 0; i < t->ncol; i++) {
+        const char *name = t->col[i]->name;
+        n += snprintf(sql + n, sizeof sql - (size_t)n, masked && !strcmp(name, "f") ? "%sNULL AS \"%s\"" : "%s\"%s\"",
+                      i ? "," : "SELECT ", name);
+    }
+    n += snprintf(sql + n, sizeof sql - (size_t)n, " FROM \"%s\"%s", t->name, condition);
     for (unsigned i = 0; i < t->nkey; i++)
         n += snprintf(sql + n, sizeof sql - (size_t)n, "%s\"%s\"", i ? "," : " ORDER BY ", t->key[i]->name);
     return sim_query(s, db, sql);
@@ -33,7 +48,8 @@ static const char *text_of(sqlite3_stmt *q, bool there, int i) {
 }
 
 static void compare_table(sim *s, unsigned i, const schema_table *there, const schema_table *here) {
-    sqlite3_stmt *server = rows_of(s, store_db(s->store), there), *mine = rows_of(s, satchel_db(s->device[i].s), here);
+    sqlite3_stmt *server = rows_of(s, store_db(s->store), there, scope_has_profile(s, i) ? i : SIM_DEVICES),
+                 *mine = rows_of(s, satchel_db(s->device[i].s), here, SIM_DEVICES);
     int columns = sqlite3_column_count(server);
     if (columns != sqlite3_column_count(mine)) sim_fail(s, "device %u has other columns of %s", i, there->name);
     for (bool more = true; more;) {

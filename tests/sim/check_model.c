@@ -7,7 +7,7 @@
  *   the two was accepted;
  * - rows of a transaction whose base counts in a life of the server that was lost: how much of it counts in this one depends on which lives the
  *   device has met;
- * - rows that a copy wrote after their deletion, with a base below the log's floor at the end: the deletion may have been forgotten when it came;
+ * - rows that were written after their deletion, with a base below the log's floor at the end: the deletion may have been forgotten when the write came;
  * - rows on which one of several pending edits of a device showed just what came beneath them (M16): which of them the app showed then is not known;
  * - the rows of ev (M12), which check_transactions.c counts, and what was refused (check_refusals.c). */
 #include "protocol/value.h"
@@ -104,9 +104,10 @@ static bool is_of_lost_life(const sim *s, const facts *f) {
     return f->device != SIM_SERVER && life != f->life;
 }
 
-/* A copy does not hold up the pruning of what the other has acknowledged: a deletion that it did not know may be forgotten when it comes. */
+/* A copy does not hold up the pruning of what the other has acknowledged, and who is fenced holds up nothing: a deletion that he did not know may be
+ * forgotten when he comes. */
 static void doubt_deletions(comparison *k, const facts *f) {
-    if (!f || f->device == SIM_SERVER || !k->s->device[f->device].copied || f->base >= store_where(k->s->store).floor) return;
+    if (!f || f->device == SIM_SERVER || f->base >= store_where(k->s->store).floor) return;
     for (unsigned i = 0; i < f->n; i++) {
         model_row *row = model_find(&k->m, f->fact[i].table, &f->fact[i].key, true);
         if (!row->there) row->unclear = true;

@@ -63,6 +63,9 @@ static bool is_right(const refusal *r) {
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
         return d->copied && is_below_floor(r);
+    case SATCHEL_E_SCOPE: /* a masked column, a line of an item that it does not see; where the server does not know any more what it saw */
+        if (!scope_has_profile(r->s, r->i)) return false;
+        return !r->f ? unknown : any_changes(r->f, "f") || r->t->reaches_out || is_below_floor(r) || r->s->restored || d->copied;
     case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
         return r->s->discarded || r->s->restored || d->copied;

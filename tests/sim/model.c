@@ -405,7 +405,8 @@ static bool merge_column(merging *g, unsigned i) {
     case MODEL_GUARD:
         return merge_guard(g, i);
     case MODEL_SERVER:
-        return same(&g->row->cell[i].v, &g->f->now[i]) || refuse(g, "a device wrote what is the server's");
+        if (!g->c.author) merge_lww(g, i, i);
+        return !g->c.author || same(&g->row->cell[i].v, &g->f->now[i]) || refuse(g, "a device wrote what is the server's");
     }
     return false;
 }

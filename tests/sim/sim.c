@@ -305,6 +305,7 @@ static void begin(sim *s) {
     s->server_disk = disk_new("server", sim_random(s));
     s->txn = calloc(SIM_TXNS, sizeof *s->txn);
     faults_choose(s);
+    check_scope_begin();
     sim_server_start(s);
     for (unsigned n = 4 + sim_below(s, 3); s->ndevices < n;) sim_device_add(s);
     s->enough = 300 + sim_below(s, 150);

@@ -32,6 +32,8 @@
 #define SIM_SERVER SIM_DEVICES /* as an author */
 /* Devices keep what a backup may lack for so long (N7); an older backup is not put back. */
 #define SIM_HISTORY_MS DAY
+/* Who is not seen for so long is fenced. */
+#define SIM_HORIZON_MS (10 * DAY)
 
 typedef struct sim sim;
 
@@ -48,7 +50,7 @@ typedef struct sim_clock {
     uint64_t since; /* when the offset was set */
 } sim_clock;
 
-/* ---- faults, by class; the figures count those that happened ---- */
+/* ---- faults, by class; the figures count those that happened. From MOVE on, those of worlds with scopes ---- */
 
 #define SIM_FAULTS(X)                                                                                                            \
     X(CUT, "cut")                   /* a connection is lost, with some of what is under way */                                   \
@@ -72,7 +74,10 @@ typedef struct sim_clock {
     X(CLOCK, "clock")         /* a clock jumps, by up to ten years */                                                            \
     X(MIGRATE, "migrate")     /* the server starts with another migration while outboxes hold older work */                      \
     X(DISCARD, "discard")     /* a pending or refused transaction is discarded or retried */                                     \
-    X(REVOKE, "revoke")       /* the server revokes a device while it works and is connected */
+    X(REVOKE, "revoke")       /* the server revokes a device while it works and is connected */                                  \
+    X(MOVE, "move")           /* the server gives a row to other users, in worlds with scopes; so the next two */                \
+    X(VIEW, "view")           /* a device is another user's */                                                                   \
+    X(GRANT, "grant")         /* a device is given a row for a while, or loses it before */
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 typedef enum sim_fault { SIM_FAULTS(SIM_FAULT_ENUM) FAULT_COUNT } sim_fault;
 const char *sim_fault_name(sim_fault f);
@@ -183,6 +188,7 @@ typedef struct sim_txn {
     sim_op op[SIM_OPS];
     unsigned rows;               /* besides its witness, that it put into ev */
     bool takes_away;             /* a row of ev that another one has appended */
+    bool reaches_out;            /* it writes a line of an item that its author does not see */
     uint8_t known[SIM_TXNS / 8]; /* values that its author had seen */
     facts *facts;                /* what it did to every row */
 } sim_txn;
@@ -199,6 +205,7 @@ typedef struct sim_figures {
     uint64_t modelled, fields, losses; /* worlds, fields and lost values that the model predicted */
     uint64_t reads;                    /* values that were looked at on devices */
     uint64_t recorded;                 /* files and stores that were verified amid the troubles */
+    uint64_t scoped;                   /* rows sent to devices that hold a part, which were looked at */
     uint64_t devices, events, transactions, refused, conflicts, device_ms, happened[FAULT_COUNT];
     uint64_t trace; /* a hash of each line of the trace, and of what the disks did */
 } sim_figures;
@@ -333,6 +340,24 @@ void work_device(sim *s, unsigned i);
 bool work_is_durable(const sim *s, unsigned i);
 void work_server(sim *s);
 
+/* Gives an item to another user, or to all. */
+void work_server_moves(sim *s);
+
+/* ---- sim_scope.c ---- */
+
+/* Whether devices of this world hold a part; the text of its rules; and whether this device has the profile. */
+bool scope_world(const sim *s);
+void scope_rules(const sim *s, char *out, size_t room);
+bool scope_has_profile(const sim *s, unsigned i);
+/* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
+int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
+/* Which user a device is, as the store has it now; and whether who is the one stands in for the other. */
+unsigned scope_user(sim *s, unsigned i);
+bool scope_stands_for(unsigned user, unsigned other);
+/* Which items a device is to show, as a condition for the store. */
+void scope_item_condition(sim *s, unsigned i, char *out, size_t room);
+void scope_strike(sim *s, sim_fault f);
+
 /* ---- sim_faults.c ---- */
 
 void faults_choose(sim *s);
@@ -410,6 +435,12 @@ void check_counters(sim *s);
 void check_silence(sim *s);
 void check_model(sim *s);
 void check_revoked(sim *s);
+/* Frames that leave the server, as long as the world lasts; check_scope_look before what it says is collected. */
+void check_scope_begin(void);
+void check_scope_look(sim *s);
+void check_scope_granted(unsigned key, unsigned row);
+void check_scope_restored(uint64_t seq);
+void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n);
 /* Queues and memory: after each step's work, and at rest. */
 void check_bounds(sim *s);
 void check_bounds_at_rest(sim *s);

@@ -8,12 +8,16 @@ const char *sim_fault_name(sim_fault f) {
     return names[f];
 }
 
+static unsigned classes(const sim *s) {
+    return scope_world(s) ? FAULT_COUNT : FAULT_MOVE;
+}
+
 /* At least seven classes, at most all. */
 void faults_choose(sim *s) {
     s->faults = 0;
     unsigned percent = 25 + sim_below(s, 70);
     while (__builtin_popcount(s->faults) < 7)
-        for (unsigned i = 0; i < FAULT_COUNT; i++)
+        for (unsigned i = 0; i < classes(s); i++)
             if (sim_chance(s, percent)) s->faults |= SIM_FAULT_BIT(i);
     /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
     static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
@@ -285,7 +289,7 @@ static int run_revocation(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
     (void)g;
     int rc = store_device_by_fingerprint(st, r->fingerprint, &d);
     r->device = d.id;
-    return rc ? rc : store_device_revoke(st, d.id, now_ms);
+    return rc ? rc : store_device_move(st, d.id, DEVICE_REVOKED, now_ms);
 }
 
 static void revocation_done(hub_job *job, int rc) {
@@ -315,7 +319,7 @@ static void revoke(sim *s) {
     if (hub_submit(s->hub, &r.job)) sim_server_step(s);
     sim_say(s, "d%u is revoked: %s", i, satchel_rc_name(r.rc));
     if (r.rc) return;
-    hub_drop_device(s->hub, r.device);
+    hub_drop_device(s->hub, r.device, SATCHEL_E_REVOKED);
     faults_look_revoked(s);
     sim_happened(s, FAULT_REVOKE);
 }
@@ -399,6 +403,11 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_REVOKE:
         begin_revoking(s, i);
         break;
+    case FAULT_MOVE:
+    case FAULT_VIEW:
+    case FAULT_GRANT:
+        scope_strike(s, f);
+        break;
     case FAULT_COUNT:
         break;
     }
@@ -409,7 +418,7 @@ void faults_strike(sim *s) {
     if (s->revoking) revoke(s);
     unsigned i = sim_below(s, s->ndevices);
     if (sim_chance(s, 2) && s->device[i].s && !disk_is_dead(s->device[i].disk)) check_recorded_file(s, i);
-    do f = (sim_fault)sim_below(s, FAULT_COUNT);
+    do f = (sim_fault)sim_below(s, classes(s));
     while (!has(s, f));
     /* What is left out strikes in vain: the rest of the run stays more like itself. */
     if (!(s->options.without & SIM_FAULT_BIT(f))) strike(s, f);

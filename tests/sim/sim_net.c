@@ -189,6 +189,7 @@ static void collect_server(sim *s) {
         hub_frame f;
         bool close = false;
         while (c->session && is_alive(s, SIM_SERVER) && hub_output(s->hub, c->session, &f, &close)) {
+            check_scope_frame(s, c->device, f.p, f.n);
             if (c->held) send(s, c, false, f.p, f.n);
             hub_output_done(s->hub, c->session);
             if (!is_alive(s, SIM_SERVER)) return;
@@ -207,6 +208,7 @@ void net_collect(sim *s) {
     if (s->hub && !disk_is_dead(s->server_disk)) {
         uint64_t ignored;
         while ((ignored = hub_ready(s->hub)) != 0) continue;
+        check_scope_look(s);
         collect_server(s);
     }
     sweep(s);

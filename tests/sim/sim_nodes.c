@@ -44,6 +44,10 @@ static void add_migrations(sim *s) {
         write_file(s, name, MIGRATION[s->migrations]);
         if (s->migrations == 0) write_file(s, "001_step.data.sql", DATA);
     }
+    if (!scope_world(s)) return;
+    char rules[2000];
+    scope_rules(s, rules, sizeof rules);
+    write_file(s, "scope.sql", rules);
 }
 
 static uint64_t server_now(void *ctx) {
@@ -80,6 +84,7 @@ static int open_hub(sim *s, const char *store_path, buf *error) {
                      .snapshot_path = snapshot_path,
                      .readers = 1,
                      .history_ms = SIM_HISTORY_MS,
+                     .horizon_ms = SIM_HORIZON_MS,
                      .now_ms = server_now,
                      .wake = no_wake,
                      .log = hear,
@@ -97,6 +102,7 @@ void sim_server_start(sim *s) {
     server_path("store.db", path);
     store_config sc = {.path = path, .schema_dir = "./schema", .now_ms = server_now(s), .restored = s->restoring};
     int rc = store_open(&sc, &s->store, &error);
+    if (!rc && s->restoring) check_scope_restored(store_where(s->store).seq);
     if (!rc) s->restoring = false;
     if (!rc) facts_server_started(s);
     if (!rc) rc = open_hub(s, path, &error);
@@ -152,6 +158,7 @@ static void enrol(sim *s, unsigned i) {
     int rc = store_begin(s->store);
     if (!rc) rc = store_enrol_offer(s->store, name, secret, server_now(s) + DAY);
     if (!rc) rc = store_enrol_redeem(s->store, secret, s->device[i].fingerprint, server_now(s), &info);
+    if (!rc && scope_has_profile(s, i)) rc = scope_assign(s, i, info.id, server_now(s));
     if (!rc) rc = store_commit(s->store);
     if (rc) sim_fail(s, "cannot enrol a device: %s", satchel_rc_name(rc));
 }

@@ -99,6 +99,7 @@ static void change_other(work *w, unsigned row, unsigned which) {
         run(w, "DELETE FROM line WHERE id=%u", row);
         break;
     case 1:
+        if (sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='i%u'", row) == 0) w->t->reaches_out = true;
         run(w, "INSERT INTO line(id,item,qty,n) VALUES(%u,'i%u',%u,1) ON CONFLICT DO UPDATE SET qty=excluded.qty", row, row, v);
         break;
     case 2:
@@ -341,29 +342,54 @@ static void sql_done(hub_job *job, int rc) {
     w->done = true;
 }
 
-void work_server(sim *s) {
-    if (s->ntxn == SIM_TXNS) return;
-    sim_txn *t = history_begin(s, SIM_SERVER);
-    unsigned n = (unsigned)(t - s->txn), row = sim_below(s, SIM_ROWS);
-    bool adds = sim_chance(s, 50);
+/* The rest of a transaction whose witness is row n of ev: what it does, and what the model is to know of it. */
+static void write_as_server(sim *s, sim_txn *t, unsigned n, const char *change) {
     server_work w = {.job = {.run = run_sql, .done = sql_done, .own_transaction = true}};
-    snprintf(w.sql, sizeof w.sql,
-             adds ? "BEGIN; INSERT INTO ev(id,what) VALUES(%u,'server'); UPDATE item SET n=n+5 WHERE id='i%u'; COMMIT"
-                  : "BEGIN; INSERT INTO ev(id,what) VALUES(%u,'server'); UPDATE item SET a='a%u' WHERE id='i%u'; COMMIT",
-             n, adds ? row : n, row);
-    bool there = sim_ask(s, store_db(s->store), "SELECT count(*) FROM item WHERE id='i%u'", row) == 1;
-    char now[16];
-    snprintf(now, sizeof now, "'a%u'", n);
-    if (there) facts_server(t, adds ? 3 : 0, row, adds ? "0" : "NULL", adds ? "5" : now);
-    if (there) history_add(t, adds ? OP_ADD : OP_VALUE, row, adds ? 5 : 0);
+    snprintf(w.sql, sizeof w.sql, "BEGIN; INSERT INTO ev(id,what) VALUES(%u,'server'); %s; COMMIT", n, change);
     s->clock = &s->server_clock;
     /* Without memory it takes nothing. */
     if (!hub_submit(s->hub, &w.job)) sql_done(&w.job, SATCHEL_E_NOMEM);
     sim_server_step(s);
     if (!w.done) sim_fail(s, "the server did not take its own work");
-    sim_say(s, "server writes t%u: %s", n, satchel_rc_name(w.rc));
+    sim_say(s, "server writes t%u: %s: %s", n, change, satchel_rc_name(w.rc));
     if (w.rc)
         history_unsure(s, t);
     else
         history_committed(s, t);
+}
+
+static bool has_item(sim *s, unsigned row) {
+    return sim_ask(s, store_db(s->store), "SELECT count(*) FROM item WHERE id='i%u'", row) == 1;
+}
+
+void work_server(sim *s) {
+    if (s->ntxn == SIM_TXNS) return;
+    sim_txn *t = history_begin(s, SIM_SERVER);
+    unsigned n = (unsigned)(t - s->txn), row = sim_below(s, SIM_ROWS);
+    bool adds = sim_chance(s, 50), there = has_item(s, row);
+    char now[16], change[100];
+    snprintf(now, sizeof now, "'a%u'", n);
+    if (there) facts_server(t, adds ? 3 : 0, row, adds ? "0" : "NULL", adds ? "5" : now);
+    if (there) history_add(t, adds ? OP_ADD : OP_VALUE, row, adds ? 5 : 0);
+    snprintf(change, sizeof change, adds ? "UPDATE item SET n=n+5 WHERE id='i%u'" : "UPDATE item SET a='a%2$u' WHERE id='i%1$u'", row, n);
+    write_as_server(s, t, n, change);
+}
+
+#define COLUMN_SV 11u /* at its place in MODEL */
+
+void work_server_moves(sim *s) {
+    if (s->ntxn == SIM_TXNS) return;
+    unsigned row = sim_below(s, SIM_ROWS), user = sim_below(s, 5);
+    char now[16], was[16], change[100];
+    if (!has_item(s, row)) return;
+    int64_t is = sim_ask(s, store_db(s->store), "SELECT ifnull(sv,-1) FROM item WHERE id='i%u'", row);
+    snprintf(was, sizeof was, is < 0 ? "NULL" : "%" PRId64, is);
+    snprintf(now, sizeof now, user == 4 ? "NULL" : "%u", user);
+    if (!strcmp(was, now)) return;
+    sim_txn *t = history_begin(s, SIM_SERVER);
+    unsigned n = (unsigned)(t - s->txn);
+    facts_server(t, COLUMN_SV, row, was, now);
+    snprintf(change, sizeof change, "UPDATE item SET sv=%s WHERE id='i%u'", now, row);
+    write_as_server(s, t, n, change);
+    sim_happened(s, FAULT_MOVE);
 }

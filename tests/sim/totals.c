@@ -18,6 +18,7 @@ static const struct {
     {"worlds", offsetof(sim_figures, modelled)},
     {"reads", offsetof(sim_figures, reads)},
     {"recorded", offsetof(sim_figures, recorded)},
+    {"scoped", offsetof(sim_figures, scoped)},
 };
 #define NFIGURES (sizeof FIGURES / sizeof *FIGURES)
 

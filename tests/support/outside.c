@@ -55,6 +55,7 @@ static void open_hub(outside *o, const char *migration) {
                      .snapshot_path = snapshot_path,
                      .readers = 1,
                      .history_ms = 86400000,
+                     .horizon_ms = 86400000,
                      .now_ms = now_ms,
                      .wake = wake,
                      .log = drop_log,

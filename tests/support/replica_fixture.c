@@ -49,7 +49,8 @@ static void open_both(fixture *x) {
     buf_init(&words, 0);
     assert_int_equal(file_open(x->path, &o, &x->f), SATCHEL_OK);
     assert_int_equal(sqlite3_open(x->path, &x->app), SQLITE_OK);
-    assert_int_equal(file_configure(x->app, 100, &words), SATCHEL_OK);
+    o.busy_timeout_ms = 100;
+    assert_int_equal(file_configure(x->app, &o, &words), SATCHEL_OK);
     assert_int_equal(outbox_writer_open(x->app, &o.env, on_committed, x, &x->w, &words), SATCHEL_OK);
     buf_fini(&words);
 }

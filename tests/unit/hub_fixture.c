@@ -39,7 +39,9 @@ static void open_hub(world *w) {
                     .store_path = w->v.path,
                     .snapshot_path = snapshots,
                     .readers = 2,
+                    .change_bytes = w->change_bytes,
                     .history_ms = 1000000000,
+                    .horizon_ms = 1000000000,
                     .now_ms = now_ms,
                     .wake = on_wake,
                     .log = on_log,
@@ -49,6 +51,12 @@ static void open_hub(world *w) {
     int rc = hub_open(&c, &w->h, &error);
     if (rc) fail_msg("%s %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
     buf_fini(&error);
+}
+
+void reopen_hub(world *w) {
+    hub_close(w->h);
+    for (unsigned i = 0; i < w->links; i++) w->link[i]->session = 0;
+    open_hub(w);
 }
 
 int setup(void **state) {
@@ -69,6 +77,11 @@ int setup(void **state) {
 static void link_free(link *l) {
     buf_fini(&l->said);
     free(l);
+}
+
+void drop_link(world *w, unsigned i) {
+    link_free(w->link[i]);
+    w->link[i] = w->link[--w->links];
 }
 
 int teardown(void **state) {
@@ -116,7 +129,8 @@ static void say_page(link *l, const void *p, size_t n) {
     page_reader r;
     assert_int_equal(page_open(&r, p, n, &l->page), SATCHEL_OK);
     assert_int_equal(l->page.from, l->cursor);
-    l->cursor = l->page.to;
+    if (l->holds) holding_page(l->holds, &l->page, p, n);
+    if (!l->page.more) l->cursor = l->page.to;
     l->pages++;
     buf_printf(&l->said, "page(%llu-%llu) ", (unsigned long long)l->page.from, (unsigned long long)l->page.to);
 }
@@ -127,6 +141,7 @@ static void say_snapshot(link *l, const void *p, size_t n) {
     if (l->snap.id != l->snapshot) l->snapshot_page = 0;
     l->snapshot = l->snap.id;
     assert_int_equal(l->snap.page, l->snapshot_page);
+    if (l->holds) holding_snapshot(l->holds, &l->snap, p, n);
     l->snapshot_page++;
     if (l->snap.last) {
         l->cursor = l->snap.seq;
@@ -270,7 +285,9 @@ msg_hello make_hello(world *w, const link *l) {
                    .snapshot = l->snapshot,
                    .snapshot_page = l->snapshot_page,
                    .software = "test",
-                   .nsoftware = 4};
+                   .nsoftware = 4,
+                   .has_view = true,
+                   .view = l->holds ? l->holds->view : 0};
     m.has_epoch = l->cursor > 0;
     if (m.has_epoch) memcpy(m.epoch, p.epoch, sizeof m.epoch);
     memcpy(m.schema_hash, p.schema_hash, sizeof m.schema_hash);

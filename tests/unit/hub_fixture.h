@@ -4,6 +4,7 @@
 
 #include "server/hub.h"
 #include "tests/support/serving.h"
+#include "tests/unit/hub_holding.h"
 
 /* One connection of a device, and what the server said on it. */
 typedef struct link {
@@ -14,6 +15,7 @@ typedef struct link {
     uint64_t cursor, settled, pending, loss_cursor;
     uint64_t snapshot;
     uint32_t snapshot_page;
+    holding *holds; /* takes pages and snapshots; NULL: they are passed over */
     bool closed;
     buf said;      /* words about each message, such as "welcome results(1:5) page(0-5) " */
     msg_page page; /* the last one */
@@ -32,12 +34,15 @@ typedef struct world {
     char log[4096];
     uint64_t now_ms;
     unsigned wakes;
+    size_t change_bytes; /* of the hub's config */
 } world;
 
 int setup(void **state);
 int teardown(void **state);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The server stops and starts again. */
+void reopen_hub(world *w);
 /* Hears what is there; steps until nothing is left to do. */
 void drain(world *w);
 void settle(world *w);
@@ -46,6 +51,8 @@ const char *said(link *l);
 #define SAID(l, expected) assert_string_equal(said(l), expected)
 
 link *dial(world *w, device *d, const char *name);
+/* Forgets the i-th link, whose connection is over. */
+void drop_link(world *w, unsigned i);
 /* A device that stands at the head, has said hello, and pulls. */
 link *online(world *w, device *d, const char *name);
 /* Frees the message. `pack`: as a frame is made, compressed if that helps. */

@@ -466,6 +466,86 @@ static void N4_accepted_counter_is_not_counted_twice_within_a_snapshot(void **st
     assert_sound(x);
 }
 
+/* ---- views ---- */
+
+static int64_t view_of(fixture *x) {
+    return app_integer(x, "SELECT view FROM satchel_state");
+}
+
+static void S4_view_moves_with_the_cursor_and_stays(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(view_of(x), 0);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 12, .view = 3}, 12, a), SATCHEL_OK);
+    assert_int_equal(view_of(x), 3);
+    assert_int_equal(give(x, 13, "b", 1), SATCHEL_OK);
+    fixture_reopen(x);
+    assert_int_equal(x->f->state.view, 3);
+    /* What is not applied moves neither. */
+    assert_int_equal(apply_with(x, &(msg_page){.from = 9, .to = 14, .view = 4}, 14, a), SATCHEL_E_ORDER);
+    assert_int_equal(view_of(x), 3);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 13, .to = 13, .view = 4}, 13, a), SATCHEL_OK);
+    assert_int_equal(view_of(x), 4);
+}
+
+static void S4_view_of_a_commit_in_parts_comes_with_the_last(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 11, .more = true, .view = 3}, 11, a), SATCHEL_OK);
+    assert_int_equal(view_of(x), 0);
+    fixture_reopen(x);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 11, .part = 1, .view = 3}, 11, a), SATCHEL_OK);
+    assert_int_equal(view_of(x), 3);
+}
+
+static void S4_view_of_a_snapshot_comes_with_its_last_page(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(apply_with(x, &(msg_page){.to = 10, .view = 3}, 10, a), SATCHEL_OK);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .view = 5}, NULL, "k", &a, 1), SATCHEL_OK);
+    assert_int_equal(view_of(x), 3);
+    fixture_reopen(x);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true, .view = 5}, "k", NULL, NULL, 0), SATCHEL_OK);
+    assert_int_equal(view_of(x), 5);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 8, .last = true}, NULL, NULL, &a, 1), SATCHEL_OK);
+    assert_int_equal(view_of(x), 0);
+}
+
+/* Between its pages the rows are of no cursor, and a device that comes back then must not go on from the one before. */
+static void S4_cursor_is_of_no_use_within_a_snapshot_that_no_welcome_announced(void **state) {
+    fixture *x = *state;
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.placed = true;
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
+    assert_int_equal(give(x, 10, "a", 1), SATCHEL_OK);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .view = 5}, NULL, "k", &a, 1), SATCHEL_OK);
+    fixture_reopen(x);
+    assert_false(x->f->state.placed);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true, .view = 5}, "k", NULL, NULL, 0), SATCHEL_OK);
+    assert_true(x->f->state.placed);
+}
+
+static void S4_file_that_was_put_back_tells_the_view_that_it_held(void **state) {
+    fixture *x = *state;
+    char path[128], sql[200];
+    file *older;
+    file_options o = {.env = fixture_env(x)};
+    delta_row a = item_put("a", "a", 1, 1);
+    assert_int_equal(apply_with(x, &(msg_page){.to = 10, .view = 3}, 10, a), SATCHEL_OK);
+    snprintf(path, sizeof path, "%s/older", x->dir);
+    snprintf(sql, sizeof sql, "VACUUM INTO '%s'", path);
+    app_sql(x, sql);
+    assert_int_equal(apply_with(x, &(msg_page){.from = 10, .to = 11, .view = 4}, 11, a), SATCHEL_OK);
+    assert_int_equal(file_open(path, &o, &older), SATCHEL_OK);
+    assert_int_equal(older->state.view, 3);
+    assert_int_equal(older->state.cursor, 10);
+    file_close(older);
+    remove(path);
+}
+
 /* ---- faults ---- */
 
 /* Fails SQLite's allocation 1, 2, 3 ... until the page passes: each failure is named, and changes nothing. */
@@ -526,6 +606,11 @@ int main(void) {
         T(page_during_a_snapshot_is_out_of_order),
         T(N4_edits_stay_over_a_snapshot),
         T(N4_accepted_counter_is_not_counted_twice_within_a_snapshot),
+        T(S4_view_moves_with_the_cursor_and_stays),
+        T(S4_view_of_a_commit_in_parts_comes_with_the_last),
+        T(S4_view_of_a_snapshot_comes_with_its_last_page),
+        T(S4_cursor_is_of_no_use_within_a_snapshot_that_no_welcome_announced),
+        T(S4_file_that_was_put_back_tells_the_view_that_it_held),
         T(apply_without_memory_is_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

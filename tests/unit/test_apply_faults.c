@@ -71,6 +71,25 @@ static void before_last_part(fixture *x) {
     make_page(x, &(msg_page){.from = 15, .to = 21, .part = 1}, &row, 1);
 }
 
+/* S4: the view, the cursor and the rows that enter and leave, whole and in parts. */
+static void before_view(fixture *x) {
+    delta_row rows[] = {row_of(ITEM, DELTA_LEAVE, "a"), row_of(ITEM, DELTA_LEAVE, "b"), item_put("d", "whole", 1, 1),
+                        item_put("fresh", "f", 1, 1)};
+    app_sql(x,
+            "UPDATE satchel_state SET epoch=x'0102030405060708';"
+            "INSERT INTO satchel_conflicts(n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author) VALUES(1, 5, 'item', '',"
+            "'b', 'lww', 1, 1, 1)");
+    make_page(x, &(msg_page){.from = 15, .to = 21, .view = 3}, rows, 4);
+}
+
+static void before_last_part_of_view(fixture *x) {
+    delta_row row = row_of(ITEM, DELTA_LEAVE, "a");
+    app_sql(x, "UPDATE satchel_state SET epoch=x'0102030405060708'");
+    make_page(x, &(msg_page){.from = 15, .to = 21, .more = true, .view = 3}, &row, 1);
+    assert_int_equal(run_page(x), SATCHEL_OK);
+    make_page(x, &(msg_page){.from = 15, .to = 21, .part = 1, .view = 3}, &row, 1);
+}
+
 static void before_part_again(fixture *x) {
     before_last_part(x);
     before_first_part(x);
@@ -82,9 +101,11 @@ static const operation OPERATION[] = {
     {"first part", before_first_part, run_page, 0},
     {"last part", before_last_part, run_page, 0},
     {"part begun anew", before_part_again, run_page, 0},
+    {"another view", before_view, run_page, 0},
+    {"last part of another view", before_last_part_of_view, run_page, 0},
 };
 
-static void apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {
+static void N10_S4_apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {
     fail_each_instant(*state, OPERATION, sizeof OPERATION / sizeof OPERATION[0]);
     buf_fini(&message);
 }
@@ -92,8 +113,8 @@ static void apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_ag
 int main(void) {
     faults_install();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
-                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(N10_S4_apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again,
+                                        fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,29 @@ static void C7_spill_that_fails_vetoes_the_commit(void **state) {
     assert_string_equal(outbox_last(&x), "I contact(1,'a',1,NULL)");
 }
 
+static unsigned open_memory_files(void) {
+    unsigned n = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        char link[32], target[64] = "";
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) > 0) n += strncmp(target, "/memfd:satchel", 14) == 0;
+    }
+    return n;
+}
+
+static void C7_spill_stays_in_memory_where_temp_store_says_so(void **state) {
+    (void)state;
+    captured c;
+    captured_open(&c, ":memory:", "PRAGMA temp_store=MEMORY;" CONTACT, (const char *[]){"contact", NULL});
+    exec(c.db, "BEGIN; WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 300)"
+               "INSERT INTO contact SELECT n, zeroblob(30000), n, NULL FROM i");
+    assert_int_equal(open_memory_files(), 1);
+    exec(c.db, "COMMIT");
+    assert_int_equal(open_memory_files(), 0);
+    assert_int_equal(outbox_count(&c), 1);
+    captured_close(&c);
+}
+
 /* ---- C8 ---- */
 
 static void C8_connections_capture_their_own_changes(void **state) {
@@ -291,6 +314,7 @@ int main(void) {
         ON_CONTACT(C7_large_row_changed_twice_is_one_change),
         ON_CONTACT(C7_refusal_of_the_first_of_many_parts_ends_the_work),
         ON_CONTACT(C7_spill_that_fails_vetoes_the_commit),
+        cmocka_unit_test(C7_spill_stays_in_memory_where_temp_store_says_so),
         ON_FILE(C8_connections_capture_their_own_changes),
         cmocka_unit_test(C9_any_key_shape_is_captured),
         ON_CONTACT(C9_update_of_the_key_is_delete_and_insert),

@@ -151,6 +151,83 @@ static void device_add_answers_a_code_that_decodes(void **state) {
     expect_code(w, "{\"command\":\"device.add\"}", "E_MISUSE", "name");
 }
 
+/* Enrols the device whose code the admin was given last. */
+static void redeem(world *w, uint8_t seed) {
+    sqlite3 *db = store_db(w->o.store);
+    char *insert = sqlite3_mprintf("INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms,profile,user,store)"
+                                   " SELECT name,cast(zeroblob(31)||x'%02x' AS BLOB),1,5,profile,user,store FROM satchel_enrol;"
+                                   "DELETE FROM satchel_enrol",
+                                   seed);
+    assert_int_equal(sqlite3_exec(db, insert, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_free(insert);
+}
+
+static const char *shown(world *w, const char *name, const char *member) {
+    static char text[200];
+    char line[200];
+    snprintf(line, sizeof line, "{\"command\":\"device.show\",\"name\":\"%s\"}", name);
+    json_t *o = call(w, line);
+    const char *found = json_string_value(json_object_get(json_object_get(o, "device"), member));
+    snprintf(text, sizeof text, "%s", found ? found : "-");
+    json_decref(o);
+    return text;
+}
+
+static void device_add_and_set_want_a_profile_once_there_are_rules(void **state) {
+    world *w = *state;
+    sqlite3 *db = store_db(w->o.store);
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"a\",\"profile\":\"rep\"}", "E_MISUSE", "no profile rep");
+    expect_ok(w, "{\"command\":\"device.add\",\"name\":\"a\",\"profile\":\"full\"}");
+    expect_ok(w, "{\"command\":\"device.add\",\"name\":\"a\"}");
+    redeem(w, 1);
+    assert_string_equal(shown(w, "a", "profile"), "full");
+    sqlite3_exec(db, "INSERT INTO satchel_profile(name,horizon_days) VALUES('till',90),('rep',30)", NULL, NULL, NULL);
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"b\"}", "E_MISUSE", "rep, till and full");
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"b\",\"profile\":\"king\"}", "E_MISUSE", "rep, till and full");
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"b\",\"profile\":\"rep\",\"user\":\"abc\"}", "E_MISUSE",
+                "user is a value in SQL");
+    expect_code(w, "{\"command\":\"device.add\",\"name\":\"b\",\"profile\":\"rep\",\"store\":\"7;DROP\"}", "E_MISUSE",
+                "store is a value");
+    expect_ok(w, "{\"command\":\"device.add\",\"name\":\"b\",\"profile\":\"rep\",\"user\":\"x'0A1b'\",\"store\":\"-7\"}");
+    redeem(w, 2);
+    assert_string_equal(shown(w, "b", "profile"), "rep");
+    assert_string_equal(shown(w, "b", "user"), "x'0a1b'");
+    assert_string_equal(shown(w, "b", "store"), "-7");
+    expect_ok(w, "{\"command\":\"device.set\",\"name\":\"b\",\"user\":\"'it''s'\"}");
+    assert_string_equal(shown(w, "b", "user"), "'it''s'");
+    assert_string_equal(shown(w, "b", "profile"), "rep");
+    expect_ok(w, "{\"command\":\"device.set\",\"name\":\"b\",\"profile\":\"full\",\"store\":\"\"}");
+    assert_string_equal(shown(w, "b", "profile"), "full");
+    assert_string_equal(shown(w, "b", "store"), "-");
+    expect_code(w, "{\"command\":\"device.set\",\"name\":\"b\"}", "E_MISUSE", "which profile");
+    expect_code(w, "{\"command\":\"device.set\",\"name\":\"b\",\"profile\":\"king\"}", "E_MISUSE", "no profile king");
+    expect_code(w, "{\"command\":\"device.set\",\"name\":\"c\",\"profile\":\"rep\"}", "E_NOT_FOUND", "c");
+}
+
+static void device_is_paused_resumed_renamed_revoked_and_wiped_by_name_or_key(void **state) {
+    world *w = *state;
+    expect_ok(w, "{\"command\":\"device.add\",\"name\":\"a\"}");
+    redeem(w, 1);
+    expect_ok(w, "{\"command\":\"device.pause\",\"name\":\"a\"}");
+    assert_string_equal(shown(w, "a", "state"), "paused");
+    expect_ok(w, "{\"command\":\"device.resume\",\"name\":\"a\"}");
+    expect_ok(w, "{\"command\":\"device.rename\",\"name\":\"a\",\"to\":\"b\"}");
+    expect_code(w, "{\"command\":\"device.rename\",\"name\":\"b\",\"to\":\"\\u001b\"}", "E_MISUSE", "printable");
+    expect_code(w, "{\"command\":\"device.rename\",\"name\":\"b\"}", "E_MISUSE", "printable");
+    expect_ok(w, "{\"command\":\"device.resnapshot\",\"name\":\"b\"}");
+    expect_ok(w, "{\"command\":\"device.revoke\",\"name\":\"b\"}");
+    expect_code(w, "{\"command\":\"device.resume\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only a paused");
+    expect_ok(w, "{\"command\":\"device.add\",\"name\":\"b\"}");
+    redeem(w, 2);
+    /* The name is another's now. */
+    char line[200], key[65];
+    snprintf(key, sizeof key, "%062d01", 0);
+    snprintf(line, sizeof line, "{\"command\":\"device.wipe\",\"name\":\"%s\"}", key);
+    expect_ok(w, line);
+    assert_string_equal(shown(w, key, "state"), "to be wiped");
+    assert_string_equal(shown(w, "b", "state"), "active");
+}
+
 static void commands_on_what_is_not_there_say_so(void **state) {
     world *w = *state;
     expect_code(w, "{\"command\":\"device.show\",\"name\":\"nobody\"}", "E_NOT_FOUND", "nobody");
@@ -255,6 +332,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(open_makes_a_socket_for_the_owner_alone),
         CASE(device_add_answers_a_code_that_decodes),
+        CASE(device_add_and_set_want_a_profile_once_there_are_rules),
+        CASE(device_is_paused_resumed_renamed_revoked_and_wiped_by_name_or_key),
         CASE(commands_on_what_is_not_there_say_so),
         CASE(sql_runs_and_reports),
         CASE(listings_of_an_empty_store_are_empty_arrays),

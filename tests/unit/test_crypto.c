@@ -124,6 +124,23 @@ static void crypto_fingerprint_key_request_and_certificate_agree(void **state) {
     assert_memory_not_equal(key, other, 32);
 }
 
+static void crypto_made_at_is_the_moment_that_was_given(void **state) {
+    world *w = *state;
+    uint64_t ms;
+    assert_int_equal(crypto_made_at(text(&w->device), &ms), 0);
+    assert_in_range(ms, NOW_MS - 1000, NOW_MS);
+    assert_int_equal(crypto_made_at("garbage", &ms), SATCHEL_E_MALFORMED);
+}
+
+static void crypto_common_name_is_the_subject_s(void **state) {
+    world *w = *state;
+    buf name = {0};
+    assert_int_equal(crypto_common_name(text(&w->device), &name), 0);
+    assert_string_equal(text(&name), "J\xc3\xbcrgen's phone");
+    assert_int_equal(crypto_common_name("garbage", &name), SATCHEL_E_MALFORMED);
+    buf_fini(&name);
+}
+
 static void crypto_fingerprint_garbage_is_malformed(void **state) {
     (void)state;
     uint8_t out[32];
@@ -330,6 +347,8 @@ int main(void) {
         cmocka_unit_test(crypto_base64url_rfc4648_vectors_round_trip),
         cmocka_unit_test(crypto_base64url_decode_foreign_characters_are_malformed),
         cmocka_unit_test(crypto_fingerprint_key_request_and_certificate_agree),
+        cmocka_unit_test(crypto_made_at_is_the_moment_that_was_given),
+        cmocka_unit_test(crypto_common_name_is_the_subject_s),
         cmocka_unit_test(crypto_fingerprint_garbage_is_malformed),
         cmocka_unit_test(crypto_not_after_is_days_from_now),
         cmocka_unit_test(crypto_make_csr_with_attribute_in_name_stays_one_name),

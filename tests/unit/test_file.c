@@ -102,6 +102,32 @@ static void open_newer_format_is_refused(void **state) {
     app_sql(x, "UPDATE satchel_state SET format=1");
 }
 
+/* What a device makes that encrypts; see tests/atrest. */
+static void open_encrypted_file_asks_for_its_key(void **state) {
+    fixture *x = *state;
+    char words[256];
+    static const unsigned char head[24] = {0x9c, 0x51, [16] = 0x10, 0, 2, 2, 32, 64, 32, 32};
+    FILE *f = fopen(beside(x, "encrypted"), "w");
+    for (unsigned i = 0; i < 200; i++) fwrite(head, 1, sizeof head, f);
+    fclose(f);
+    assert_int_equal(open_says(beside(x, "encrypted"), 0, words, sizeof words), SATCHEL_E_KEY);
+    assert_non_null(strstr(words, "it is encrypted, and no key was given"));
+    remove_beside(x, "encrypted");
+}
+
+static void open_with_a_key_makes_nothing_where_sqlite_cannot_encrypt(void **state) {
+    fixture *x = *state;
+    satchel *s;
+    satchel_options o = {.size = sizeof o, .key = "key", .key_bytes = 3};
+#ifdef SQLITE3MC_VERSION_MAJOR
+    skip();
+#endif
+    assert_int_equal(satchel_open(beside(x, "secret"), &o, &s), SATCHEL_E_MISUSE);
+    assert_non_null(strstr(satchel_errmsg(s), "cannot encrypt"));
+    satchel_close(s);
+    assert_int_not_equal(access(beside(x, "secret"), F_OK), 0);
+}
+
 static void open_damaged_file_is_named(void **state) {
     fixture *x = *state;
     char words[256];
@@ -258,6 +284,8 @@ int main(void) {
         T(open_foreign_file_is_refused_and_left_as_it_is),
         T(open_plain_database_needs_to_be_adopted),
         T(open_newer_format_is_refused),
+        T(open_encrypted_file_asks_for_its_key),
+        T(open_with_a_key_makes_nothing_where_sqlite_cannot_encrypt),
         T(open_damaged_file_is_named),
         T(open_where_nothing_can_be_written_says_so),
         T(open_locked_file_is_busy),

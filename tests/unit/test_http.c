@@ -186,6 +186,85 @@ static void enroll_after_many_wrong_codes_has_to_wait(void **state) {
     free(body);
 }
 
+/* ---- what devices ask on the sync port ---- */
+
+/* An exchange of the device with this key. */
+static http_exchange *ask_as(world *w, const buf *key, const char *path, const char *body) {
+    uint8_t device[CRYPTO_FINGERPRINT_BYTES];
+    assert_int_equal(crypto_fingerprint((const char *)key->p, device), 0);
+    http_request r = {
+        .method = HTTP_POST, .path = path, .peer = "192.0.2.7", .authorization = "", .idempotency_key = "", .device = device};
+    http_exchange *x = http_begin(w->http, &r, count_ready, w);
+    assert_non_null(x);
+    if (!http_answered(x)) http_body(x, body, strlen(body));
+    http_finish(x);
+    outside_settle(&w->o);
+    return x;
+}
+
+static void expect_as(world *w, const buf *key, const char *path, const char *csr, unsigned status, const char *words) {
+    json_t *o = json_pack("{ss}", "csr", csr);
+    char *body = json_dumps(o, JSON_COMPACT);
+    http_exchange *x = ask_as(w, key, path, body);
+    const http_answer *a = http_answered(x);
+    if (!a || a->status != status || !strstr((const char *)a->body.p, words))
+        fail_msg("%s: %u %s", path, a ? a->status : 0, a ? (const char *)a->body.p : "");
+    http_end(x);
+    json_decref(o);
+    free(body);
+}
+
+static void make_request(buf *key, buf *csr) {
+    assert_int_equal(crypto_make_key(key), 0);
+    assert_int_equal(crypto_make_csr((const char *)key->p, "phone", csr), 0);
+}
+
+static void renew_changes_the_key_once_the_new_one_is_used(void **state) {
+    world *w = *state;
+    buf key = {0}, csr = {0}, lost = {0}, lost_csr = {0};
+    make_request(&key, &csr);
+    make_request(&lost, &lost_csr);
+    offer_code(w);
+    expect_enrolment(w, SECRET, (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    /* One that was offered and never used makes room for another, and the present key goes on until then. */
+    expect_as(w, &w->key, "/v1/renew", (const char *)lost_csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &w->key, "/v1/renew", (const char *)csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &lost, "/v1/renew", (const char *)lost_csr.p, 400, "E_CERTIFICATE");
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &key, "/v1/renew", (const char *)csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 400, "E_CERTIFICATE");
+    /* The code that the old key came by is no way back. */
+    expect_enrolment(w, SECRET, (const char *)w->csr.p, 403, "E_ENROL_USED");
+    buf *all[] = {&key, &csr, &lost, &lost_csr};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) buf_fini(all[i]);
+}
+
+static void renew_of_what_is_none_is_refused(void **state) {
+    world *w = *state;
+    buf key = {0}, csr = {0};
+    make_request(&key, &csr);
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 400, "E_CERTIFICATE");
+    offer_code(w);
+    expect_enrolment(w, SECRET, (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &w->key, "/v1/renew", "hello", 400, "not a certificate request");
+    expect_as(w, &w->key, "/v1/enroll", (const char *)w->csr.p, 404, "E_NOT_FOUND");
+    expect_as(w, &w->key, "/v1/tables", (const char *)w->csr.p, 404, "E_NOT_FOUND");
+    expect_status(w, HTTP_POST, "/v1/renew", "{}", 404, "E_NOT_FOUND");
+    expect_status(w, HTTP_POST, "/v1/leave", "{}", 404, "E_NOT_FOUND");
+    buf_fini(&key);
+    buf_fini(&csr);
+}
+
+static void leave_ends_the_device_and_may_be_said_again(void **state) {
+    world *w = *state;
+    offer_code(w);
+    expect_enrolment(w, SECRET, (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    expect_as(w, &w->key, "/v1/leave", "", 200, "{}");
+    expect_as(w, &w->key, "/v1/leave", "", 200, "{}");
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 403, "E_REVOKED");
+}
+
 static void limiter_after_its_window_allows_again(void **state) {
     (void)state;
     enrol_limiter *l = calloc(1, sizeof *l);
@@ -300,6 +379,9 @@ int main(void) {
         CASE(enroll_with_what_is_no_request_is_told_what_is_wrong),
         CASE(enroll_with_a_certificate_as_request_spends_no_code),
         CASE(enroll_after_many_wrong_codes_has_to_wait),
+        CASE(renew_changes_the_key_once_the_new_one_is_used),
+        CASE(renew_of_what_is_none_is_refused),
+        CASE(leave_ends_the_device_and_may_be_said_again),
         cmocka_unit_test(limiter_after_its_window_allows_again),
         CASE(body_over_the_limit_is_answered_at_once),
         CASE(begin_of_an_unknown_path_or_method_is_a_problem),

@@ -78,7 +78,7 @@ static void connect_of_an_unknown_or_revoked_key_is_told_so(void **state) {
     settle(w);
     SAID(l, "error(E_CERTIFICATE) closed");
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_device_revoke(w->v.s, w->phone.a.device, 1), SATCHEL_OK);
+    assert_int_equal(store_device_move(w->v.s, w->phone.a.device, DEVICE_REVOKED, 1), SATCHEL_OK);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     link *p = dial(w, &w->phone, "phone");
     hello(w, p);
@@ -89,7 +89,7 @@ static void connect_of_an_unknown_or_revoked_key_is_told_so(void **state) {
 static void drop_device_closes_its_sessions_alone(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
-    hub_drop_device(w->h, w->phone.a.device);
+    hub_drop_device(w->h, w->phone.a.device, SATCHEL_E_REVOKED);
     PUSH(a, 0, "~ item(1) a='late'");
     settle(w);
     SAID(a, "error(E_REVOKED) closed");

@@ -316,7 +316,7 @@ static void *others_main(void *arg) {
     while (!atomic_load(&w->stop)) {
         while (hub_ready(w->h)) continue;
         hub_get_stats(w->h, &st);
-        hub_drop_device(w->h, 999);
+        hub_drop_device(w->h, 999, SATCHEL_E_REVOKED);
         if (atomic_load(&job.done)) {
             atomic_store(&job.done, false);
             if (!hub_submit(w->h, &job.job)) break;
@@ -348,6 +348,7 @@ static void hub_start_counts_every_increment_once_under_threads(void **state) {
                          .snapshot_path = snapshots,
                          .readers = 3,
                          .history_ms = 1,
+                         .horizon_ms = 1000000000,
                          .now_ms = now_ms,
                          .wake = on_wake,
                          .log = on_log,

@@ -161,6 +161,145 @@ static void open_again_with_another_authority_is_refused_in_words(void **state) 
     assert_non_null(strstr(text(&w->error), "another device authority"));
 }
 
+/* ---- another authority ---- */
+
+static void write_pem(const world *w, const char *name, const buf *pem, char path[128]) {
+    snprintf(path, 128, "%s.%s", w->path, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text(pem), f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* By another's judgement. */
+static bool is_signed_by(const world *w, const buf *cert, const buf *authority) {
+    char leaf[128], ca[128], command[700];
+    write_pem(w, "leaf", cert, leaf);
+    write_pem(w, "ca", authority, ca);
+    snprintf(command, sizeof command, "openssl verify -no_check_time -CAfile %s %s >/dev/null 2>&1; s=$?; rm -f %s %s; exit $s",
+             ca, leaf, ca, leaf);
+    return !system(command);
+}
+
+/* A device's certificate by `id` was signed by this authority. */
+static void assert_signs(const world *w, const identity *id, const buf *authority) {
+    buf key = {0}, csr = {0}, cert = {0};
+    assert_int_equal(crypto_make_key(&key), 0);
+    assert_int_equal(crypto_make_csr(text(&key), "phone", &csr), 0);
+    assert_int_equal(identity_sign(id, text(&csr), "phone", NOW_MS, 30, &cert), 0);
+    assert_true(is_signed_by(w, &cert, authority));
+    buf_fini(&key);
+    buf_fini(&csr);
+    buf_fini(&cert);
+}
+
+static void assert_trusts(const identity *id, unsigned n) {
+    buf pem = {0};
+    unsigned found = 0;
+    identity_trust(id, &pem);
+    for (const char *p = text(&pem); (p = strstr(p, "BEGIN CERTIFICATE")); p++) found++;
+    assert_int_equal(found, n);
+    buf_fini(&pem);
+}
+
+static bool is_there(const world *w, const char *name) {
+    char file[128];
+    snprintf(file, sizeof file, "%s/%s", w->path, name);
+    return !access(file, F_OK);
+}
+
+static void open_now(world *w, identity *id) {
+    buf_clear(&w->error);
+    int rc = identity_open_again(&w->data, HOSTS, NOW_MS, &w->first, id, &w->error);
+    if (rc) fail_msg("%d %s", rc, text(&w->error));
+}
+
+static void rotate_signs_devices_by_the_new_and_shows_what_the_old_signed(void **state) {
+    world *w = *state;
+    identity id;
+    buf first = {0}, second = {0};
+    assert_int_equal(identity_rotate(&w->data, NOW_MS, &w->error), 0);
+    open_now(w, &id);
+    assert_string_equal(text(&id.cert), text(&w->first.cert));
+    assert_string_equal(text(&id.ca_cert), text(&w->first.ca_cert));
+    assert_signs(w, &id, &id.next_cert);
+    assert_trusts(&id, 2);
+    assert_int_equal(crypto_common_name(text(&id.ca_cert), &first), 0);
+    assert_int_equal(crypto_common_name(text(&id.next_cert), &second), 0);
+    assert_string_not_equal(text(&first), text(&second));
+    assert_int_equal(identity_rotate(&w->data, NOW_MS, &w->error), SATCHEL_E_KEY_TAKEN);
+    buf_fini(&first);
+    buf_fini(&second);
+    identity_close(&id);
+}
+
+static void retire_makes_the_new_one_the_only_one(void **state) {
+    world *w = *state;
+    identity id, after;
+    assert_int_equal(identity_retire(&w->data, &w->error), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(identity_rotate(&w->data, NOW_MS, &w->error), 0);
+    open_now(w, &id);
+    assert_int_equal(identity_retire(&w->data, &w->error), 0);
+    /* The server that runs takes it over as the one that was to come; one that had not seen it come does not. */
+    assert_int_equal(identity_open_again(&w->data, HOSTS, NOW_MS, &id, &after, &w->error), 0);
+    assert_string_equal(text(&after.ca_cert), text(&id.next_cert));
+    assert_true(after.made_cert);
+    assert_true(is_signed_by(w, &after.cert, &after.ca_cert));
+    assert_memory_equal(after.pin, w->first.pin, sizeof after.pin);
+    assert_signs(w, &after, &after.ca_cert);
+    assert_trusts(&after, 1);
+    assert_false(is_there(w, "ca-next.key") || is_there(w, "ca-next.crt"));
+    identity_close(&after);
+    assert_int_equal(identity_open_again(&w->data, HOSTS, NOW_MS, &w->first, &after, &w->error), SATCHEL_E_CERTIFICATE);
+    identity_close(&id);
+}
+
+static void rotate_cut_off_after_its_key_is_finished_at_the_next_opening(void **state) {
+    world *w = *state;
+    identity id;
+    assert_int_equal(identity_rotate(&w->data, NOW_MS, &w->error), 0);
+    remove_file(w, "ca-next.crt");
+    open_now(w, &id);
+    assert_signs(w, &id, &id.next_cert);
+    identity_close(&id);
+}
+
+/* Its steps: the key, the certificate, the new one's key and certificate removed. Wherever it stops, the next opening ends it. */
+static void retire_cut_off_anywhere_is_finished_at_the_next_opening(void **state) {
+    world *w = *state;
+    for (int step = 1; step <= 3; step++) {
+        identity before, id;
+        assert_int_equal(identity_rotate(&w->data, NOW_MS, &w->error), 0);
+        assert_int_equal(identity_open(&w->data, HOSTS, NOW_MS, &before, &w->error), 0);
+        assert_int_equal(datadir_write(&w->data, "ca.key", before.next_key.p, strlen(text(&before.next_key)), &w->error), 0);
+        if (step > 1)
+            assert_int_equal(datadir_write(&w->data, "ca.crt", before.next_cert.p, strlen(text(&before.next_cert)), &w->error),
+                             0);
+        if (step > 2) remove_file(w, "ca-next.key");
+        assert_int_equal(identity_open_again(&w->data, HOSTS, NOW_MS, &before, &id, &w->error), 0);
+        assert_string_equal(text(&id.ca_cert), text(&before.next_cert));
+        assert_false(is_there(w, "ca-next.key") || is_there(w, "ca-next.crt"));
+        assert_true(is_signed_by(w, &id.cert, &id.ca_cert));
+        identity_close(&before);
+        identity_close(&id);
+    }
+}
+
+static void open_near_the_end_keeps_the_authority_s_name(void **state) {
+    world *w = *state;
+    identity id;
+    buf before = {0}, after = {0};
+    assert_int_equal(
+        identity_open(&w->data, HOSTS, NOW_MS + (IDENTITY_CA_DAYS - IDENTITY_CA_RENEW_DAYS + 1ull) * DAY_MS, &id, &w->error), 0);
+    assert_true(id.made_ca);
+    assert_int_equal(crypto_common_name(text(&w->first.ca_cert), &before), 0);
+    assert_int_equal(crypto_common_name(text(&id.ca_cert), &after), 0);
+    assert_string_equal(text(&before), text(&after));
+    buf_fini(&before);
+    buf_fini(&after);
+    identity_close(&id);
+}
+
 /* ---- the operator's own ---- */
 
 static void write_own(const world *w, const char *name, mode_t mode, const buf *what) {
@@ -244,6 +383,11 @@ int main(void) {
         CASE(open_with_the_key_of_another_is_refused_in_words),
         CASE(open_with_damaged_files_is_refused_in_words),
         CASE(open_again_with_another_authority_is_refused_in_words),
+        CASE(rotate_signs_devices_by_the_new_and_shows_what_the_old_signed),
+        CASE(retire_makes_the_new_one_the_only_one),
+        CASE(rotate_cut_off_after_its_key_is_finished_at_the_next_opening),
+        CASE(retire_cut_off_anywhere_is_finished_at_the_next_opening),
+        CASE(open_near_the_end_keeps_the_authority_s_name),
         CASE(use_operator_pins_its_key_and_knows_its_end),
         CASE(use_operator_of_what_will_not_do_is_refused_in_words_and_changes_nothing),
     };

@@ -80,7 +80,9 @@ static void hello_decode_truncated_at_each_byte_is_an_error(void **state) {
                    .has_epoch = true,
                    .software = "test",
                    .nsoftware = 4,
-                   .npast = 3},
+                   .npast = 3,
+                   .has_view = true,
+                   .view = 1000},
               got;
     for (unsigned i = 0; i < m.npast; i++) m.past[i].seq = 1000 * i;
     buf b;
@@ -89,6 +91,7 @@ static void hello_decode_truncated_at_each_byte_is_an_error(void **state) {
     assert_int_equal(hello_decode(b.p, b.n, &got), SATCHEL_OK);
     assert_int_equal(got.npast, 3);
     assert_int_equal(got.past[2].seq, 2000);
+    assert_int_equal(got.view, 1000);
     for (size_t n = 0; n < b.n; n++) assert_int_equal(hello_decode(b.p, n, &got), SATCHEL_E_MALFORMED);
     buf_fini(&b);
 }

@@ -537,7 +537,7 @@ static void run_history(fixture *x, uint64_t seed) {
         unsigned k = (unsigned)roll(&s, KEYS);
         char key[8];
         snprintf(key, sizeof key, "k%u", k);
-        switch (roll(&s, 6)) {
+        switch (roll(&s, 7)) {
         case 0:
         case 1:
             if (n < 64) app_edit(x, &s, &txn[n++]);
@@ -559,6 +559,12 @@ static void run_history(fixture *x, uint64_t seed) {
                 txn[first++].live = false;
             }
             break;
+        case 5: {
+            delta_row row = row_of(ITEM, DELTA_LEAVE, key);
+            confirmed[k].there = false;
+            assert_int_equal(page_apply(x, ++seq, &row, 1), SATCHEL_OK);
+            break;
+        }
         default:
             if (roll(&s, 8) == 0) fixture_reopen(x);
         }

@@ -122,7 +122,7 @@ static void read_page(world *w, const frame *f, seen_page *out) {
     int more;
     for (uint64_t n = 0; (more = page_next(&r, &c)) == 1; n++) {
         if (!out->first) out->first = c.seq;
-        if (out->last) assert_true(c.seq > out->last);
+        if (out->last) assert_true(c.seq >= out->last);
         out->last = c.seq;
         if (c.ndelta < 2000)
             snprintf(out->text + strlen(out->text), sizeof out->text - strlen(out->text), "[%s]",
@@ -136,7 +136,7 @@ static seen_page *next_page(world *w, page_place *place, uint64_t to) {
     static seen_page p;
     frame *f = NULL;
     uint64_t from = place->cursor;
-    int rc = pages_next(&w->r, place, to, store_where(w->v.s).high_stamp, &f, &p.full);
+    int rc = pages_next(&w->r, 0, place, to, store_where(w->v.s).high_stamp, false, &f, &p.full);
     if (rc) fail_msg("%s", satchel_rc_name(rc));
     read_page(w, f, &p);
     assert_int_equal(p.head.from, from);
@@ -265,31 +265,179 @@ static void pages_below_the_floor_are_refused(void **state) {
     uint64_t removed;
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
     assert_int_equal(store_device_acked(w->v.s, w->d.a.device, 1, 1), SATCHEL_OK);
-    assert_int_equal(store_prune(w->v.s, w->v.now_ms + 1, 0, &removed), SATCHEL_OK);
+    assert_int_equal(store_prune(w->v.s, w->v.now_ms + 1, 0, UINT64_C(1) << 50, &removed), SATCHEL_OK);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     page_place at = {0};
     frame *f;
     bool full;
-    assert_int_equal(pages_next(&w->r, &at, 2, 0, &f, &full), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(pages_next(&w->r, 0, &at, 2, 0, false, &f, &full), SATCHEL_E_NOT_FOUND);
     at.cursor = 1;
     assert_string_equal(next_page(w, &at, 2)->text, "[+ item(2) a=NULL b=NULL]");
 }
 
+/* ---- pages of a view ---- */
+
+static uint32_t set_of(world *w, uint32_t a, uint32_t b) {
+    db_cache c;
+    uint32_t set;
+    db_cache_init(&c, store_db(w->v.s));
+    assert_int_equal(view_intern_set(&c, (const uint32_t[]){a, b}, b ? 2 : 1, &set), SATCHEL_OK);
+    db_cache_fini(&c);
+    return set;
+}
+
+static uint64_t view_of(world *w, const char *masks, uint32_t a, uint32_t b) {
+    db_cache c;
+    uint64_t id;
+    db_cache_init(&c, store_db(w->v.s));
+    assert_int_equal(view_intern(&c, "rep", masks, (const uint32_t[]){a, b}, b ? 2 : 1, &id), SATCHEL_OK);
+    db_cache_fini(&c);
+    return id;
+}
+
+/* An entry of the log as the rules would make it. */
+static void log_entry(world *w, uint64_t seq, unsigned part, uint32_t set, uint32_t besides, const char *words) {
+    db_cache c;
+    buf delta;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(w->v.s), words, &delta);
+    db_cache_init(&c, store_db(w->v.s));
+    assert_int_equal(db_exec(&c, "INSERT INTO satchel_log(id,bucket,besides,author,stamp,at_ms,delta) VALUES(?,?,?,0,1,1,?)",
+                             "iiib", (int64_t)(seq << 24 | part), (int64_t)set, (int64_t)besides, delta.p, delta.n),
+                     SATCHEL_OK);
+    db_cache_fini(&c);
+    buf_fini(&delta);
+}
+
+/* NULL: nothing for the view. */
+static seen_page *view_page(world *w, uint64_t view_id, page_place *place, uint64_t to, bool due) {
+    static seen_page p;
+    frame *f = NULL;
+    uint64_t from = place->cursor;
+    assert_int_equal(pages_next(&w->r, view_id, place, to, 1, due, &f, &p.full), SATCHEL_OK);
+    if (!f) return NULL;
+    read_page(w, f, &p);
+    assert_int_equal(p.head.from, from);
+    assert_int_equal(p.head.view, 0);
+    frame_release(f);
+    return &p;
+}
+
+static void pages_of_a_view_hold_what_it_hears_of_each_commit_together(void **state) {
+    world *w = *state;
+    uint32_t a = set_of(w, 2, 0), b = set_of(w, 3, 0), both = set_of(w, 2, 3);
+    uint64_t rep = view_of(w, "", 2, 0), other = view_of(w, "", 3, 0), two = view_of(w, "", 2, 3);
+    log_entry(w, 1, 0, a, 0, "+ item(1) a='a'");
+    log_entry(w, 1, 1, b, 0, "+ item(2) a='b'");
+    log_entry(w, 1, 2, both, 0, "+ item(3) a='c'");
+    log_entry(w, 2, 0, b, 0, "~ item(2) a='d'");
+    log_entry(w, 3, 0, b, 0, "+ item(1) a='a'");
+    log_entry(w, 3, 1, a, b, "- item(1)");
+    page_place at = {0};
+    assert_string_equal(view_page(w, rep, &at, 3, false)->text, "[+ item(1) a='a' b=NULL][+ item(3) a='c' b=NULL][- item(1)]");
+    assert_int_equal(at.cursor, 3);
+    at = (page_place){0};
+    assert_string_equal(view_page(w, other, &at, 3, false)->text,
+                        "[+ item(2) a='b' b=NULL][+ item(3) a='c' b=NULL][~ item(2) a='d'][+ item(1) a='a' b=NULL]");
+    at = (page_place){0};
+    seen_page *p = view_page(w, two, &at, 3, false);
+    assert_int_equal(p->head.commits, 5);
+    assert_null(strstr(p->text, "- item"));
+    /* Everything: what is put, and no leave. */
+    at = (page_place){0};
+    p = view_page(w, 0, &at, 3, false);
+    assert_int_equal(p->head.commits, 5);
+    assert_null(strstr(p->text, "- item"));
+}
+
+static void pages_for_which_there_is_nothing_are_left_out_unless_due(void **state) {
+    world *w = *state;
+    uint32_t b = set_of(w, 3, 0), a = set_of(w, 2, 0);
+    uint64_t rep = view_of(w, "1:2", 2, 0);
+    for (uint64_t seq = 1; seq <= 5; seq++) log_entry(w, seq, 0, b, 0, "+ item(1)");
+    log_entry(w, 6, 0, a, 0, "~ item(1) a='masked'");
+    page_place at = {0};
+    assert_null(view_page(w, rep, &at, 4, false));
+    assert_int_equal(at.cursor, 0);
+    assert_int_equal(at.scanned, 4);
+    assert_null(view_page(w, rep, &at, 6, false));
+    assert_int_equal(at.scanned, 6);
+    log_entry(w, 7, 0, a, 0, "~ item(1) b=x'01'");
+    seen_page *p = view_page(w, rep, &at, 8, false);
+    assert_string_equal(p->text, "[~ item(1) b=x'01']");
+    assert_int_equal(p->head.to, 8);
+    assert_int_equal(at.cursor, 8);
+    at = (page_place){.cursor = 1, .scanned = 4};
+    p = view_page(w, rep, &at, 6, true);
+    assert_int_equal(p->head.commits, 0);
+    assert_int_equal(p->head.to, 6);
+}
+
+static void pages_of_a_large_commit_are_numbered_for_the_view(void **state) {
+    world *w = *state;
+    static char words[1 << 16];
+    uint32_t a = set_of(w, 2, 0), b = set_of(w, 3, 0);
+    uint64_t rep = view_of(w, "", 2, 0);
+    log_entry(w, 1, 0, a, 0, "+ item(1)");
+    size_t at_words = 0;
+    for (int i = 0; i < 110; i++)
+        at_words += (size_t)snprintf(words + at_words, sizeof words - at_words, "+ item(%d) a='%0500d';", i, i);
+    for (unsigned part = 0; part < 20; part++) log_entry(w, 2, part, part % 2 ? a : b, 0, words);
+    log_entry(w, 3, 0, a, 0, "+ item(2)");
+    page_place at = {0};
+    seen_page *p = view_page(w, rep, &at, 3, false);
+    assert_int_equal(p->head.to, 1);
+    uint64_t entries = 0;
+    uint32_t part = 0;
+    do {
+        p = view_page(w, rep, &at, 3, false);
+        assert_int_equal(p->head.part, part++);
+        assert_int_equal(p->head.to, 2);
+        assert_true(p->full);
+        entries += p->head.commits;
+    } while (p->head.more);
+    assert_int_equal(entries, 10);
+    assert_int_equal(part, 3);
+    assert_int_equal(at.cursor, 2);
+    assert_string_equal(view_page(w, rep, &at, 3, false)->text, "[+ item(2) a=NULL b=NULL]");
+    /* One that fits goes with others. */
+    uint64_t none = view_of(w, "", 9, 0);
+    at = (page_place){0};
+    assert_null(view_page(w, none, &at, 3, false));
+}
+
 /* ---- snapshots ---- */
 
+static snapshot_kind kind_of(world *w, uint64_t view_id) {
+    store_position p = store_where(w->v.s);
+    snapshot_kind kind = {.schema_epoch = p.schema_epoch, .view = view_id};
+    memcpy(kind.epoch, p.epoch, sizeof kind.epoch);
+    return kind;
+}
+
 static int step(world *w) {
-    int rc = snapshots_step(w->snaps);
+    int rc = snapshots_step(w->snaps, NULL, 0);
     if (rc < 0) fail_msg("%s", satchel_rc_name(rc));
     return rc;
 }
 
+static void start_of(world *w, uint64_t view_id) {
+    snapshot_kind kind = kind_of(w, view_id);
+    assert_int_equal(snapshots_start(w->snaps, &kind, store_schema(w->v.s), w->v.now_ms++), SATCHEL_OK);
+}
+
 static void start(world *w) {
-    assert_int_equal(snapshots_start(w->snaps, store_where(w->v.s).epoch, store_schema(w->v.s), w->v.now_ms++), SATCHEL_OK);
+    start_of(w, 0);
+}
+
+static bool current_of(world *w, uint64_t view_id, snapshot_info *out) {
+    store_position p = store_where(w->v.s);
+    snapshot_kind kind = kind_of(w, view_id);
+    return snapshots_current(w->snaps, &kind, p.floor, p.seq, out);
 }
 
 static bool current(world *w, snapshot_info *out) {
-    store_position p = store_where(w->v.s);
-    return snapshots_current(w->snaps, p.epoch, p.schema_epoch, p.floor, p.seq, out);
+    return current_of(w, 0, out);
 }
 
 /* Reads the pages from `page` on and appends their rows to `rows` as text; checks the ranges: each table from open end to open end without a gap. */
@@ -452,7 +600,8 @@ static void snapshot_one_is_built_at_a_time(void **state) {
     world *w = *state;
     put_large(w, 1, 6000);
     start(w);
-    assert_int_equal(snapshots_start(w->snaps, store_where(w->v.s).epoch, store_schema(w->v.s), 1), SATCHEL_E_BUSY);
+    snapshot_kind kind = kind_of(w, 0);
+    assert_int_equal(snapshots_start(w->snaps, &kind, store_schema(w->v.s), 1), SATCHEL_E_BUSY);
     while (step(w)) continue;
     start(w);
 }
@@ -462,27 +611,71 @@ static void snapshot_of_another_epoch_or_schema_or_too_old_is_not_used(void **st
     put(w, "+ item(1)");
     start(w);
     while (step(w)) continue;
-    store_position p = store_where(w->v.s);
-    uint8_t other[8];
-    memcpy(other, p.epoch, sizeof other);
-    other[0] ^= 1;
+    snapshot_kind kind = kind_of(w, 0), other = kind, migrated = kind, part = kind;
+    other.epoch[0] ^= 1;
+    migrated.schema_epoch++;
+    part.view = 1;
     snapshot_info info, found;
-    assert_true(snapshots_current(w->snaps, p.epoch, 1, 0, 1, &info));
-    assert_false(snapshots_current(w->snaps, other, 1, 0, 1, &found));
-    assert_false(snapshots_current(w->snaps, p.epoch, 2, 0, 1, &found));
-    assert_false(snapshots_current(w->snaps, p.epoch, 1, 2, 9, &found));
-    assert_false(snapshots_current(w->snaps, p.epoch, 1, 0, 0, &found));
-    assert_true(snapshots_current(w->snaps, p.epoch, 1, 1, 2001, &found));
-    assert_false(snapshots_current(w->snaps, p.epoch, 1, 1, 2002, &found));
-    assert_true(snapshots_find(w->snaps, info.id, p.epoch, 1, &found));
-    assert_false(snapshots_find(w->snaps, info.id, other, 1, &found));
-    assert_false(snapshots_find(w->snaps, info.id, p.epoch, 2, &found));
+    assert_true(snapshots_current(w->snaps, &kind, 0, 1, &info));
+    assert_false(snapshots_current(w->snaps, &other, 0, 1, &found));
+    assert_false(snapshots_current(w->snaps, &migrated, 0, 1, &found));
+    assert_false(snapshots_current(w->snaps, &part, 0, 1, &found));
+    assert_false(snapshots_current(w->snaps, &kind, 2, 9, &found));
+    assert_false(snapshots_current(w->snaps, &kind, 0, 0, &found));
+    assert_true(snapshots_current(w->snaps, &kind, 1, 2001, &found));
+    assert_false(snapshots_current(w->snaps, &kind, 1, 2002, &found));
+    assert_true(snapshots_find(w->snaps, info.id, &kind, &found));
+    assert_false(snapshots_find(w->snaps, info.id, &other, &found));
+    assert_false(snapshots_find(w->snaps, info.id, &migrated, &found));
+    assert_false(snapshots_find(w->snaps, info.id, &part, &found));
+}
+
+static void snapshot_of_a_view_has_its_rows_without_masked_columns(void **state) {
+    world *w = *state;
+    uint32_t a = set_of(w, 2, 0), b = set_of(w, 3, 0);
+    uint64_t rep = view_of(w, "1:3", 2, 0);
+    char text[128];
+    put(w, "+ item(1) a='x', b=x'01'; + item(2) a='y', b=x'02'; + item(3) a='z'; + pair('a',1) v='p'; + pair('b',2) v='q'");
+    snprintf(text, sizeof text, "UPDATE item SET satchel_set=CASE id WHEN 2 THEN %u ELSE %u END", b, a);
+    sql_exec(&w->v, text);
+    snprintf(text, sizeof text, "UPDATE pair SET satchel_set=%u WHERE y=2", a);
+    sql_exec(&w->v, text);
+    start_of(w, rep);
+    while (step(w)) continue;
+    snapshot_info info;
+    assert_false(current(w, &info));
+    assert_true(current_of(w, rep, &info));
+    assert_int_equal(info.rows, 3);
+    snapshot_check c;
+    check_all(w, &info, &c);
+    buf_put_byte(&c.rows, 0);
+    assert_string_equal((char *)c.rows.p, "+ item(1) a='x'; + item(3) a='z'\n+ pair('b',2) v='q'\n\n");
+    check_free(&c);
+}
+
+static void snapshots_in_use_are_kept_beyond_the_newest(void **state) {
+    world *w = *state;
+    snapshot_info info, found;
+    uint64_t first = 0;
+    put(w, "+ item(1)");
+    for (uint32_t i = 0; i < SNAPSHOTS_KEPT + 3; i++) {
+        uint64_t view_id = view_of(w, "", 10 + i, 0);
+        start_of(w, view_id);
+        while (snapshots_step(w->snaps, &first, 1) == 1) continue;
+        assert_true(current_of(w, view_id, &info));
+        if (!i) first = info.id;
+    }
+    unsigned kept = 0;
+    for (uint32_t i = 0; i < SNAPSHOTS_KEPT + 3; i++) kept += current_of(w, view_of(w, "", 10 + i, 0), &found);
+    assert_int_equal(kept, SNAPSHOTS_KEPT + 1);
+    assert_true(current_of(w, view_of(w, "", 10, 0), &found));
+    assert_int_equal(found.id, first);
 }
 
 static void snapshot_newest_two_are_kept(void **state) {
     world *w = *state;
     snapshot_info info[3], found;
-    store_position p = store_where(w->v.s);
+    snapshot_kind kind = kind_of(w, 0);
     for (int i = 0; i < 3; i++) {
         put(w, "+ item(%d)", i);
         start(w);
@@ -490,9 +683,9 @@ static void snapshot_newest_two_are_kept(void **state) {
         assert_true(current(w, &info[i]));
         assert_int_equal(info[i].seq, i + 1);
     }
-    assert_false(snapshots_find(w->snaps, info[0].id, p.epoch, 1, &found));
-    assert_true(snapshots_find(w->snaps, info[1].id, p.epoch, 1, &found));
-    assert_true(snapshots_find(w->snaps, info[2].id, p.epoch, 1, &found));
+    assert_false(snapshots_find(w->snaps, info[0].id, &kind, &found));
+    assert_true(snapshots_find(w->snaps, info[1].id, &kind, &found));
+    assert_true(snapshots_find(w->snaps, info[2].id, &kind, &found));
 }
 
 static void reopen(world *w) {
@@ -537,12 +730,17 @@ int main(void) {
         TEST(pages_large_commit_comes_in_parts_alone),
         TEST(pages_of_values_that_do_not_compress_fit_a_frame),
         TEST(pages_below_the_floor_are_refused),
+        TEST(pages_of_a_view_hold_what_it_hears_of_each_commit_together),
+        TEST(pages_for_which_there_is_nothing_are_left_out_unless_due),
+        TEST(pages_of_a_large_commit_are_numbered_for_the_view),
         TEST(snapshot_covers_all_rows_and_every_table),
         TEST(snapshot_of_nothing_is_one_page),
         TEST(snapshot_is_as_of_its_seq_though_writes_go_on),
         TEST(snapshot_pages_of_values_that_do_not_compress_fit_a_frame),
         TEST(snapshot_one_is_built_at_a_time),
         TEST(snapshot_of_another_epoch_or_schema_or_too_old_is_not_used),
+        TEST(snapshot_of_a_view_has_its_rows_without_masked_columns),
+        TEST(snapshots_in_use_are_kept_beyond_the_newest),
         TEST(snapshot_newest_two_are_kept),
         TEST(snapshot_file_keeps_finished_ones_and_is_made_anew_when_damaged),
     };

@@ -363,6 +363,73 @@ static void satchel_poll_absent_server_is_tried_with_pauses(void **state) {
     if (tries < 2 || tries > 4) fail_msg("%u tries", tries);
 }
 
+static bool is_there(const world *w, const char *name) {
+    char path[128];
+    path_of(w, name, path);
+    return access(path, F_OK) == 0;
+}
+
+static int poll_to_its_end(satchel *s) {
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    int rc;
+    while ((rc = satchel_poll(s, 200)) >= 0)
+        if (stream_clock_ms() > until) give_up(s);
+    return rc;
+}
+
+/* Another handle has a transaction open and keeps the database from being emptied: what it commits there would be lost in silence. */
+static void T12_wiped_device_every_handle_says_so_and_no_commit_is_lost_in_silence(void **state) {
+    world *w = *state;
+    char answer[256];
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    run_sql(w->a, "INSERT INTO item VALUES(1, 'one')");
+    w->b = open_file(w, "a");
+    run_sql(w->b, "BEGIN; INSERT INTO item VALUES(2, 'two')");
+    ctl(w, "device wipe a", answer, sizeof answer);
+    assert_int_equal(poll_to_its_end(w->a), SATCHEL_E_WIPED);
+    assert_false(is_there(w, "a"));
+    assert_false(is_there(w, "a-wal"));
+    assert_false(is_there(w, "a-satchel"));
+    assert_false(is_there(w, "a-wipe"));
+    assert_int_not_equal(sqlite3_exec(satchel_db(w->b), "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(satchel_errcode(w->b), SATCHEL_E_WIPED);
+    satchel_status_info info = {.size = sizeof info};
+    assert_int_equal(satchel_get_status(w->a, &info), SATCHEL_E_WIPED);
+    assert_int_equal(satchel_get_status(w->b, &info), SATCHEL_E_WIPED);
+    assert_int_equal(satchel_poll(w->b, 0), SATCHEL_E_WIPED);
+    assert_int_equal(satchel_poll(w->a, 0), SATCHEL_E_WIPED);
+    assert_int_equal(satchel_enroll(w->b, "satchel1.", "b"), SATCHEL_E_WIPED);
+    /* A new device under the old name and file; what the old handles still do does not touch it. */
+    satchel *again = open_device(w, "a");
+    poll_in_step(again);
+    run_sql(again, "INSERT INTO item VALUES(3, 'three')");
+    satchel_close(w->a);
+    satchel_close(w->b);
+    w->a = again;
+    w->b = NULL;
+    assert_int_equal(ask(w->a, "SELECT id FROM item"), 3);
+    poll_in_step(w->a);
+}
+
+static void T12_wiped_device_with_a_thread_stops_and_can_be_closed(void **state) {
+    world *w = *state;
+    char answer[256];
+    w->a = open_device(w, "a");
+    assert_int_equal(satchel_start(w->a), 0);
+    wait_count(w->a, 0);
+    ctl(w, "device wipe a", answer, sizeof answer);
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    while (is_there(w, "a") || is_there(w, "a-satchel") || is_there(w, "a-wipe")) {
+        assert_true(stream_clock_ms() < until);
+        usleep(2000);
+    }
+    assert_int_equal(sqlite3_exec(satchel_db(w->a), "INSERT INTO item VALUES(1, 'one')", NULL, NULL, NULL), SQLITE_ERROR);
+    assert_non_null(strstr(sqlite3_errmsg(satchel_db(w->a)), "no such"));
+    satchel_stop(w->a);
+    assert_int_equal(satchel_errcode(w->a), SATCHEL_E_WIPED);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -378,6 +445,8 @@ int main(void) {
         CASE(satchel_poll_killed_server_is_no_error_and_is_found_again),
         CASE(satchel_poll_revoked_device_is_told_and_does_not_hammer),
         CASE(satchel_poll_absent_server_is_tried_with_pauses),
+        CASE(T12_wiped_device_every_handle_says_so_and_no_commit_is_lost_in_silence),
+        CASE(T12_wiped_device_with_a_thread_stops_and_can_be_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,7 @@ static const struct {
     {SATCHEL_E_OVERLOAD, -6},
     {SATCHEL_E_CLOSED, -7},
     {SATCHEL_E_SUPERSEDED, -8},
+    {SATCHEL_E_PAUSED, -9},
     {SATCHEL_E_REVOKED, -20},
     {SATCHEL_E_CERTIFICATE, -21},
     {SATCHEL_E_EXPIRED, -22},
@@ -45,6 +46,7 @@ static const struct {
     {SATCHEL_E_NOT_ENROLLED, -27},
     {SATCHEL_E_PIN, -28},
     {SATCHEL_E_READONLY, -29},
+    {SATCHEL_E_WIPED, -30},
     {SATCHEL_E_UNKNOWN_TABLE, -40},
     {SATCHEL_E_UNKNOWN_COLUMN, -41},
     {SATCHEL_E_TYPE, -42},
@@ -63,6 +65,7 @@ static const struct {
     {SATCHEL_E_RESOLVED, -55},
     {SATCHEL_E_TOO_LARGE, -56},
     {SATCHEL_E_FORGOTTEN, -57},
+    {SATCHEL_E_SCOPE, -58},
     {SATCHEL_E_MALFORMED, -70},
     {SATCHEL_E_ORDER, -71},
     {SATCHEL_E_LIMIT, -72},
@@ -133,7 +136,7 @@ static void rc_class_of_listed_code_is_that_of_its_range(void **state) {
 
 static void rc_of_unknown_number_is_fatal_and_named(void **state) {
     (void)state;
-    static const int unknown[] = {1, -9, -73, -9999, INT32_MIN};
+    static const int unknown[] = {1, -19, -73, -9999, INT32_MIN};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         assert_string_equal(satchel_rc_text(unknown[i]), "unknown error");
         assert_string_equal(satchel_rc_name(unknown[i]), "E_UNKNOWN");

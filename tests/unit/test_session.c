@@ -164,8 +164,48 @@ static void hello_tells_where_the_file_stands(void **state) {
     assert_int_equal(m.pending, 1);
     assert_int_equal(m.schema_epoch, 1);
     assert_int_equal(m.now_ms, NOW);
+    assert_true(m.has_view);
+    assert_int_equal(m.view, 0);
     assert_int_equal(sent(t), 0);
     assert_string_equal(t->events, "state 1;");
+}
+
+static msg_hello hello_again(talk *t) {
+    msg_hello m;
+    session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    return m;
+}
+
+/* Also when the server lets a snapshot follow without having announced it. */
+static void S4_hello_tells_the_view_that_is_held(void **state) {
+    talk *t = *state;
+    delta_row row = item_put("a", "a", 1, 1);
+    open_talk(t);
+    page_build(t->x, &(msg_page){.to = 11, .view = 3}, 11, &row, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    msg_hello m = hello_again(t);
+    assert_int_equal(m.view, 3);
+    assert_int_equal(m.cursor, 11);
+    assert_true(m.has_epoch);
+    msg_welcome w = welcome(t);
+    assert_int_equal(say_welcome(t, &w), SATCHEL_OK);
+    snapshot_begin(&(msg_snapshot){.id = 7, .seq = 50, .view = 4}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    m = hello_again(t);
+    assert_int_equal(m.view, 3);
+    assert_int_equal(m.snapshot, 7);
+    assert_false(m.has_epoch);
+    w.snapshot = true;
+    assert_int_equal(say_welcome(t, &w), SATCHEL_OK);
+    snapshot_begin(&(msg_snapshot){.id = 7, .seq = 50, .page = 1, .last = true, .view = 4}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    m = hello_again(t);
+    assert_int_equal(m.view, 4);
+    assert_int_equal(m.cursor, 50);
+    assert_true(m.has_epoch);
 }
 
 static void welcome_opens_with_credit_and_pushes(void **state) {
@@ -564,6 +604,39 @@ static void in_step_when_all_is_sent_answered_and_seen(void **state) {
     assert_string_equal(app_text(t->x, "SELECT last_error_text FROM satchel_status"), "the cable");
 }
 
+static void not_in_step_before_the_view_has_come_that_the_welcome_told(void **state) {
+    talk *t = *state;
+    delta_row row = item_put("a", "a", 1, 1);
+    msg_welcome m = welcome(t);
+    m.has_view = true;
+    m.view = 3;
+    open_with(t, &m);
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    assert_int_equal(say_page(t, 0, 11, row), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    page_build(t->x, &(msg_page){.from = 11, .to = 11, .more = true, .view = 3}, 11, &row, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    page_build(t->x, &(msg_page){.from = 11, .to = 11, .part = 1, .view = 3}, 11, &row, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_true(session_in_step(t->s));
+    m.view = 0;
+    session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
+    open_with(t, &m);
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    snapshot_begin(&(msg_snapshot){.id = 7, .seq = 11, .last = true}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_true(session_in_step(t->s));
+    session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
+    open_with(t, &m);
+    session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
+    open_talk(t);
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_true(session_in_step(t->s));
+}
+
 static void snapshot_tells_its_progress_and_places_the_cursor(void **state) {
     talk *t = *state;
     msg_welcome m = welcome(t);
@@ -681,6 +754,8 @@ static void cut_messages_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(hello_tells_where_the_file_stands),
+        T(S4_hello_tells_the_view_that_is_held),
+        T(not_in_step_before_the_view_has_come_that_the_welcome_told),
         T(welcome_opens_with_credit_and_pushes),
         T(welcome_of_another_version_is_refused),
         T(welcome_of_an_older_schema_is_refused),

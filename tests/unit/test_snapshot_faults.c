@@ -65,9 +65,22 @@ static void before_last_range(fixture *x) {
     make_snapshot(&(msg_snapshot){.page = 1, .last = true}, r, &row);
 }
 
+/* S4: of a view, which is another than that of the pages before. */
+static void before_last_range_of_view(fixture *x) {
+    delta_row row = item_put("d", "as of 50", 1, 1);
+    snapshot_range r = {.table = ITEM, .nkey = 1, .has_to = true};
+    r.to[0] = text_of("x");
+    app_sql(x, "UPDATE satchel_state SET epoch=x'0102030405060708'");
+    make_snapshot(&(msg_snapshot){.view = 3}, (snapshot_range){.table = TAG, .nkey = 1},
+                  &(delta_row){.table = TAG, .op = DELTA_PUT, .nkey = 1, .key[0] = text_of("t")});
+    assert_int_equal(run_snapshot(x), SATCHEL_OK);
+    make_snapshot(&(msg_snapshot){.page = 1, .last = true, .view = 3}, r, &row);
+}
+
 static const operation OPERATION[] = {
     {"first range", before_first_range, run_snapshot, 0},
     {"last range", before_last_range, run_snapshot, 0},
+    {"last range of a view", before_last_range_of_view, run_snapshot, 0},
 };
 
 static void snapshot_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again(void **state) {

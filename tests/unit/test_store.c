@@ -368,8 +368,8 @@ static void enrol_known_key_comes_back_under_its_id_unless_revoked(void **state)
     assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_OK);
     assert_int_equal(d.id, first.a.device);
     assert_string_equal(d.name, "phone");
-    assert_int_equal(store_device_revoke(v->s, d.id, 5), SATCHEL_OK);
-    assert_int_equal(store_device_revoke(v->s, 777, 5), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_device_move(v->s, d.id, DEVICE_REVOKED, 5), SATCHEL_OK);
+    assert_int_equal(store_device_move(v->s, 777, DEVICE_REVOKED, 5), SATCHEL_E_NOT_FOUND);
     assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
     assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_E_REVOKED);
     commit(v);
@@ -384,6 +384,125 @@ static void enrol_known_key_comes_back_under_its_id_unless_revoked(void **state)
     assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
     assert_memory_equal(d.fingerprint, key2, 32);
     assert_int_equal(store_device_by_name(v->s, "nobody", &d), SATCHEL_E_NOT_FOUND);
+}
+
+static int move(serving *v, int64_t id, device_state to, uint64_t now_ms) {
+    begin(v);
+    int rc = store_device_move(v->s, id, to, now_ms);
+    commit(v);
+    return rc;
+}
+
+static void device_moves_between_states_only_as_it_may_and_each_is_an_event(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    /* A row: from; a column: to, in this order. */
+    static const device_state states[] = {DEVICE_ACTIVE, DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED};
+    static const char *const may[] = {"+++++", "+++++", "--+++", "---++", "---++"};
+    device_info d;
+    for (unsigned from = 0; from < 5; from++) {
+        for (unsigned to = 0; to < 5; to++) {
+            char name[16];
+            snprintf(name, sizeof name, "d%u%u", from, to);
+            int64_t id = serving_device(v, name).a.device;
+            begin(v);
+            sql_exec(v, "DELETE FROM satchel_event");
+            char text[80];
+            snprintf(text, sizeof text, "UPDATE satchel_device SET state=%d WHERE id=%lld", (int)states[from], (long long)id);
+            sql_exec(v, text);
+            commit(v);
+            bool refused = may[from][to] == '-';
+            assert_int_equal(move(v, id, states[to], 77), refused ? SATCHEL_E_MISUSE : SATCHEL_OK);
+            assert_int_equal(store_device_by_name(v->s, name, &d), SATCHEL_OK);
+            assert_int_equal(d.state, states[refused ? from : to]);
+            assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event"), refused || from == to ? "0" : "1");
+            assert_int_equal(d.state_ms, refused || from == to ? 0 : 77);
+        }
+    }
+    assert_int_equal(move(v, 777, DEVICE_WIPE, 1), SATCHEL_E_NOT_FOUND);
+}
+
+static void device_of_any_state_but_active_and_paused_does_not_enrol_again(void **state) {
+    static const device_state states[] = {DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED};
+    serving *v = *state;
+    opens_first(v);
+    device phone = serving_device(v, "phone");
+    uint8_t key[32];
+    serving_fingerprint("phone", key);
+    device_info d;
+    begin(v);
+    assert_int_equal(store_enrol_offer(v->s, "again", SECRET, 1000), SATCHEL_OK);
+    commit(v);
+    for (unsigned i = 4; i-- > 0;) {
+        begin(v);
+        char text[80];
+        snprintf(text, sizeof text, "UPDATE satchel_device SET state=%d WHERE id=%lld", (int)states[i],
+                 (long long)phone.a.device);
+        sql_exec(v, text);
+        assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), i ? SATCHEL_E_REVOKED : SATCHEL_OK);
+        commit(v);
+    }
+}
+
+static void rename_takes_no_name_that_is_in_use_and_gives_the_old_one_free(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    int64_t phone = serving_device(v, "phone").a.device, tablet = serving_device(v, "tablet").a.device;
+    device_info d;
+    assert_int_equal(move(v, tablet, DEVICE_PAUSED, 5), SATCHEL_OK);
+    begin(v);
+    assert_int_equal(store_enrol_offer(v->s, "offered", SECRET, 1000), SATCHEL_OK);
+    assert_int_equal(store_device_rename(v->s, phone, "tablet", 5), SATCHEL_E_KEY_TAKEN);
+    assert_int_equal(store_device_rename(v->s, phone, "offered", 5), SATCHEL_E_KEY_TAKEN);
+    assert_int_equal(store_enrol_offer(v->s, "tablet", OTHER, 1000), SATCHEL_E_KEY_TAKEN);
+    assert_int_equal(store_device_rename(v->s, phone, "Ann's", 5), SATCHEL_OK);
+    assert_int_equal(store_device_rename(v->s, 777, "x", 5), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
+    commit(v);
+    assert_int_equal(store_device_by_name(v->s, "Ann's", &d), SATCHEL_OK);
+    assert_int_equal(d.id, phone);
+    assert_string_equal(sql(v, "SELECT text FROM satchel_event WHERE kind='renamed'"), "renamed from phone to Ann's");
+}
+
+static void scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    uint8_t key[32];
+    serving_fingerprint("phone", key);
+    buf seven = {0}, text = {0};
+    value number = value_integer(7), words = value_text("it's", 4);
+    value_put(&seven, &number);
+    value_put(&text, &words);
+    device_info d;
+    begin(v);
+    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
+    assert_int_equal(
+        store_enrol_set_scope(
+            v->s, "phone",
+            &(device_scope){.given = DEVICE_PROFILE | DEVICE_USER, .profile = "rep", .user = seven.p, .nuser = seven.n}),
+        SATCHEL_OK);
+    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_OK);
+    assert_false(d.everything);
+    assert_string_equal(d.profile, "rep");
+    assert_string_equal(d.user, "7");
+    assert_string_equal(d.store, "");
+    assert_int_equal(
+        store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_STORE, .store = text.p, .nstore = text.n}, 9),
+        SATCHEL_OK);
+    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
+    assert_string_equal(d.profile, "rep");
+    assert_string_equal(d.user, "7");
+    assert_string_equal(d.store, "'it''s'");
+    assert_int_equal(store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_PROFILE | DEVICE_USER}, 9), SATCHEL_OK);
+    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
+    assert_true(d.everything);
+    assert_string_equal(d.user, "");
+    assert_string_equal(d.store, "'it''s'");
+    assert_int_equal(store_device_set_scope(v->s, 777, &(device_scope){.given = DEVICE_USER}, 9), SATCHEL_E_NOT_FOUND);
+    commit(v);
+    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='scope'"), "2");
+    buf_fini(&seven);
+    buf_fini(&text);
 }
 
 static void authors_are_made_once_and_forks_count_up(void **state) {
@@ -485,7 +604,7 @@ static void rollback_and_savepoints_put_position_and_rows_back(void **state) {
 static uint64_t prune(serving *v, uint64_t now_ms, uint64_t history_ms) {
     uint64_t removed;
     begin(v);
-    assert_int_equal(store_prune(v->s, now_ms, history_ms, &removed), SATCHEL_OK);
+    assert_int_equal(store_prune(v->s, now_ms, history_ms, UINT64_C(1) << 50, &removed), SATCHEL_OK);
     commit(v);
     return removed;
 }
@@ -531,7 +650,7 @@ static void prune_of_very_much_goes_step_by_step(void **state) {
     opens_first(v);
     sql_exec(
         v,
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<25000) INSERT INTO satchel_log SELECT i<<24,1,0,1,1,x'80' FROM n;"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<25000) INSERT INTO satchel_log SELECT i<<24,1,0,1,1,x'80',0 FROM n;"
         "UPDATE satchel_server SET seq=25000");
     serving_reopen(v);
     assert_int_equal(prune(v, v->now_ms, 0), 20001);
@@ -558,7 +677,7 @@ static void prune_revoked_device_holds_nothing_back(void **state) {
     acked(v, &phone, 1);
     assert_int_equal(prune(v, v->now_ms + 1, 0), 0);
     begin(v);
-    assert_int_equal(store_device_revoke(v->s, tablet.a.device, 1), SATCHEL_OK);
+    assert_int_equal(store_device_move(v->s, tablet.a.device, DEVICE_REVOKED, 1), SATCHEL_OK);
     commit(v);
     assert_int_equal(prune(v, v->now_ms + 1, 0), 1);
 }
@@ -650,7 +769,7 @@ static void N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the
     assert_int_equal(at_ms, v->now_ms + 5);
     /* The device has acknowledged nothing, so the log stays; but commit 3 is older than the history, which is two seconds. */
     begin(v);
-    assert_int_equal(store_prune(v->s, v->now_ms + 1500, 2000, &removed), SATCHEL_OK);
+    assert_int_equal(store_prune(v->s, v->now_ms + 1500, 2000, UINT64_C(1) << 50, &removed), SATCHEL_OK);
     commit(v);
     assert_int_equal(removed, 0);
     assert_int_equal(store_where(v->s).floor, 0);
@@ -747,6 +866,10 @@ int main(void) {
         TEST(enrol_redeem_makes_a_device_once),
         TEST(enrol_expired_or_replaced_code_is_refused),
         TEST(enrol_known_key_comes_back_under_its_id_unless_revoked),
+        TEST(device_moves_between_states_only_as_it_may_and_each_is_an_event),
+        TEST(device_of_any_state_but_active_and_paused_does_not_enrol_again),
+        TEST(rename_takes_no_name_that_is_in_use_and_gives_the_old_one_free),
+        TEST(scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given),
         TEST(authors_are_made_once_and_forks_count_up),
         TEST(device_seen_tells_what_may_be_forgotten),
         TEST(rollback_and_savepoints_put_position_and_rows_back),

@@ -67,9 +67,9 @@ FINDS(clock_ahead_of_the_store, "UPDATE item SET satchel_clock=x'000000000000000
       "written by a commit that does not exist")
 FINDS(tombstone_with_a_live_row, "INSERT INTO satchel_tombstone VALUES(1,x'010000000000000002',3,1,1,NULL)",
       "there and deleted at once")
-FINDS(log_that_cannot_be_read, "INSERT INTO satchel_log VALUES((3<<24)+1,1,1,1,1,x'81')", "commit 3 cannot be read")
-FINDS(log_ahead_of_the_store, "INSERT INTO satchel_log VALUES(99<<24,1,1,1,1,x'80')", "commit 99 lies ahead")
-FINDS(log_below_the_floor, "INSERT INTO satchel_log VALUES(0,1,1,1,1,x'80')", "commit 0 lies below")
+FINDS(log_that_cannot_be_read, "INSERT INTO satchel_log VALUES((3<<24)+1,1,1,1,1,x'81',0)", "commit 3 cannot be read")
+FINDS(log_ahead_of_the_store, "INSERT INTO satchel_log VALUES(99<<24,1,1,1,1,x'80',0)", "commit 99 lies ahead")
+FINDS(log_below_the_floor, "INSERT INTO satchel_log VALUES(0,1,1,1,1,x'80',0)", "commit 0 lies below")
 FINDS(row_that_was_changed_past_the_log, "UPDATE item SET b=3 WHERE id=1", "does not hold what commit 2 wrote")
 FINDS(row_that_is_gone, "DELETE FROM item WHERE id=2", "commit 1 wrote is neither there nor deleted")
 FINDS(
@@ -87,15 +87,21 @@ FINDS(clock_of_a_column_that_there_is_not, "UPDATE item SET satchel_clock=x'0000
 FINDS(removed_log_of_an_insert, "DELETE FROM satchel_log WHERE id=4<<24",
       "row 9 was made by a commit that the log has nothing of")
 FINDS(log_of_an_author_that_there_is_not, "UPDATE satchel_log SET author=77 WHERE id=2<<24", "commit 2 is of an author")
-FINDS(log_that_lacks_a_part, "INSERT INTO satchel_log VALUES((3<<24)+2,1,1,1,1,x'80')", "commit 3 lacks a part")
-FINDS(log_in_no_bucket, "UPDATE satchel_log SET bucket=9 WHERE id=2<<24", "commit 2 is in a bucket")
+FINDS(log_that_lacks_a_part, "INSERT INTO satchel_log VALUES((3<<24)+2,1,1,1,1,x'80',0)", "commit 3 lacks a part")
+FINDS(log_for_no_set, "UPDATE satchel_log SET bucket=9 WHERE id=2<<24", "commit 2 is for a set of buckets")
 FINDS(log_with_a_stamp_that_was_never_given, "UPDATE satchel_log SET stamp=1<<62 WHERE id=2<<24", "commit 2 has a stamp above")
 FINDS(tombstone_of_an_author_that_there_is_not, "UPDATE satchel_tombstone SET author=77 WHERE key=x'010000000000000003'",
       "a tombstone was written by an author")
 FINDS(tombstone_without_a_key, "INSERT INTO satchel_tombstone VALUES(1,x'0100',3,1,1,NULL)", "a tombstone has no readable key")
-FINDS(member_that_is_not_there, "INSERT INTO satchel_member VALUES(1,1,x'010000000000000063')",
-      "bucket 1 has a row that is not there")
-FINDS(member_of_no_bucket, "INSERT INTO satchel_member VALUES(9,1,x'010000000000000001')", "bucket 9 is not there")
+FINDS(set_of_buckets_that_there_are_not, "INSERT INTO satchel_set VALUES(7,x'0000000100000063')",
+      "set 7 is not a list of buckets")
+FINDS(view_that_cannot_be_read, "INSERT INTO satchel_view VALUES(3,'rep','',x'000001')", "view 3 is not a list of buckets")
+FINDS(device_that_held_what_there_is_not, "INSERT INTO satchel_held VALUES(1,1,9)", "device 1 was to hold what there is not")
+FINDS(row_that_lay_nowhere, "INSERT INTO satchel_left VALUES(1,x'010000000000000002',2,9)",
+      "table number 1 has a row that lay in a set")
+FINDS(grant_for_nobody, "INSERT INTO satchel_grant VALUES(1,99,1,x'010000000000000002',5,'',1)",
+      "grant 1 is for a device that there is not")
+FINDS(row_in_a_set_without_rules, "UPDATE item SET satchel_set=0 WHERE id=2", "row 2 lies in set 0, and the rules say 1")
 FINDS(result_of_an_author_that_there_is_not,
       "INSERT INTO satchel_result SELECT 77,50,id,rc,seq,effective,depends,tbl,key,message,at_ms FROM"
       " satchel_result WHERE rc=0 LIMIT 1",
@@ -192,12 +198,16 @@ int main(void) {
         TEST(verify_finds_removed_log_of_an_insert),
         TEST(verify_finds_log_of_an_author_that_there_is_not),
         TEST(verify_finds_log_that_lacks_a_part),
-        TEST(verify_finds_log_in_no_bucket),
+        TEST(verify_finds_log_for_no_set),
         TEST(verify_finds_log_with_a_stamp_that_was_never_given),
         TEST(verify_finds_tombstone_of_an_author_that_there_is_not),
         TEST(verify_finds_tombstone_without_a_key),
-        TEST(verify_finds_member_that_is_not_there),
-        TEST(verify_finds_member_of_no_bucket),
+        TEST(verify_finds_set_of_buckets_that_there_are_not),
+        TEST(verify_finds_view_that_cannot_be_read),
+        TEST(verify_finds_device_that_held_what_there_is_not),
+        TEST(verify_finds_row_that_lay_nowhere),
+        TEST(verify_finds_grant_for_nobody),
+        TEST(verify_finds_row_in_a_set_without_rules),
         TEST(verify_finds_result_of_an_author_that_there_is_not),
         TEST(verify_finds_result_of_a_commit_to_come),
         TEST(verify_finds_result_above_its_author_s_last_one),

@@ -126,18 +126,20 @@ static json_t *json_hello(const void *p, size_t n) {
                   json_u64(m.last_number), "settled_number", json_u64(m.settled_number), "loss_cursor", json_u64(m.loss_cursor),
                   "now_ms", json_u64(m.now_ms), "pending", json_u64(m.pending), "snapshot", json_optional(m.snapshot),
                   "snapshot_page", json_u64(m.snapshot_page), "software", json_text(m.software, m.nsoftware));
-    if (m.npast) json_object_set_new(o, "past", json_past(&m));
+    if (m.npast || m.has_view) json_object_set_new(o, "past", json_past(&m));
+    if (m.has_view) json_object_set_new(o, "view", json_u64(m.view));
     return o;
 }
 
 static json_t *json_welcome(const void *p, size_t n) {
     msg_welcome m;
     assert_int_equal(welcome_decode(p, n, &m), SATCHEL_OK);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "type", "welcome", "version", json_u64(m.version),
-                     "epoch", json_hex(m.epoch, sizeof m.epoch), "epoch_start", json_u64(m.epoch_start), "head", json_u64(m.head),
-                     "schema_epoch", json_u64(m.schema_epoch), "known_number", json_u64(m.known_number), "known_id",
-                     m.has_known_id ? json_hex(m.known_id, sizeof m.known_id) : json_null(), "now_ms", json_u64(m.now_ms),
-                     "backup_seq", json_u64(m.backup_seq), "snapshot", m.snapshot);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o*}", "type", "welcome", "version",
+                     json_u64(m.version), "epoch", json_hex(m.epoch, sizeof m.epoch), "epoch_start", json_u64(m.epoch_start),
+                     "head", json_u64(m.head), "schema_epoch", json_u64(m.schema_epoch), "known_number", json_u64(m.known_number),
+                     "known_id", m.has_known_id ? json_hex(m.known_id, sizeof m.known_id) : json_null(), "now_ms",
+                     json_u64(m.now_ms), "backup_seq", json_u64(m.backup_seq), "snapshot", m.snapshot, "view",
+                     m.has_view ? json_u64(m.view) : NULL);
 }
 
 static json_t *json_schema(const void *p, size_t n) {
@@ -208,8 +210,9 @@ static json_t *json_page(const void *p, size_t n) {
     while (page_next(&r, &c) == 1)
         json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "seq", json_u64(c.seq), "author", json_u64(c.author),
                                               "stamp", json_u64(c.stamp), "delta", json_delta(c.delta, c.ndelta)));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:o}", "type", "page", "from", json_u64(m.from), "to", json_u64(m.to),
-                     "high_stamp", json_u64(m.high_stamp), "part", json_u64(m.part), "more", m.more, "commits", list);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:o*, s:o}", "type", "page", "from", json_u64(m.from), "to", json_u64(m.to),
+                     "high_stamp", json_u64(m.high_stamp), "part", json_u64(m.part), "more", m.more, "view",
+                     m.view ? json_u64(m.view) : NULL, "commits", list);
 }
 
 static json_t *json_snapshot(const void *p, size_t n) {
@@ -223,9 +226,9 @@ static json_t *json_snapshot(const void *p, size_t n) {
                                               g.has_from ? json_values(g.from, g.nkey) : json_null(), "to",
                                               g.has_to ? json_values(g.to, g.nkey) : json_null(), "delta",
                                               json_delta(g.delta, g.ndelta)));
-    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "type", "snapshot", "id", json_u64(m.id), "seq", json_u64(m.seq),
-                     "page", json_u64(m.page), "last", m.last, "total_rows", json_u64(m.total_rows), "high_stamp",
-                     json_u64(m.high_stamp), "ranges", list);
+    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o*, s:o}", "type", "snapshot", "id", json_u64(m.id), "seq",
+                     json_u64(m.seq), "page", json_u64(m.page), "last", m.last, "total_rows", json_u64(m.total_rows),
+                     "high_stamp", json_u64(m.high_stamp), "view", m.view ? json_u64(m.view) : NULL, "ranges", list);
 }
 
 static json_t *json_losses(const void *p, size_t n) {

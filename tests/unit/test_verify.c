@@ -69,6 +69,8 @@ FINDS(incarnation_to_come, "UPDATE satchel_outbox SET incarnation=5 WHERE n=4", 
 FINDS(waiting_that_counts_as_settled, "UPDATE satchel_state SET settled_number=4", "transaction 4 waits, and counts as settled")
 FINDS(settled_more_than_there_was, "UPDATE satchel_state SET sent_number=50", "more was sent or settled")
 FINDS(cursor_ahead_of_the_server, "UPDATE satchel_state SET placed=1, cursor=head+5", "the cursor is ahead of the server")
+FINDS(view_of_no_server, "UPDATE satchel_state SET view=3", "a view that no server has named")
+FINDS(view_that_is_none, "UPDATE satchel_state SET epoch=x'0102030405060708', view=-1", "a view that no server has named")
 FINDS(stage_of_no_commit, "INSERT INTO satchel_stage(part, page) VALUES(0, x'00')", "parts of a commit that does not come")
 FINDS(value_that_the_overlay_does_not_give,
       "DELETE FROM satchel_base; INSERT INTO satchel_base(tbl, key, state, seq, row) VALUES(2, x'030171', 0, 1, NULL)",
@@ -92,6 +94,8 @@ int main(void) {
         T(verify_finds_waiting_that_counts_as_settled),
         T(verify_finds_settled_more_than_there_was),
         T(verify_finds_cursor_ahead_of_the_server),
+        T(verify_finds_view_of_no_server),
+        T(verify_finds_view_that_is_none),
         T(verify_finds_stage_of_no_commit),
         T(verify_finds_value_that_the_overlay_does_not_give),
     };

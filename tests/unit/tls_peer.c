@@ -31,6 +31,7 @@ void tls_world_write(const tls_world *w, const char *name, const char *content) 
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(content, f);
+    assert_int_equal(fchmod(fileno(f), 0600), 0); /* a key that others can read is refused */
     assert_int_equal(fclose(f), 0);
 }
 

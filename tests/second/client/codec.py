@@ -67,7 +67,7 @@ def read_result(items):
         number(1)(r["seq"]), number(1)(r["effective"])
         ok = not (r["depends"] or r["table"] or r["key"] or r["text"])
     else:
-        ok = 40 <= r["code"] <= 56 and not r["seq"] and not r["effective"] and bool(r["table"]) >= bool(r["key"])
+        ok = 40 <= r["code"] <= 58 and not r["seq"] and not r["effective"] and bool(r["table"]) >= bool(r["key"])
     if not ok:
         raise malformed("a result that contradicts itself")
     return r
@@ -91,7 +91,7 @@ def ascending(field, strictly):
 
 
 def read_past(x):
-    if not is_list(x, 1, 32) or len(x) % 2:
+    if len(is_list(x, 0, 32)) % 2:
         raise malformed("half an epoch")
     return [{"epoch": fixed(8)(epoch), "seq": u63(seq)} for epoch, seq in zip(x[::2], x[1::2])]
 
@@ -100,6 +100,12 @@ def no_zero(x):
     if type(x) is int and x == 0:
         raise Failure("E_NOT_DETERMINISTIC", "0 for null")
     return x if x is None else u63(x)
+
+
+def named_view(x):
+    if type(x) is int and x == 0:
+        raise Failure("E_NOT_DETERMINISTIC", "a view of 0 is left out")
+    return u63(x)
 
 
 words = sized(str, 0, 512)
@@ -140,20 +146,20 @@ MESSAGES = {1: ("hello", Grammar(
     ("version", version), ("incarnation", u32), ("epoch", optional(fixed(8))), ("cursor", u63), ("schema_epoch", u32), ("schema_hash", fixed(8)),
     ("last_number", u63), ("settled_number", u63), ("loss_cursor", u63), ("now_ms", u63), ("pending", u63), ("snapshot", no_zero),
     ("snapshot_page", u32), ("software", sized(str, 0, 128)), ("past", read_past, lambda x: [v for e in x for v in (e["epoch"], e["seq"])]),
-    optional=1)),
+    ("view", u63), optional=("past", "view"))),
     2: ("welcome", Grammar(
         ("version", version), ("epoch", fixed(8)), ("epoch_start", u63), ("head", u63), ("schema_epoch", u32), ("known_number", u63),
-        ("known_id", optional(fixed(8))), ("now_ms", u63), ("backup_seq", u63), ("snapshot", is_bool))),
+        ("known_id", optional(fixed(8))), ("now_ms", u63), ("backup_seq", u63), ("snapshot", is_bool), ("view", u63), optional=("view",))),
     3: ("schema", Grammar(("epoch", u32), ("name", sized(str, 0, 128)), ("sql", sized(str, 0, 524288)))),
     4: ("push", Grammar(("incarnation", u32), ("transactions", read_push, write_push))),
     5: ("results", Grammar(("results", lambda x: [read_result(i) for i in is_list(x, 0, 1024)], lambda x: [result.write(i) for i in x]))),
     6: ("pull", Grammar(("cursor", u63), ("credit", number(0, 16)), ("loss_cursor", u63))),
     7: ("page", Grammar(
-        ("from", u63), ("to", u63), ("high_stamp", u63), ("part", u32), ("more", is_bool),
-        ("commits", lambda x: ascending("seq", 0)(commits_of[0](x)), commits_of[1]))),
+        ("from", u63), ("to", u63), ("high_stamp", u63), ("part", u32), ("more", is_bool), ("view", named_view),
+        ("commits", lambda x: ascending("seq", 0)(commits_of[0](x)), commits_of[1]), optional=("view",))),
     8: ("snapshot", Grammar(
-        ("id", positive), ("seq", u63), ("page", u32), ("last", is_bool), ("total_rows", u63), ("high_stamp", u63),
-        ("ranges", lambda x: [read_range(i) for i in is_list(x)], lambda x: [snapshot_range.write(i) for i in x]))),
+        ("id", positive), ("seq", u63), ("page", u32), ("last", is_bool), ("total_rows", u63), ("high_stamp", u63), ("view", named_view),
+        ("ranges", lambda x: [read_range(i) for i in is_list(x)], lambda x: [snapshot_range.write(i) for i in x]), optional=("view",))),
     9: ("losses", Grammar(("losses", lambda x: ascending("id", 1)(losses_of[0](x)), losses_of[1]))),
     10: ("forked", Grammar(("incarnation", u32), ("from_number", u63))),
     11: ("resolve", Grammar(("number", u63), ("action", action))),
@@ -173,6 +179,8 @@ def decode(data):
     content = grammar.read(items[1:])
     if name == "page" and content["from"] > content["to"]:
         raise malformed("a page that goes back")
+    if name == "hello" and content.get("past") == [] and "view" not in content:
+        raise malformed("a past of nothing")
     if dump(items) != data:
         raise Failure("E_NOT_DETERMINISTIC", "not in deterministic encoding")
     return {"type": name, **content}

@@ -97,16 +97,19 @@ def key_value(x):
 
 
 class Grammar:
-    """An array of named fields. Each check takes what the array holds and gives what the dict does; unpack() is its inverse."""
+    """An array of named fields. Each check takes what the array holds and gives what the dict does; unpack() is its inverse. Of the `optional` ones as many
+    are there as the array has more than the others, the first named first."""
 
-    def __init__(self, *fields, optional=0):
+    def __init__(self, *fields, optional=()):
         self.fields = [(name, check, *(rest or (lambda x: x,))) for name, check, *rest in fields]
-        self.least = len(fields) - optional
+        self.optional = optional
 
     def read(self, items):
-        if not self.least <= len(is_list(items)) <= len(self.fields):
+        absent = len(self.fields) - len(is_list(items))
+        if not 0 <= absent <= len(self.optional):
             raise malformed("another number of fields")
-        return {name: check(item) for (name, check, _), item in zip(self.fields, items)}
+        without = self.optional[len(self.optional) - absent:]
+        return {name: check(item) for (name, check, _), item in zip([f for f in self.fields if f[0] not in without], items)}
 
     def write(self, content):
         items = [write(content[name]) for name, _, write in self.fields if name in content]

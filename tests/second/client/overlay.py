@@ -1,7 +1,7 @@
 """What the app sees is confirmed value plus overlay (N4): pages and snapshots change what is confirmed, and pending changes are done again on it.
 
 The confirmed value of a row is the row itself, unless pending changes stand on it: then `base` keeps it, with `present` 0 for a row that does not exist
-(and what it last was), and `unseen` says which columns of it a pending change hides, and up to where the app had seen them (M16; column 0: whether the row
+(and what it last was), or LEFT for one that this device held and does not any more (and nothing of it), and `unseen` says which columns of it a pending change hides, and up to where the app had seen them (M16; column 0: whether the row
 is there). `outbox_row` says which transactions stand on which rows."""
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from .codes import Failure
 from .values import get_key, put_key, same
 
 PENDING, ACCEPTED, CONFIRMED = range(3)
+LEFT = 2
 
 
 class Overlay:
@@ -47,14 +48,14 @@ class Overlay:
         if not found:
             return
         present, last = found
-        row, is_alone = dict(last) if present else None, True
+        row, is_alone = dict(last) if present == 1 else None, True
         for change in self.changes_of(table_id, key):
             row, is_alone = redo(table, row, last, change), False
         if table:
             self.store.write_row(table, get_key(key), row)
         if is_alone:
             self.db.execute("DELETE FROM base WHERE tbl = ? AND key = ?", (table_id, key))
-        elif table:
+        elif table and present != LEFT:
             self.look(table, key, last if present else None, row)
 
     def look(self, table, key, confirmed, shown, moved=(), seen=0):
@@ -99,26 +100,39 @@ class Overlay:
             if row.table in self.store.schema.former:
                 return
             raise Failure("E_UNKNOWN_TABLE", f"a page names table {row.table}")
+        if row.op == "leave":
+            self.store.forget_losses(table, key)
         found = self.base(row.table, key)
         if not found:
             self.store.write_row(table, row.key, changed(table, self.store.read_row(table, row.key), row))
             return
         present, last = found
-        after = changed(table, last if present else None, row)
+        if row.op == "leave":
+            if last:
+                self.note_left(row.table, key, self.store.state("cursor"))
+            self.show(row.table, key)
+            return
+        after = changed(table, last if present == 1 else None, row)
         self.db.execute("UPDATE base SET present = ?, row = ? WHERE tbl = ? AND key = ?", (
             after is not None, cbor2.dumps(last if after is None else after), row.table, key))
+        seen = self.unseen(row.table, key)[0] if present == LEFT else self.store.state("cursor")
+        moved = [0] if row.op == "delete" or not present else [c.id for c in known(table, row)]
         self.show(row.table, key)
         if found := self.base(row.table, key):
-            moved = [0] if row.op in ("delete", "leave") or not present else [c.id for c in known(table, row)]
-            self.look(table, key, found[1] if found[0] else None, self.store.read_row(table, row.key), moved, self.store.state("cursor"))
+            self.look(table, key, found[1] if found[0] else None, self.store.read_row(table, row.key), moved, seen)
 
-    def take_page(self, rows, cursor, high_stamp):
+    def note_left(self, table_id, key, seen):
+        """Nothing is kept of the row, and nobody will tell what happens to it: all of it (0) is unseen since the cursor before."""
+        self.db.execute("UPDATE base SET present = ?, row = ?, unseen = ? WHERE tbl = ? AND key = ?", (
+            LEFT, cbor2.dumps({}), cbor2.dumps({0: seen} | self.unseen(table_id, key)), table_id, key))
+
+    def take_page(self, rows, cursor, high_stamp, view=None):
         """What a page or the staged parts of one commit say, the cursor, and what the cursor passes, in one transaction."""
         with self.store.transaction():
             for row in rows:
                 self.take(row)
             self.db.execute("DELETE FROM stage")
-            self.store.set_state(cursor=cursor)
+            self.store.set_state(cursor=cursor, **({"view": view} if view else {}))
             self.store.raise_stamp(high_stamp)
             self.confirm(cursor)
 
@@ -129,10 +143,11 @@ class Overlay:
         for place, in self.db.execute("SELECT n FROM stage ORDER BY n").fetchall():
             yield from delta.unpack(self.db.execute("SELECT rows FROM stage WHERE n = ?", (place,)).fetchone()[0])
 
-    def take_snapshot(self, seq, high_stamp):
+    def take_snapshot(self, seq, high_stamp, view):
         """The staged pages of a snapshot become the confirmed rows, all at once. (A device that cannot spare the room twice applies each page's
         ranges by themselves, and takes care not to show what a range holds already a second time.)"""
         with self.store.transaction():
+            lossy = self.store.rows_with_losses() if view else set()
             for table in self.store.schema.tables.values():
                 self.db.execute('DELETE FROM "%s"' % table.name.replace('"', '""'))
             for row in self.staged():
@@ -140,13 +155,20 @@ class Overlay:
                 self.store.write_row(table, row.key, changed(table, None, row))
             self.db.execute("DELETE FROM stage")
             hidden = {(t, k): cbor2.loads(u) for t, k, u in self.db.execute("SELECT tbl, key, unseen FROM base WHERE unseen IS NOT NULL")}
+            held = [(t, k) for t, k, row in self.db.execute("SELECT tbl, key, row FROM base") if cbor2.loads(row)] if view else ()
             seen = self.store.state("cursor")
             self.db.execute("DELETE FROM base")
             self.db.execute("DELETE FROM outbox_row")
             self.db.execute("UPDATE outbox SET state = ? WHERE state = ? AND seq <= ?", (CONFIRMED, ACCEPTED, seq))
-            self.store.set_state(placed=1, cursor=seq, snapshot=None, snapshot_page=0)
+            self.store.set_state(placed=1, cursor=seq, view=view, snapshot=None, snapshot_page=0)
             self.store.raise_stamp(high_stamp)
             self.build(hidden, seen)
+            for name, key in lossy - self.store.rows_with_losses():
+                self.store.forget_losses(self.store.schema.by_name[name], key)
+            for table_id, key in held:
+                found = self.base(table_id, key)
+                if found and not found[0]:
+                    self.note_left(table_id, key, seen)
 
     def build(self, hidden, seen):
         """The overlay of everything that is pending, over confirmed rows alone. What it hides was seen as before, or up to the cursor before."""

@@ -23,6 +23,7 @@ class Session:
         self.schema_epoch = self.head = None
         self.is_open = False
         self.is_copy = False
+        self.awaits_view = False
         self.sent = 0            # all transactions up to this number were pushed on this connection
         self.flight = []         # of each push without an answer: (bytes, last number)
         self.frames = {"plain": 0, "zstd": 0}
@@ -52,10 +53,16 @@ class Session:
 
     def in_step(self):
         s = self.store
-        return self.is_open and s.state("placed") and s.state("cursor") >= self.head and not self.flight and not s.count(PENDING)
+        return self.is_open and s.state("placed") and s.state("cursor") >= self.head and not self.flight and not s.count(PENDING) and not self.awaits_view
 
     async def say(self, message_type, **content):
-        await self.socket.send(frames.pack(codec.encode({"type": message_type, **content})))
+        await self.send(codec.encode({"type": message_type, **content}))
+
+    async def send(self, message):
+        try:
+            await self.socket.send(frames.pack(message))
+        except websockets.ConnectionClosed:
+            pass  # why, the server has said before it closed: receive() finds it
 
     async def receive(self):
         try:
@@ -84,7 +91,8 @@ class Session:
                        schema_epoch=s.schema.epoch, schema_hash=s.schema.hash(),
                        last_number=s.state("last_number"), settled_number=s.state("settled_number"),
                        loss_cursor=s.state("loss_cursor"), now_ms=int(time.time() * 1000), pending=s.count(PENDING),
-                       snapshot=s.state("snapshot"), snapshot_page=s.state("snapshot_page"), software=SOFTWARE)
+                       snapshot=s.state("snapshot"), snapshot_page=s.state("snapshot_page"), software=SOFTWARE, past=[],
+                       view=s.state("view"))
 
     async def on_welcome(self, m):
         if self.store.is_other_copy(m["known_number"], m["known_id"]):
@@ -92,7 +100,7 @@ class Session:
         if m["schema_epoch"] < self.store.schema.epoch:
             raise Failure("E_SCHEMA", "the server's schema is older than this device's")
         self.store.take_welcome(m)
-        self.head, self.schema_epoch = m["head"], m["schema_epoch"]
+        self.head, self.schema_epoch, self.awaits_view = m["head"], m["schema_epoch"], "view" in m
         await self.open_if_ready()
 
     async def on_forked(self, m):
@@ -140,7 +148,7 @@ class Session:
                 return False
         self.sent = max(self.sent, batch[-1]["number"])
         self.flight.append((len(data), batch[-1]["number"] if any(t["last"] for t in batch) else 0))
-        await self.socket.send(frames.pack(data))
+        await self.send(data)
         return True
 
     async def on_results(self, m):
@@ -162,7 +170,8 @@ class Session:
             with self.store.transaction():
                 overlay.stage(m["part"], rows)
         if not m["more"]:
-            overlay.take_page(overlay.staged() if m["part"] else rows, m["to"], m["high_stamp"])
+            overlay.take_page(overlay.staged() if m["part"] else rows, m["to"], m["high_stamp"], m.get("view"))
+            self.awaits_view &= "view" not in m
         await self.pull(1)
 
     async def on_snapshot(self, m):
@@ -170,12 +179,14 @@ class Session:
         with s.transaction():
             if m["page"] == 0:
                 s.db.execute("DELETE FROM stage")
+                s.set_state(placed=0)
             elif m["id"] != s.state("snapshot") or m["page"] != s.state("snapshot_page"):
                 raise Failure("E_ORDER", "another page of a snapshot than the next")
             s.overlay.stage(m["page"], [row for r in m["ranges"] for row in r["delta"]])
             s.set_state(snapshot=m["id"], snapshot_page=m["page"] + 1)
         if m["last"]:
-            s.overlay.take_snapshot(m["seq"], m["high_stamp"])
+            s.overlay.take_snapshot(m["seq"], m["high_stamp"], m.get("view", 0))
+            self.awaits_view = False
         await self.pull(1)
 
     async def on_losses(self, m):

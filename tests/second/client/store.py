@@ -10,12 +10,12 @@ import cbor2
 
 from . import delta, schema
 from .overlay import Overlay
-from .values import digest, next_stamp, put_key, same
+from .values import digest, get_key, next_stamp, put_key, same
 
 PENDING, ACCEPTED, CONFIRMED, REFUSED, DISCARDED = range(5)
 PART_BYTES = 256 << 10
 TABLES = """
-CREATE TABLE second_state(id INTEGER PRIMARY KEY CHECK(id = 1), epoch BLOB, cursor INTEGER NOT NULL DEFAULT 0, incarnation INTEGER NOT NULL DEFAULT 1,
+CREATE TABLE second_state(id INTEGER PRIMARY KEY CHECK(id = 1), epoch BLOB, cursor INTEGER NOT NULL DEFAULT 0, view INTEGER NOT NULL DEFAULT 0, incarnation INTEGER NOT NULL DEFAULT 1,
   last_number INTEGER NOT NULL DEFAULT 0, settled_number INTEGER NOT NULL DEFAULT 0, stamp INTEGER NOT NULL DEFAULT 0, loss_cursor INTEGER NOT NULL DEFAULT 0,
   placed INTEGER NOT NULL DEFAULT 0, snapshot INTEGER, snapshot_page INTEGER NOT NULL DEFAULT 0, host TEXT, port INTEGER, device TEXT);
 INSERT INTO second_state(id) VALUES(1);
@@ -199,6 +199,15 @@ class Store:
                 self.db.execute("INSERT OR IGNORE INTO loss VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                     e["id"], e["seq"], e["number"], table and table.name, column and column.name, put_key(e["key"]), e["kept"], e["lost"], e["rule"]))
                 self.set_state(loss_cursor=e["id"])
+
+    def forget_losses(self, table, key):
+        """Of a row that left nothing stays."""
+        self.db.execute("DELETE FROM loss WHERE tbl = ? AND key = ?", (table.name, key))
+
+    def rows_with_losses(self):
+        """The rows that are here and have lost something, as (table, key)."""
+        found = self.db.execute("SELECT DISTINCT tbl, key FROM loss").fetchall()
+        return {(name, key) for name, key in found if name in self.schema.by_name and self.read_row(self.schema.by_name[name], get_key(key))}
 
     # ---- forks, migrations, other pasts ----
 

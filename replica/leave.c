@@ -1,0 +1,82 @@
+/* leave.c - the end of a device by its user's wish, and a new key for one that goes on. */
+#include <unistd.h>
+
+#include "protocol/satchel_rc.h"
+#include "replica/handle.h"
+#include "replica/renew.h"
+#include "replica/wipe.h"
+
+int satchel_rotate_key(satchel *s) {
+    char host[256], device[65];
+    uint16_t port;
+    buf error = {0};
+    pthread_mutex_lock(&s->lock);
+    int rc = handle_check(s);
+    if (!rc && (rc = file_get_server(s->file, host, &port, device))) handle_fail(s, rc, NULL);
+    if (!rc && (rc = renew_make_key(s->file->identity, &error)))
+        handle_fail(s, rc, "%s", error.n ? (const char *)error.p : satchel_rc_text(rc));
+    pthread_mutex_unlock(&s->lock);
+    if (!rc) poll_renew(s);
+    buf_fini(&error);
+    return rc;
+}
+
+/* ---- signing out ---- */
+
+/* In the transaction that keeps others from adding to it: what the server has not taken in, or has given back. */
+static int check_unsent(satchel *s, uint64_t give_up, uint64_t *unsent) {
+    uint64_t pending = 0, refused = 0;
+    int rc = outbox_count(s->file, TXN_PENDING, &pending);
+    if (!rc) rc = outbox_count(s->file, TXN_REFUSED, &refused);
+    if (rc) return handle_fail(s, rc, "%s", (const char *)s->file->error.p);
+    *unsent = pending + refused;
+    if (*unsent <= give_up) return SATCHEL_OK;
+    return handle_fail(
+        s, SATCHEL_E_UNSENT,
+        "signing out would lose %llu transactions that were not sent, and %llu refused ones that nobody has settled",
+        (unsigned long long)pending, (unsigned long long)refused);
+}
+
+/* As far as it can be reached: its data go in any case. */
+static void tell_server(satchel *s) {
+    char host[256], device[65];
+    renew_server server = {.dir = s->file->identity, .host = host};
+    buf error = {0};
+    int rc = file_get_server(s->file, host, &server.port, device);
+    if (!rc) rc = renew_leave(&server, &error);
+    if (rc && s->log) s->log(s->log_ctx, rc, error.n ? (const char *)error.p : satchel_rc_text(rc));
+    buf_fini(&error);
+}
+
+/* A wipe of which nobody has to be told; what is killed in the middle of it goes on at the next opening. */
+static int erase(satchel *s) {
+    wipe w = {.path = s->file->path, .identity = s->file->identity, .software = s->file->software};
+    int rc = wipe_order(w.path, "", 0);
+    if (rc) return handle_fail(s, rc, "cannot write beside %s", w.path);
+    s->wiped = true;
+    wipe_empty(s->file->db);
+    int marker = wipe_claim(w.path);
+    rc = marker < 0 ? SATCHEL_E_BUSY : wipe_erase(&w);
+    if (!rc) rc = wipe_report(&w, marker, NULL);
+    if (marker >= 0) close(marker);
+    return rc ? handle_fail(s, rc, "not everything of %s could be erased; opening it goes on with that", w.path) : SATCHEL_OK;
+}
+
+int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent) {
+    uint64_t ignored;
+    if (!unsent) unsent = &ignored;
+    *unsent = 0;
+    int rc = poll_hold(s);
+    if (rc) return rc;
+    pthread_mutex_lock(&s->lock);
+    rc = handle_check(s);
+    if (!rc && (rc = file_begin(s->file))) handle_fail(s, rc, "%s", (const char *)s->file->error.p);
+    if (!rc) {
+        rc = check_unsent(s, give_up, unsent);
+        if (!rc) tell_server(s);
+        file_rollback(s->file);
+    }
+    if (!rc) rc = erase(s);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}

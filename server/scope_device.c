@@ -1,0 +1,110 @@
+/* What a device is to hold: its profile's query, answered. */
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/scope_private.h"
+
+typedef struct asker {
+    const char *name, *profile;
+    value user, store;
+} asker;
+
+static value one_value(sqlite3_stmt *q, int column) {
+    const uint8_t *p = sqlite3_column_blob(q, column), *end = p ? p + sqlite3_column_bytes(q, column) : NULL;
+    value v = value_null();
+    if (p && value_get(&p, end, &v)) v = value_null();
+    return v;
+}
+
+static void bind_asker(sqlite3_stmt *q, const asker *a, uint64_t now_ms) {
+    value name = value_text(a->name, strlen(a->name)), now = value_integer((int64_t)now_ms);
+    const struct {
+        const char *name;
+        const value *v;
+    } PARAMETER[] = {{":device", &name}, {":user", &a->user}, {":store", &a->store}, {":now", &now}};
+    sqlite3_clear_bindings(q);
+    for (size_t i = 0; i < sizeof PARAMETER / sizeof *PARAMETER; i++) {
+        int at = sqlite3_bind_parameter_index(q, PARAMETER[i].name);
+        if (at) value_bind_copy(q, at, PARAMETER[i].v);
+    }
+}
+
+static int add_row(scope *c, sqlite3_stmt *q) {
+    value v = value_of_column(q, 1);
+    const char *name = (const char *)sqlite3_column_text(q, 0);
+    uint32_t id;
+    if (!name || !strcmp(name, "grant")) return SATCHEL_OK;
+    int rc = scope_bucket_id(c, name, &v, &id);
+    return rc ? rc : scope_ids_add(&c->ids, id);
+}
+
+static int add_grants(scope *c, int64_t device) {
+    sqlite3_stmt *q = db_prepare(c->cache, "SELECT id FROM satchel_grant WHERE device=?");
+    db_bind(q, "i", device);
+    int rc;
+    while ((rc = db_next(c->cache, q)) == 1) {
+        value id = value_integer(sqlite3_column_int64(q, 0));
+        uint32_t bucket;
+        rc = scope_bucket_id(c, "grant", &id, &bucket);
+        if (!rc) rc = scope_ids_add(&c->ids, bucket);
+        if (rc) {
+            sqlite3_reset(q);
+            return rc;
+        }
+    }
+    return rc;
+}
+
+/* Into c->ids. */
+static int ask(scope *c, const scope_profile *p, const asker *a, int64_t device, uint64_t now_ms) {
+    int rc = SATCHEL_OK, step = SQLITE_DONE;
+    c->ids.n = 0;
+    bind_asker(p->buckets, a, now_ms);
+    while (!rc && (step = sqlite3_step(p->buckets)) == SQLITE_ROW) rc = add_row(c, p->buckets);
+    if (!rc && step != SQLITE_DONE) rc = (step & 0xff) == SQLITE_ERROR ? SATCHEL_E_RULE : db_rc(step);
+    sqlite3_reset(p->buckets);
+    if (!rc) rc = add_grants(c, device);
+    scope_ids_order(&c->ids);
+    return rc;
+}
+
+/* A profile that the rules no longer have holds nothing. */
+static int view_of(scope *c, const asker *a, int64_t device, uint64_t now_ms, uint64_t *view_id) {
+    const scope_profile *p = scope_profile_by_name(c, a->profile);
+    c->ids.n = 0;
+    int rc = p ? ask(c, p, a, device, now_ms) : SATCHEL_OK;
+    return rc ? rc : view_intern(c->cache, a->profile, p ? (const char *)p->masked.p : "", c->ids.id, c->ids.n, view_id);
+}
+
+static int note_held(scope *c, int64_t device, uint64_t view_id) {
+    sqlite3_stmt *q = db_prepare(c->cache, "SELECT view FROM satchel_held WHERE device=? ORDER BY seq DESC LIMIT 1");
+    db_bind(q, "i", device);
+    int rc = db_next(c->cache, q);
+    bool same = rc == 1 && (uint64_t)sqlite3_column_int64(q, 0) == view_id;
+    if (rc == 1) sqlite3_reset(q);
+    if (rc < 0 || same) return rc < 0 ? rc : SATCHEL_OK;
+    if (!view_id && rc == 0) return SATCHEL_OK;
+    return db_exec(c->cache, "INSERT OR REPLACE INTO satchel_held(device,seq,view) VALUES(?,?,?)", "iii", device,
+                   (int64_t)store_where(c->s).seq, (int64_t)view_id);
+}
+
+int scope_device_view(scope *c, int64_t device, uint64_t now_ms, uint64_t *view_id) {
+    *view_id = 0;
+    if (!scope_is_on(c)) return SATCHEL_OK;
+    int rc = scope_refresh(c);
+    if (rc) return rc;
+    sqlite3_stmt *q = NULL;
+    rc = db_rc(sqlite3_prepare_v2(c->db, "SELECT name,profile,user,store FROM satchel_device WHERE id=?", -1, &q, NULL));
+    if (!rc) sqlite3_bind_int64(q, 1, device);
+    int step = rc ? SQLITE_DONE : sqlite3_step(q);
+    if (step == SQLITE_ROW) {
+        asker a = {.name = (const char *)sqlite3_column_text(q, 0), .profile = (const char *)sqlite3_column_text(q, 1)};
+        a.user = one_value(q, 2);
+        a.store = one_value(q, 3);
+        if (a.profile && a.name) rc = view_of(c, &a, device, now_ms, view_id);
+    } else if (!rc) {
+        rc = step == SQLITE_DONE ? SATCHEL_E_NOT_FOUND : db_rc(step);
+    }
+    sqlite3_finalize(q);
+    return rc ? rc : note_held(c, device, *view_id);
+}

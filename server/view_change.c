@@ -1,0 +1,257 @@
+#include "server/view_change.h"
+
+#include <stdlib.h>
+
+#include "protocol/limits.h"
+#include "protocol/message.h"
+#include "protocol/satchel_rc.h"
+#include "server/row_query.h"
+
+typedef struct making {
+    pages *r;
+    const schema *shape;
+    view *from, *to;
+    uint64_t cursor, high_stamp;
+    size_t most_bytes;
+    bool too_much;
+    view_change *c;
+    buf body; /* commits of the open part */
+    uint64_t commits;
+    delta_writer rows; /* of the open commit */
+    delta_row row;
+} making;
+
+/* ---- parts ---- */
+
+static int keep_part(view_change *c, const buf *message) {
+    if (c->n == c->room) {
+        unsigned room = c->room ? c->room * 2 : 16;
+        frame **more = realloc(c->part, room * sizeof(frame *));
+        if (!more) return SATCHEL_E_NOMEM;
+        c->part = more;
+        c->room = room;
+    }
+    frame *f = frame_of_message(message);
+    if (!f) return SATCHEL_E_NOMEM;
+    c->part[c->n++] = f;
+    c->bytes += f->n;
+    return SATCHEL_OK;
+}
+
+static int close_part(making *m, bool more) {
+    msg_page head = {.from = m->cursor,
+                     .to = m->c->to,
+                     .high_stamp = m->high_stamp,
+                     .part = m->c->n,
+                     .more = more,
+                     .view = m->c->view,
+                     .commits = m->commits};
+    buf message;
+    buf_init(&message, LIMIT_MESSAGE_BYTES);
+    page_begin(&head, &message);
+    buf_put(&message, m->body.p, m->body.n);
+    int rc = message.rc ? message.rc : m->body.rc;
+    if (!rc) rc = keep_part(m->c, &message);
+    buf_fini(&message);
+    buf_clear(&m->body);
+    m->commits = 0;
+    m->too_much = m->c->bytes > m->most_bytes;
+    return rc;
+}
+
+/* The last part is closed when it is known to be the last. */
+static int put_commit(making *m, const page_commit *commit) {
+    int rc = SATCHEL_OK;
+    if (m->commits && m->body.n + commit->ndelta > LIMIT_PAGE_BYTES) rc = close_part(m, true);
+    page_put_commit(commit, &m->body);
+    m->commits++;
+    return rc;
+}
+
+/* What was gathered row by row, as a commit. */
+static int put_rows(making *m, page_commit *commit) {
+    if (!m->rows.groups && !m->rows.nitems) return SATCHEL_OK;
+    buf delta;
+    buf_init(&delta, 0);
+    int rc = delta_finish(&m->rows, &delta);
+    commit->delta = delta.p;
+    commit->ndelta = delta.n;
+    if (!rc) rc = put_commit(m, commit);
+    buf_fini(&delta);
+    return rc;
+}
+
+/* ---- the log in between ---- */
+
+/* Of what the old view alone hears, only that rows are gone. */
+static int put_gone(making *m, page_commit *commit) {
+    static _Thread_local delta_reader reader;
+    wire w;
+    wire_open(&w, commit->delta, commit->ndelta);
+    delta_open(&reader, &w);
+    int more;
+    while ((more = delta_next(&reader, &m->row)) == 1)
+        if (m->row.op == DELTA_DELETE || m->row.op == DELTA_LEAVE) delta_put_row(&m->rows, &m->row);
+    return more ? more : put_rows(m, commit);
+}
+
+static int put_filtered(making *m, page_commit *commit) {
+    if (!view_has_masks(m->to)) return put_commit(m, commit);
+    buf delta;
+    buf_init(&delta, 0);
+    int rc = view_filter(m->to, commit->delta, commit->ndelta, &delta);
+    commit->delta = delta.p;
+    commit->ndelta = delta.n;
+    if (!rc && delta.n) rc = put_commit(m, commit);
+    buf_fini(&delta);
+    return rc;
+}
+
+static int put_entry(making *m, sqlite3_stmt *q) {
+    uint32_t set = (uint32_t)sqlite3_column_int64(q, 1), besides = (uint32_t)sqlite3_column_int64(q, 2);
+    int old = view_hears(m->from, m->r->sets, set, besides);
+    if (old != 1) return old;
+    int both = view_hears(m->to, m->r->sets, set, besides);
+    if (both < 0) return both;
+    page_commit commit = {.seq = (uint64_t)sqlite3_column_int64(q, 0) >> 24,
+                          .author = (uint32_t)sqlite3_column_int64(q, 3),
+                          .stamp = (uint64_t)sqlite3_column_int64(q, 4),
+                          .delta = sqlite3_column_blob(q, 5),
+                          .ndelta = (size_t)sqlite3_column_bytes(q, 5)};
+    return both ? put_filtered(m, &commit) : put_gone(m, &commit);
+}
+
+static int put_log(making *m) {
+    sqlite3_stmt *q =
+        db_prepare(&m->r->cache, "SELECT id,bucket,besides,author,stamp,delta FROM satchel_log WHERE id>=? AND id<? ORDER BY id");
+    db_bind(q, "ii", (int64_t)((m->cursor + 1) << 24), (int64_t)((m->c->to + 1) << 24));
+    int rc = SATCHEL_OK, more = 0;
+    while (!rc && !m->too_much && (more = db_next(&m->r->cache, q)) == 1) rc = put_entry(m, q);
+    if (q) sqlite3_reset(q);
+    return more < 0 ? more : rc;
+}
+
+/* ---- rows ---- */
+
+static int put_row(making *m, size_t size) {
+    page_commit commit = {.seq = m->c->to};
+    int rc = SATCHEL_OK;
+    if (delta_size(&m->rows) && delta_size(&m->rows) + size > LIMIT_PAGE_BYTES) rc = put_rows(m, &commit);
+    delta_put_row(&m->rows, &m->row);
+    return rc;
+}
+
+static int put_set(making *m, sqlite3_stmt *q, uint32_t set) {
+    int rc = SATCHEL_OK, sq = SQLITE_DONE;
+    sqlite3_bind_int64(q, 1, set);
+    while (!rc && !m->too_much && (sq = sqlite3_step(q)) == SQLITE_ROW) rc = put_row(m, row_query_take(q, &m->row));
+    sqlite3_reset(q);
+    return rc || sq == SQLITE_ROW ? rc : db_rc(sq);
+}
+
+/* The lowest set above this one that rows of the table lie in. 1, 0 if there is none, or an error. */
+static int next_set(sqlite3_stmt *sets, int64_t *set) {
+    sqlite3_bind_int64(sets, 1, *set);
+    int sq = sqlite3_step(sets), found = sq == SQLITE_ROW && sqlite3_column_type(sets, 0) != SQLITE_NULL;
+    if (found) *set = sqlite3_column_int64(sets, 0);
+    sqlite3_reset(sets);
+    return sq == SQLITE_ROW ? found : db_rc(sq);
+}
+
+/* Rows of the sets that `yes` holds and `no` does not. */
+static int put_sets(making *m, view *yes, view *no, sqlite3_stmt *sets, sqlite3_stmt *q) {
+    int64_t set = -1;
+    int rc = SATCHEL_OK, more = 0;
+    while (!rc && !m->too_much && (more = next_set(sets, &set)) == 1) {
+        int holds = view_holds(yes, m->r->sets, (uint32_t)set), held = view_holds(no, m->r->sets, (uint32_t)set);
+        if (holds < 0 || held < 0) return holds < 0 ? holds : held;
+        if (holds && !held) rc = put_set(m, q, (uint32_t)set);
+    }
+    return more < 0 ? more : rc;
+}
+
+static int put_table(making *m, const schema_table *t, bool leaves) {
+    sqlite3_stmt *sets = NULL, *q = NULL;
+    char *sql = sqlite3_mprintf("SELECT min(satchel_set) FROM \"%w\" WHERE satchel_set>?", t->name);
+    int rc = sql ? db_rc(sqlite3_prepare_v2(m->r->db, sql, -1, &sets, NULL)) : SATCHEL_E_NOMEM;
+    sqlite3_free(sql);
+    if (!rc && leaves) rc = row_query_prepare_keys(m->r->db, t, "WHERE satchel_set=?", &q, &m->row);
+    if (!rc && !leaves) rc = row_query_prepare(m->r->db, t, m->to, "WHERE satchel_set=?", false, &q, &m->row);
+    if (!rc) rc = leaves ? put_sets(m, m->from, m->to, sets, q) : put_sets(m, m->to, m->from, sets, q);
+    sqlite3_finalize(sets);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int put_tables(making *m, bool leaves) {
+    int rc = SATCHEL_OK;
+    for (unsigned i = 0; !rc && !m->too_much && i < m->shape->ntable; i++)
+        if (m->shape->table[i].until == SCHEMA_NEVER) rc = put_table(m, &m->shape->table[i], leaves);
+    return rc;
+}
+
+/* ---- all ---- */
+
+static int make(making *m) {
+    page_commit commit = {.seq = m->c->to};
+    int rc = put_log(m);
+    if (!rc) rc = put_tables(m, false);
+    if (!rc) rc = put_tables(m, true);
+    if (!rc) rc = put_rows(m, &commit);
+    if (!rc && !m->too_much) rc = close_part(m, false);
+    return rc;
+}
+
+/* Whether commits can do it at all: then m knows the state that it reads. */
+static int begin(making *m, uint64_t from_view, uint64_t to_view, bool *can) {
+    *can = false;
+    int rc = pages_check_floor(m->r, m->cursor);
+    if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+    /* Two views at one place of the reader would push each other out. */
+    rc = view_load(&m->r->cache, from_view, &m->from);
+    if (!rc) rc = view_load(&m->r->cache, to_view, &m->to);
+    int64_t seq = 0, high_stamp = 0;
+    if (!rc) rc = db_integer(&m->r->cache, "SELECT seq FROM satchel_server", 0, &seq);
+    if (!rc) rc = db_integer(&m->r->cache, "SELECT high_stamp FROM satchel_server", 0, &high_stamp);
+    if (rc) return rc;
+    m->high_stamp = (uint64_t)high_stamp;
+    m->c->to = (uint64_t)seq;
+    m->c->view = to_view;
+    *can = !view_is_everything(m->to) && view_same_masks(m->from, m->to);
+    return SATCHEL_OK;
+}
+
+int view_change_make(pages *r, const schema *shape, uint64_t from_view, uint64_t to_view, uint64_t cursor, size_t most_bytes,
+                     view_change **out) {
+    *out = NULL;
+    making *m = calloc(1, sizeof *m);
+    view_change *c = calloc(1, sizeof *c);
+    bool can = false;
+    int rc = m && c ? SATCHEL_OK : SATCHEL_E_NOMEM;
+    if (!rc) {
+        *m = (making){.r = r, .shape = shape, .cursor = cursor, .most_bytes = most_bytes, .c = c};
+        delta_writer_init(&m->rows);
+        rc = db_exec(&r->cache, "BEGIN", "");
+        if (!rc) rc = begin(m, from_view, to_view, &can);
+        if (!rc && can) rc = make(m);
+        if (!sqlite3_get_autocommit(r->db)) db_exec(&r->cache, "COMMIT", "");
+        if (m->too_much) can = false;
+        delta_writer_fini(&m->rows);
+        buf_fini(&m->body);
+        view_release(m->from);
+        view_release(m->to);
+    }
+    free(m);
+    if (rc || !can)
+        view_change_free(c);
+    else
+        *out = c;
+    return rc;
+}
+
+void view_change_free(view_change *c) {
+    if (!c) return;
+    for (unsigned i = 0; i < c->n; i++) frame_release(c->part[i]);
+    free(c->part);
+    free(c);
+}

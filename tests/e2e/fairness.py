@@ -1,0 +1,128 @@
+"""Fairness: a device that floods, stalls, or comes again and again is limited, the log says who, and the others go on.
+
+satchel-load fair has the devices that behave, and one that does not; its figures are printed, alone and beside, and none of them is asserted: what has to
+hold is that the abuser was bounded, that the others lost nothing, and that all hold what the server holds (satchel-load compares)."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import harness
+import wire
+
+SECONDS, DEVICES = 2, 4
+# So low that a test of some seconds reaches them; the defaults leave an honest device alone for weeks.
+DEVICE_KIB, CONNECTS = 24, 20
+LIMITS = ("--device-kib", str(DEVICE_KIB), "--device-connects", str(CONNECTS))
+BURST_S, FRAME_BYTES = 64, 4096  # of server/front_share.c, server/budget.h
+
+
+class Fairness(harness.Case):
+    def limited(self, server, *patterns):
+        lines = [line for line in server.read_log().splitlines() if "event=limited" in line]
+        self.assertTrue([line for line in lines if all(re.search(p, line) for p in patterns)], f"{patterns}: {lines}")
+
+    def fair(self, server):
+        """{whom the devices worked beside: figures}."""
+        command = [harness.program("satchel-load"), "--data", server.data, "fair", "--devices", str(DEVICES), "--seconds", str(SECONDS), "--pace", "150",
+                   "--json", "--patience", str(harness.PATIENCE_S)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=harness.PATIENCE_S * 2)
+        harness.check_output("satchel-load", done.stderr)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        times = {t["beside"]: t for t in map(json.loads, done.stdout.splitlines())}
+        for name, t in times.items():
+            print("fair: beside %-9s accepted p50 %.1f ms, p99 %.1f (x%.1f of alone); seen p50 %.1f ms, p99 %.1f (x%.1f)" % (
+                name, t["accepted_p50_ms"], t["accepted_p99_ms"], t["accepted_p99_ratio"], t["visible_p50_ms"], t["visible_p99_ms"],
+                t["visible_p99_ratio"]), flush=True)
+        return times
+
+    def test_fairness_device_that_floods_or_comes_again_and_again_is_limited_others_go_on(self):
+        server = self.server(options=LIMITS)
+        began = time.monotonic()
+        times = self.fair(server)
+        took = time.monotonic() - began
+        for name, t in times.items():
+            self.assertEqual(t["errors"], 0, name)
+            self.assertGreater(t["transactions"], times["nobody"]["transactions"] / 2, name)
+        device = {kind: f"device=load-[0-9a-f]+-{DEVICES + i:05d}" for i, kind in enumerate(("flood", "huge", "reconnect", "crowd", "snapshot"))}
+        # Read slower: a burst was taken, and what the rate gave since then.
+        taken = server.one("SELECT max(last_number) FROM satchel_author") - 2**40
+        self.assertGreater(taken, 10)
+        self.assertLess(taken, (BURST_S + took) * DEVICE_KIB * 1024 / FRAME_BYTES + 200)
+        for kind in ("flood", "huge"):
+            self.limited(server, "sends more than it may", device[kind])
+        # Sent away: a burst came in, and what the rate gave.
+        for kind in ("reconnect", "snapshot"):
+            self.assertGreater(times[kind]["refused"], 0)
+            self.assertLess(times[kind]["opened"], CONNECTS * (1 + took / 60) + 5)
+        self.limited(server, "connects too often")
+        self.assertGreater(times["crowd"]["refused"], 0)
+        self.limited(server, "too many connections open")
+
+    def test_fairness_device_that_never_reads_holds_up_nobody(self):
+        """It asks for everything and for every page, pushes, and takes nothing of what is sent."""
+        server = self.server(options=LIMITS)
+        good, deaf = self.device("good", server), self.device("deaf", server)
+        company = subprocess.run([harness.program("satchel-company"), "--contacts", "800"], capture_output=True, text=True, check=True)
+        server.sql(company.stdout)
+        before = self.memory(server)
+        links = []
+        for _ in range(8):
+            link = wire.Wire(server.sync_port, deaf.identity)
+            self.addCleanup(link.close)
+            link.socket.setsockopt(harness.socket.SOL_SOCKET, harness.socket.SO_RCVBUF, 4096)
+            link.send(*server.hello(last_number=2**42))
+            link.send_frame(9, b"")
+            links.append(link)
+        time.sleep(0.5)
+        for link in links:
+            try:
+                link.send(wire.PULL, 0, 16, 0)
+            except OSError:
+                pass  # an older connection of its own
+        good.sync()
+        good.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        good.sync()
+        self.assertEqual(server.one("SELECT count(*) FROM contact WHERE given = 'Ada'"), 1)
+        # At most two queues of LIMIT_CONN_QUEUE_BYTES.
+        self.assertLess(self.memory(server) - before, 200 << 20)
+
+    def memory(self, server):
+        with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def test_fairness_address_without_certificate_is_hung_up_on_devices_come_in(self):
+        server = self.server(options=("--address-connects", "120"))
+        phone = self.device("phone", server)
+        for _ in range(300):
+            harness.socket.create_connection(("127.0.0.1", server.sync_port), 10, source_address=("127.0.0.7", 0)).close()
+        harness.wait_until(lambda: "event=limited" in server.read_log(), "a line about the address")
+        self.limited(server, "peer=127.0.0.7", "an address is hung up on")
+        phone.sync()
+        other = harness.socket.create_connection(("127.0.0.1", server.sync_port), 10, source_address=("127.0.0.8", 0))
+        other.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            other.recv(1)
+        other.close()
+
+    def test_fairness_device_of_the_library_keeps_to_what_it_is_told(self):
+        """Sent away for too many connections, it comes back later by itself, and its work arrives."""
+        server = self.server(options=("--device-connects", "12"))
+        phone = self.device("phone", server)
+        phone.sync()
+        for _ in range(12):
+            link = wire.Wire(server.sync_port, phone.identity)
+            link.close()
+        self.limited(server, "connects too often", "device=")
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        watching = phone.start("sync", "--watch")
+        began = server.read_log().count("\n")
+        harness.wait_until(lambda: server.one("SELECT count(*) FROM contact") == 1, "the device's commit")
+        self.assertIsNone(watching.poll(), phone.errors())
+        # It did not hammer meanwhile: each refused try would be counted.
+        self.assertLess(server.read_log().count("\n") - began, 30)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,129 @@
+/* What a device is told in each of its states, and when a snapshot is ordered for it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "tests/unit/hub_fixture.h"
+
+static void move(world *w, device_state to) {
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_move(w->v.s, w->phone.a.device, to, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+}
+
+static device_info phone(world *w) {
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    return d;
+}
+
+static link *greet(world *w) {
+    link *l = dial(w, &w->phone, "phone");
+    hello(w, l);
+    settle(w);
+    return l;
+}
+
+static void say_error_of(world *w, link *l, int rc) {
+    msg_error m = {.rc = rc};
+    buf out;
+    buf_init(&out, 0);
+    error_encode(&m, &out);
+    send_message(w, l, &out, false);
+    settle(w);
+}
+
+static void paused_device_is_asked_to_come_back_later_and_served_again_after_resume(void **state) {
+    world *w = *state;
+    move(w, DEVICE_PAUSED);
+    SAID(greet(w), "error(E_PAUSED later) closed");
+    move(w, DEVICE_ACTIVE);
+    assert_non_null(strstr(said(greet(w)), "welcome"));
+}
+
+static void device_to_be_wiped_is_told_so_at_hello_and_nothing_is_taken_from_it(void **state) {
+    world *w = *state;
+    move(w, DEVICE_WIPE);
+    link *l = dial(w, &w->phone, "phone");
+    settle(w);
+    SAID(l, "");
+    hello(w, l);
+    PUSH(l, 0, "~ item(1) a='late'");
+    settle(w);
+    SAID(l, "error(E_WIPED) closed");
+    assert_string_equal(sql(&w->v, "SELECT a FROM item"), "one");
+    assert_int_equal(phone(w).state, DEVICE_WIPE);
+}
+
+static void T12_wipe_is_acknowledged_by_the_device_s_own_word_and_answered_when_it_is_noted(void **state) {
+    world *w = *state;
+    move(w, DEVICE_WIPE);
+    link *l = dial(w, &w->phone, "phone");
+    say_error_of(w, l, SATCHEL_E_WIPED);
+    SAID(l, "error(E_WIPED)");
+    assert_int_equal(phone(w).state, DEVICE_WIPED);
+    assert_int_equal(phone(w).state_ms, w->now_ms);
+    assert_string_equal(sql(&w->v, "SELECT kind FROM satchel_event ORDER BY id DESC LIMIT 1"), "wiped");
+    /* Its answer was lost: it says so again, and is answered again. */
+    link *again = dial(w, &w->phone, "phone");
+    settle(w);
+    SAID(again, "error(E_WIPED) closed");
+}
+
+static void device_that_closes_for_another_reason_is_not_wiped(void **state) {
+    world *w = *state;
+    move(w, DEVICE_WIPE);
+    link *l = dial(w, &w->phone, "phone");
+    say_error_of(w, l, SATCHEL_E_CLOSED);
+    SAID(l, "error(E_CLOSED later) closed");
+    assert_int_equal(phone(w).state, DEVICE_WIPE);
+}
+
+static void resnapshot(world *w) {
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_resnapshot(w->v.s, w->phone.a.device, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+}
+
+/* A hello of a device that stands at the head; whether welcome calls for a snapshot. */
+static bool is_told_of_snapshot(world *w, link **out) {
+    link *l = dial(w, &w->phone, "phone");
+    l->cursor = store_where(w->v.s).seq;
+    hello(w, l);
+    settle(w);
+    *out = l;
+    return strstr(said(l), "welcome(snapshot)") != NULL;
+}
+
+static void resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged(void **state) {
+    world *w = *state;
+    link *l;
+    assert_false(is_told_of_snapshot(w, &l));
+    resnapshot(w);
+    assert_true(phone(w).resnapshot);
+    assert_true(is_told_of_snapshot(w, &l));
+    hub_disconnect(w->h, l->session);
+    settle(w);
+    assert_true(is_told_of_snapshot(w, &l));
+    assert_true(phone(w).resnapshot);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_acked(w->v.s, w->phone.a.device, 1, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    assert_false(phone(w).resnapshot);
+    assert_false(is_told_of_snapshot(w, &l));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(paused_device_is_asked_to_come_back_later_and_served_again_after_resume),
+        TEST(device_to_be_wiped_is_told_so_at_hello_and_nothing_is_taken_from_it),
+        TEST(T12_wipe_is_acknowledged_by_the_device_s_own_word_and_answered_when_it_is_noted),
+        TEST(device_that_closes_for_another_reason_is_not_wiped),
+        TEST(resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,227 @@
+/* What a device may write, judged by what it held when it wrote; and parents that are not there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "tests/unit/scope_fixture.h"
+
+#define NOW 7200
+
+static void may(company *c, device *d, uint64_t base, const char *words) {
+    int rc = push(&c->v, d, base, NOW, words);
+    if (rc) fail_msg("%s: %s %.*s", words, satchel_rc_name(rc), (int)c->v.last.result.ntext, c->v.last.result.text);
+    company_check(c);
+}
+
+static void may_not(company *c, device *d, uint64_t base, const char *words, int code, const char *text) {
+    int rc = push(&c->v, d, base, NOW, words);
+    if (rc != code) fail_msg("%s: wanted %s, got %s", words, satchel_rc_name(code), satchel_rc_name(rc));
+    char said[LIMIT_TEXT_BYTES + 1];
+    snprintf(said, sizeof said, "%.*s", (int)c->v.last.result.ntext, c->v.last.result.text);
+    if (!strstr(said, text)) fail_msg("%s: wanted '%s' in '%s'", words, text, said);
+    company_check(c);
+}
+
+/* a in ann's territory, b in bob's, each with a contact. */
+static uint64_t two_accounts(company *c) {
+    company_sql(c, "INSERT INTO account(id,terr,name,secret) VALUES('a',1,'x','s'),('b',2,'x','topsecret');"
+                   "INSERT INTO contact(id,account,name) VALUES('ca','a','x'),('cb','b','hidden')");
+    company_view(c, &c->ann);
+    company_view(c, &c->bob);
+    company_view(c, &c->clerk);
+    return company_head(c);
+}
+
+static void profile_writes_what_its_rules_name(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->ann, base, "~ account('a') name='y', amount=5, currency='EUR'");
+    may(c, &c->ann, base, "~ contact('ca') name='y'");
+    may(c, &c->ann, base, "+ contact('cc') account='a', name='z'");
+    may(c, &c->ann, base, "+ note('n') contact='ca', body='z'; ~ note('n') body='zz'");
+    may(c, &c->ann, base, "- contact('ca')");
+}
+
+static void profile_writes_nothing_else(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may_not(c, &c->ann, base, "+ account('n') terr=1", SATCHEL_E_SCOPE, "profile rep may not insert rows into account");
+    may_not(c, &c->ann, base, "- account('a')", SATCHEL_E_SCOPE, "profile rep may not delete rows of account");
+    may_not(c, &c->ann, base, "~ account('a') terr=2", SATCHEL_E_SCOPE, "profile rep may not change account.terr");
+    may_not(c, &c->ann, base, "~ account('a') secret='mine'", SATCHEL_E_SCOPE, "profile rep may not change account.secret");
+    may_not(c, &c->ann, base, "+ visit(1 1) account='a'", SATCHEL_E_SCOPE, "may not insert rows into visit");
+    may_not(c, &c->ann, base, "+ note('n') account='a'; - note('n')", SATCHEL_E_SCOPE, "may not delete rows of note");
+    may_not(c, &c->ann, base, "~ owner('ann') terr=2", SATCHEL_E_SERVER_OWNED, "owner");
+}
+
+static void row_out_of_scope_is_not_written_and_nothing_of_it_is_told(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    static const struct {
+        const char *words;
+        int code;
+    } TRY[] = {{"~ account('b') name='mine'", SATCHEL_E_SCOPE},
+               {"~ contact('cb') name='mine'", SATCHEL_E_SCOPE},
+               {"- contact('cb')", SATCHEL_E_SCOPE},
+               {"+ contact('new') account='b'", SATCHEL_E_SCOPE},
+               {"+ note('n') contact='cb'", SATCHEL_E_SCOPE},
+               {"+ contact('cb') account='a'", SATCHEL_E_KEY_TAKEN},
+               {"~ contact('none') name='x'", SATCHEL_E_ROW_MISSING}};
+    for (size_t i = 0; i < sizeof TRY / sizeof *TRY; i++) {
+        may_not(c, &c->ann, base, TRY[i].words, TRY[i].code, "");
+        char said[LIMIT_TEXT_BYTES + 1];
+        snprintf(said, sizeof said, "%.*s", (int)c->v.last.result.ntext, c->v.last.result.text);
+        assert_null(strstr(said, "hidden"));
+        assert_null(strstr(said, "topsecret"));
+    }
+    SCOPE_SQL("SELECT count(*) FROM satchel_conflict", "0");
+}
+
+static void insert_that_meets_a_row_of_its_key_is_judged_by_that_row(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "INSERT INTO pref(contact,channel,allowed) VALUES('ca','mail',0),('cb','mail',0)");
+    may(c, &c->ann, base, "+ pref('ca' 'mail') allowed=1");
+    may_not(c, &c->ann, base, "+ pref('cb' 'mail') allowed=1", SATCHEL_E_SCOPE, "profile rep may not make rows of pref");
+    SCOPE_SQL("SELECT contact,allowed FROM pref", "ca|1 ; cb|0");
+}
+
+static void anywhere_is_anywhere(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->clerk, base, "~ account('b') name='y'");
+    may(c, &c->clerk, base, "+ account('n') terr=9");
+    may(c, &c->clerk, base, "- account('n')");
+}
+
+static void device_without_profile_writes_as_before(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->boss, base, "~ account('a') terr=2, secret='x'; + account('n'); - contact('cb')");
+}
+
+static void edit_made_before_the_row_moved_away_counts(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "UPDATE account SET terr=2 WHERE id='a'");
+    may(c, &c->ann, base, "~ account('a') name='unsent'; ~ contact('ca') name='unsent'");
+    SCOPE_SQL("SELECT name FROM contact WHERE id='ca'", "unsent");
+    may(c, &c->ann, base, "+ contact('late') account='a', name='unsent'");
+    may(c, &c->ann, base, "~ contact('late') name='again'");
+    may(c, &c->ann, base, "- contact('ca')");
+    uint64_t after = company_head(c);
+    may_not(c, &c->ann, after, "~ account('a') name='late'", SATCHEL_E_SCOPE,
+            "the row of account is not one that a device of profile rep holds");
+    may_not(c, &c->ann, after, "+ contact('later') account='a'", SATCHEL_E_SCOPE, "may not make rows of contact");
+}
+
+static void edit_made_before_the_device_changed_hands_counts(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "UPDATE owner SET terr=3 WHERE id='ann'");
+    company_view(c, &c->ann);
+    int rc = push(&c->v, &c->ann, base, NOW, "~ contact('ca') name='unsent'");
+    assert_int_equal(rc, SATCHEL_OK);
+    rc = push(&c->v, &c->ann, company_head(c), NOW, "~ contact('ca') name='late'");
+    assert_int_equal(rc, SATCHEL_E_SCOPE);
+    company_sql(c, "UPDATE owner SET terr=1 WHERE id='ann'");
+    company_view(c, &c->ann);
+    rc = push(&c->v, &c->ann, base, NOW, "~ contact('ca') name='again'");
+    assert_int_equal(rc, SATCHEL_OK);
+}
+
+static void edit_of_a_row_deleted_meanwhile_counts_if_it_was_held(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "DELETE FROM contact");
+    may(c, &c->ann, base, "~ contact('ca') name='unsent'");
+    SCOPE_SQL("SELECT id,name FROM contact", "ca|unsent");
+    may_not(c, &c->ann, base, "~ contact('cb') name='mine'", SATCHEL_E_SCOPE, "");
+}
+
+static void insert_may_come_before_its_parent(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->ann, base, "+ note('n') contact='fresh', body='x'; + contact('fresh') account='a'");
+    may_not(c, &c->ann, base, "+ note('m') contact='afresh', body='x'; + contact('afresh') account='b'", SATCHEL_E_SCOPE, "");
+}
+
+static void masked_column_of_an_insert_may_be_at_its_default_alone(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c), moved;
+    buf error = {0};
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    sqlite3_str *rules = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(rules, COMPANY_RULES);
+    sqlite3_str_appendall(rules, "INSERT INTO scope_write(profile,tbl,ops) VALUES('rep','account','insert');");
+    char *text = sqlite3_str_finish(rules);
+    assert_int_equal(scope_publish(c->v.s, "wider", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    sqlite3_free(text);
+    may(c, &c->ann, base, "+ account('n') terr=1, level=4");
+    may_not(c, &c->ann, base, "+ account('m') terr=1, secret='x'", SATCHEL_E_SCOPE, "profile rep may not set account.secret");
+    may_not(c, &c->ann, base, "+ account('m') terr=2", SATCHEL_E_SCOPE, "profile rep may not make rows of account");
+    buf_fini(&error);
+}
+
+static void profile_that_the_rules_have_not_writes_nothing(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_user(c, &c->bob, "ghost", "bob");
+    assert_int_not_equal(company_view(c, &c->bob), 0);
+    may_not(c, &c->bob, base, "~ contact('cb') name='x'", SATCHEL_E_SCOPE, "no longer have this device's profile");
+}
+
+/* T11: the parent was deleted while its child was made offline. */
+static void T11_missing_parent_is_revived_parked_or_done_without_by_rule(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "DELETE FROM contact; DELETE FROM account WHERE id='a'");
+    may_not(c, &c->ann, base, "+ note('park') account='a', body='x'", SATCHEL_E_FOREIGN_KEY,
+            "refers to a row of account that does not exist");
+    may(c, &c->ann, base, "+ contact('revives') account='a', name='x'");
+    SCOPE_SQL("SELECT id,terr,secret FROM account WHERE id='a'", "a|1|s");
+    assert_string_equal(conflicts(&c->v), "account('a') row kept - lost - of 0");
+    may(c, &c->ann, base, "+ note('keep') account='a', contact='ca', body='x'");
+    may(c, &c->boss, base, "+ note('gone') contact='cb', body='x'");
+    SCOPE_SQL("SELECT satchel_set FROM note WHERE id='gone'", "0");
+    may_not(c, &c->ann, base, "+ note('p2') account='zz', body='x'", SATCHEL_E_FOREIGN_KEY, "");
+    may(c, &c->ann, company_head(c), "~ contact('revives') name='the queue flows'");
+}
+
+static void missing_parent_that_was_refused_is_what_the_child_depends_on(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may_not(c, &c->ann, base, "+ contact('lost') account='b'", SATCHEL_E_SCOPE, "");
+    uint64_t number = c->v.last.result.number;
+    may_not(c, &c->ann, base, "+ contact('next') account='lost'", SATCHEL_E_FOREIGN_KEY, "");
+    may_not(c, &c->boss, base, "+ note('n') account='none'", SATCHEL_E_FOREIGN_KEY, "");
+    may_not(c, &c->ann, base, "~ contact('lost') name='x'", SATCHEL_E_DEPENDS, "");
+    assert_int_equal(c->v.last.result.depends, number);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        SCOPE_TEST(profile_writes_what_its_rules_name),
+        SCOPE_TEST(profile_writes_nothing_else),
+        SCOPE_TEST(row_out_of_scope_is_not_written_and_nothing_of_it_is_told),
+        SCOPE_TEST(insert_that_meets_a_row_of_its_key_is_judged_by_that_row),
+        SCOPE_TEST(anywhere_is_anywhere),
+        SCOPE_TEST(device_without_profile_writes_as_before),
+        SCOPE_TEST(edit_made_before_the_row_moved_away_counts),
+        SCOPE_TEST(edit_made_before_the_device_changed_hands_counts),
+        SCOPE_TEST(edit_of_a_row_deleted_meanwhile_counts_if_it_was_held),
+        SCOPE_TEST(insert_may_come_before_its_parent),
+        SCOPE_TEST(masked_column_of_an_insert_may_be_at_its_default_alone),
+        SCOPE_TEST(profile_that_the_rules_have_not_writes_nothing),
+        SCOPE_TEST(T11_missing_parent_is_revived_parked_or_done_without_by_rule),
+        SCOPE_TEST(missing_parent_that_was_refused_is_what_the_child_depends_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
