@@ -137,7 +137,8 @@ uint64_t front_share_connect(front *f, const uint8_t fingerprint[CRYPTO_FINGERPR
     if (!e) return 0;
     bool crowded = e->open > DEVICE_OPEN_MOST;
     wait_ms = crowded ? BUDGET_TELL_MS : budget_ask(&f->devices, e, BUDGET_CONNECTS, 1, now_ms);
-    if (wait_ms) log_device(e, now_ms, crowded ? "has too many connections open and gets no more" : "connects too often and is sent away");
+    if (wait_ms)
+        log_device(e, now_ms, crowded ? "has too many connections open and gets no more" : "connects too often and is sent away");
     budgets_close(&f->devices, e);
     return wait_ms;
 }

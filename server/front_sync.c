@@ -49,9 +49,10 @@ static int filter_upgrade(struct lws *wsi) {
 /* Not by libwebsockets' functions: it does not know the request's version yet and would answer as HTTP/1.0. 1: answered; -1: hang up. */
 static int refuse(struct lws *wsi, const char *status, const char *header, const char *words) {
     char room[LWS_PRE + 512], *answer = room + LWS_PRE;
-    int n = snprintf(answer, sizeof room - LWS_PRE,
-                     "HTTP/1.1 %s\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                     status, header, strlen(words), words);
+    int n = snprintf(
+        answer, sizeof room - LWS_PRE,
+        "HTTP/1.1 %s\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+        status, header, strlen(words), words);
     return lws_write(wsi, (unsigned char *)answer, (size_t)n, LWS_WRITE_HTTP) < n ? -1 : 1;
 }
 
@@ -59,7 +60,8 @@ static int refuse(struct lws *wsi, const char *status, const char *header, const
  * people and, in the header, for their programs. */
 static int refuse_subprotocol(struct lws *wsi) {
     return refuse(wsi, "400 Bad Request", "Sec-WebSocket-Protocol: " PROTOCOL_SUBPROTOCOL,
-                  "This server speaks " PROTOCOL_SUBPROTOCOL ". Update Satchel on the device or on the server, whichever is older.\n");
+                  "This server speaks " PROTOCOL_SUBPROTOCOL
+                  ". Update Satchel on the device or on the server, whichever is older.\n");
 }
 
 /* Who connects too often hears so before there is a session. */

@@ -44,6 +44,7 @@ typedef struct session {
     uint32_t snapshot_page;
     uint64_t view;       /* that the device holds once it has what was queued; d.target is what it is to hold */
     view_change *change; /* made, and not all queued */
+    bool announced;      /* welcome told it that another view will come, and none has come yet */
     bool due;            /* its cursor is to move, though there may be nothing for it */
     uint64_t acked;
     bool acked_dirty;

@@ -150,6 +150,7 @@ static void settle_snapshot(hub *h, session *c, const errand *e) {
         c->wants_snapshot = false;
         c->place = e->after;
         c->view = e->target;
+        c->announced = false;
         c->due = false;
     }
     queue_one(h, c, e->f);
@@ -227,6 +228,7 @@ static void serve_change(hub *h, session *c) {
     if (v->next == v->n) {
         c->place = (page_place){.cursor = v->to, .scanned = v->to};
         c->view = v->view;
+        c->announced = false;
         c->due = false;
         hub_drop_change(h, c);
     }

@@ -542,6 +542,7 @@ static void deliver_work(hub *h, work *w) {
         c->since_ms = h->config.now_ms(h->config.ctx);
         c->place = (page_place){.cursor = w->d.cursor, .scanned = w->d.cursor};
         c->view = w->d.view;
+        c->announced = w->d.view != w->d.target;
         c->due = w->d.cursor < h->head;
         hub_drop_change(h, c);
         c->wants_snapshot = c->began_snapshot = w->d.wants_snapshot;
@@ -553,6 +554,9 @@ static void deliver_work(hub *h, work *w) {
     for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
     w->nsaid = 0;
     if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
+    /* Another page names a view only when it changes: a new welcome tells the device that it does not. */
+    if (c->announced && c->view == c->d.target && !c->wants_snapshot)
+        hub_tell_and_close(h, c, SATCHEL_E_CLOSED, "what it is to hold was changed back; it comes back and is told");
 }
 
 /* Tells everyone who had something in the group, reached or not, that nothing of it was taken. What the device should do is come back, whatever

@@ -11,7 +11,7 @@ typedef struct ingest ingest;
 
 int ingest_new(store *s, ingest **out);
 void ingest_free(ingest *g);
-/* The rules that it goes by, as of its last transaction; its own. */
+/* The rules that it goes by, its own; valid until rules are published or its next transaction. Between transactions. */
 struct scope *ingest_scope(ingest *g);
 /* Sees to it that they are those in force; in a transaction. */
 int ingest_scope_look(ingest *g);

@@ -5,8 +5,26 @@
 #include "protocol/satchel_rc.h"
 #include "server/ingest_private.h"
 
-scope *ingest_scope(ingest *g) {
-    return g->scope;
+/* What was open stays if the new cannot be opened. */
+int ingest_scope_open(ingest *g) {
+    buf error;
+    scope *fresh = NULL;
+    scope_moves moves = {0};
+    buf_init(&error, 0);
+    int rc = scope_open(g->s, &fresh, &error);
+    if (!rc) rc = scope_moves_init(&moves, fresh);
+    if (rc) {
+        buf_put_byte(&error, 0);
+        store_fail(g->s, rc, error.n > 1 ? (const char *)error.p : "reading the rules of scope");
+        scope_moves_fini(&moves);
+        scope_free(fresh);
+    } else {
+        ingest_scope_close(g);
+        g->scope = fresh;
+        g->moves = moves;
+    }
+    buf_fini(&error);
+    return rc;
 }
 
 int ingest_scope_look(ingest *g) {
@@ -15,18 +33,10 @@ int ingest_scope_look(ingest *g) {
     return rc || current ? rc : ingest_scope_open(g);
 }
 
-int ingest_scope_open(ingest *g) {
-    buf error;
-    buf_init(&error, 0);
-    ingest_scope_close(g);
-    int rc = scope_open(g->s, &g->scope, &error);
-    if (!rc) rc = scope_moves_init(&g->moves, g->scope);
-    if (rc) {
-        buf_put_byte(&error, 0);
-        store_fail(g->s, rc, error.n > 1 ? (const char *)error.p : "reading the rules of scope");
-    }
-    buf_fini(&error);
-    return rc;
+/* Where it cannot be opened anew, the one that was is better than none: whoever writes looks again, and is told. */
+scope *ingest_scope(ingest *g) {
+    ingest_scope_look(g);
+    return g->scope;
 }
 
 void ingest_scope_close(ingest *g) {

@@ -62,8 +62,17 @@ static scope *make(sqlite3 *db, const schema *shape) {
     return c;
 }
 
+/* The schema's own triggers ask where a write comes from when a statement on their table is prepared; a connection with capture knows. */
+static int register_local(sqlite3 *db) {
+    sqlite3_stmt *q = NULL;
+    int sq = sqlite3_prepare_v2(db, "SELECT satchel_local()", -1, &q, NULL);
+    sqlite3_finalize(q);
+    return sq == SQLITE_OK ? SATCHEL_OK : capture_functions(db, false);
+}
+
 /* Compiles what was read; frees it if that fails. */
 static int finish(scope *c, int rc, bool whole, scope **out, buf *error) {
+    if (!rc && c->version) rc = register_local(c->db);
     if (!rc && c->version) rc = scope_compile(c, whole, error);
     if (!rc) rc = view_sets_new(c->db, &c->sets);
     if (!rc && c->s) c->events = c->s->scope_events - 1; /* so that the first look looks */
@@ -178,6 +187,7 @@ bool scope_has_children(const scope *c, const schema_table *t) {
 static void forget_judge(scope *c) {
     view_release(c->judge.now);
     view_release(c->judge.then);
+    view_release(c->judge.next);
     c->judge = (scope_judge){0};
 }
 

@@ -76,6 +76,7 @@ static int view_of(scope *c, const asker *a, int64_t device, uint64_t now_ms, ui
     return rc ? rc : view_intern(c->cache, a->profile, p ? (const char *)p->masked.p : "", c->ids.id, c->ids.n, view_id);
 }
 
+/* From the next commit on: an edit whose base is the head may have been made before the device was told. */
 static int note_held(scope *c, int64_t device, uint64_t view_id) {
     sqlite3_stmt *q = db_prepare(c->cache, "SELECT view FROM satchel_held WHERE device=? ORDER BY seq DESC LIMIT 1");
     db_bind(q, "i", device);
@@ -85,7 +86,7 @@ static int note_held(scope *c, int64_t device, uint64_t view_id) {
     if (rc < 0 || same) return rc < 0 ? rc : SATCHEL_OK;
     if (!view_id && rc == 0) return SATCHEL_OK;
     return db_exec(c->cache, "INSERT OR REPLACE INTO satchel_held(device,seq,view) VALUES(?,?,?)", "iii", device,
-                   (int64_t)store_where(c->s).seq, (int64_t)view_id);
+                   (int64_t)store_where(c->s).seq + 1, (int64_t)view_id);
 }
 
 int scope_device_view(scope *c, int64_t device, uint64_t now_ms, uint64_t *view_id) {

@@ -105,7 +105,7 @@ typedef struct scope_judge {
     uint64_t base, seq;
     const scope_profile *profile; /* NULL: everything */
     unsigned number;              /* of the profile */
-    view *now, *then;             /* what it holds, and held at its base */
+    view *now, *then, *next;      /* what it holds, and held at its base: before and after a change of view at that very seq */
     bool looked, last_in;         /* of the set that was looked for in `now` last */
     uint32_t last_set;
 } scope_judge;

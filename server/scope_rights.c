@@ -39,6 +39,7 @@ static int begin(scope *c, const author_info *author, uint64_t base, buf *words)
     if (j->device == author->device && j->base == base && j->seq == seq) return SATCHEL_OK;
     view_release(j->now);
     view_release(j->then);
+    view_release(j->next);
     *j = (scope_judge){.device = author->device, .base = base};
     bool known;
     int rc = read_profile(c, j, &known);
@@ -48,6 +49,7 @@ static int begin(scope *c, const author_info *author, uint64_t base, buf *words)
     }
     if (!rc && j->profile) rc = read_view(c, author->device, INT64_MAX, &j->now);
     if (!rc && j->profile) rc = read_view(c, author->device, base, &j->then);
+    if (!rc && j->profile) rc = read_view(c, author->device, base + 1, &j->next);
     j->number = j->profile ? (unsigned)(j->profile - c->profile) : 0;
     if (!rc) j->seq = seq;
     return rc;
@@ -137,7 +139,8 @@ static int held(scope *c, const schema_table *t, const value *key, uint32_t now,
     if (rc) return rc;
     rc = set_then(c, t, key, &then);
     if (!rc && by) rc = scope_followed(c, by, &then);
-    return rc ? rc : holds(c, c->judge.then, then);
+    if (!rc) rc = holds(c, c->judge.then, then);
+    return rc ? rc : holds(c, c->judge.next, then);
 }
 
 static int set_now(sqlite3_stmt *q, const schema_table *t, const value *key, uint32_t *set) {

@@ -54,7 +54,7 @@ static const struct {
      "conflict", "names a commit or an author that there is not"},
     {"SELECT DISTINCT number FROM satchel_stage WHERE author NOT IN " AUTHORS, "parts of transaction",
      "are of an author that there is not"},
-    {"SELECT device FROM satchel_held WHERE seq>" HEAD " OR (view<>0 AND view NOT IN (SELECT id FROM satchel_view))", "device",
+    {"SELECT device FROM satchel_held WHERE seq>" HEAD "+1 OR (view<>0 AND view NOT IN (SELECT id FROM satchel_view))", "device",
      "was to hold what there is not"},
     {"SELECT tbl FROM satchel_left WHERE seq>" HEAD " OR (bucket_set<>0 AND bucket_set NOT IN (SELECT id FROM satchel_set))",
      "table number", "has a row that lay in a set of buckets that there is not"},

@@ -60,7 +60,11 @@ static int say(load_abuser *a, link *l, buf *message) {
 /* As a device that has nothing yet, not even a migration. */
 static int say_hello(load_abuser *a, link *l) {
     uint8_t nothing[CRYPTO_FINGERPRINT_BYTES];
-    msg_hello m = {.version = PROTOCOL_VERSION, .incarnation = 1, .last_number = NUMBERS_FROM << 20, .software = MARK, .nsoftware = sizeof MARK - 1};
+    msg_hello m = {.version = PROTOCOL_VERSION,
+                   .incarnation = 1,
+                   .last_number = NUMBERS_FROM << 20,
+                   .software = MARK,
+                   .nsoftware = sizeof MARK - 1};
     buf message = {0};
     crypto_sha256("", 0, nothing);
     memcpy(m.schema_hash, nothing, sizeof m.schema_hash);
@@ -203,8 +207,9 @@ static void *run(void *arg) {
 /* ---- beginning and end ---- */
 
 static int read_ids(load_abuser *a, const char *path) {
-    static const char sql[] = "SELECT t.id,c.id,(SELECT max(epoch) FROM satchel_migration) FROM satchel_table t JOIN satchel_column c"
-                              " ON c.tbl_id=t.id WHERE t.name='contact' AND c.name='family'";
+    static const char sql[] =
+        "SELECT t.id,c.id,(SELECT max(epoch) FROM satchel_migration) FROM satchel_table t JOIN satchel_column c"
+        " ON c.tbl_id=t.id WHERE t.name='contact' AND c.name='family'";
     sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;
     int rc = LOAD_FAILED;

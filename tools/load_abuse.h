@@ -7,7 +7,14 @@
 
 /* FLOOD pushes one small transaction after the other and waits for no result; HUGE pushes of many rows; RECONNECT connects by full handshakes and goes; CROWD
  * opens connection after connection and keeps them; SNAPSHOT gets everything, again and again. */
-typedef enum load_abuse_kind { ABUSE_FLOOD, ABUSE_HUGE, ABUSE_RECONNECT, ABUSE_CROWD, ABUSE_SNAPSHOT, ABUSE_KINDS } load_abuse_kind;
+typedef enum load_abuse_kind {
+    ABUSE_FLOOD,
+    ABUSE_HUGE,
+    ABUSE_RECONNECT,
+    ABUSE_CROWD,
+    ABUSE_SNAPSHOT,
+    ABUSE_KINDS
+} load_abuse_kind;
 extern const char *const load_abuse_names[ABUSE_KINDS];
 
 /* What it did: messages and bytes that the kernel took, connections that opened, and connections that were refused or ended by the server. */

@@ -48,14 +48,16 @@ static void report(const fair *f, const char *kind, const share *s, const load_a
     const share *a = &f->alone;
     double answered = ratio(s->answered_p99, a->answered_p99), visible = ratio(s->visible_p99, a->visible_p99);
     if (!f->o->json) {
-        printf("%-10s accepted p50 %.1f ms (x%.1f), p99 %.1f (x%.1f); seen p50 %.1f (x%.1f), p99 %.1f (x%.1f); %llu transactions\n", kind,
-               s->answered_p50, ratio(s->answered_p50, a->answered_p50), s->answered_p99, answered, s->visible_p50,
-               ratio(s->visible_p50, a->visible_p50), s->visible_p99, visible, (unsigned long long)s->transactions);
+        printf(
+            "%-10s accepted p50 %.1f ms (x%.1f), p99 %.1f (x%.1f); seen p50 %.1f (x%.1f), p99 %.1f (x%.1f); %llu transactions\n",
+            kind, s->answered_p50, ratio(s->answered_p50, a->answered_p50), s->answered_p99, answered, s->visible_p50,
+            ratio(s->visible_p50, a->visible_p50), s->visible_p99, visible, (unsigned long long)s->transactions);
         if (c)
-            printf("           it sent %llu messages, %llu bytes, was sent %llu; %llu connections opened, %llu were refused or ended;"
-                   " server %.1f s of processor time\n",
-                   (unsigned long long)c->frames, (unsigned long long)c->bytes, (unsigned long long)c->received,
-                   (unsigned long long)c->opened, (unsigned long long)c->refused, (double)cpu_ns / 1e9);
+            printf(
+                "           it sent %llu messages, %llu bytes, was sent %llu; %llu connections opened, %llu were refused or ended;"
+                " server %.1f s of processor time\n",
+                (unsigned long long)c->frames, (unsigned long long)c->bytes, (unsigned long long)c->received,
+                (unsigned long long)c->opened, (unsigned long long)c->refused, (double)cpu_ns / 1e9);
         return;
     }
     load_print_json(json_pack("{ss si sI sI sf sf sf sf sf sf sI sI sI sI sI sf}", "beside", kind, "seconds", (int)f->o->seconds,

@@ -168,8 +168,8 @@ class Attack(harness.unittest.TestCase):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         answer = b""
         with context.wrap_socket(socket.create_connection(("127.0.0.1", self.srv.https_port), harness.PATIENCE_S)) as link:
-            link.sendall(request)
             try:
+                link.sendall(request)
                 while data := link.recv(65536):
                     answer += data
             except TLS_ENDS:

@@ -13,6 +13,7 @@ from company import DAY_MS, literal
 from harness import wait_until
 
 CONTACTS = int(os.environ.get("SATCHEL_SCOPE_CONTACTS", 200))
+TRACES = 1000
 WHOLE = "1"
 NOTHING = "0"
 
@@ -155,9 +156,12 @@ class Scope(company.Company):
                     data = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else b""
                     if len(data) >= 12:
                         (known if has and not masked else strange).add(data)
-        found = [v for v in strange - known if v in raw and not any(v in k for k in known)]
+        strange = sorted(strange - known)
+        # Of a large company some: to look for each takes its time.
+        looked_for = self.random.sample(strange, min(len(strange), TRACES))
+        found = [v for v in looked_for if v in raw and not any(v in k for k in known)]
         self.assertEqual(found[:3], [], f"{device.name}: {len(found)} values that it must not have stand in its file")
-        self.assertGreater(len(strange - known), 100)
+        self.assertGreater(len(strange), 100)
 
     def enrich(self):
         """What the sample company has not, because it is as old as it is: rows on both sides of each window, and people in between."""

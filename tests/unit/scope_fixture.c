@@ -124,7 +124,7 @@ const char *company_buckets(company *c, const char *table, const char *where) {
     snprintf(
         query, sizeof query,
         "SELECT coalesce(group_concat(name,' '),'') FROM (SELECT b.name FROM %s t JOIN satchel_set s ON s.id=t.satchel_set JOIN satchel_bucket b"
-        " ON instr(s.buckets,CAST(x'' AS BLOB))>=0 AND EXISTS(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+4 FROM n WHERE i+4<=length(s.buckets))"
+        " ON EXISTS(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+4 FROM n WHERE i+4<=length(s.buckets))"
         " SELECT 1 FROM n WHERE hex(substr(s.buckets,i,4))=printf('%%08X',b.id)) WHERE %s ORDER BY b.name)",
         table, where);
     snprintf(out, sizeof out, "%s", sql(&c->v, query));

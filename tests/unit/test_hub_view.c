@@ -589,6 +589,27 @@ static void change_that_is_overtaken_by_another_begins_anew(void **state) {
     assert_string_equal(holding_sql(&phone, "SELECT a,count(*) FROM item GROUP BY a"), "ann|2");
 }
 
+/* The welcome has announced another view, which the device waits for: it comes back and hears that it holds the right one. */
+static void change_that_is_taken_back_before_it_is_told_ends_the_connection(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    l->cursor = p->cursor;
+    hello(w, l);
+    settle(w);
+    assert_false(l->closed);
+    server(w, "DELETE FROM long");
+    assert_true(l->closed);
+    p = connect_phone(w, p);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob'); DELETE FROM long");
+    assert_false(p->closed);
+}
+
 static void change_beyond_its_bound_is_done_by_a_snapshot(void **state) {
     world *w = *state;
     fill(w, "bob", 100, 3000, 500);
@@ -781,6 +802,7 @@ int main(void) {
         TEST(change_of_view_in_the_middle_of_a_commit_in_parts_begins_anew),
         TEST(large_change_comes_in_parts_and_takes_effect_at_the_last),
         TEST(change_that_is_overtaken_by_another_begins_anew),
+        TEST(change_that_is_taken_back_before_it_is_told_ends_the_connection),
         TEST(change_beyond_its_bound_is_done_by_a_snapshot),
         TEST(S1_snapshot_of_another_view_is_not_resumed),
         TEST(snapshot_is_begun_anew_when_the_view_changes_in_its_middle),

@@ -58,6 +58,26 @@ static void other_rules_move_rows_as_one_commit(void **state) {
     sqlite3_free(text);
 }
 
+static void other_rules_are_in_force_at_once_for_devices_too(void **state) {
+    company *c = *state;
+    uint64_t before = company_view(c, &c->clerk);
+    char *text = sqlite3_mprintf("%sINSERT INTO scope_mask VALUES('clerk','account','level');", COMPANY_RULES);
+    publish(c, text, 0);
+    assert_int_not_equal(company_view(c, &c->clerk), before);
+    publish(c, COMPANY_RULES, 0);
+    assert_int_equal(company_view(c, &c->clerk), before);
+    /* What was undone was never in force. */
+    buf error = {0};
+    uint64_t moved;
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(scope_publish(c->v.s, "undone", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_true(scope_is_on(ingest_scope(c->v.g)));
+    store_rollback(c->v.s);
+    assert_int_equal(company_view(c, &c->clerk), before);
+    buf_fini(&error);
+    sqlite3_free(text);
+}
+
 static void first_rules_place_every_row_and_tell_nobody(void **state) {
     company *c = *state;
     serving_remove(&c->v, "schema/scope.sql");
@@ -294,6 +314,7 @@ static void grant_of_what_there_is_not_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCOPE_TEST(other_rules_move_rows_as_one_commit),
+        SCOPE_TEST(other_rules_are_in_force_at_once_for_devices_too),
         SCOPE_TEST(first_rules_place_every_row_and_tell_nobody),
         SCOPE_TEST(children_are_found_by_an_index),
         SCOPE_TEST(dry_run_tells_what_each_device_would_get_and_lose),

@@ -101,7 +101,7 @@ class Overlay:
                 return
             raise Failure("E_UNKNOWN_TABLE", f"a page names table {row.table}")
         if row.op == "leave":
-            self.store.forget_losses(table, key)
+            self.store.forget_kept(table, key)
         found = self.base(row.table, key)
         if not found:
             self.store.write_row(table, row.key, changed(table, self.store.read_row(table, row.key), row))
@@ -164,7 +164,7 @@ class Overlay:
             self.store.raise_stamp(high_stamp)
             self.build(hidden, seen)
             for name, key in lossy - self.store.rows_with_losses():
-                self.store.forget_losses(self.store.schema.by_name[name], key)
+                self.store.forget_kept(self.store.schema.by_name[name], key)
             for table_id, key in held:
                 found = self.base(table_id, key)
                 if found and not found[0]:

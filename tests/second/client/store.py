@@ -200,9 +200,9 @@ class Store:
                     e["id"], e["seq"], e["number"], table and table.name, column and column.name, put_key(e["key"]), e["kept"], e["lost"], e["rule"]))
                 self.set_state(loss_cursor=e["id"])
 
-    def forget_losses(self, table, key):
-        """Of a row that left nothing stays."""
-        self.db.execute("DELETE FROM loss WHERE tbl = ? AND key = ?", (table.name, key))
+    def forget_kept(self, table, key):
+        """Of a row that left nothing stays but what this device wrote."""
+        self.db.execute("UPDATE loss SET kept = NULL WHERE tbl = ? AND key = ?", (table.name, key))
 
     def rows_with_losses(self):
         """The rows that are here and have lost something, as (table, key)."""
