@@ -272,6 +272,16 @@ static int read_mark(parts *p, uint8_t epoch[EPOCH_BYTES], bool *marked, buf *er
     return rc;
 }
 
+/* Rules that were written and not published do nothing. */
+static int remind_of_rules(const parts *p) {
+    bool differs = false;
+    int rc = p->schema_dir ? store_scope_differs(p->store, p->schema_dir, &differs) : SATCHEL_OK;
+    if (!rc && differs)
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back", p->schema_dir);
+    return rc;
+}
+
 /* The mark goes after its epoch has begun for good; if that does not come to pass, the next start finds both. */
 static int open_store(parts *p, buf *error) {
     uint8_t epoch[EPOCH_BYTES];
@@ -281,6 +291,7 @@ static int open_store(parts *p, buf *error) {
     sc.restored = p->config->restored || marked;
     sc.restored_as = marked ? epoch : NULL;
     if (!rc) rc = store_open(&sc, &p->store, error);
+    if (!rc) rc = remind_of_rules(p);
     if (rc || !sc.restored) return rc;
     unlinkat(p->data.fd, BUNDLE_RESTORED, 0);
     log_line('i', NULL, "restored from a backup: a new epoch begins, and devices send again what they sent since");
