@@ -20,7 +20,7 @@ from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 
-GUESSES = 300
+GUESSES = 10000
 SQL = "x'); DELETE FROM contact; DROP TABLE contact; --\" OR 1=1; ATTACH '/tmp/x' AS y; \n2026-01-01T00:00:00.000Z error forged\x7f"
 
 
