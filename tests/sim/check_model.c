@@ -272,6 +272,7 @@ void check_model(sim *s) {
     memset(seq, 0, sizeof seq);
     for (unsigned i = 0; i < the->n; i++) seq[the->txn[i].t - s->txn] = the->txn[i].c.seq;
     check_reads(s, seq);
+    check_rights(s, seq);
     for (unsigned i = 0; i < the->n; i++) merge_one(the, &the->txn[i]);
     compare_rows(the);
     compare_losses(the);

@@ -19,8 +19,17 @@ static uint64_t looked; /* the store's seq at the last look */
 /* What the users of devices are now and were at the last look; and which items a device was ever granted, by its key. */
 static unsigned user_now[SIM_DEVICES], user_before[SIM_DEVICES], granted[SIM_DEVICES];
 
+/* Which user a device, by its key, was made at a commit from `early` to `seq`. */
+typedef struct assignment {
+    uint64_t early, seq;
+    unsigned key, user;
+} assignment;
+#define ASSIGNMENTS 4096u
+static assignment made[ASSIGNMENTS];
+static unsigned nmade;
+
 void check_scope_begin(void) {
-    ngiven = 0;
+    ngiven = nmade = 0;
     looked = 0;
     memset(granted, 0, sizeof granted);
 }
@@ -61,15 +70,81 @@ static void look_at_items(sim *s) {
     looked = store_where(s->store).seq;
 }
 
+static const assignment *last_assignment(unsigned key) {
+    for (unsigned n = nmade; n-- > 0;)
+        if (made[n].key == key) return &made[n];
+    return NULL;
+}
+
+static void look_at_user(sim *s, unsigned i, uint64_t early) {
+    unsigned key = s->device[i].key;
+    const assignment *last = last_assignment(key);
+    user_before[i] = user_now[i];
+    user_now[i] = scope_has_profile(s, i) ? scope_user(s, i) : 0;
+    if (last && last->user == user_now[i]) return;
+    if (nmade == ASSIGNMENTS) sim_fail(s, "devices are given to more users than a simulation holds");
+    made[nmade++] = (assignment){.early = last ? early : 0, .seq = last ? looked : 0, .key = key, .user = user_now[i]};
+}
+
 void check_scope_look(sim *s) {
     if (!scope_world(s) || !s->store || disk_is_dead(s->server_disk)) return;
+    uint64_t early = looked;
     disk_look(true);
     look_at_items(s);
-    for (unsigned i = 0; i < s->ndevices; i++) {
-        user_before[i] = user_now[i];
-        user_now[i] = scope_has_profile(s, i) ? scope_user(s, i) : 0;
-    }
+    for (unsigned i = 0; i < s->ndevices; i++) look_at_user(s, i, early);
     disk_look(false);
+}
+
+/* ---- what a device holds ---- */
+
+/* The user that the device is at a commit; false: that commit may be the one at which it became it. */
+static bool find_user(unsigned key, uint64_t seq, unsigned *user) {
+    bool known = false;
+    for (unsigned n = 0; n < nmade; n++) {
+        const assignment *a = &made[n];
+        if (a->key != key || a->early > seq) continue;
+        known = a->seq < seq;
+        *user = a->user;
+    }
+    return known;
+}
+
+/* As find_user. */
+static bool find_owner(unsigned row, uint64_t seq, int *user) {
+    *user = user_at(row, seq);
+    for (unsigned n = 0; n < ngiven; n++)
+        if (given[n].row == row && given[n].early <= seq && given[n].seq > seq) return false;
+    return true;
+}
+
+scope_answer check_scope_holds(const sim *s, unsigned device, unsigned row, uint64_t seq) {
+    unsigned key = s->device[device].key, user = 0;
+    int owner;
+    if (!find_owner(row, seq, &owner)) return SCOPE_UNKNOWN;
+    if (owner < 0) return SCOPE_YES;
+    if (!find_user(key, seq, &user)) return SCOPE_UNKNOWN;
+    if (scope_stands_for(user, (unsigned)owner)) return SCOPE_YES;
+    return granted[key] >> row & 1 ? SCOPE_UNKNOWN : SCOPE_NO;
+}
+
+static bool held_as(const sim *s, unsigned device, unsigned row, uint64_t from, uint64_t to, int owner) {
+    if (owner < 0) return true;
+    for (unsigned n = 0; n < nmade; n++) {
+        const assignment *a = &made[n];
+        bool ended = false;
+        for (unsigned k = n + 1; k < nmade && !ended; k++) ended = made[k].key == a->key && made[k].seq < from;
+        if (a->key == s->device[device].key && a->early <= to && !ended && scope_stands_for(a->user, (unsigned)owner)) return true;
+    }
+    return granted[s->device[device].key] >> row & 1;
+}
+
+bool check_scope_held_between(const sim *s, unsigned device, unsigned row, uint64_t from, uint64_t to) {
+    if (held_as(s, device, row, from, to, user_at(row, from))) return true;
+    for (unsigned n = 0; n < ngiven; n++) {
+        const belonging *b = &given[n];
+        if (b->row == row && b->early <= to && b->seq > from && held_as(s, device, row, from, to, b->user)) return true;
+    }
+    return false;
 }
 
 /* It comes to belong to them about then. */
@@ -167,4 +242,12 @@ void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n) {
     if (type == MSG_LOSSES) check_losses(s, device, &m);
     buf_fini(&m);
     disk_look(false);
+}
+
+/* What a grant gave is taken back when its time is over. */
+void check_scope_at_rest(sim *s) {
+    if (!scope_world(s)) return;
+    int64_t over = sim_ask(s, store_db(s->store), "SELECT count(*) FROM satchel_grant WHERE until_ms<%" PRIu64,
+                           sim_clock_ms(s, &s->server_clock) - DAY);
+    if (over) sim_fail(s, "%" PRId64 " grants are over since a day, and still there", over);
 }

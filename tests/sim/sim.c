@@ -221,6 +221,7 @@ static void step(sim *s) {
     net_deliver(s);
     sim_server_step(s);
     check_bounds(s);
+    check_horizon(s);
     net_collect(s);
     faults_settle(s);
     while (sim_reap(s)) continue;
@@ -279,6 +280,7 @@ static void check_all(sim *s) {
     check_verify(s);
     check_model(s);
     check_revoked(s);
+    check_scope_at_rest(s);
     check_bounds_at_rest(s);
 }
 
@@ -306,6 +308,7 @@ static void begin(sim *s) {
     s->txn = calloc(SIM_TXNS, sizeof *s->txn);
     faults_choose(s);
     check_scope_begin();
+    check_horizon_begin();
     sim_server_start(s);
     for (unsigned n = 4 + sim_below(s, 3); s->ndevices < n;) sim_device_add(s);
     s->enough = 300 + sim_below(s, 150);

@@ -32,8 +32,9 @@
 #define SIM_SERVER SIM_DEVICES /* as an author */
 /* Devices keep what a backup may lack for so long (N7); an older backup is not put back. */
 #define SIM_HISTORY_MS DAY
-/* Who is not seen for so long is fenced. */
+/* Who is not seen for so long is fenced; in worlds with scopes, those who hold a part. */
 #define SIM_HORIZON_MS (10 * DAY)
+#define SCOPE_HORIZON_DAYS 12u
 
 typedef struct sim sim;
 
@@ -441,6 +442,19 @@ void check_scope_look(sim *s);
 void check_scope_granted(unsigned key, unsigned row);
 void check_scope_restored(uint64_t seq);
 void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n);
+/* Whether a device holds an item at a commit; not known: it may be the one at which that changed, or it was granted once. */
+typedef enum scope_answer { SCOPE_NO, SCOPE_YES, SCOPE_UNKNOWN } scope_answer;
+scope_answer check_scope_holds(const sim *s, unsigned device, unsigned row, uint64_t seq);
+/* Whether it may have held it at any commit of these. */
+bool check_scope_held_between(const sim *s, unsigned device, unsigned row, uint64_t from, uint64_t to);
+void check_scope_at_rest(sim *s);
+/* Whenever something has come to a device. */
+void check_shown(sim *s, unsigned i);
+/* `seq` as for check_reads. */
+void check_rights(sim *s, const uint64_t seq[SIM_TXNS]);
+/* After each step's work. */
+void check_horizon_begin(void);
+void check_horizon(sim *s);
 /* Queues and memory: after each step's work, and at rest. */
 void check_bounds(sim *s);
 void check_bounds_at_rest(sim *s);

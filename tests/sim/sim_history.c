@@ -169,6 +169,7 @@ void history_look(sim *s, unsigned i) {
     look_at(d, q);
     sqlite3_reset(q);
     disk_look(false);
+    check_shown(s, i);
 }
 
 /* A file that was put back gives numbers again: the latest. */

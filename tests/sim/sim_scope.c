@@ -13,7 +13,7 @@ static const char RULES[] =
     "  ('item','all',NULL,'sv IS NULL'),('item','own','sv',NULL);\n"
     "INSERT INTO scope_parent(tbl,parent,columns,condition,missing) VALUES('line','item','item',NULL,'keep');\n"
     "INSERT INTO scope_profile(name,buckets,horizon_days) VALUES('half','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user UNION ALL "
-    "SELECT ''own'',(:user+1)%%%u',30);\n"
+    "SELECT ''own'',(:user+1)%%%u',%u);\n"
     "INSERT INTO scope_mask(profile,tbl,columns) VALUES('half','item','f');\n"
     "INSERT INTO scope_write(profile,tbl,ops,columns,anywhere) VALUES('half','item','insert,update,delete',NULL,0),\n"
     "  ('half','line','insert,update,delete',NULL,0),('half','%s','insert,update,delete',NULL,1),('half','ev','insert,update,delete',NULL,1);\n";
@@ -24,7 +24,7 @@ bool scope_world(const sim *s) {
 
 void scope_rules(const sim *s, char *out, size_t room) {
     const char *tag = s->migrations < 3 ? "tag" : "mark";
-    snprintf(out, room, RULES, tag, USERS, tag);
+    snprintf(out, room, RULES, tag, USERS, SCOPE_HORIZON_DAYS, tag);
 }
 
 /* One in four holds everything. */
