@@ -14,13 +14,13 @@ static void put_condition(sim *s, unsigned i, const schema_table *t, char *out, 
 /* Every row of a table, in the order of its key; of the store, those that device `part` is to show, as it is to show them (SIM_DEVICES: all). */
 static sqlite3_stmt *rows_of(sim *s, sqlite3 *db, const schema_table *t, unsigned part) {
     char sql[2048], condition[500] = "";
-    bool masked = part < SIM_DEVICES && !strcmp(t->name, "item");
+    bool masked = part < SIM_DEVICES && !strcmp(t->name, "item"), masks_mx = masked && scope_masks_mx(s);
     if (part < SIM_DEVICES) put_condition(s, part, t, condition, sizeof condition);
     int n = 0;
     for (unsigned i = 0; i < t->ncol; i++) {
         const char *name = t->col[i]->name;
-        n += snprintf(sql + n, sizeof sql - (size_t)n, masked && !strcmp(name, "f") ? "%sNULL AS \"%s\"" : "%s\"%s\"",
-                      i ? "," : "SELECT ", name);
+        bool without = masked && (!strcmp(name, "f") || (masks_mx && !strcmp(name, "mx")));
+        n += snprintf(sql + n, sizeof sql - (size_t)n, without ? "%sNULL AS \"%s\"" : "%s\"%s\"", i ? "," : "SELECT ", name);
     }
     n += snprintf(sql + n, sizeof sql - (size_t)n, " FROM \"%s\"%s", t->name, condition);
     for (unsigned i = 0; i < t->nkey; i++)

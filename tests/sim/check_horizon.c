@@ -3,9 +3,7 @@
 
 /* As of the last look at the store. */
 static uint64_t floor_before;
-static struct {
-    uint64_t acked, seen_ms;
-} before[SIM_DEVICES];
+static struct { uint64_t acked, seen_ms; } before[SIM_DEVICES];
 
 void check_horizon_begin(void) {
     floor_before = 0;
@@ -22,8 +20,8 @@ static void look_at_device(sim *s, unsigned key, int state, uint64_t acked, uint
     bool live = (state == DEVICE_ACTIVE || state == DEVICE_PAUSED) && before[key].seen_ms + horizon_of(s, key) > now_ms;
     /* It stands where it stood, and the log went past it. */
     if (live && was == acked && was >= floor_before && was < floor)
-        sim_fail(s, "the log is pruned up to commit %" PRIu64 ", and d%u, seen %" PRIu64 " s ago, has read up to %" PRIu64, floor, key,
-                 (now_ms - before[key].seen_ms) / SECOND, acked);
+        sim_fail(s, "the log is pruned up to commit %" PRIu64 ", and d%u, seen %" PRIu64 " s ago, has read up to %" PRIu64, floor,
+                 key, (now_ms - before[key].seen_ms) / SECOND, acked);
     before[key].acked = acked;
     before[key].seen_ms = seen_ms;
 }

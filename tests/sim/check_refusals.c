@@ -65,6 +65,7 @@ static bool is_right(const refusal *r) {
         return d->copied && is_below_floor(r);
     case SATCHEL_E_SCOPE: /* a masked column, a line of an item that it does not see; where the server does not know any more what it saw */
         if (!scope_has_profile(r->s, r->i)) return false;
+        if (r->s->published && r->f && any_changes(r->f, "mx")) return true;
         return !r->f ? unknown : any_changes(r->f, "f") || r->t->reaches_out || is_below_floor(r) || r->s->restored || d->copied;
     case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:

@@ -27,8 +27,9 @@ static void check_fact(sim *s, const uint64_t seq[SIM_TXNS], unsigned n, const f
     unsigned row = (unsigned)strtoul(one->key.text, NULL, 10);
     if (one->table != MODEL_LINE || row >= SIM_ROWS || s->restored) return;
     if (check_scope_held_between(s, i, row, f->base, seq[n]) || was_deleted(s, seq, &one->key, seq[n])) return;
-    sim_fail(s, "t%u of device %u, commit %" PRIu64 " with base %" PRIu64 ", writes line %u, whose item it held at no time between", n,
-             i, seq[n], f->base, row);
+    sim_fail(s,
+             "t%u of device %u, commit %" PRIu64 " with base %" PRIu64 ", writes line %u, whose item it held at no time between",
+             n, i, seq[n], f->base, row);
 }
 
 void check_rights(sim *s, const uint64_t seq[SIM_TXNS]) {

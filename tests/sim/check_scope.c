@@ -16,13 +16,15 @@ static belonging given[BELONGINGS];
 static unsigned ngiven;
 static uint64_t looked; /* the store's seq at the last look */
 
-/* What the users of devices are now and were at the last look; and which items a device was ever granted, by its key. */
-static unsigned user_now[SIM_DEVICES], user_before[SIM_DEVICES], granted[SIM_DEVICES];
+/* Whose items devices hold now and held at the last look, a bit for each user; which items a device was ever granted, by its key; and whether mx is masked
+ * now, and was. */
+static unsigned users_now[SIM_DEVICES], users_before[SIM_DEVICES], granted[SIM_DEVICES];
+static bool mx_now, mx_before;
 
-/* Which user a device, by its key, was made at a commit from `early` to `seq`. */
+/* Whose items a device, by its key, was to hold from a commit on that lies from `early` to `seq`. */
 typedef struct assignment {
     uint64_t early, seq;
-    unsigned key, user;
+    unsigned key, users;
 } assignment;
 #define ASSIGNMENTS 4096u
 static assignment made[ASSIGNMENTS];
@@ -76,14 +78,14 @@ static const assignment *last_assignment(unsigned key) {
     return NULL;
 }
 
-static void look_at_user(sim *s, unsigned i, uint64_t early) {
+static void look_at_users(sim *s, unsigned i, uint64_t early) {
     unsigned key = s->device[i].key;
     const assignment *last = last_assignment(key);
-    user_before[i] = user_now[i];
-    user_now[i] = scope_has_profile(s, i) ? scope_user(s, i) : 0;
-    if (last && last->user == user_now[i]) return;
+    users_before[i] = users_now[i];
+    users_now[i] = scope_has_profile(s, i) ? scope_users(s, i) : 0;
+    if (last && last->users == users_now[i]) return;
     if (nmade == ASSIGNMENTS) sim_fail(s, "devices are given to more users than a simulation holds");
-    made[nmade++] = (assignment){.early = last ? early : 0, .seq = last ? looked : 0, .key = key, .user = user_now[i]};
+    made[nmade++] = (assignment){.early = last ? early : 0, .seq = last ? looked : 0, .key = key, .users = users_now[i]};
 }
 
 void check_scope_look(sim *s) {
@@ -91,25 +93,27 @@ void check_scope_look(sim *s) {
     uint64_t early = looked;
     disk_look(true);
     look_at_items(s);
-    for (unsigned i = 0; i < s->ndevices; i++) look_at_user(s, i, early);
+    for (unsigned i = 0; i < s->ndevices; i++) look_at_users(s, i, early);
+    mx_before = mx_now;
+    mx_now = scope_masks_mx(s);
     disk_look(false);
 }
 
 /* ---- what a device holds ---- */
 
-/* The user that the device is at a commit; false: that commit may be the one at which it became it. */
-static bool find_user(unsigned key, uint64_t seq, unsigned *user) {
+/* Whose items the device holds at a commit; false: that commit may be the one at which that changed. */
+static bool find_users(unsigned key, uint64_t seq, unsigned *users) {
     bool known = false;
     for (unsigned n = 0; n < nmade; n++) {
         const assignment *a = &made[n];
         if (a->key != key || a->early > seq) continue;
         known = a->seq < seq;
-        *user = a->user;
+        *users = a->users;
     }
     return known;
 }
 
-/* As find_user. */
+/* As find_users. */
 static bool find_owner(unsigned row, uint64_t seq, int *user) {
     *user = user_at(row, seq);
     for (unsigned n = 0; n < ngiven; n++)
@@ -118,12 +122,12 @@ static bool find_owner(unsigned row, uint64_t seq, int *user) {
 }
 
 scope_answer check_scope_holds(const sim *s, unsigned device, unsigned row, uint64_t seq) {
-    unsigned key = s->device[device].key, user = 0;
+    unsigned key = s->device[device].key, users = 0;
     int owner;
     if (!find_owner(row, seq, &owner)) return SCOPE_UNKNOWN;
     if (owner < 0) return SCOPE_YES;
-    if (!find_user(key, seq, &user)) return SCOPE_UNKNOWN;
-    if (scope_stands_for(user, (unsigned)owner)) return SCOPE_YES;
+    if (!find_users(key, seq, &users)) return SCOPE_UNKNOWN;
+    if (users >> owner & 1) return SCOPE_YES;
     return granted[key] >> row & 1 ? SCOPE_UNKNOWN : SCOPE_NO;
 }
 
@@ -133,7 +137,7 @@ static bool held_as(const sim *s, unsigned device, unsigned row, uint64_t from, 
         const assignment *a = &made[n];
         bool ended = false;
         for (unsigned k = n + 1; k < nmade && !ended; k++) ended = made[k].key == a->key && made[k].seq < from;
-        if (a->key == s->device[device].key && a->early <= to && !ended && scope_stands_for(a->user, (unsigned)owner)) return true;
+        if (a->key == s->device[device].key && a->early <= to && !ended && a->users >> owner & 1) return true;
     }
     return granted[s->device[device].key] >> row & 1;
 }
@@ -152,14 +156,15 @@ static bool is_coming(unsigned device, unsigned row, uint64_t seq) {
     for (unsigned i = 0; i < ngiven; i++) {
         const belonging *b = &given[i];
         if (b->row != row || b->early > seq || b->seq <= seq) continue;
-        if (b->user < 0 || scope_stands_for(user_now[device], (unsigned)b->user)) return true;
+        if (b->user < 0 || users_now[device] >> b->user & 1) return true;
     }
     return false;
 }
 
 static bool may_hold(const sim *s, unsigned device, unsigned row, uint64_t seq) {
     int user = user_at(row, seq);
-    return user < 0 || is_coming(device, row, seq) || granted[s->device[device].key] >> row & 1 || scope_stands_for(user_now[device], (unsigned)user) || scope_stands_for(user_before[device], (unsigned)user);
+    return user < 0 || is_coming(device, row, seq) || granted[s->device[device].key] >> row & 1 ||
+           (users_now[device] | users_before[device]) >> user & 1;
 }
 
 /* The item that a row of item or line belongs to; SIM_ROWS: none that moves. */
@@ -172,7 +177,8 @@ static unsigned item_of(const schema_table *t, const delta_row *row) {
 static void check_mask(sim *s, unsigned device, const schema_table *t, const delta_row *row) {
     for (unsigned i = 0; i < row->ncol; i++) {
         const schema_column *c = schema_column_by_id(t, row->col[i].id);
-        if (c && !strcmp(c->name, "f")) sim_fail(s, "d%u is sent column f of an item, which is masked from it", device);
+        if (c && (!strcmp(c->name, "f") || (mx_now && mx_before && !strcmp(c->name, "mx"))))
+            sim_fail(s, "d%u is sent column %s of an item, which is masked from it", device, c->name);
     }
 }
 
@@ -184,8 +190,8 @@ static void check_row(sim *s, unsigned device, const delta_row *row, uint64_t se
     unsigned item = item_of(t, row);
     s->figures.scoped++;
     if (item >= SIM_ROWS || may_hold(s, device, item, seq)) return;
-    sim_fail(s, "d%u (user %u, before %u) is sent %s of i%u, which belonged to %d at commit %" PRIu64, device, user_now[device],
-             user_before[device], t->name, item, user_at(item, seq), seq);
+    sim_fail(s, "d%u (users %x, before %x) is sent %s of i%u, which belonged to %d at commit %" PRIu64, device, users_now[device],
+             users_before[device], t->name, item, user_at(item, seq), seq);
 }
 
 static void check_delta(sim *s, unsigned device, const uint8_t *p, size_t n, uint64_t seq) {

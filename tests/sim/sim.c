@@ -180,6 +180,7 @@ static void wake_server(sim *s) {
         return;
     }
     if (s->upkeep_at > s->now) return;
+    scope_tend(s);
     if (!s->calm && sim_chance(s, 30) && !sim_below(s, (unsigned)(s->pace / DAY))) work_server(s);
     s->upkeep_at = s->now + MINUTE + sim_spread(s, 6 * HOUR);
 }

@@ -76,9 +76,12 @@ typedef struct sim_clock {
     X(MIGRATE, "migrate")     /* the server starts with another migration while outboxes hold older work */                      \
     X(DISCARD, "discard")     /* a pending or refused transaction is discarded or retried */                                     \
     X(REVOKE, "revoke")       /* the server revokes a device while it works and is connected */                                  \
-    X(MOVE, "move")           /* the server gives a row to other users, in worlds with scopes; so the next two */                \
+    X(MOVE, "move")           /* the server gives a row to other users, in worlds with scopes; so all that follow */             \
     X(VIEW, "view")           /* a device is another user's */                                                                   \
-    X(GRANT, "grant")         /* a device is given a row for a while, or loses it before */
+    X(GRANT, "grant")         /* a device is given a row for a while, or loses it before */                                      \
+    X(PUBLISH, "publish")     /* other rules are published */                                                                    \
+    X(PAUSE, "pause")         /* a device is paused, and resumed after a while */                                                \
+    X(RESNAPSHOT, "resnapshot") /* a snapshot is ordered for a device */
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 typedef enum sim_fault { SIM_FAULTS(SIM_FAULT_ENUM) FAULT_COUNT } sim_fault;
 const char *sim_fault_name(sim_fault f);
@@ -258,6 +261,7 @@ struct sim {
     uint64_t floor;     /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
     bool restoring; /* at its next start */
+    bool published; /* other rules, at least once */
 
     sim_device device[SIM_DEVICES];
     unsigned ndevices;
@@ -352,9 +356,11 @@ void scope_rules(const sim *s, char *out, size_t room);
 bool scope_has_profile(const sim *s, unsigned i);
 /* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
 int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
-/* Which user a device is, as the store has it now; and whether who is the one stands in for the other. */
-unsigned scope_user(sim *s, unsigned i);
-bool scope_stands_for(unsigned user, unsigned other);
+/* As the store has it now: whose items a device holds, a bit for each user; and whether the rules in force mask column mx, too. */
+unsigned scope_users(sim *s, unsigned i);
+bool scope_masks_mx(sim *s);
+/* Who is paused does not stay so. */
+void scope_tend(sim *s);
 /* Which items a device is to show, as a condition for the store. */
 void scope_item_condition(sim *s, unsigned i, char *out, size_t room);
 void scope_strike(sim *s, sim_fault f);

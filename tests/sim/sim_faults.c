@@ -406,6 +406,9 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_MOVE:
     case FAULT_VIEW:
     case FAULT_GRANT:
+    case FAULT_PUBLISH:
+    case FAULT_PAUSE:
+    case FAULT_RESNAPSHOT:
         scope_strike(s, f);
         break;
     case FAULT_COUNT:

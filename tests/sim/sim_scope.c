@@ -1,7 +1,8 @@
 /* Worlds in which devices hold a part: their rules, and what an admin does about who holds what.
  *
- * An item belongs to whom its column sv names, to all if it names nobody; lines follow their items. A device is one user and stands in for the next;
- * some have no profile and hold everything. Column f is masked from those who have one. */
+ * An item belongs to whom its column sv names, to all if it names nobody; lines follow their items. A device is one user and stands in for the next; by
+ * the other rules that may be published, for the one before. Some have no profile and hold everything. Column f is masked from those who have one; by the
+ * other rules mx, too. */
 #include "protocol/value.h"
 #include "server/scope.h"
 #include "tests/sim/sim.h"
@@ -13,8 +14,8 @@ static const char RULES[] =
     "  ('item','all',NULL,'sv IS NULL'),('item','own','sv',NULL);\n"
     "INSERT INTO scope_parent(tbl,parent,columns,condition,missing) VALUES('line','item','item',NULL,'keep');\n"
     "INSERT INTO scope_profile(name,buckets,horizon_days) VALUES('half','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user UNION ALL "
-    "SELECT ''own'',(:user+1)%%%u',%u);\n"
-    "INSERT INTO scope_mask(profile,tbl,columns) VALUES('half','item','f');\n"
+    "SELECT ''own'',(:user+%u)%%%u',%u);\n"
+    "INSERT INTO scope_mask(profile,tbl,columns) VALUES('half','item','f%s');\n"
     "INSERT INTO scope_write(profile,tbl,ops,columns,anywhere) VALUES('half','item','insert,update,delete',NULL,0),\n"
     "  ('half','line','insert,update,delete',NULL,0),('half','%s','insert,update,delete',NULL,1),('half','ev','insert,update,delete',NULL,1);\n";
 
@@ -22,9 +23,23 @@ bool scope_world(const sim *s) {
     return s->options.seed % 3 == 0;
 }
 
+static void put_rules(unsigned epoch, bool other, char *out, size_t room) {
+    const char *tag = epoch < 3 ? "tag" : "mark";
+    snprintf(out, room, RULES, tag, other ? USERS - 1 : 1, USERS, SCOPE_HORIZON_DAYS, other ? ",mx" : "", tag);
+}
+
 void scope_rules(const sim *s, char *out, size_t room) {
-    const char *tag = s->migrations < 3 ? "tag" : "mark";
-    snprintf(out, room, RULES, tag, USERS, SCOPE_HORIZON_DAYS, tag);
+    put_rules(s->migrations, false, out, room);
+}
+
+/* Whether the other rules are in force; the server runs. */
+static bool has_other_rules(sim *s) {
+    static const char sql[] = "SELECT coalesce((SELECT instr(text,'f,mx') FROM satchel_scope ORDER BY version DESC LIMIT 1),0)";
+    return sim_ask(s, store_db(s->store), sql) > 0;
+}
+
+bool scope_masks_mx(sim *s) {
+    return has_other_rules(s);
 }
 
 /* One in four holds everything. */
@@ -34,8 +49,7 @@ bool scope_has_profile(const sim *s, unsigned i) {
 
 /* ---- what devices may hold ---- */
 
-/* As the store has it; the server runs. */
-unsigned scope_user(sim *s, unsigned i) {
+static unsigned user_of(sim *s, unsigned i) {
     sqlite3_stmt *q = sim_query(s, store_db(s->store), "SELECT user FROM satchel_device WHERE name=?");
     char name[16];
     snprintf(name, sizeof name, "d%u", s->device[i].key);
@@ -49,17 +63,18 @@ unsigned scope_user(sim *s, unsigned i) {
     return (unsigned)v.u.i;
 }
 
-bool scope_stands_for(unsigned user, unsigned other) {
-    return other == user || other == (user + 1) % USERS;
+unsigned scope_users(sim *s, unsigned i) {
+    unsigned user = user_of(s, i);
+    return 1u << user | 1u << (user + (has_other_rules(s) ? USERS - 1 : 1)) % USERS;
 }
 
 void scope_item_condition(sim *s, unsigned i, char *out, size_t room) {
-    unsigned user = scope_user(s, i);
     /* A key is stored as its bytes: a text's type, length and characters. */
-    snprintf(out, room,
-             "(sv IS NULL OR sv IN (%u,%u) OR id IN (SELECT CAST(substr(key,3) AS TEXT) FROM satchel_grant JOIN satchel_device d ON d.id=device"
-             " WHERE d.name='d%u'))",
-             user, (user + 1) % USERS, s->device[i].key);
+    snprintf(
+        out, room,
+        "(sv IS NULL OR %u>>sv&1 OR id IN (SELECT CAST(substr(key,3) AS TEXT) FROM satchel_grant JOIN satchel_device d ON d.id=device"
+        " WHERE d.name='d%u'))",
+        scope_users(s, i), s->device[i].key);
 }
 
 /* ---- the admin ---- */
@@ -154,12 +169,102 @@ static void give_row(sim *s) {
     sim_happened(s, FAULT_GRANT);
 }
 
+typedef struct publish_work {
+    hub_job job;
+    char rules[2000];
+    int rc;
+} publish_work;
+
+static int run_publish(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
+    publish_work *w = (publish_work *)job;
+    uint64_t moved;
+    buf error;
+    (void)g;
+    buf_init(&error, 0);
+    int rc = scope_publish(st, "scope.sql", w->rules, now_ms, &moved, &error);
+    buf_fini(&error);
+    return rc;
+}
+
+static void publish_done(hub_job *job, int rc) {
+    ((publish_work *)job)->rc = rc;
+}
+
+static void publish(sim *s) {
+    publish_work w = {.job = {.run = run_publish, .done = publish_done}, .rc = SATCHEL_E_NOMEM};
+    bool other = !has_other_rules(s);
+    put_rules(store_schema(s->store)->epoch, other, w.rules, sizeof w.rules);
+    s->clock = &s->server_clock;
+    s->published = true;
+    if (hub_submit(s->hub, &w.job)) sim_server_step(s);
+    sim_say(s, "%s rules are published: %s", other ? "other" : "the first", satchel_rc_name(w.rc));
+    if (w.rc) return;
+    hub_scope_changed(s->hub);
+    sim_happened(s, FAULT_PUBLISH);
+}
+
+typedef struct life_work {
+    hub_job job;
+    const uint8_t *fingerprint;
+    device_state to; /* 0: it gets a snapshot */
+    int64_t id;
+    int rc;
+} life_work;
+
+static int run_life(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
+    life_work *w = (life_work *)job;
+    device_info d;
+    (void)g;
+    int rc = store_device_by_fingerprint(st, w->fingerprint, &d);
+    if (rc) return rc;
+    w->id = d.id;
+    return w->to ? store_device_move(st, d.id, w->to, now_ms) : store_device_resnapshot(st, d.id, now_ms);
+}
+
+static void life_done(hub_job *job, int rc) {
+    ((life_work *)job)->rc = rc;
+}
+
+/* As server/control_device.c does it; `close`: what the device is told. */
+static bool change_life(sim *s, unsigned i, device_state to, int close) {
+    life_work w = {
+        .job = {.run = run_life, .done = life_done}, .fingerprint = s->device[i].fingerprint, .to = to, .rc = SATCHEL_E_NOMEM};
+    s->clock = &s->server_clock;
+    if (hub_submit(s->hub, &w.job)) sim_server_step(s);
+    sim_say(s, "d%u %s: %s", i,
+            to == DEVICE_ACTIVE ? "is resumed"
+            : to                ? "is paused"
+                                : "is to get a snapshot",
+            satchel_rc_name(w.rc));
+    if (!w.rc && close) hub_drop_device(s->hub, w.id, close);
+    return !w.rc;
+}
+
+static bool is_in_state(sim *s, unsigned i, device_state state) {
+    return sim_ask(s, store_db(s->store), "SELECT state FROM satchel_device WHERE name='d%u'", s->device[i].key) ==
+           (int64_t)state;
+}
+
+void scope_tend(sim *s) {
+    if (!scope_world(s) || !s->hub || disk_is_dead(s->server_disk)) return;
+    for (unsigned i = 0; i < s->ndevices; i++) {
+        if (disk_is_dead(s->server_disk)) return;
+        if (is_in_state(s, i, DEVICE_PAUSED) && (s->calm || sim_chance(s, 30))) change_life(s, i, DEVICE_ACTIVE, 0);
+    }
+}
+
 void scope_strike(sim *s, sim_fault f) {
+    unsigned i = sim_below(s, s->ndevices);
     if (!scope_world(s) || !s->hub || disk_is_dead(s->server_disk)) return;
     if (f == FAULT_VIEW)
         give_user(s);
     else if (f == FAULT_GRANT)
         give_row(s);
-    else
+    else if (f == FAULT_PUBLISH)
+        publish(s);
+    else if (f == FAULT_MOVE)
         work_server_moves(s);
+    else if (is_in_state(s, i, DEVICE_ACTIVE) &&
+             change_life(s, i, f == FAULT_PAUSE ? DEVICE_PAUSED : 0, f == FAULT_PAUSE ? SATCHEL_E_PAUSED : SATCHEL_E_CLOSED))
+        sim_happened(s, f);
 }
