@@ -48,15 +48,20 @@ static void tell_server(satchel *s) {
     buf_fini(&error);
 }
 
-/* A wipe of which nobody has to be told; what is killed in the middle of it goes on at the next opening. */
-static int erase(satchel *s) {
-    wipe w = {.path = s->file->path, .identity = s->file->identity, .software = s->file->software};
-    int rc = wipe_order(w.path, "", 0);
-    if (rc) return handle_fail(s, rc, "cannot write beside %s", w.path);
+/* A wipe of which nobody has to be told; what is killed in the middle of it goes on at the next opening. It begins in the transaction that has counted:
+ * between the two nobody commits what would be lost. */
+static int order(satchel *s) {
+    int rc = wipe_order(s->file->path, "", 0);
+    if (rc) return handle_fail(s, rc, "cannot write beside %s", s->file->path);
     s->wiped = true;
     wipe_empty(s->file->db);
+    return SATCHEL_OK;
+}
+
+static int erase(satchel *s) {
+    wipe w = {.path = s->file->path, .identity = s->file->identity, .software = s->file->software};
     int marker = wipe_claim(w.path);
-    rc = marker < 0 ? SATCHEL_E_BUSY : wipe_erase(&w);
+    int rc = marker < 0 ? SATCHEL_E_BUSY : wipe_erase(&w);
     if (!rc) rc = wipe_report(&w, marker, NULL);
     if (marker >= 0) close(marker);
     return rc ? handle_fail(s, rc, "not everything of %s could be erased; opening it goes on with that", w.path) : SATCHEL_OK;
@@ -74,6 +79,7 @@ int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent) {
     if (!rc) {
         rc = check_unsent(s, give_up, unsent);
         if (!rc) tell_server(s);
+        if (!rc) rc = order(s);
         file_rollback(s->file);
     }
     if (!rc) rc = erase(s);

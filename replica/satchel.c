@@ -154,24 +154,45 @@ static int open_app(satchel *s, const char *path, const file_options *o) {
 
 /* An earlier process was told to erase the file and came so far. */
 static int go_on_wiping(satchel *s, const char *path, const file_options *o) {
-    buf identity;
-    buf_init(&identity, 0);
-    buf_printf(&identity, "%s-satchel", path);
-    wipe w = {.path = path, .identity = o->identity ? o->identity : (const char *)identity.p, .software = o->software};
-    int marker = w.identity ? wipe_claim(path) : -1;
+    wipe w = {.path = path, .identity = o->identity, .software = o->software};
+    int marker = wipe_claim(path);
     if (marker >= 0) {
         wipe_empty_file(path, o->key, o->key_bytes);
         if (!wipe_erase(&w)) wipe_report(&w, marker, NULL);
         close(marker);
     }
-    buf_fini(&identity);
     return handle_fail(s, SATCHEL_E_WIPED, NULL);
 }
 
-static int open_all(satchel *s, const char *path, const satchel_options *o) {
+/* Appends a path as SQLite takes it: from the root and without links, whatever directory the process is in later. What lies beside a database lies there. */
+static int put_full_path(buf *out, const char *path) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    bool is_name = *path != ':' && strncmp(path, "file:", 5) != 0; /* or something of SQLite's own */
+    char *room = vfs ? (char *)buf_reserve(out, (size_t)vfs->mxPathname + 1) : NULL;
+    if (!room) return SATCHEL_E_NOMEM;
+    /* What cannot be resolved SQLite cannot open, and will say so. */
+    if (is_name && (vfs->xFullPathname(vfs, path, vfs->mxPathname + 1, room) & 0xff) == SQLITE_OK)
+        out->n += strlen(room) + 1;
+    else
+        buf_put(out, path, strlen(path) + 1);
+    return out->rc;
+}
+
+/* The identity lies beside the name that was given, which may be a link to the file. */
+static int find_paths(const char *path, const char *identity, buf *database, buf *directory) {
+    buf beside;
+    buf_init(&beside, 0);
+    if (!identity) buf_printf(&beside, "%s-satchel", path);
+    int rc = beside.rc ? beside.rc : put_full_path(database, path);
+    if (!rc) rc = put_full_path(directory, identity ? identity : (const char *)beside.p);
+    buf_fini(&beside);
+    return rc;
+}
+
+static int open_at(satchel *s, const char *path, const char *identity, const satchel_options *o) {
     file_options fo = {.flags = o->flags,
                        .busy_timeout_ms = o->busy_timeout_ms,
-                       .identity = o->identity,
+                       .identity = identity,
                        .software = o->software,
                        .key = o->key,
                        .key_bytes = o->key_bytes,
@@ -185,6 +206,17 @@ static int open_all(satchel *s, const char *path, const satchel_options *o) {
     rc = session_new(s->file, &callbacks, &s->session);
     if (rc) return handle_fail(s, rc, NULL);
     return open_app(s, path, &fo);
+}
+
+static int open_all(satchel *s, const char *path, const satchel_options *o) {
+    buf database, identity;
+    buf_init(&database, 0);
+    buf_init(&identity, 0);
+    int rc = find_paths(path, o->identity, &database, &identity);
+    rc = rc ? handle_fail(s, rc, NULL) : open_at(s, (const char *)database.p, (const char *)identity.p, o);
+    buf_fini(&database);
+    buf_fini(&identity);
+    return rc;
 }
 
 /* Takes the fields that the caller's version of the struct has. */

@@ -19,6 +19,7 @@
 #define PATH_BYTES 4096
 #define MARKER "-wipe"
 #define MARKER_MAKING "-wipe.new"
+#define MARKER_BYTES 320
 /* How long another process's transaction is waited for; its commit is refused afterwards (outbox.c). */
 #define EMPTY_MS 2000
 /* How often it is looked whether to stop. */
@@ -44,9 +45,21 @@ static bool put_path(char out[PATH_BYTES], const char *path, const char *end) {
 
 /* ---- the marker ---- */
 
+/* A copy of the database may have been given the marker's name. */
+static bool is_marker(int fd) {
+    char text[MARKER_BYTES];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    return n < 0 || (n > 0 && n < MARKER_BYTES && text[0] >= '0' && text[0] <= '9' && text[n - 1] == '\n');
+}
+
 bool wipe_is_ordered(const char *path) {
     char marker[PATH_BYTES];
-    return put_path(marker, path, MARKER) && access(marker, F_OK) == 0;
+    if (!put_path(marker, path, MARKER)) return false;
+    int fd = open(marker, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno == EACCES;
+    bool is = is_marker(fd);
+    close(fd);
+    return is;
 }
 
 /* What was made or removed beside `path` is so on the disk. */
@@ -65,7 +78,7 @@ static int sync_directory(const char *path) {
 }
 
 int wipe_order(const char *path, const char *host, uint16_t port) {
-    char making[PATH_BYTES], marker[PATH_BYTES], text[320];
+    char making[PATH_BYTES], marker[PATH_BYTES], text[MARKER_BYTES];
     if (!put_path(making, path, MARKER_MAKING) || !put_path(marker, path, MARKER)) return SATCHEL_E_MISUSE;
     int n = snprintf(text, sizeof text, "%u %s\n", port, host);
     int fd = open(making, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -84,14 +97,14 @@ int wipe_claim(const char *path) {
     int fd = open(marker, O_RDWR | O_CLOEXEC);
     if (fd < 0) return -1;
     /* Whoever had the lock may have finished: then this marker is gone, and the name may be another database's. */
-    if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &st) && st.st_nlink) return fd;
+    if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &st) && st.st_nlink && is_marker(fd)) return fd;
     close(fd);
     return -1;
 }
 
 /* Where the server is: false if that was not noted. */
 static bool read_marker(int fd, char host[256], uint16_t *port) {
-    char text[320];
+    char text[MARKER_BYTES];
     unsigned number;
     ssize_t n = pread(fd, text, sizeof text - 1, 0);
     if (n <= 0) return false;
@@ -106,11 +119,13 @@ static bool read_marker(int fd, char host[256], uint16_t *port) {
 /* The schema goes, not the pages: their files are removed next. Without another schema_version ("wipe") the others would not look. A VACUUM under
  * SQLITE_DBCONFIG_RESET_DATABASE does as much, but they then say that the file is damaged. */
 void wipe_empty(sqlite3 *db) {
-    if (sqlite3_exec(db,
-                     "BEGIN IMMEDIATE; PRAGMA main.writable_schema=ON; DELETE FROM main.sqlite_schema;"
-                     "PRAGMA main.schema_version=2003398757; COMMIT",
-                     NULL, NULL, NULL) != SQLITE_OK)
-        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    int failed = sqlite3_get_autocommit(db) ? sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) : SQLITE_OK;
+    if (!failed)
+        failed = sqlite3_exec(db,
+                              "PRAGMA main.writable_schema=ON; DELETE FROM main.sqlite_schema;"
+                              "PRAGMA main.schema_version=2003398757; COMMIT",
+                              NULL, NULL, NULL);
+    if (failed) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     sqlite3_exec(db, "PRAGMA main.writable_schema=RESET", NULL, NULL, NULL);
 }
 

@@ -32,7 +32,8 @@ int wipe_order(const char *path, const char *host, uint16_t port);
 /* Takes the marker's lock: a descriptor, for the others to be called with and then to be closed; -1 if another process is at it, or it is done. */
 int wipe_claim(const char *path);
 
-/* Empties the database behind a connection, in a transaction of its own, so that every other connection's next statement fails. */
+/* Empties the database behind a connection, so that every other connection's next statement fails: in the transaction that is open there, which it
+ * commits, or else in one of its own. */
 void wipe_empty(sqlite3 *db);
 /* The same through a connection of its own, if there is a database that can be opened (key: cipher.h). */
 void wipe_empty_file(const char *path, const void *key, size_t nkey);

@@ -75,7 +75,16 @@ static int run_ca_retire(control_call *call, store *s, ingest *g, uint64_t now_m
     lacking l = {0};
     bool force = json_is_true(json_object_get(call->request, "force"));
     int rc = SATCHEL_OK;
-    if (call->job.service->identity->next_cert.n) rc = find_lacking(call, s, &l);
+    if (call->job.service->identity->next_cert.n) {
+        rc = find_lacking(call, s, &l);
+    } else {
+        /* One that is only in the files no device has been given. */
+        buf_printf(
+            &call->error,
+            "there is no authority to take over; make one first with satchelctl ca rotate, and if that was done, the log says why "
+            "the server has not taken it up");
+        rc = SATCHEL_E_NOT_FOUND;
+    }
     if (!rc && l.n && !force) {
         buf_printf(
             &call->error,

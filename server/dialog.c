@@ -155,8 +155,10 @@ static uint64_t shared_past(dialog_world *w, const msg_hello *m) {
 }
 
 int dialog_target(dialog *c, dialog_world *w, buf *words) {
+    uint64_t target;
     int rc = ingest_scope_look(w->g);
-    if (!rc) rc = scope_device_view(ingest_scope(w->g), c->device, w->now_ms, &c->target);
+    if (!rc) rc = scope_device_view(ingest_scope(w->g), c->device, w->now_ms, &target);
+    if (!rc) c->target = target;
     if (rc == SATCHEL_E_RULE)
         buf_printf(words, "the scope rules do not work out what this device is to hold: %s", sqlite3_errmsg(store_db(w->s)));
     return rc;
@@ -175,6 +177,20 @@ static int place_view(dialog *c, dialog_world *w, const msg_hello *m, buf *words
     return rc;
 }
 
+/* Whether the device may stand at its cursor with the view that it tells: it was to hold that then, or until then. Who tells another would be given what was in the
+ * log before it held the rows, and the keys of what it is said to lose. */
+static int was_to_hold(dialog *c, dialog_world *w, const msg_hello *m, bool *was) {
+    sqlite3_stmt *q =
+        db_prepare(&w->s->cache, "SELECT 1 WHERE ?3 IN"
+                                 " ((SELECT view FROM satchel_held WHERE device=?1 AND seq<=?2 ORDER BY seq DESC LIMIT 1),"
+                                 " (SELECT view FROM satchel_held WHERE device=?1 AND seq<=?2+1 ORDER BY seq DESC LIMIT 1))");
+    db_bind(q, "iii", c->device, (int64_t)m->cursor, (int64_t)m->view);
+    int rc = db_next(&w->s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    *was = rc == 1;
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
 /* Views of another past may have had other numbers, and one that this store does not know was given after its backup was made. */
 static int view_is_known(dialog *c, dialog_world *w, const msg_hello *m, bool *known) {
     view *v = NULL;
@@ -182,7 +198,8 @@ static int view_is_known(dialog *c, dialog_world *w, const msg_hello *m, bool *k
     int rc = *known ? view_load(&w->s->cache, m->view, &v) : SATCHEL_OK;
     view_release(v);
     if (rc == SATCHEL_E_NOT_FOUND) *known = false;
-    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+    if (rc || !*known || !c->target) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+    return was_to_hold(c, w, m, known);
 }
 
 /* Whether pages can go on from the device's cursor, or it needs a snapshot. A cursor ahead of this store means that the store was put back. */

@@ -92,6 +92,7 @@ static unsigned status_of(int rc) {
     case SATCHEL_E_ENROL_USED:
     case SATCHEL_E_EXPIRED:
     case SATCHEL_E_REVOKED:
+    case SATCHEL_E_WIPED:
         return 403;
     case SATCHEL_E_MALFORMED:
     case SATCHEL_E_CERTIFICATE:

@@ -75,13 +75,18 @@ static int fetch_page(hub *h, unsigned reader, errand *e) {
     return SATCHEL_OK;
 }
 
+/* A field never steps back (N4): where the device has a cursor of this server, its snapshot is no older. */
+static uint64_t oldest_snapshot(const errand *e) {
+    return e->at.cursor > e->floor && e->at.cursor <= e->head ? e->at.cursor : e->floor;
+}
+
 /* The snapshot that the session reads: the one it resumes, a current one, or a new one that is begun; 0 if one of another view is being made. */
 static int choose_snapshot(hub *h, errand *e, const snapshot_kind *kind) {
     snapshot_info info;
     if (e->snapshot && snapshots_find(h->snaps, e->snapshot, kind, &info)) return SATCHEL_OK;
     e->snapshot_page = 0;
     e->snapshot = 0;
-    if (!snapshots_current(h->snaps, kind, e->floor, e->head, &info)) {
+    if (!snapshots_current(h->snaps, kind, oldest_snapshot(e), e->head, &info)) {
         int rc = snapshots_start(h->snaps, kind, h->schema, h->config.now_ms(h->config.ctx));
         if (rc && rc != SATCHEL_E_BUSY) return rc;
         pthread_mutex_lock(&h->mutex);

@@ -155,9 +155,9 @@ int ingest_place(ingest *g, stored_row *row);
 int ingest_note_changes(ingest *g, const stored_row *row, const row_changes *changes, const value *key);
 int ingest_note_deletion(ingest *g, const stored_row *row, const value *key);
 int ingest_note_return(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq);
-/* Refuses what the author may not write: before a row is merged, and for an insert once it was. */
+/* Refuses what the author may not write: before a row is merged, and for an insert once it was (met: with a row older than the transaction). */
 int ingest_may_write(ingest *g, const schema_table *t, const delta_row *row);
-int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row);
+int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row, bool met);
 /* At the end: parents that are missing, references, rows that move, rights that had to wait; and the log. */
 int ingest_finish(ingest *g);
 

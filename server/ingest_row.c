@@ -77,16 +77,25 @@ static int row_put(ingest *g, stored_row *row) {
     return ingest_sqlite(g, db_run(q));
 }
 
-/* Inserts the row, and finds the set that it lies in. */
-static int row_insert(ingest *g, stored_row *row) {
-    int rc = row_put(g, row);
-    return rc ? rc : ingest_place(g, row);
-}
-
 static int row_delete(ingest *g, const schema_table *t, const value *key) {
     sqlite3_stmt *q = ingest_table(g, t)->delete_row;
     for (unsigned i = 0; i < t->nkey; i++) value_bind(q, (int)i + 1, &key[i]);
     return ingest_sqlite(g, db_run(q));
+}
+
+/* Finds the set that the row lies in, which was just inserted; where that cannot be worked out, it was not. */
+static int row_place(ingest *g, stored_row *row) {
+    int rc = ingest_place(g, row);
+    if (satchel_rc_class(rc) != SATCHEL_CLASS_REFUSED) return rc;
+    value key[LIMIT_KEY_COLUMNS];
+    for (unsigned i = 0; i < row->ts->t->nkey; i++) key[i] = row->v[row->ts->key_place[i]];
+    int end = row_delete(g, row->ts->t, key);
+    return end ? end : rc;
+}
+
+static int row_insert(ingest *g, stored_row *row) {
+    int rc = row_put(g, row);
+    return rc ? rc : row_place(g, row);
 }
 
 static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt *u) {
@@ -398,7 +407,7 @@ static int put_fresh(ingest *g, const schema_table *t, const delta_row *in, bool
     int rc = fill_new(g, t, in, &g->row);
     if (!rc) rc = row_put(g, &g->row);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) return 0;
-    if (!rc) rc = ingest_place(g, &g->row);
+    if (!rc) rc = row_place(g, &g->row);
     if (!rc) rc = finish_new(g, in);
     *done = rc == SATCHEL_OK;
     return rc;
@@ -769,6 +778,7 @@ int ingest_has_row(ingest *g, const schema_table *t, const value *key) {
 
 int ingest_row(ingest *g, delta_row *row) {
     const schema_table *t;
+    bool met;
     g->bad_table = row->table;
     int rc = ingest_check_row(g, row, &t);
     if (!rc) rc = ingest_may_write(g, t, row);
@@ -776,8 +786,9 @@ int ingest_row(ingest *g, delta_row *row) {
     switch (row->op) {
     case DELTA_PUT:
         rc = put_row(g, t, row);
+        met = row->op == DELTA_UPDATE && g->row.clock.base.seq < g->clock.seq;
         row->op = DELTA_PUT; /* a row that was there may have made an update of it */
-        return rc ? rc : ingest_may_have_made(g, t, row);
+        return rc ? rc : ingest_may_have_made(g, t, row, met);
     case DELTA_UPDATE:
         return update_row(g, t, row, false);
     default:

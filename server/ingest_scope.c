@@ -152,11 +152,12 @@ int ingest_may_write(ingest *g, const schema_table *t, const delta_row *row) {
     return g->judged ? judge(g, t, row, false) : SATCHEL_OK;
 }
 
-/* An insert may come before the parent through which its row is in scope: it is looked at again at the end. */
-int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row) {
+/* An insert may come before the parent through which its row is in scope: it is looked at again at the end. Not what met a row that was there: by then
+ * that may lie where the insert has moved it. */
+int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row, bool met) {
     if (!g->judged) return SATCHEL_OK;
     int rc = judge(g, t, row, true);
-    if (rc != SATCHEL_E_SCOPE) return rc;
+    if (rc != SATCHEL_E_SCOPE || met) return rc;
     put_row_key(&g->unjudged, t, row->key);
     return g->unjudged.rc;
 }

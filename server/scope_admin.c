@@ -150,10 +150,12 @@ static int place_rows(store *s, scope *c, bool first, uint64_t now_ms, uint64_t 
 }
 
 static int keep_rules(store *s, const scope *c, const char *sql, uint64_t now_ms) {
-    int rc = db_exec(
-        &s->cache,
-        "INSERT INTO satchel_scope(version,name,text,seq,at_ms,now_ms) SELECT coalesce(max(version),0)+1,?,?,?,?,? FROM satchel_scope",
-        "ssiii", c->name, sql, (int64_t)s->now.seq, (int64_t)now_ms, s->scope_now_ms);
+    int rc =
+        db_exec(&s->cache,
+                "INSERT INTO satchel_scope(version,name,text,seq,at_ms,now_ms) SELECT max(coalesce(max(version),0),?)+1,?,?,?,?"
+                ",? FROM satchel_scope",
+                "issiii", s->scope_version, c->name, sql, (int64_t)s->now.seq, (int64_t)now_ms, s->scope_now_ms);
+    if (!rc) s->scope_version = sqlite3_last_insert_rowid(s->db);
     if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_profile", "");
     for (unsigned i = 0; i < c->nprofile && !rc; i++)
         rc = db_exec(&s->cache, "INSERT INTO satchel_profile(name,horizon_days) VALUES(?,?)", "si", c->profile[i].name,

@@ -85,6 +85,12 @@ static int note_held(scope *c, int64_t device, uint64_t view_id) {
     if (rc == 1) sqlite3_reset(q);
     if (rc < 0 || same) return rc < 0 ? rc : SATCHEL_OK;
     if (!view_id && rc == 0) return SATCHEL_OK;
+    /* Who was here before it had a view held everything. */
+    rc = rc ? SATCHEL_OK
+            : db_exec(c->cache,
+                      "INSERT INTO satchel_held(device,seq,view) SELECT id,0,0 FROM satchel_device WHERE id=? AND last_seen_ms>0",
+                      "i", device);
+    if (rc) return rc;
     return db_exec(c->cache, "INSERT OR REPLACE INTO satchel_held(device,seq,view) VALUES(?,?,?)", "iii", device,
                    (int64_t)store_where(c->s).seq + 1, (int64_t)view_id);
 }

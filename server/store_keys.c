@@ -50,8 +50,9 @@ int store_trust_seen(store *s, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], cons
 
 int store_trust_lacking(store *s, const uint8_t trust[TRUST_BYTES],
                         int (*visit)(void *ctx, const char *name, uint64_t last_seen_ms), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT name,last_seen_ms FROM satchel_device WHERE state IN (1,4) AND trust IS NOT ?"
-                                            " ORDER BY name");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT name,last_seen_ms FROM satchel_device WHERE state IN (1,4,5) AND trust IS NOT ?"
+                              " ORDER BY name");
     db_bind(q, "b", trust, (size_t)TRUST_BYTES);
     int rc;
     while ((rc = db_next(&s->cache, q)) == 1) {

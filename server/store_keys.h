@@ -20,7 +20,7 @@ int store_event(store *s, const char *kind, const char *text, uint64_t now_ms);
 
 /* The device of this key has shown which authorities it trusts: the beginning of SHA-256 over its ca.pem. */
 int store_trust_seen(store *s, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], const uint8_t trust[TRUST_BYTES]);
-/* Visits the devices that work (active or paused) and have not shown `trust`, by name, until `visit` returns non-zero. */
+/* Visits the devices that are to come yet (active, paused, to be wiped) and have not shown `trust`, by name, until `visit` returns non-zero. */
 int store_trust_lacking(store *s, const uint8_t trust[TRUST_BYTES],
                         int (*visit)(void *ctx, const char *name, uint64_t last_seen_ms), void *ctx);
 

@@ -141,44 +141,23 @@ static int put_row(making *m, size_t size) {
     return rc;
 }
 
-static int put_set(making *m, sqlite3_stmt *q, uint32_t set) {
+/* Rows in sets that `yes` holds and `no` does not. One look at each row: there may be thousands of sets. */
+static int put_held(making *m, const view *yes, const view *no, sqlite3_stmt *q) {
     int rc = SATCHEL_OK, sq = SQLITE_DONE;
-    sqlite3_bind_int64(q, 1, set);
-    while (!rc && !m->too_much && (sq = sqlite3_step(q)) == SQLITE_ROW) rc = put_row(m, row_query_take(q, &m->row));
-    sqlite3_reset(q);
+    while (!rc && !m->too_much && (sq = sqlite3_step(q)) == SQLITE_ROW) {
+        uint32_t set = row_query_set(q);
+        int holds = view_holds(yes, m->r->sets, set), held = holds == 1 ? view_holds(no, m->r->sets, set) : 0;
+        if (holds < 0 || held < 0) return holds < 0 ? holds : held;
+        if (holds && !held) rc = put_row(m, row_query_take(q, &m->row));
+    }
     return rc || sq == SQLITE_ROW ? rc : db_rc(sq);
 }
 
-/* The lowest set above this one that rows of the table lie in. 1, 0 if there is none, or an error. */
-static int next_set(sqlite3_stmt *sets, int64_t *set) {
-    sqlite3_bind_int64(sets, 1, *set);
-    int sq = sqlite3_step(sets), found = sq == SQLITE_ROW && sqlite3_column_type(sets, 0) != SQLITE_NULL;
-    if (found) *set = sqlite3_column_int64(sets, 0);
-    sqlite3_reset(sets);
-    return sq == SQLITE_ROW ? found : db_rc(sq);
-}
-
-/* Rows of the sets that `yes` holds and `no` does not. */
-static int put_sets(making *m, view *yes, view *no, sqlite3_stmt *sets, sqlite3_stmt *q) {
-    int64_t set = -1;
-    int rc = SATCHEL_OK, more = 0;
-    while (!rc && !m->too_much && (more = next_set(sets, &set)) == 1) {
-        int holds = view_holds(yes, m->r->sets, (uint32_t)set), held = view_holds(no, m->r->sets, (uint32_t)set);
-        if (holds < 0 || held < 0) return holds < 0 ? holds : held;
-        if (holds && !held) rc = put_set(m, q, (uint32_t)set);
-    }
-    return more < 0 ? more : rc;
-}
-
 static int put_table(making *m, const schema_table *t, bool leaves) {
-    sqlite3_stmt *sets = NULL, *q = NULL;
-    char *sql = sqlite3_mprintf("SELECT min(satchel_set) FROM \"%w\" WHERE satchel_set>?", t->name);
-    int rc = sql ? db_rc(sqlite3_prepare_v2(m->r->db, sql, -1, &sets, NULL)) : SATCHEL_E_NOMEM;
-    sqlite3_free(sql);
-    if (!rc && leaves) rc = row_query_prepare_keys(m->r->db, t, "WHERE satchel_set=?", &q, &m->row);
-    if (!rc && !leaves) rc = row_query_prepare(m->r->db, t, m->to, "WHERE satchel_set=?", false, &q, &m->row);
-    if (!rc) rc = leaves ? put_sets(m, m->from, m->to, sets, q) : put_sets(m, m->to, m->from, sets, q);
-    sqlite3_finalize(sets);
+    sqlite3_stmt *q = NULL;
+    int rc =
+        leaves ? row_query_prepare_keys(m->r->db, t, &q, &m->row) : row_query_prepare(m->r->db, t, m->to, false, &q, &m->row);
+    if (!rc) rc = leaves ? put_held(m, m->from, m->to, q) : put_held(m, m->to, m->from, q);
     sqlite3_finalize(q);
     return rc;
 }

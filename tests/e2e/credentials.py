@@ -278,6 +278,42 @@ class Credentials(harness.Case):
         self.assertEqual(server.one("SELECT given FROM contact"), "Ada")
         self.assertIn("E_NOT_FOUND", server.ctl("ca", "retire", expect=1))
 
+    def test_authority_that_the_server_has_not_taken_up_does_not_take_over(self):
+        """Its files are there, but no device has been given it: an end of the old one would lock everybody out."""
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        server.stop()
+        cert, key = self.path("own.crt"), self.path("own.key")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                        "-subj", "/CN=localhost"], check=True, capture_output=True)
+        server.options += ["--https-cert", cert, "--https-key", key]
+        server.start()
+        os.rename(cert, cert + ".away")
+        server.ctl("ca", "rotate")
+        self.assertIn("E_NOT_FOUND", server.ctl("ca", "retire", expect=1))
+        self.assertIn("E_NOT_FOUND", server.ctl("ca", "retire", "--force", expect=1))
+        os.rename(cert + ".away", cert)
+        server.stop()
+        server.start()
+        phone.sync()
+        harness.wait_until(lambda: server.ctl("ca", "status")["lacking"] == 0, "phone to have shown what it trusts")
+        server.ctl("ca", "retire")
+        phone.sync()
+
+    def test_authority_is_not_ended_before_a_device_that_is_to_be_wiped_has_come(self):
+        """It would not find its server any more, and keep its data."""
+        server = self.server()
+        lost = self.device("lost", server)
+        lost.sync()
+        server.ctl("device", "wipe", "lost")
+        server.ctl("ca", "rotate")
+        self.assertIn("lost", server.ctl("ca", "retire", expect=1))
+        self.assertIn("E_WIPED", lost.run("sync", expect=1).stderr)
+        self.assertFalse(os.path.exists(lost.path))
+        self.devices.clear()
+        server.ctl("ca", "retire")
+
     def test_authority_that_was_ended_is_not_outlived_by_a_tls_session(self):
         server = self.server()
         proxy = self.proxy(server)

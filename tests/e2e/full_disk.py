@@ -9,7 +9,7 @@ import urllib.request
 
 import harness
 
-NOTES = "".join("INSERT INTO note(id, parent_kind, parent_row, body) VALUES(uuid7(), 'contact', x'01', hex(randomblob(20000)));\n" for _ in range(100))
+VISITS = "".join("INSERT INTO interaction(id, contact_id, channel, at, body) VALUES(uuid7(), x'01', 'phone', 0, hex(randomblob(20000)));\n" for _ in range(100))
 
 
 class FullDisk(harness.Case):
@@ -51,12 +51,12 @@ class FullDisk(harness.Case):
         server = self.server()
         phone = self.small_device("phone", server)
         phone.sync()
-        self.assertIn("full", phone.sql(NOTES, expect=1).stderr)
-        kept = phone.one("SELECT count(*) FROM note")
+        self.assertIn("full", phone.sql(VISITS, expect=1).stderr)
+        kept = phone.one("SELECT count(*) FROM interaction")
         self.assertGreater(kept, 0)
         self.make_room()
         phone.sync()
-        self.assertEqual(server.one("SELECT count(*) FROM note"), kept)
+        self.assertEqual(server.one("SELECT count(*) FROM interaction"), kept)
         self.assert_same(server, phone)
         self.assert_sound(server, phone)
 
@@ -64,7 +64,7 @@ class FullDisk(harness.Case):
         server = self.server()
         phone, other = self.small_device("phone", server), self.device("other", server)
         self.sync_all(phone, other, rounds=1)
-        other.sql(NOTES)
+        other.sql(VISITS)
         other.sync()
         self.assertIn("full", phone.run("sync", "--timeout", 3, expect=1).stderr)
         self.make_room()
@@ -76,14 +76,14 @@ class FullDisk(harness.Case):
         server = self.small_server()
         phone, tablet = self.device("phone", server), self.device("tablet", server)
         self.sync_all(phone, tablet, rounds=1)
-        phone.sql(NOTES)
+        phone.sql(VISITS)
         told = phone.run("sync", "--timeout", 3, expect=1).stderr
         self.assertIn("come back", told)
         self.assertIn("cannot be written", server.read_log())
         self.assertIsNone(server.process.poll(), "the server gave up")
         self.make_room()
         self.sync_all(phone, tablet)
-        self.assertEqual(server.one("SELECT count(*) FROM note"), 100)
+        self.assertEqual(server.one("SELECT count(*) FROM interaction"), 100)
         self.assert_same(server, phone, tablet)
         self.assert_sound(server, phone, tablet)
 
@@ -92,7 +92,7 @@ class FullDisk(harness.Case):
         server = self.small_server()
         phone, tablet, late = (self.device(name, server) for name in ("phone", "tablet", "late"))
         self.sync_all(phone, tablet, late, rounds=1)
-        phone.sql(NOTES)
+        phone.sql(VISITS)
         phone.sync()
         self.assertEqual(self.fetch(server, "/readyz"), (200, "ready\n"))
         with open(os.path.join(self.place, "filler"), "wb") as f:
@@ -112,7 +112,7 @@ class FullDisk(harness.Case):
         late.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Late')")
         told = late.run("sync", "--timeout", 3, expect=1).stderr
         self.assertIn("come back later", told)
-        self.assertEqual(late.one("SELECT count(*) FROM note"), 100, "what there was to receive was not received")
+        self.assertEqual(late.one("SELECT count(*) FROM interaction"), 100, "what there was to receive was not received")
         self.assertEqual(server.one("SELECT count(*) FROM contact"), 0)
         # The admin is let in; bulk is not.
         self.assertTrue(server.code("another"))

@@ -25,7 +25,7 @@ class Kill(harness.Case):
             "UPDATE contact SET visit_count = visit_count + 1 WHERE id >= {row}",
             "UPDATE contact SET given = {text}, family = {text} WHERE id = {row}",
             "DELETE FROM contact WHERE id = {row}",
-            "INSERT INTO note(id, parent_kind, parent_row, body) VALUES(uuid7(), 'contact', {row}, {text})",
+            "INSERT INTO interaction(id, contact_id, channel, at, body) VALUES(uuid7(), {row}, 'phone', 0, {text})",
         )).format(row=self.row(), text=self.text())
 
     def piece(self, kind):

@@ -222,7 +222,8 @@ class Ending(Operation):
         proxy = self.proxy(server)
         phone, tablet = self.device("phone", server, proxy), self.device("tablet", server)
         self.sync_all(phone, tablet, rounds=1)
-        phone.sql("".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES(x'{i:08x}', 'contact', x'01', hex(randomblob(1000)));\n"
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada');\n" +
+                  "".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES(x'{i:08x}', 'contact', x'01', hex(randomblob(1000)));\n"
                           for i in range(800)))
         proxy.delay_s = 0.01
         pushing = phone.start("sync", "--watch")

@@ -1,7 +1,9 @@
 """T13: signing out with changes that were not sent: refused, exported, or given up; and nothing of the device is left."""
 import json
 import os
+import shutil
 import stat
+import subprocess
 
 import harness
 
@@ -106,6 +108,24 @@ class T13SignOut(harness.Case):
             f.write("0 \n")
         phone.run("status", expect=1)
         self.assert_gone(phone)
+
+    def test_T13_sign_out_by_another_name_of_the_file_erases_the_file(self):
+        """A link to it: SQLite's files lie beside the file itself, and so does the marker."""
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        os.symlink(phone.path, self.path("link.db"))
+        link = ["--db", "link.db", "--identity", os.path.basename(phone.identity)]
+        subprocess.run([os.path.abspath(harness.program("satchel")), *link, "sign-out"], cwd=self.dir, check=True, timeout=harness.PATIENCE_S)
+        self.assert_gone(phone)
+        self.assertFalse(os.path.exists(self.path("link.db-wipe")))
+
+    def test_T13_copy_under_the_markers_name_is_no_order_to_erase(self):
+        phone = self.device("phone")
+        phone.run("enroll", "nonsense", expect=1)
+        shutil.copy(phone.path, phone.path + "-wipe")
+        phone.run("status")
+        self.assertTrue(os.path.exists(phone.path + "-wipe"))
 
     def test_T13_sign_out_of_a_file_that_was_never_enrolled_erases_it(self):
         phone = self.device("phone")

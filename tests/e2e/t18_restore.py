@@ -146,7 +146,7 @@ class T18Restore(harness.Case):
     def test_T18_backup_in_the_middle_of_a_push_is_of_one_commit(self):
         server, devices = self.company()
         phone = devices[0]
-        phone.sql("".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({contact(10000 + i)}, 'contact', x'00', hex(randomblob(300)));"
+        phone.sql("".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({contact(10000 + i)}, 'contact', {contact(1)}, hex(randomblob(300)));"
                           for i in range(1500)))
         phone.start("sync", "--timeout", harness.PATIENCE_S)
         harness.wait_until(lambda: server.one("SELECT count(*) FROM note") > 100, "the push to begin")

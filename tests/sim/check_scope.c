@@ -101,19 +101,27 @@ void check_scope_look(sim *s) {
 
 /* ---- what a device holds ---- */
 
-/* Whose items the device holds at a commit; false: that commit may be the one at which that changed. */
-static bool find_users(unsigned key, uint64_t seq, unsigned *users) {
-    bool known = false;
+/* Whose items the device holds at a commit, for certain and perhaps: one that was away meanwhile may go on to there with what it held before, or with what it
+ * is to hold by now. */
+static void find_users(unsigned key, uint64_t seq, unsigned *certain, unsigned *perhaps) {
+    unsigned before = 0;
+    *certain = ~0u;
+    *perhaps = 0;
     for (unsigned n = 0; n < nmade; n++) {
         const assignment *a = &made[n];
-        if (a->key != key || a->early > seq) continue;
-        known = a->seq < seq;
-        *users = a->users;
+        if (a->key != key) continue;
+        if (a->seq < seq) {
+            before = a->users;
+            continue;
+        }
+        *certain &= a->users;
+        *perhaps |= a->users;
     }
-    return known;
+    *certain &= before;
+    *perhaps |= before;
 }
 
-/* As find_users. */
+/* Whose the item is at a commit; false: that may be the one at which it became theirs. */
 static bool find_owner(unsigned row, uint64_t seq, int *user) {
     *user = user_at(row, seq);
     for (unsigned n = 0; n < ngiven; n++)
@@ -122,13 +130,13 @@ static bool find_owner(unsigned row, uint64_t seq, int *user) {
 }
 
 scope_answer check_scope_holds(const sim *s, unsigned device, unsigned row, uint64_t seq) {
-    unsigned key = s->device[device].key, users = 0;
+    unsigned key = s->device[device].key, certain, perhaps;
     int owner;
     if (!find_owner(row, seq, &owner)) return SCOPE_UNKNOWN;
     if (owner < 0) return SCOPE_YES;
-    if (!find_users(key, seq, &users)) return SCOPE_UNKNOWN;
-    if (users >> owner & 1) return SCOPE_YES;
-    return granted[key] >> row & 1 ? SCOPE_UNKNOWN : SCOPE_NO;
+    find_users(key, seq, &certain, &perhaps);
+    if (certain >> owner & 1) return SCOPE_YES;
+    return (perhaps >> owner | granted[key] >> row) & 1 ? SCOPE_UNKNOWN : SCOPE_NO;
 }
 
 static bool held_as(const sim *s, unsigned device, unsigned row, uint64_t from, uint64_t to, int owner) {
@@ -203,11 +211,26 @@ static void check_delta(sim *s, unsigned device, const uint8_t *p, size_t n, uin
     while (delta_next(&r, &row) == 1) check_row(s, device, &row, seq);
 }
 
+/* What it had to send when it came is taken in before it is told to forget rows. */
+static void check_taken(sim *s, unsigned device) {
+    const sim_device *d = &s->device[device];
+    if (!d->s || disk_is_dead(d->disk)) return;
+    sqlite3_stmt *q = sim_query(s, satchel_db(d->s), "SELECT hex(id),n FROM satchel_outbox WHERE state=0 AND n<=?");
+    sqlite3_bind_int64(q, 1, (sqlite3_int64)d->came_with);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        static const char sql[] = "SELECT count(*) FROM satchel_result WHERE id=x'%s'";
+        if (sim_ask(s, store_db(s->store), sql, (const char *)sqlite3_column_text(q, 0)) == 0)
+            sim_fail(s, "d%u is given another view before its transaction %d was taken in", device, sqlite3_column_int(q, 1));
+    }
+    sqlite3_reset(q);
+}
+
 static void check_page(sim *s, unsigned device, const buf *m) {
     page_reader r;
     msg_page head;
     page_commit c = {0};
     if (page_open(&r, m->p, m->n, &head)) sim_fail(s, "d%u is sent a page that cannot be read", device);
+    if (head.view) check_taken(s, device);
     while (page_next(&r, &c) == 1) check_delta(s, device, c.delta, c.ndelta, c.seq);
 }
 

@@ -153,6 +153,7 @@ typedef struct sim_device {
     bool barred;                   /* its key is revoked on the server */
     unsigned barred_at;            /* transactions that there were then */
     bool answers_late;             /* on its next connection */
+    uint64_t came_with;            /* the last number that it had when it connected */
     uint64_t sent;                 /* the number up to which history_sent has marked all as durable */
     uint64_t saved_at;             /* 0: there is no saved copy */
     int64_t looked;                /* as of so many changes, history_look; -1: never */

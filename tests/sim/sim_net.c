@@ -145,6 +145,7 @@ void net_connect(sim *s, unsigned i) {
     c->next = s->connections;
     s->connections = c;
     d->connection = c;
+    d->came_with = (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT coalesce(max(n),0) FROM satchel_outbox WHERE state=0");
     s->clock = &d->clock;
     d->touched = true;
     int rc = session_begin(d->s->session, sim_clock_ms(s, &d->clock));
@@ -272,6 +273,8 @@ static void receive_server(sim *s, connection *c, const packet *p) {
     message_type type = message_peek(p->p, p->n);
     if (!c->held || !c->loses_answers || (type && type != MSG_PUSH)) return;
     s->device[c->device].answers_late = true;
+    /* In worlds with scopes some stay away for so long that they are fenced. */
+    if (scope_world(s) && sim_chance(s, 50)) s->device[c->device].offline_until = s->now + sim_spread(s, 40 * DAY);
     net_let_go(s, c->device, sim_spread(s, MINUTE), false);
 }
 

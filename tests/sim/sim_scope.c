@@ -1,8 +1,8 @@
 /* Worlds in which devices hold a part: their rules, and what an admin does about who holds what.
  *
- * An item belongs to whom its column sv names, to all if it names nobody; lines follow their items. A device is one user and stands in for the next; by
- * the other rules that may be published, for the one before. Some have no profile and hold everything. Column f is masked from those who have one; by the
- * other rules mx, too. */
+ * An item belongs to whom its column sv names, to all if it names nobody; lines follow their items. A device is one user and stands in for the next. Some
+ * have no profile and hold everything. Column f is masked from those who have one. By other rules that may be published a device stands in for the one
+ * before, or mx is masked, too, or both. */
 #include "protocol/value.h"
 #include "server/scope.h"
 #include "tests/sim/sim.h"
@@ -23,23 +23,27 @@ bool scope_world(const sim *s) {
     return s->options.seed % 3 == 0;
 }
 
-static void put_rules(unsigned epoch, bool other, char *out, size_t room) {
+enum { RULES_BEFORE = 1, RULES_MX = 2 };
+
+static void put_rules(unsigned epoch, unsigned rules, char *out, size_t room) {
     const char *tag = epoch < 3 ? "tag" : "mark";
-    snprintf(out, room, RULES, tag, other ? USERS - 1 : 1, USERS, SCOPE_HORIZON_DAYS, other ? ",mx" : "", tag);
+    snprintf(out, room, RULES, tag, rules & RULES_BEFORE ? USERS - 1 : 1, USERS, SCOPE_HORIZON_DAYS,
+             rules & RULES_MX ? ",mx" : "", tag);
 }
 
 void scope_rules(const sim *s, char *out, size_t room) {
-    put_rules(s->migrations, false, out, room);
+    put_rules(s->migrations, 0, out, room);
 }
 
-/* Whether the other rules are in force; the server runs. */
-static bool has_other_rules(sim *s) {
-    static const char sql[] = "SELECT coalesce((SELECT instr(text,'f,mx') FROM satchel_scope ORDER BY version DESC LIMIT 1),0)";
-    return sim_ask(s, store_db(s->store), sql) > 0;
+/* Which of them are in force; the server runs. */
+static unsigned rules_in_force(sim *s) {
+    static const char sql[] = "SELECT coalesce((SELECT (instr(text,':user+3')>0)+2*(instr(text,'f,mx')>0) FROM satchel_scope"
+                              " ORDER BY version DESC LIMIT 1),0)";
+    return (unsigned)sim_ask(s, store_db(s->store), "%s", sql);
 }
 
 bool scope_masks_mx(sim *s) {
-    return has_other_rules(s);
+    return rules_in_force(s) & RULES_MX;
 }
 
 /* One in four holds everything. */
@@ -65,7 +69,7 @@ static unsigned user_of(sim *s, unsigned i) {
 
 unsigned scope_users(sim *s, unsigned i) {
     unsigned user = user_of(s, i);
-    return 1u << user | 1u << (user + (has_other_rules(s) ? USERS - 1 : 1)) % USERS;
+    return 1u << user | 1u << (user + (rules_in_force(s) & RULES_BEFORE ? USERS - 1 : 1)) % USERS;
 }
 
 void scope_item_condition(sim *s, unsigned i, char *out, size_t room) {
@@ -192,12 +196,12 @@ static void publish_done(hub_job *job, int rc) {
 
 static void publish(sim *s) {
     publish_work w = {.job = {.run = run_publish, .done = publish_done}, .rc = SATCHEL_E_NOMEM};
-    bool other = !has_other_rules(s);
-    put_rules(store_schema(s->store)->epoch, other, w.rules, sizeof w.rules);
+    unsigned rules = sim_below(s, 4);
+    put_rules(store_schema(s->store)->epoch, rules, w.rules, sizeof w.rules);
     s->clock = &s->server_clock;
     s->published = true;
     if (hub_submit(s->hub, &w.job)) sim_server_step(s);
-    sim_say(s, "%s rules are published: %s", other ? "other" : "the first", satchel_rc_name(w.rc));
+    sim_say(s, "rules %u are published: %s", rules, satchel_rc_name(w.rc));
     if (w.rc) return;
     hub_scope_changed(s->hub);
     sim_happened(s, FAULT_PUBLISH);

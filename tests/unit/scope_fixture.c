@@ -26,12 +26,14 @@ const char COMPANY_SCHEMA[] =
     "CREATE TABLE pref(contact TEXT, channel TEXT, allowed INTEGER, PRIMARY KEY(contact, channel)) WITHOUT ROWID;\n"
     "INSERT INTO satchel_table(name, key) VALUES('pref', 'natural');\n"
     "CREATE TABLE visit(a INTEGER, b INTEGER, account TEXT, at_ms INTEGER, PRIMARY KEY(a, b)) WITHOUT ROWID;\n"
-    "INSERT INTO satchel_table(name) VALUES('visit');\n";
+    "INSERT INTO satchel_table(name) VALUES('visit');\n"
+    "CREATE TABLE member(phone TEXT PRIMARY KEY, terr INTEGER, points INTEGER);\n"
+    "INSERT INTO satchel_table(name, key) VALUES('member', 'natural');\n";
 
 const char COMPANY_RULES[] = "-- who holds what\n"
                              "INSERT INTO scope_bucket(tbl,name,value,condition) VALUES\n"
                              "  ('owner','all',NULL,NULL),\n"
-                             "  ('account','terr','terr',NULL),\n"
+                             "  ('account','terr','terr',NULL), ('member','terr','terr',NULL),\n"
                              "  ('account','hot',NULL,'name = ''hot''');\n"
                              "INSERT INTO scope_parent(tbl,parent,columns,condition,missing) VALUES\n"
                              "  ('contact','account','account',NULL,'revive'),\n"
@@ -47,7 +49,7 @@ const char COMPANY_RULES[] = "-- who holds what\n"
                              "  ('rep','account','update','name, amount, currency',0),\n"
                              "  ('rep','contact','insert,update,delete',NULL,0),\n"
                              "  ('rep','note','insert,update',NULL,0),\n"
-                             "  ('rep','pref','insert',NULL,0),\n"
+                             "  ('rep','pref','insert',NULL,0), ('rep','member','insert',NULL,0),\n"
                              "  ('clerk','account','insert,update,delete',NULL,1);\n";
 
 void company_user(company *c, const device *d, const char *profile, const char *user) {

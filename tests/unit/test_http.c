@@ -265,6 +265,23 @@ static void leave_ends_the_device_and_may_be_said_again(void **state) {
     expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 403, "E_REVOKED");
 }
 
+static int order_wipe(service_job *job, store *s, ingest *g, uint64_t now_ms) {
+    device_info d;
+    (void)job, (void)g;
+    int rc = store_device_by_name(s, "phone", &d);
+    return rc ? rc : store_device_move(s, d.id, DEVICE_WIPE, now_ms);
+}
+
+static void renew_of_a_device_that_is_to_be_wiped_is_refused_as_no_fault_of_the_server(void **state) {
+    world *w = *state;
+    service_job job = {.run = order_wipe, .done = offered};
+    offer_code(w);
+    expect_enrolment(w, SECRET, (const char *)w->csr.p, 200, "BEGIN CERTIFICATE");
+    assert_true(service_submit(&w->o.service, &job, false));
+    outside_settle(&w->o);
+    expect_as(w, &w->key, "/v1/renew", (const char *)w->csr.p, 403, "E_WIPED");
+}
+
 static void limiter_after_its_window_allows_again(void **state) {
     (void)state;
     enrol_limiter *l = calloc(1, sizeof *l);
@@ -382,6 +399,7 @@ int main(void) {
         CASE(renew_changes_the_key_once_the_new_one_is_used),
         CASE(renew_of_what_is_none_is_refused),
         CASE(leave_ends_the_device_and_may_be_said_again),
+        CASE(renew_of_a_device_that_is_to_be_wiped_is_refused_as_no_fault_of_the_server),
         cmocka_unit_test(limiter_after_its_window_allows_again),
         CASE(body_over_the_limit_is_answered_at_once),
         CASE(begin_of_an_unknown_path_or_method_is_a_problem),

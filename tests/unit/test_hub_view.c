@@ -295,6 +295,20 @@ static void S1_other_masks_come_by_a_snapshot(void **state) {
     HOLDS(&phone, "1|ann|4 3|ann|3");
 }
 
+/* A snapshot of the first view is there, from before. */
+static void N4_snapshot_is_not_older_than_what_the_device_has(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    publish(w, RULES(MASK));
+    server(w, "UPDATE item SET n=4 WHERE id=1");
+    HOLDS(&phone, "1|ann|4 3|ann|3");
+    said(p);
+    publish(w, RULES(""));
+    assert_string_equal(said(p), "snapshot(0 last)");
+    HOLDS(&phone, "1|ann|4 3|ann|3");
+}
+
 static void device_that_may_hold_everything_again_gets_a_snapshot(void **state) {
     world *w = *state;
     publish(w, RULES(""));
@@ -354,6 +368,18 @@ static void publication_moves_connected_devices_to_their_part(void **state) {
     HOLDS(&phone, "1|ann|5 3|ann|3");
     connect_tablet(w, t);
     HOLDS(&tablet, "2|bob|5");
+}
+
+static void S1_profile_whose_query_fails_leaves_its_devices_with_their_part(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"
+               "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''own'',:user UNION ALL SELECT ''own'',"
+               "json_extract(a,''$'') FROM long');\n");
+    link *p = connect_phone(w, NULL);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+    server(w, "INSERT INTO long(k,a) VALUES('x.1','no json'); UPDATE item SET n=9 WHERE id=1");
+    HOLDS(&phone, "1|ann|9 3|ann|3");
+    assert_false(p->closed);
 }
 
 /* Rows that come and go in the log between the device's cursor and the state at which its view changes. */
@@ -513,6 +539,36 @@ static void S3_edit_made_before_its_row_left_is_taken(void **state) {
 }
 
 /* A device that has some parts of a large commit is moved on, and back: it is never given the rest without the beginning. */
+static link *come_again(world *w, const link *before) {
+    link *l = dial(w, &w->phone, "phone");
+    l->cursor = before->cursor;
+    hello(w, l);
+    settle(w);
+    return l;
+}
+
+static void S3_edit_made_before_the_first_rules_is_taken(void **state) {
+    world *w = *state;
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    publish(w, RULES_AND_RIGHTS("", "0"));
+    PUSH(come_again(w, p), 0, "~ item(4) n+=1");
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=4"), "5");
+}
+
+static void S3_edit_made_before_the_device_had_a_profile_is_taken(void **state) {
+    world *w = *state;
+    give_profile(w, "phone", "NULL", "");
+    publish(w, RULES_AND_RIGHTS("", "0"));
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    give_profile(w, "phone", "'rep'", "ann");
+    PUSH(come_again(w, p), 0, "~ item(4) n+=1");
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=4"), "5");
+}
+
 static void change_of_view_in_the_middle_of_a_commit_in_parts_begins_anew(void **state) {
     world *w = *state;
     publish(w, RULES(""));
@@ -737,13 +793,48 @@ static void view_that_the_store_does_not_know_gets_a_snapshot(void **state) {
     HOLDS(&phone, "1|ann|1 3|ann|3");
 }
 
+/* An attacker says what it likes of itself: it is given its part, and no keys of other rows. */
+static void S1_device_that_says_it_held_more_is_told_no_keys(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL), *t = connect_tablet(w, NULL);
+    for (uint64_t lie = 0; lie <= tablet.view; lie += tablet.view) {
+        hub_disconnect(w->h, p->session);
+        holding_counts(&phone);
+        phone.view = lie;
+        p = connect_phone(w, p);
+        assert_non_null(strstr(said(p), "welcome(snapshot)"));
+        COUNTS(&phone, "2 0 0 0");
+    }
+    assert_false(t->closed);
+}
+
+static void S1_device_that_says_it_was_there_before_gets_no_log_of_then(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    for (uint64_t cursor = 0; cursor < p->cursor; cursor++) {
+        link *l = dial(w, &w->phone, "phone");
+        msg_hello m = make_hello(w, p);
+        m.cursor = cursor;
+        m.has_epoch = true;
+        memcpy(m.epoch, store_where(w->v.s).epoch, EPOCH_BYTES);
+        hello_as(w, l, &m);
+        settle(w);
+        assert_non_null(strstr(said(l), cursor + 1 < p->cursor ? "welcome(snapshot)" : "welcome"));
+        hub_disconnect(w->h, l->session);
+        settle(w);
+    }
+}
+
 /* After a restore the same number may mean another view. */
 static void view_of_another_epoch_gets_a_snapshot(void **state) {
     world *w = *state;
     static const uint8_t before[EPOCH_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8};
-    publish(w, RULES(""));
     link *p = connect_phone(w, NULL);
     hub_disconnect(w->h, p->session);
+    publish(w, RULES(""));
     sql_exec(&w->v, "INSERT INTO satchel_epoch SELECT n-1,x'0102030405060708',0,0 FROM satchel_epoch;"
                     "UPDATE satchel_epoch SET start_seq=100 WHERE start_seq=0 AND epoch<>x'0102030405060708'");
     link *l = dial(w, &w->phone, "phone");
@@ -753,9 +844,9 @@ static void view_of_another_epoch_gets_a_snapshot(void **state) {
     hello_as(w, l, &m);
     settle(w);
     SAID(l, "welcome");
+    m.view = l->welcome.view;
     hub_disconnect(w->h, l->session);
     l = dial(w, &w->phone, "phone");
-    m.view = phone.view;
     hello_as(w, l, &m);
     settle(w);
     assert_non_null(strstr(said(l), "welcome(snapshot)"));
@@ -791,14 +882,18 @@ int main(void) {
         TEST(S1_change_of_view_tells_nothing_new_of_rows_that_leave),
         TEST(S1_masked_column_is_never_sent),
         TEST(S1_other_masks_come_by_a_snapshot),
+        TEST(N4_snapshot_is_not_older_than_what_the_device_has),
         TEST(device_that_may_hold_everything_again_gets_a_snapshot),
         TEST(row_that_was_granted_comes_and_goes_when_the_grant_ends),
         TEST(row_whose_time_is_over_leaves_at_midnight),
         TEST(publication_moves_connected_devices_to_their_part),
+        TEST(S1_profile_whose_query_fails_leaves_its_devices_with_their_part),
         TEST(view_changes_while_commits_go_on),
         TEST(S1_whatever_happens_each_device_ends_with_its_part),
         TEST(change_of_view_waits_for_what_the_device_has_to_send),
         TEST(S3_edit_made_before_its_row_left_is_taken),
+        TEST(S3_edit_made_before_the_first_rules_is_taken),
+        TEST(S3_edit_made_before_the_device_had_a_profile_is_taken),
         TEST(change_of_view_in_the_middle_of_a_commit_in_parts_begins_anew),
         TEST(large_change_comes_in_parts_and_takes_effect_at_the_last),
         TEST(change_that_is_overtaken_by_another_begins_anew),
@@ -810,6 +905,8 @@ int main(void) {
         TEST(commits_of_others_send_nothing_until_the_cursor_is_to_move),
         TEST(device_that_knows_no_views_is_told_to_be_updated),
         TEST(view_that_the_store_does_not_know_gets_a_snapshot),
+        TEST(S1_device_that_says_it_held_more_is_told_no_keys),
+        TEST(S1_device_that_says_it_was_there_before_gets_no_log_of_then),
         TEST(view_of_another_epoch_gets_a_snapshot),
         TEST(S1_loss_on_a_row_that_is_held_no_more_is_told_without_what_was_kept),
     };

@@ -1,6 +1,7 @@
 /* The loop and the thread of the replica's API against a real satcheld: when it connects, waits, gives up, tries again, and makes room for others. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -430,6 +431,67 @@ static void T12_wiped_device_with_a_thread_stops_and_can_be_closed(void **state)
     assert_int_equal(satchel_errcode(w->a), SATCHEL_E_WIPED);
 }
 
+/* ---- signing out ---- */
+
+typedef struct late {
+    satchel *s;
+    atomic_bool counted; /* signing out has looked for what was not sent */
+    atomic_uint commits;
+} late;
+
+/* The server cannot be told: that comes after the count, and before anything is erased. */
+static void on_leave_failed(void *ctx, int rc, const char *line) {
+    (void)rc, (void)line;
+    atomic_store(&((late *)ctx)->counted, true);
+}
+
+static void *commit_late(void *ctx) {
+    late *l = ctx;
+    while (!atomic_load(&l->counted)) usleep(100);
+    while (!sqlite3_exec(satchel_db(l->s), "INSERT INTO item(name) VALUES('late')", NULL, NULL, NULL))
+        atomic_fetch_add(&l->commits, 1);
+    return NULL;
+}
+
+static void T13_sign_out_lets_nobody_commit_after_it_has_counted(void **state) {
+    world *w = *state;
+    late l = {0};
+    char path[128];
+    pthread_t thread;
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    satchel_close(w->a);
+    kill_server(w);
+    path_of(w, "a", path);
+    satchel_options o = {.size = sizeof o, .log = on_leave_failed, .log_ctx = &l};
+    assert_int_equal(satchel_open(path, &o, &w->a), SATCHEL_OK);
+    l.s = w->b = open_file(w, "a");
+    assert_int_equal(pthread_create(&thread, NULL, commit_late, &l), 0);
+    assert_int_equal(satchel_sign_out(w->a, 0, NULL), SATCHEL_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(atomic_load(&l.commits), 0);
+}
+
+static void T13_sign_out_in_another_directory_erases_the_file_that_was_opened(void **state) {
+    world *w = *state;
+    char here[4096], elsewhere[128], path[128];
+    assert_non_null(getcwd(here, sizeof here));
+    path_of(w, "elsewhere", elsewhere);
+    path_of(w, "elsewhere/a", path);
+    assert_int_equal(mkdir(elsewhere, 0700), 0);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(chdir(w->dir), 0);
+    int opened = satchel_open("a", NULL, &w->a);
+    assert_int_equal(chdir(elsewhere), 0);
+    int rc = opened ? opened : satchel_sign_out(w->a, 0, NULL);
+    assert_int_equal(chdir(here), 0);
+    assert_int_equal(rc, SATCHEL_OK);
+    assert_false(is_there(w, "a"));
+    assert_true(is_there(w, "elsewhere/a"));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -447,6 +509,8 @@ int main(void) {
         CASE(satchel_poll_absent_server_is_tried_with_pauses),
         CASE(T12_wiped_device_every_handle_says_so_and_no_commit_is_lost_in_silence),
         CASE(T12_wiped_device_with_a_thread_stops_and_can_be_closed),
+        CASE(T13_sign_out_lets_nobody_commit_after_it_has_counted),
+        CASE(T13_sign_out_in_another_directory_erases_the_file_that_was_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

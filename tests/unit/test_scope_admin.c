@@ -78,6 +78,21 @@ static void other_rules_are_in_force_at_once_for_devices_too(void **state) {
     sqlite3_free(text);
 }
 
+static void rules_after_some_that_were_undone_are_taken_for_themselves(void **state) {
+    company *c = *state;
+    buf error = {0};
+    uint64_t moved, base = company_head(c);
+    company_view(c, &c->ann);
+    char *text = sqlite3_mprintf("%sINSERT INTO scope_write(profile,tbl,ops) VALUES('rep','account','insert');", COMPANY_RULES);
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(scope_publish(c->v.s, "undone", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_true(scope_is_on(ingest_scope(c->v.g)));
+    store_rollback(c->v.s);
+    publish(c, COMPANY_RULES, 0);
+    assert_int_equal(push(&c->v, &c->ann, base, 7200, "+ account('n') terr=1"), SATCHEL_E_SCOPE);
+    sqlite3_free(text);
+}
+
 static void first_rules_place_every_row_and_tell_nobody(void **state) {
     company *c = *state;
     serving_remove(&c->v, "schema/scope.sql");
@@ -315,6 +330,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         SCOPE_TEST(other_rules_move_rows_as_one_commit),
         SCOPE_TEST(other_rules_are_in_force_at_once_for_devices_too),
+        SCOPE_TEST(rules_after_some_that_were_undone_are_taken_for_themselves),
         SCOPE_TEST(first_rules_place_every_row_and_tell_nobody),
         SCOPE_TEST(children_are_found_by_an_index),
         SCOPE_TEST(dry_run_tells_what_each_device_would_get_and_lose),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
 #include "tests/unit/scope_fixture.h"
 
 #define NOW 7200
@@ -90,6 +91,16 @@ static void insert_that_meets_a_row_of_its_key_is_judged_by_that_row(void **stat
     may(c, &c->ann, base, "+ pref('ca' 'mail') allowed=1");
     may_not(c, &c->ann, base, "+ pref('cb' 'mail') allowed=1", SATCHEL_E_SCOPE, "profile rep may not make rows of pref");
     SCOPE_SQL("SELECT contact,allowed FROM pref", "ca|1 ; cb|0");
+}
+
+static void insert_does_not_pull_the_row_that_it_meets_into_the_view(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    company_sql(c, "INSERT INTO member(phone,terr,points) VALUES('555',2,100)");
+    may_not(c, &c->ann, base, "+ member('555') terr=1, points=0", SATCHEL_E_SCOPE, "may not make rows of member");
+    may(c, &c->ann, base, "+ member('556') terr=1, points=1");
+    may(c, &c->ann, base, "+ member('556') terr=1, points=2");
+    SCOPE_SQL("SELECT phone,terr,points FROM member", "555|2|100 ; 556|1|2");
 }
 
 static void anywhere_is_anywhere(void **state) {
@@ -206,12 +217,42 @@ static void missing_parent_that_was_refused_is_what_the_child_depends_on(void **
     assert_int_equal(c->v.last.result.depends, number);
 }
 
+static int take_account(ingest *g, const char *id, const char *name) {
+    const schema_table *t = schema_table_by_name(g->schema, "account");
+    delta_row *in = &g->in;
+    *in = (delta_row){.table = t->id, .op = DELTA_PUT, .nkey = 1, .ncol = 1};
+    in->key[0] = value_text(id, strlen(id));
+    in->col[0] = (delta_column){.id = t->col[2]->id, .kind = DELTA_SET};
+    in->v[0] = value_text(name, strlen(name));
+    return ingest_row(g, in);
+}
+
+static void row_that_the_rules_cannot_place_leaves_no_trace_in_an_import(void **state) {
+    company *c = *state;
+    uint64_t moved;
+    store_position before;
+    bool changed;
+    buf error = {0};
+    char *text = sqlite3_mprintf("%sINSERT INTO scope_bucket(tbl,name,value) VALUES('account','j','json_extract(name,''$'')');",
+                                 COMPANY_RULES);
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(scope_publish(c->v.s, "json.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_int_equal(ingest_rows_begin(c->v.g, c->v.now_ms, &before), SATCHEL_OK);
+    assert_int_equal(take_account(c->v.g, "evil", "no json"), SATCHEL_E_CHECK);
+    assert_int_equal(take_account(c->v.g, "good", "1"), SATCHEL_OK);
+    assert_int_equal(ingest_rows_end(c->v.g, &before, &changed), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    SCOPE_SQL("SELECT id FROM account", "good");
+    sqlite3_free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         SCOPE_TEST(profile_writes_what_its_rules_name),
         SCOPE_TEST(profile_writes_nothing_else),
         SCOPE_TEST(row_out_of_scope_is_not_written_and_nothing_of_it_is_told),
         SCOPE_TEST(insert_that_meets_a_row_of_its_key_is_judged_by_that_row),
+        SCOPE_TEST(insert_does_not_pull_the_row_that_it_meets_into_the_view),
         SCOPE_TEST(anywhere_is_anywhere),
         SCOPE_TEST(device_without_profile_writes_as_before),
         SCOPE_TEST(edit_made_before_the_row_moved_away_counts),
@@ -222,6 +263,7 @@ int main(void) {
         SCOPE_TEST(profile_that_the_rules_have_not_writes_nothing),
         SCOPE_TEST(T11_missing_parent_is_revived_parked_or_done_without_by_rule),
         SCOPE_TEST(missing_parent_that_was_refused_is_what_the_child_depends_on),
+        SCOPE_TEST(row_that_the_rules_cannot_place_leaves_no_trace_in_an_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
