@@ -544,7 +544,8 @@ static int declare(migration *m, const declaration *d) {
     if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER)
         rc = run_text(m, sqlite3_mprintf("ALTER TABLE main.\"%w\" ADD COLUMN " SCHEMA_CLOCK " BLOB", d->name));
     if (rc == SATCHEL_OK && m->side == SCHEMA_SERVER)
-        rc = run_text(m, sqlite3_mprintf("ALTER TABLE main.\"%w\" ADD COLUMN " SCHEMA_SET " INTEGER NOT NULL DEFAULT 1", d->name));
+        rc =
+            run_text(m, sqlite3_mprintf("ALTER TABLE main.\"%w\" ADD COLUMN " SCHEMA_SET " INTEGER NOT NULL DEFAULT 1", d->name));
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_table SET since = ?1, without_rowid = ?2 WHERE id = ?3", "uuu", m->epoch,
                            (uint32_t)s.without_rowid, (uint32_t)d->id);

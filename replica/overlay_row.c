@@ -425,8 +425,8 @@ static int find_row(overlay *o, const schema_table *t, const value *key) {
 }
 
 static int forget_kept_of(file *f, const char *table, const buf *key) {
-    int rc = db_exec(&f->sql, "UPDATE satchel_conflicts SET kept=NULL, kept_ms=0, kept_author=0 WHERE tbl=? AND key=?", "ss", table,
-                     (const char *)key->p);
+    int rc = db_exec(&f->sql, "UPDATE satchel_conflicts SET kept=NULL, kept_ms=0, kept_author=0 WHERE tbl=? AND key=?", "ss",
+                     table, (const char *)key->p);
     return rc ? file_db_error(f, "cannot write satchel_conflicts") : SATCHEL_OK;
 }
 

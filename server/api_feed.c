@@ -187,8 +187,8 @@ static int put_page(feed *f) {
     buf *out = &f->c->out.body;
     uint64_t first = f->part ? f->part_seq << 24 | f->part : (f->since + 1) << 24, part = 0;
     /* What has a `besides` is a leave: a program holds everything. */
-    sqlite3_stmt *q = db_prepare(
-        &f->r->file.cache, "SELECT id,author,at_ms,delta FROM satchel_log WHERE id>=? AND id<? AND besides=0 ORDER BY id");
+    sqlite3_stmt *q = db_prepare(&f->r->file.cache,
+                                 "SELECT id,author,at_ms,delta FROM satchel_log WHERE id>=? AND id<? AND besides=0 ORDER BY id");
     db_bind(q, "ii", (int64_t)first, (int64_t)((f->at.seq + 1) << 24));
     api_answer(f->c, 200);
     f->next = f->since;

@@ -39,7 +39,8 @@ static const setting settings[] = {
      .help = "how long a device's certificate holds; devices renew theirs when two thirds are over"},
     {"history-days", "N", "30", NUMBER, AT(history_days), .low = 1, .high = 36500, .help = "how long changes are kept at least"},
     {"horizon-days", "N", "30", NUMBER, AT(horizon_days), .low = 1, .high = 36500,
-     .help = "a device unseen for so long is waited for no more: it sends what it has and gets a snapshot; profiles may say otherwise"},
+     .help =
+         "a device unseen for so long is waited for no more: it sends what it has and gets a snapshot; profiles may say otherwise"},
     {"disk-reserve-mib", "N", "64", NUMBER, AT(disk_reserve_mib), .high = 1048576,
      .help = "with less free on the disk no changes are taken"},
     {"readers", "N", "2", NUMBER, AT(readers), .low = 1, .high = 64, .help = "threads that serve pulls"},

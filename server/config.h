@@ -25,10 +25,10 @@ typedef struct config {
     char *https_cert; /* the operator's own, both or none */
     char *https_key;
     unsigned sync_port, https_port; /* 0: any */
-    unsigned certificate_days; /* of a device */
+    unsigned certificate_days;      /* of a device */
     unsigned history_days, horizon_days, disk_reserve_mib, readers, drain_seconds;
     unsigned device_connects, device_kib, address_connects; /* of front.h */
-    unsigned log_format, log_level; /* of log.h */
+    unsigned log_format, log_level;                         /* of log.h */
     /* Flags alone: */
     char *file;
     bool restored;

@@ -278,7 +278,8 @@ static int remind_of_rules(const parts *p) {
     int rc = p->schema_dir ? store_scope_differs(p->store, p->schema_dir, &differs) : SATCHEL_OK;
     if (!rc && differs)
         log_event(&(log_fields){.level = 'w', .event = "store"},
-                  "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back", p->schema_dir);
+                  "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back",
+                  p->schema_dir);
     return rc;
 }
 

@@ -549,11 +549,15 @@ void hub_take_pull(hub *h, session *c, const void *message, size_t n) {
     if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
 }
 
-void hub_supersede(hub *h, uint64_t newer, uint32_t author) {
+void hub_supersede(hub *h, uint64_t newer, const dialog *d) {
+    const session *n = find(h, newer);
     for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
-        if (!c || c->gone || c->id >= newer || c->d.phase != DIALOG_READY || c->d.author != author) continue;
-        tell_and_close(h, c, SATCHEL_E_SUPERSEDED, "the device has connected anew");
+        if (!c || c->gone || c->id >= newer || c->d.phase != DIALOG_READY || c->d.device != d->device) continue;
+        if (n && memcmp(c->fingerprint, n->fingerprint, sizeof n->fingerprint) != 0)
+            tell_and_close(h, c, SATCHEL_E_CERTIFICATE, "the device has another key now");
+        else if (c->d.author == d->author)
+            tell_and_close(h, c, SATCHEL_E_SUPERSEDED, "the device has connected anew");
     }
 }
 

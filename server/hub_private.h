@@ -171,8 +171,9 @@ void hub_queue_reader(hub *h, session *c);
 void hub_forget_reader(hub *h, session *c);
 /* Takes a pull that came compressed, so that only the writer could read it. Closes the session on a mistake. */
 void hub_take_pull(hub *h, session *c, const void *message, size_t n);
-/* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). */
-void hub_supersede(hub *h, uint64_t newer, uint32_t author);
+/* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). So is every one of
+ * the device under another key: once the new one is used, the old one is nobody's. */
+void hub_supersede(hub *h, uint64_t newer, const dialog *d);
 /* Takes the frame over. A session that lets too much gather is closed. */
 void hub_queue_frame(hub *h, session *c, frame *f);
 void hub_tell_and_close(hub *h, session *c, int rc, const char *words);

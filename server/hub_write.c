@@ -207,7 +207,7 @@ static void take_packed_pull(group *gr, work *w, input *i, const buf *message) {
 static void on_ready(group *gr, work *w) {
     w->hello = true;
     pthread_mutex_lock(&gr->h->mutex);
-    hub_supersede(gr->h, w->id, w->d.author);
+    hub_supersede(gr->h, w->id, &w->d);
     pthread_mutex_unlock(&gr->h->mutex);
     for (size_t i = 0; i < gr->nworks; i++) {
         work *other = &gr->works[i];

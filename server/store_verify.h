@@ -18,7 +18,7 @@ typedef struct checking {
     bool stopped;        /* the watch wants no more */
     uint64_t done, work; /* rows and log entries */
     sqlite3_stmt **row;  /* by place in the schema's tables: clock and columns of the row with a key */
-    struct scope *scope;     /* the rules */
+    struct scope *scope; /* the rules */
     sqlite3_stmt *tombstone, *commit, *bucket;
 } checking;
 

@@ -176,6 +176,25 @@ class Credentials(harness.Case):
         self.assertEqual(server.one("SELECT given FROM contact"), "Ada")
         self.devices.clear()  # the stolen copy's file is none of ours
 
+    def test_rotate_key_ends_the_open_connections_of_who_has_the_old_one(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        thief = phone.copy("thief")
+        watching = thief.start("sync", "--watch")
+        harness.wait_until(lambda: server.ctl("status")["since_start"]["sessions"] == 1, "the thief")
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        phone.sync()
+        harness.wait_until(lambda: thief.one("SELECT count(*) FROM contact"), "what the thief still gets")
+        phone.run("rotate-key")
+        phone.sync()
+        server.sql("INSERT INTO contact(id, given) VALUES(x'02', 'Charles')")
+        phone.sync()
+        harness.wait_until(lambda: "E_CERTIFICATE" in server.read_log(), "the end of his connection")
+        watching.terminate()
+        watching.wait(harness.PATIENCE_S)
+        self.assertEqual(thief.one("SELECT count(*) FROM contact"), 1)
+
     def test_rotate_key_offline_is_made_up_for_at_the_next_sync(self):
         server = self.server()
         phone = self.device("phone", server)

@@ -71,16 +71,16 @@ typedef struct sim_clock {
     X(CLONE, "clone")       /* a device's file is copied, and both go on */                                                      \
     X(DISK_FULL, "disk-full")                                                                                                    \
     X(IO_ERROR, "io-error")                                                                                                      \
-    X(NO_MEMORY, "no-memory") /* one or more allocations of SQLite or the engine fail */                                         \
-    X(CLOCK, "clock")         /* a clock jumps, by up to ten years */                                                            \
-    X(MIGRATE, "migrate")     /* the server starts with another migration while outboxes hold older work */                      \
-    X(DISCARD, "discard")     /* a pending or refused transaction is discarded or retried */                                     \
-    X(REVOKE, "revoke")       /* the server revokes a device while it works and is connected */                                  \
-    X(MOVE, "move")           /* the server gives a row to other users, in worlds with scopes; so all that follow */             \
-    X(VIEW, "view")           /* a device is another user's */                                                                   \
-    X(GRANT, "grant")         /* a device is given a row for a while, or loses it before */                                      \
-    X(PUBLISH, "publish")     /* other rules are published */                                                                    \
-    X(PAUSE, "pause")         /* a device is paused, and resumed after a while */                                                \
+    X(NO_MEMORY, "no-memory")   /* one or more allocations of SQLite or the engine fail */                                       \
+    X(CLOCK, "clock")           /* a clock jumps, by up to ten years */                                                          \
+    X(MIGRATE, "migrate")       /* the server starts with another migration while outboxes hold older work */                    \
+    X(DISCARD, "discard")       /* a pending or refused transaction is discarded or retried */                                   \
+    X(REVOKE, "revoke")         /* the server revokes a device while it works and is connected */                                \
+    X(MOVE, "move")             /* the server gives a row to other users, in worlds with scopes; so all that follow */           \
+    X(VIEW, "view")             /* a device is another user's */                                                                 \
+    X(GRANT, "grant")           /* a device is given a row for a while, or loses it before */                                    \
+    X(PUBLISH, "publish")       /* other rules are published */                                                                  \
+    X(PAUSE, "pause")           /* a device is paused, and resumed after a while */                                              \
     X(RESNAPSHOT, "resnapshot") /* a snapshot is ordered for a device */
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 typedef enum sim_fault { SIM_FAULTS(SIM_FAULT_ENUM) FAULT_COUNT } sim_fault;

@@ -371,7 +371,8 @@ void work_server(sim *s) {
     snprintf(now, sizeof now, "'a%u'", n);
     if (there) facts_server(t, adds ? 3 : 0, row, adds ? "0" : "NULL", adds ? "5" : now);
     if (there) history_add(t, adds ? OP_ADD : OP_VALUE, row, adds ? 5 : 0);
-    snprintf(change, sizeof change, adds ? "UPDATE item SET n=n+5 WHERE id='i%u'" : "UPDATE item SET a='a%2$u' WHERE id='i%1$u'", row, n);
+    snprintf(change, sizeof change, adds ? "UPDATE item SET n=n+5 WHERE id='i%u'" : "UPDATE item SET a='a%2$u' WHERE id='i%1$u'",
+             row, n);
     write_as_server(s, t, n, change);
 }
 

@@ -61,7 +61,8 @@ static void set_rule(schema_table *t, schema_column *c) {
 
 static void read_columns(sqlite3 *db, schema_table *t) {
     char *sql = sqlite3_mprintf(
-        "SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(%Q) WHERE hidden = 0 AND name NOT IN ('satchel_clock', 'satchel_set')", t->name);
+        "SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(%Q) WHERE hidden = 0 AND name NOT IN ('satchel_clock', 'satchel_set')",
+        t->name);
     sqlite3_stmt *stmt;
     assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
     sqlite3_free(sql);

@@ -368,8 +368,10 @@ static void S5_of_a_row_that_left_nothing_stays_beside_it(void **state) {
     lose(x, "tag", "a");
     assert_string_equal(holders(x, "secret"), "satchel_base;satchel_conflicts;");
     leave(x, 15, "a");
-    assert_string_equal(app_text(x, "SELECT group_concat(tbl || key) FROM satchel_conflicts WHERE kept IS NOT NULL"), "itemb,taga");
-    assert_string_equal(app_text(x, "SELECT lost || kept_ms || kept_author FROM satchel_conflicts WHERE kept IS NULL"), "lost word00");
+    assert_string_equal(app_text(x, "SELECT group_concat(tbl || key) FROM satchel_conflicts WHERE kept IS NOT NULL"),
+                        "itemb,taga");
+    assert_string_equal(app_text(x, "SELECT lost || kept_ms || kept_author FROM satchel_conflicts WHERE kept IS NULL"),
+                        "lost word00");
     app_sql(x, "DELETE FROM satchel_conflicts");
     assert_string_equal(holders(x, "secret"), "");
     assert_int_equal(bases(x), 1);
