@@ -321,7 +321,11 @@ int schema_load(sqlite3 *db, schema **out, buf *error) {
     bool own = sqlite3_txn_state(db, "main") == SQLITE_TXN_NONE;
     int rc = own ? sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) : SQLITE_OK;
     rc = rc == SQLITE_OK ? load_all(&l) : fail_db(db, rc, error);
-    if (own) sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    if (own && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
+        /* It read only, and has no memory: the caller must not find himself in a transaction. */
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        if (!rc) rc = SATCHEL_E_NOMEM;
+    }
     if (rc) {
         schema_free(s);
         return rc;

@@ -189,7 +189,10 @@ static int retry_change(retry *r, const changeset_change *change) {
         v[n++] = r->row.v[i];
     }
     if (r->row.op == DELTA_DELETE) n = 0;
-    return rows_write(&r->rows, retry_op(r->row.op), t, r->row.key, n, col, v, NULL);
+    bool changed = true;
+    rc = rows_write(&r->rows, retry_op(r->row.op), t, r->row.key, n, col, v, &changed);
+    /* What was to be changed is not here any more, be it deleted or left: the rest alone is not what the app wrote. */
+    return !rc && !changed && n && r->row.op == DELTA_UPDATE ? SATCHEL_E_ROW_MISSING : rc;
 }
 
 static int retry_part(retry *r, const void *blob, size_t n) {

@@ -235,6 +235,7 @@ SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
  * transactions only, in the thread that uses satchel_db.
  *   SATCHEL_E_NOT_FOUND  there is no refused transaction of that number
  *   SATCHEL_E_RESOLVED   it was resolved before
+ *   SATCHEL_E_ROW_MISSING  a row that it updates is not here any more, deleted or left: nothing was done; discard it, or write it anew
  *   SATCHEL_E_MISUSE     a transaction is open on satchel_db
  *   SATCHEL_E_BUSY and what a COMMIT may be refused for */
 SATCHEL_API int satchel_retry(satchel *s, uint64_t number);

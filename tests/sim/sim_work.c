@@ -94,12 +94,13 @@ static void change_item(work *w, unsigned row, unsigned which) {
 
 static void change_other(work *w, unsigned row, unsigned which) {
     unsigned v = sim_below(w->s, 50);
+    /* A line that is shown may be its own alone, not taken yet. */
+    if (which % 6 < 3 && sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='i%u'", row) == 0) w->t->reaches_out = true;
     switch (which % 6) {
     case 0:
         run(w, "DELETE FROM line WHERE id=%u", row);
         break;
     case 1:
-        if (sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='i%u'", row) == 0) w->t->reaches_out = true;
         run(w, "INSERT INTO line(id,item,qty,n) VALUES(%u,'i%u',%u,1) ON CONFLICT DO UPDATE SET qty=excluded.qty", row, row, v);
         break;
     case 2:

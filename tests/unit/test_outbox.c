@@ -425,6 +425,22 @@ static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
 }
 
+/* A part of what the app wrote would be another transaction than the one that it wrote. */
+static void N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row theirs = row_of(ITEM, DELTA_LEAVE, "a");
+    give_item(x);
+    app_sql(x, "BEGIN; UPDATE item SET stock=stock+5 WHERE id='a'; INSERT INTO item(id) VALUES('b'); COMMIT");
+    refuse_with(x, 1, SATCHEL_E_SCOPE, "no");
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_ROW_MISSING);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    assert_int_equal(app_integer(x, "SELECT max(n) FROM satchel_outbox"), 1);
+    assert_sound(x);
+}
+
 /* What may not be done again, and why. */
 static void N6_retry_that_cannot_be_is_told_and_leaves_the_refusal(void **state) {
     fixture *x = *state;
@@ -627,6 +643,7 @@ int main(void) {
         T(discard_of_what_was_sent_waits_for_its_result),
         T(N6_retry_runs_the_changes_as_a_new_transaction),
         T(N6_retry_of_what_is_already_so_is_moot),
+        T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),
         T(N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns),
         T(N7_restored_server_is_given_again_what_it_lost),
