@@ -14,10 +14,7 @@
 /* A chain of a few certificates; a larger file is none of ours. */
 #define FILE_BYTES (64u << 10)
 
-/* The one place where errno becomes a code of ours. */
-static int fail_errno(buf *error, const char *what, const char *dir, const char *name) {
-    int e = errno;
-    buf_printf(error, "cannot %s %s%s%s: %s", what, dir, name ? "/" : "", name ? name : "", strerror(e));
+int credentials_errno(int e) {
     switch (e) {
     case ENOSPC:
     case EDQUOT:
@@ -31,6 +28,12 @@ static int fail_errno(buf *error, const char *what, const char *dir, const char 
     default:
         return SATCHEL_E_IO;
     }
+}
+
+static int fail_errno(buf *error, const char *what, const char *dir, const char *name) {
+    int e = errno;
+    buf_printf(error, "cannot %s %s%s%s: %s", what, dir, name ? "/" : "", name ? name : "", strerror(e));
+    return credentials_errno(e);
 }
 
 void credentials_wipe(buf *b) {
@@ -110,7 +113,7 @@ static int write_all(int fd, const char *p, size_t n) {
 }
 
 /* A rename is durable when its directory is. */
-static int sync_dir(const char *dir) {
+int credentials_sync_dir(const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return -1;
     int err = fsync(fd);
@@ -129,7 +132,7 @@ int credentials_write_file(const char *dir, const char *name, const char *text, 
     if (write_all(fd, text, strlen(text)) || rename(temporary, path)) {
         rc = fail_errno(error, "write", dir, name);
         unlink(temporary);
-    } else if (sync_dir(dir)) {
+    } else if (credentials_sync_dir(dir)) {
         rc = fail_errno(error, "write", dir, name);
     }
     close(fd);
@@ -157,7 +160,7 @@ int credentials_settle(const char *dir, buf *error) {
     if (!takes_over) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
     snprintf(from, sizeof from, "%s/" CREDENTIALS_NEXT_KEY, dir);
     snprintf(to, sizeof to, "%s/" CREDENTIALS_KEY, dir);
-    return rename(from, to) || sync_dir(dir) ? fail_errno(error, "replace", dir, CREDENTIALS_KEY) : SATCHEL_OK;
+    return rename(from, to) || credentials_sync_dir(dir) ? fail_errno(error, "replace", dir, CREDENTIALS_KEY) : SATCHEL_OK;
 }
 
 int credentials_read(const char *dir, credentials *out, buf *error) {

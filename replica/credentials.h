@@ -32,6 +32,10 @@ int credentials_settle(const char *dir, buf *error);
 int credentials_read_file(const char *dir, const char *name, buf *out, buf *error);
 /* Writes or replaces one file; when it returns 0 the file is on the disk. SATCHEL_E_READONLY, _FULL, _IO with words, and the old file is untouched. */
 int credentials_write_file(const char *dir, const char *name, const char *text, buf *error);
+/* The code of an errno: SATCHEL_E_FULL, _READONLY, _NOMEM, _IO. */
+int credentials_errno(int e);
+/* Brings the names in a directory to the disk: 0, or -1 with errno. */
+int credentials_sync_dir(const char *dir);
 /* Wipes and frees. */
 void credentials_wipe(buf *b);
 

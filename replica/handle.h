@@ -54,7 +54,7 @@ int handle_check(satchel *s);
 void poll_close(satchel *s);
 /* poll.c: there is a new key: it is certified as soon as everything is in step. Without the lock. */
 void poll_renew(satchel *s);
-/* poll.c: ends a thread and the connection, and takes the file's syncing for this handle until it is closed or stopped. Without the lock.
+/* poll.c: ends a thread and the connection, and takes the file's syncing for this handle until it is closed, or a thread of it is stopped. Without the lock.
  * SATCHEL_E_BUSY: another has it; _MISUSE: the handle is being polled, or not open. */
 int poll_hold(satchel *s);
 /* poll.c: this file has (another) identity; ends the connection and connects anew at the next turn, without a pause. Called by

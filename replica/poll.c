@@ -283,12 +283,17 @@ static void drop_connection(satchel *s, poll_loop *l) {
     l->next_connect_ms = l->pause_ms = 0;
 }
 
+/* The key's fingerprint as the file has it. */
+static void put_device(const uint8_t key[CRYPTO_FINGERPRINT_BYTES], char out[2 * CRYPTO_FINGERPRINT_BYTES + 1]) {
+    for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", key[i]);
+}
+
 /* The certificate of the device's own key was renewed, or one of a new key is here. */
 static void take_renewed(satchel *s, poll_loop *l, const uint8_t key[CRYPTO_FINGERPRINT_BYTES]) {
     char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1];
     uint16_t port;
     if (!file_get_server(s->file, host, &port, device)) {
-        for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(device + 2 * i, 3, "%02x", key[i]);
+        put_device(key, device);
         file_set_server(s->file, host, port, device);
     }
     if (s->log) s->log(s->log_ctx, SATCHEL_OK, "the certificate was renewed");
@@ -432,7 +437,7 @@ int satchel_enroll(satchel *s, const char *code, const char *name) {
     if (rc) {
         handle_fail(s, rc, "%s", error.n ? (const char *)error.p : satchel_rc_text(rc));
     } else {
-        for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(device + 2 * i, 3, "%02x", result.fingerprint[i]);
+        put_device(result.fingerprint, device);
         rc = file_set_server(s->file, result.sync_host, result.sync_port, device);
         if (rc) handle_fail(s, rc, "%s", (const char *)s->file->error.p);
     }

@@ -25,20 +25,6 @@
 /* How often it is looked whether to stop. */
 #define LOOK_MS 250
 
-static int from_errno(int e) {
-    switch (e) {
-    case ENOSPC:
-    case EDQUOT:
-        return SATCHEL_E_FULL;
-    case EROFS:
-    case EACCES:
-    case EPERM:
-        return SATCHEL_E_READONLY;
-    default:
-        return SATCHEL_E_IO;
-    }
-}
-
 static bool put_path(char out[PATH_BYTES], const char *path, const char *end) {
     return snprintf(out, PATH_BYTES, "%s%s", path, end) < PATH_BYTES;
 }
@@ -70,11 +56,7 @@ static int sync_directory(const char *path) {
         snprintf(dir, sizeof dir, ".");
     else
         snprintf(dir, sizeof dir, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return from_errno(errno);
-    int rc = fsync(fd) ? from_errno(errno) : SATCHEL_OK;
-    close(fd);
-    return rc;
+    return credentials_sync_dir(dir) ? credentials_errno(errno) : SATCHEL_OK;
 }
 
 int wipe_order(const char *path, const char *host, uint16_t port) {
@@ -82,9 +64,9 @@ int wipe_order(const char *path, const char *host, uint16_t port) {
     if (!put_path(making, path, MARKER_MAKING) || !put_path(marker, path, MARKER)) return SATCHEL_E_MISUSE;
     int n = snprintf(text, sizeof text, "%u %s\n", port, host);
     int fd = open(making, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) return from_errno(errno);
+    if (fd < 0) return credentials_errno(errno);
     int rc = SATCHEL_OK;
-    if (write(fd, text, (size_t)n) != n || fsync(fd) || rename(making, marker)) rc = from_errno(errno);
+    if (write(fd, text, (size_t)n) != n || fsync(fd) || rename(making, marker)) rc = credentials_errno(errno);
     if (rc) unlink(making);
     close(fd);
     return rc ? rc : sync_directory(path);
@@ -141,7 +123,7 @@ void wipe_empty_file(const char *path, const void *key, size_t nkey) {
 }
 
 static int remove_file(const char *path) {
-    return unlink(path) && errno != ENOENT ? from_errno(errno) : SATCHEL_OK;
+    return unlink(path) && errno != ENOENT ? credentials_errno(errno) : SATCHEL_OK;
 }
 
 /* The database last: while it is there, so is what tells whose it was. */
@@ -168,11 +150,11 @@ static bool is_of_identity(const char *name) {
 /* The directory goes as well, unless somebody keeps other things there. */
 static int erase_identity(const char *dir) {
     DIR *d = opendir(dir);
-    if (!d) return errno == ENOENT ? SATCHEL_OK : from_errno(errno);
+    if (!d) return errno == ENOENT ? SATCHEL_OK : credentials_errno(errno);
     int rc = SATCHEL_OK;
     for (struct dirent *e; !rc && (e = readdir(d));)
-        if (is_of_identity(e->d_name) && unlinkat(dirfd(d), e->d_name, 0) && errno != ENOENT) rc = from_errno(errno);
-    if (!rc && fsync(dirfd(d))) rc = from_errno(errno);
+        if (is_of_identity(e->d_name) && unlinkat(dirfd(d), e->d_name, 0) && errno != ENOENT) rc = credentials_errno(errno);
+    if (!rc && fsync(dirfd(d))) rc = credentials_errno(errno);
     closedir(d);
     rmdir(dir);
     return rc;

@@ -219,13 +219,7 @@ int scope_refresh(scope *c) {
 
 /* ---- the set of a row ---- */
 
-static int add_grants(scope *c, const schema_table *t, const value *key) {
-    if (!c->has_grants) return SATCHEL_OK;
-    buf_clear(&c->key);
-    for (unsigned i = 0; i < t->nkey; i++) value_put(&c->key, &key[i]);
-    if (c->key.rc) return c->key.rc;
-    sqlite3_stmt *q = db_prepare(c->cache, "SELECT id FROM satchel_grant WHERE tbl=? AND key=?");
-    db_bind(q, "ib", (int64_t)t->id, c->key.p, c->key.n);
+int scope_add_grants(scope *c, sqlite3_stmt *q) {
     int rc;
     while ((rc = db_next(c->cache, q)) == 1) {
         value id = value_integer(sqlite3_column_int64(q, 0));
@@ -238,6 +232,16 @@ static int add_grants(scope *c, const schema_table *t, const value *key) {
         }
     }
     return rc;
+}
+
+static int add_grants(scope *c, const schema_table *t, const value *key) {
+    if (!c->has_grants) return SATCHEL_OK;
+    buf_clear(&c->key);
+    for (unsigned i = 0; i < t->nkey; i++) value_put(&c->key, &key[i]);
+    if (c->key.rc) return c->key.rc;
+    sqlite3_stmt *q = db_prepare(c->cache, "SELECT id FROM satchel_grant WHERE tbl=? AND key=?");
+    db_bind(q, "ib", (int64_t)t->id, c->key.p, c->key.n);
+    return scope_add_grants(c, q);
 }
 
 static int add_buckets_of(scope *c, uint32_t set) {

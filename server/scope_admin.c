@@ -34,9 +34,9 @@ static int explain(const scope *c, int rc, buf *error) {
 
 /* ---- every row of a table ---- */
 
-/* Calls `differs` for each row that does not lie where the rules say: `key`, where it lies and where it is to. `each`: for the others, too. */
-int scope_scan(scope *c, scope_table *t, bool each,
-               int (*visit)(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is), void *ctx) {
+/* Calls visit for each row of the table that does not lie where the rules say, or (each) for every row: where it lies, and is to. */
+static int scan_table(scope *c, scope_table *t, bool each,
+                      int (*visit)(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is), void *ctx) {
     sqlite3_stmt *q = NULL;
     value key[LIMIT_KEY_COLUMNS];
     int nkey = (int)t->t->nkey, step = SQLITE_DONE, rc = scope_prepare_scan(c, t, &q);
@@ -133,7 +133,7 @@ static int make_indexes(scope *c) {
 int scope_place_all(scope *c, bool each,
                     int (*visit)(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is), void *ctx) {
     int rc = SATCHEL_OK;
-    for (unsigned i = 0; i < c->norder && !rc; i++) rc = scope_scan(c, &c->table[c->order[i]], each, visit, ctx);
+    for (unsigned i = 0; i < c->norder && !rc; i++) rc = scan_table(c, &c->table[c->order[i]], each, visit, ctx);
     return rc;
 }
 
@@ -358,7 +358,7 @@ static int next_day(store *s, scope *c, scope_moves *m, uint64_t now_ms) {
     s->scope_now_ms = scope_midnight(now_ms);
     int rc = db_exec(&s->cache, "UPDATE satchel_scope SET now_ms=? WHERE version=?", "ii", s->scope_now_ms, c->version);
     for (unsigned i = 0; i < c->norder && !rc; i++)
-        if (c->table[c->order[i]].timed) rc = scope_scan(c, &c->table[c->order[i]], false, note, &sc);
+        if (c->table[c->order[i]].timed) rc = scan_table(c, &c->table[c->order[i]], false, note, &sc);
     return rc;
 }
 

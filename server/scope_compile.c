@@ -5,7 +5,8 @@
 #include "protocol/satchel_rc.h"
 #include "server/scope_private.h"
 
-int scope_place(const schema_table *t, const char *name) {
+/* The place of a live column, -1 if there is none. */
+static int place_of(const schema_table *t, const char *name) {
     for (unsigned i = 0; i < t->ncol; i++)
         if (sqlite3_stricmp(t->col[i]->name, name) == 0) return (int)i;
     return -1;
@@ -47,7 +48,7 @@ static int need_profile(const scope *c, unsigned line, const char *name, unsigne
 }
 
 static int need_column(const scope *c, unsigned line, const schema_table *t, const char *name, unsigned *place, buf *error) {
-    int at = scope_place(t, name);
+    int at = place_of(t, name);
     *place = 0;
     if (at < 0) return scope_fail(error, c->name, line, "table %s has no column %s; correct the name", t->name, name);
     *place = (unsigned)at;
@@ -82,7 +83,7 @@ static int ask_read(asked *a, const char *table, const char *column) {
     }
     if (sqlite3_stricmp(table, a->t->name))
         return deny(a, "reads another table; go by the row's own columns, and let it follow others with scope_parent");
-    int place = *column ? scope_place(a->t, column) : -1;
+    int place = *column ? place_of(a->t, column) : -1;
     if (place >= 0)
         a->reads[place] = true;
     else if (*column)
@@ -260,7 +261,7 @@ static int check_keep(scope *c, const scope_parent *p, buf *error) {
     int rc = db_rc(sqlite3_prepare_v2(c->db, "SELECT \"from\" FROM pragma_foreign_key_list(?)", -1, &q, NULL));
     if (!rc) sqlite3_bind_text(q, 1, p->t->name, -1, SQLITE_STATIC);
     while (!rc && sqlite3_step(q) == SQLITE_ROW) {
-        int place = scope_place(p->t, (const char *)sqlite3_column_text(q, 0));
+        int place = place_of(p->t, (const char *)sqlite3_column_text(q, 0));
         for (unsigned i = 0; i < p->parent->nkey && !rc; i++)
             if (place == (int)p->place[i])
                 rc = scope_fail(error, c->name, p->line,

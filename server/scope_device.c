@@ -41,18 +41,7 @@ static int add_row(scope *c, sqlite3_stmt *q) {
 static int add_grants(scope *c, int64_t device) {
     sqlite3_stmt *q = db_prepare(c->cache, "SELECT id FROM satchel_grant WHERE device=?");
     db_bind(q, "i", device);
-    int rc;
-    while ((rc = db_next(c->cache, q)) == 1) {
-        value id = value_integer(sqlite3_column_int64(q, 0));
-        uint32_t bucket;
-        rc = scope_bucket_id(c, "grant", &id, &bucket);
-        if (!rc) rc = scope_ids_add(&c->ids, bucket);
-        if (rc) {
-            sqlite3_reset(q);
-            return rc;
-        }
-    }
-    return rc;
+    return scope_add_grants(c, q);
 }
 
 /* Into c->ids. */

@@ -93,7 +93,6 @@ int scope_bucket_id(scope *c, const char *name, const value *v, uint32_t *id) {
     return SATCHEL_OK;
 }
 
-/* Puts what was looked up where it is found again, if there is memory for it. */
 void scope_remember(scope_set *m, uint32_t set, const uint32_t *bucket, size_t n) {
     uint32_t *copy = malloc((n ? n : 1) * sizeof *copy);
     if (!copy) return;
@@ -113,7 +112,6 @@ int scope_buckets_of(scope *c, uint32_t set, const uint32_t **ids, size_t *n) {
         if (rc != 1) return rc ? rc : SATCHEL_E_CORRUPT;
         const uint8_t *p = sqlite3_column_blob(q, 0);
         c->more.n = 0;
-        rc = SATCHEL_OK;
         rc = SATCHEL_OK;
         for (int i = 0; i + 4 <= sqlite3_column_bytes(q, 0) && !rc; i += 4)
             rc = scope_ids_add(&c->more, (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 | (uint32_t)p[i + 2] << 8 | p[i + 3]);

@@ -149,9 +149,6 @@ int scope_prepare_table(scope *c, scope_table *t, buf *error);
 /* The statement `scan` of a table. */
 int scope_prepare_scan(scope *c, const scope_table *t, sqlite3_stmt **out);
 void scope_put_name(buf *sql, const char *name);
-int scope_prepare(scope *c, buf *sql, sqlite3_stmt **out);
-/* The place of a live column, -1 if there is none. */
-int scope_place(const schema_table *t, const char *name);
 /* Takes the next name out of a list 'a, b'; false at its end. Names that are too long are cut. */
 bool scope_next_name(const char **p, char out[LIMIT_NAME_BYTES + 2]);
 
@@ -164,6 +161,8 @@ int scope_bucket_id(scope *c, const char *name, const value *v, uint32_t *id);
 int scope_ids_add(id_list *l, uint32_t id);
 /* Sorts, and leaves each once. */
 void scope_ids_order(id_list *l);
+/* Adds the buckets of the grants whose ids the statement gives, which is bound, to c->ids. */
+int scope_add_grants(scope *c, sqlite3_stmt *q);
 /* Puts what was looked up where it is found again, if there is memory for it. */
 void scope_remember(scope_set *m, uint32_t set, const uint32_t *bucket, size_t n);
 /* The number of c->ids; SCOPE_UNKNOWN_SET. */
@@ -172,10 +171,7 @@ int scope_set_number(scope *c, uint32_t *set);
 int scope_buckets_of(scope *c, uint32_t set, const uint32_t **ids, size_t *n);
 void scope_bind_key(sqlite3_stmt *q, const schema_table *t, const value *key);
 const scope_profile *scope_profile_by_name(const scope *c, const char *name);
-/* Calls visit for each row of the table that does not lie where the rules say, or (each) for every row: where it lies, and is to. */
-int scope_scan(scope *c, scope_table *t, bool each,
-               int (*visit)(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is), void *ctx);
-/* The same of all tables, parents first. */
+/* Calls visit for each row that does not lie where the rules say, or (each) for every row: where it lies, and is to. Parents first. */
 int scope_place_all(scope *c, bool each,
                     int (*visit)(void *ctx, const schema_table *t, const value *key, uint32_t was, uint32_t is), void *ctx);
 /* A scope that is current: the caller's, or *own, to be freed. */

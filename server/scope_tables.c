@@ -13,7 +13,7 @@ void scope_put_name(buf *sql, const char *name) {
     buf_put_byte(sql, '"');
 }
 
-int scope_prepare(scope *c, buf *sql, sqlite3_stmt **out) {
+static int prepare(scope *c, buf *sql, sqlite3_stmt **out) {
     buf_put_byte(sql, 0);
     if (sql->rc) return sql->rc;
     int sq = sqlite3_prepare_v3(c->db, (const char *)sql->p, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
@@ -85,7 +85,7 @@ static int prepare_own(scope *c, scope_table *t, buf *sql) {
     buf_printf(sql, "SELECT satchel_set");
     put_facts(sql, t);
     put_from(sql, t->t, true);
-    int rc = scope_prepare(c, sql, &t->facts);
+    int rc = prepare(c, sql, &t->facts);
     if (rc) return rc;
     buf_printf(sql, "SELECT satchel_set,satchel_clock");
     for (unsigned i = 0; i < t->t->ncol; i++) {
@@ -93,10 +93,10 @@ static int prepare_own(scope *c, scope_table *t, buf *sql) {
         scope_put_name(sql, t->t->col[i]->name);
     }
     put_from(sql, t->t, true);
-    if ((rc = scope_prepare(c, sql, &t->whole))) return rc;
+    if ((rc = prepare(c, sql, &t->whole))) return rc;
     buf_printf(sql, "SELECT satchel_set");
     put_from(sql, t->t, true);
-    if ((rc = scope_prepare(c, sql, &t->set))) return rc;
+    if ((rc = prepare(c, sql, &t->set))) return rc;
     buf_printf(sql, "UPDATE ");
     scope_put_name(sql, t->t->name);
     buf_printf(sql, " SET satchel_set=?");
@@ -105,7 +105,7 @@ static int prepare_own(scope *c, scope_table *t, buf *sql) {
         scope_put_name(sql, t->t->key[i]->name);
         buf_printf(sql, "=?");
     }
-    return scope_prepare(c, sql, &t->put_set);
+    return prepare(c, sql, &t->put_set);
 }
 
 static int prepare_parent(scope *c, scope_parent *p, buf *sql) {
@@ -121,11 +121,11 @@ static int prepare_parent(scope *c, scope_parent *p, buf *sql) {
         scope_put_name(sql, p->t->col[p->place[i]]->name);
         buf_printf(sql, "=?");
     }
-    int rc = scope_prepare(c, sql, &p->children);
+    int rc = prepare(c, sql, &p->children);
     if (rc) return rc;
     buf_printf(sql, "SELECT satchel_set");
     put_from(sql, p->parent, true);
-    return scope_prepare(c, sql, &p->known);
+    return prepare(c, sql, &p->known);
 }
 
 static unsigned first_line(const scope_table *t) {
@@ -155,7 +155,7 @@ int scope_prepare_scan(scope *c, const scope_table *t, sqlite3_stmt **out) {
     buf_printf(&sql, "satchel_set");
     put_facts(&sql, t);
     put_from(&sql, t->t, false);
-    int rc = scope_prepare(c, &sql, out);
+    int rc = prepare(c, &sql, out);
     buf_fini(&sql);
     return rc;
 }

@@ -275,7 +275,7 @@ static int note_fenced(store *s, uint64_t now_ms, uint64_t limit) {
         &s->cache,
         "INSERT INTO satchel_event(at_ms,device,kind,text) SELECT ?,id,'fenced','not seen for too long: the log no longer goes back to"
         " where it stands; it will send what it has and get a snapshot' FROM satchel_device WHERE " LIVE
-        " AND acked_seq>=? AND acked_seq<?",
+        " AND last_seen_ms>0 AND acked_seq>=? AND acked_seq<?",
         "iii", (int64_t)now_ms, (int64_t)s->now.floor, (int64_t)limit);
 }
 

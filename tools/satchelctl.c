@@ -131,7 +131,7 @@ static const command commands[] = {
      "certificate when it next syncs. The server goes on showing what the old one signed until ca retire.\n"},
     {"ca retire", "", 0, 0, retire_options, ctl_ca_retire, "end the old device authority",
      "The new authority takes the old one's place: the server shows what it signed, and certificates of the old one are refused. Refuses while devices\n"
-     "that are active or paused have not shown that they trust the new one; sync or revoke them first.\n"},
+     "that are active, paused or to be wiped have not shown that they trust the new one; sync or revoke them first.\n"},
     {"token add", "NAME", 1, 1, token_options, ctl_token_add, "print a token with which a program reads and writes over HTTPS",
      "Makes a token for a program of another system (server/README.md, HTTP API). It is printed once, alone on standard output; the server keeps only\n"
      "its hash. What the program writes is told from what others write by this name, in the conflict log and in the feed of changes.\n"},
