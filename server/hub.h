@@ -97,6 +97,7 @@ const char *hub_store_path(const hub *h);
 typedef struct hub_stats {
     uint64_t sessions, sessions_total, frames_in, frames_out, bytes_in, bytes_out;
     uint64_t txns_accepted, txns_refused, txns_repeated, rows_in, conflicts, forks, groups; /* groups: commits of the writer */
+    uint64_t checksum_ranges, checksum_differ; /* compared with devices, and found to differ */
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;

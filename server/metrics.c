@@ -28,6 +28,8 @@ static const metric of_hub[] = {
     COUNTER(rows_in, "satchel_rows_received_total", "Row changes in accepted transactions."),
     COUNTER(conflicts, "satchel_conflicts_total", "Concurrently written values that lost and were recorded."),
     COUNTER(forks, "satchel_forks_total", "Devices found to be restored or cloned files."),
+    COUNTER(checksum_ranges, "satchel_checksum_ranges_total", "Ranges of rows compared with devices by their digests."),
+    COUNTER(checksum_differ, "satchel_checksum_differences_total", "Ranges that differed and were given again."),
     COUNTER(groups, "satchel_commits_total", "Group commits of the writer."),
     COUNTER(pages, "satchel_pages_total", "Pages sent."),
     COUNTER(page_cache_hits, "satchel_page_cache_hits_total", "Pages sent that had been made for another device."),
