@@ -7,10 +7,13 @@
 #include "protocol/limits.h"
 #include "protocol/message.h"
 #include "protocol/satchel_rc.h"
+#include "server/checksum_store.h"
 #include "server/row_query.h"
 
 /* Entries of the log behind the device's cursor that are looked through; with more the device is too far behind. */
 #define BEHIND_MOST 1000
+/* Commits of the log that one answer looks through, if there is more than one range to look for. */
+#define LOOK_MOST 20000u
 
 typedef struct comparing {
     pages *r;
@@ -21,6 +24,8 @@ typedef struct comparing {
     buf body;                     /* ranges of the answer */
     uint32_t moved[LIMIT_TABLES]; /* tables with commits for the view behind the cursor */
     unsigned nmoved;
+    uint64_t log; /* commits in it */
+    bool may_look;
     checksum_outcome *outcome;
     delta_row row;
 } comparing;
@@ -49,6 +54,7 @@ static int look_behind(comparing *c, bool *far) {
     int64_t seq = 0, floor = 0;
     int rc = db_integer(&c->r->cache, "SELECT seq FROM satchel_server", 0, &seq);
     if (!rc) rc = db_integer(&c->r->cache, "SELECT floor FROM satchel_server", 0, &floor);
+    c->log = (uint64_t)(seq - floor);
     *far = c->head.cursor > (uint64_t)seq || c->head.cursor < (uint64_t)floor;
     if (rc || *far) return rc;
     sqlite3_stmt *q = db_prepare(&c->r->cache, "SELECT bucket,besides,delta FROM satchel_log WHERE id>=? ORDER BY id");
@@ -201,6 +207,25 @@ static const schema_table *table_of(const comparing *c, const snapshot_range *ra
     return fits ? t : NULL;
 }
 
+/* Who is wrong? *end: not the device, or that cannot be told now. */
+static int look_at_store(comparing *c, const sums_range *asked, bool *end) {
+    checksum_outcome *o = c->outcome;
+    unsigned wrong = 0;
+    buf report;
+    *end = !c->may_look || (o->looked && o->looked + c->log > LOOK_MOST);
+    if (*end) return SATCHEL_OK;
+    o->looked += c->log;
+    buf_init(&report, 0);
+    int rc = checksum_store_range(c->r->db, c->shape, &asked->range, false, &report, &wrong);
+    *end = wrong > 0;
+    if (wrong) {
+        sums_begin(&(msg_sums){.cursor = c->head.cursor, .ranges = 1}, &o->heal);
+        sums_put(asked, &o->heal);
+    }
+    buf_fini(&report);
+    return rc ? rc : o->heal.rc;
+}
+
 /* One range: *end when no further one is to be compared. */
 static int compare_range(comparing *c, sums_range *asked, bool *end) {
     const schema_table *t = table_of(c, &asked->range);
@@ -211,6 +236,8 @@ static int compare_range(comparing *c, sums_range *asked, bool *end) {
     int rc = digest_range(c, t, &asked->range, &d);
     if (rc) return rc;
     if (d.rows != asked->rows || memcmp(d.digest, asked->digest, sizeof d.digest) != 0) {
+        rc = look_at_store(c, asked, end);
+        if (rc || *end) return rc;
         bool none = c->body.n >= LIMIT_PAGE_BYTES;
         snapshot_range range = asked->range;
         if (!none) rc = put_range(c, t, &range, &none);
@@ -242,11 +269,11 @@ static int finish(const msg_repair *answer, const buf *body, frame **out) {
     return rc;
 }
 
-int checksum_answer(pages *r, const schema *shape, uint64_t view_number, const void *message, size_t n, checksum_outcome *outcome,
-                    frame **out) {
+int checksum_answer(pages *r, const schema *shape, uint64_t view_number, bool may_look, const void *message, size_t n,
+                    checksum_outcome *outcome, frame **out) {
     sums_reader reader;
     static _Thread_local comparing c;
-    c = (comparing){.r = r, .shape = shape, .outcome = outcome};
+    c = (comparing){.r = r, .shape = shape, .may_look = may_look, .outcome = outcome};
     *out = NULL;
     *outcome = (checksum_outcome){0};
     int rc = sums_open(&reader, message, n, &c.head);

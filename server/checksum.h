@@ -19,14 +19,16 @@ typedef struct checksum_found {
 
 typedef struct checksum_outcome {
     unsigned compared, nfound; /* ranges */
-    bool store; /* rows of the store are not what its log says: they are to be healed before devices are told anything */
+    uint64_t looked;           /* commits of the log that were looked through, because something differs */
+    buf heal; /* a range in which the store is not what its log says, as a `sums` message; empty: none was found. The caller's */
     checksum_found found[LIMIT_SUMS];
 } checksum_outcome;
 
-/* Answers a `sums` message of a device that holds `view`: *out is the `repair` message, packed. SATCHEL_E_MALFORMED and others: the message
- * makes no sense. Database codes. */
-int checksum_answer(pages *r, const schema *shape, uint64_t view, const void *message, size_t n, checksum_outcome *outcome,
-                    frame **out);
+/* Answers a `sums` message of a device that holds `view`: *out is the `repair` message, packed. Before a device is told that its rows are wrong, the
+ * store is compared with its log: where that says otherwise, the answer ends before the range, which is in outcome->heal. Without `may_look`, because that costs a look at
+ * the whole log, it ends before the first range that differs. SATCHEL_E_MALFORMED and others: the message makes no sense. Database codes. */
+int checksum_answer(pages *r, const schema *shape, uint64_t view, bool may_look, const void *message, size_t n,
+                    checksum_outcome *outcome, frame **out);
 /* The answer that nothing was compared; NULL: no memory. */
 frame *checksum_later(uint64_t cursor);
 

@@ -104,6 +104,7 @@ struct hub {
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */
+    uint64_t look_after_ms;  /* the log is not looked through for a checksum before */
     size_t change_bytes;     /* of all changes of view that are not all queued */
     bool stopping;
     /* What readers may show: the last commit whose results were queued. */

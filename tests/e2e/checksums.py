@@ -63,6 +63,42 @@ class Checksums(harness.Case):
         self.assertEqual(self.phone.read(f"SELECT job_title, family FROM contact WHERE id = {key(10)}"), [("mine", "family 10")])
         self.assert_same(self.srv, self.phone)
 
+    def test_store_wrong_found_by_a_device_and_healed_from_the_log(self):
+        plant(self.srv.store, f"UPDATE contact SET family = 'nobody' WHERE id = {key(20)}", f"DELETE FROM contact WHERE id = {key(21)}")
+        told = self.compare(self.phone)
+        self.assertIn(": 0 repaired", told)
+        self.assertEqual(self.srv.one(f"SELECT family FROM contact WHERE id = {key(20)}"), "family 20")
+        log = self.srv.read_log()
+        self.assertIn("error the store: table contact, row x'00000000000000000000000000000014': family does not hold what the log says; "
+                      "it was put right from the log event=checksum", log)
+        self.assertIn("row x'00000000000000000000000000000015': is missing", log)
+        self.assertNotIn("device=phone event=checksum", log)
+        self.assert_same(self.srv, self.phone)
+        self.assert_sound(self.srv, self.phone)
+        # The rows are what they were to those who write them.
+        self.phone.sql(f"UPDATE contact SET given = 'later' WHERE id IN ({key(20)}, {key(21)})")
+        self.phone.sync()
+        self.assertEqual(self.srv.one("SELECT count(*) FROM contact WHERE given = 'later'"), 2)
+        self.assert_sound(self.srv, self.phone)
+
+    def test_store_wrong_found_by_verify_and_put_right_when_asked(self):
+        self.srv.sql(f"DELETE FROM contact WHERE id = {key(33)}; UPDATE contact SET job_title = 'first' WHERE id = {key(31)}")
+        row = self.srv.read(f"SELECT * FROM contact WHERE id = {key(32)}")
+        plant(self.srv.store, f"UPDATE contact SET job_title = 'second' WHERE id = {key(31)}", f"DELETE FROM contact WHERE id = {key(32)}")
+        found = self.srv.ctl("verify", expect=1)
+        self.assertIn("a row's job_title does not hold what commit", found["report"])
+        self.assertIn("is neither there nor deleted", found["report"])
+        self.assertEqual(self.srv.one(f"SELECT job_title FROM contact WHERE id = {key(31)}"), "second")
+        repaired = self.srv.ctl("verify", "--repair", expect=1)
+        self.assertEqual(repaired["repaired"], 2)
+        self.assertIn("job_title does not hold what the log says; it was put right from the log", repaired["repair"])
+        self.assertEqual(self.srv.one(f"SELECT job_title FROM contact WHERE id = {key(31)}"), "first")
+        self.assertEqual(self.srv.read(f"SELECT * FROM contact WHERE id = {key(32)}"), row)
+        self.assertEqual(self.srv.ctl("verify", "--repair")["problems"], 0)
+        self.phone.sync()
+        self.assertIn(": 0 repaired", self.compare(self.phone))
+        self.assert_same(self.srv, self.phone)
+
 
 if __name__ == "__main__":
     harness.main()
