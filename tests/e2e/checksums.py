@@ -29,7 +29,7 @@ class Checksums(harness.Case):
     def setUp(self):
         super().setUp()
         self.srv = self.server()
-        self.srv.sql("".join(f"INSERT INTO contact(id, given, family) VALUES({key(i)}, 'given {i}', 'family {i}');\n" for i in range(CONTACTS)))
+        self.srv.sql("BEGIN;" + "".join(f"INSERT INTO contact(id, given, family) VALUES({key(i)}, 'given {i}', 'family {i}');\n" for i in range(CONTACTS)) + "COMMIT;")
         self.phone = self.device("phone", self.srv)
         self.phone.sync()
 
