@@ -86,6 +86,7 @@ static int prepare_rows(comparing *c, const schema_table *t, const snapshot_rang
 /* Steps to the next row of the view, into c->row. 1, 0 at the end, or an error. */
 static int next_row(comparing *c, sqlite3_stmt *q, size_t *size) {
     int step, holds = 1;
+    *size = 0;
     while ((step = sqlite3_step(q)) == SQLITE_ROW && !view_is_everything(c->v)) {
         holds = view_holds(c->v, c->r->sets, row_query_set(q));
         if (holds) break;
