@@ -164,14 +164,14 @@ static void check_losses(sim *s, unsigned device, const buf *m) {
 }
 
 void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n) {
+    if (!scope_has_profile(s, device)) return;
     buf m;
     buf_init(&m, LIMIT_MESSAGE_BYTES);
     if (frame_unpack(bytes, n, &m)) sim_fail(s, "d%u is sent a frame that cannot be read", device);
     message_type type = message_peek(m.p, m.n);
-    bool scoped = scope_has_profile(s, device);
-    if (scoped && type == MSG_PAGE) check_page(s, device, &m);
-    if (scoped && type == MSG_SNAPSHOT) check_snapshot(s, device, &m);
-    if (scoped && type == MSG_LOSSES) check_losses(s, device, &m);
+    if (type == MSG_PAGE) check_page(s, device, &m);
+    if (type == MSG_SNAPSHOT) check_snapshot(s, device, &m);
+    if (type == MSG_LOSSES) check_losses(s, device, &m);
     if (type == MSG_REPAIR) check_repair(s, device, &m);
     buf_fini(&m);
 }

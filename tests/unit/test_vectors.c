@@ -428,7 +428,8 @@ static void vectors_every_file_holds(void **state) {
         files++;
     }
     closedir(dir);
-    assert_int_equal(files, MSG_REPAIR + 4); /* one for each type; invalid, values, values_invalid, frames */
+    /* One for each type, of which an older release has fewer; invalid, values, values_invalid, frames. */
+    assert_in_range(files, MSG_ERROR + 4, MSG_REPAIR + 4);
     assert_true(count > 200);
 }
 
