@@ -23,28 +23,63 @@ static int prepare(sqlite3 *db, const schema_table *t, sqlite3_stmt **out) {
     return db_rc(sq);
 }
 
+/* ---- some rows ---- */
+
+void digest_begin(digest_rows *d) {
+    *d = (digest_rows){0};
+}
+
+int digest_add(digest_rows *d, const schema_table *t, const value *v) {
+    buf_clear(&d->row);
+    buf_put(&d->row, d->digest, sizeof d->digest);
+    for (unsigned i = 0; i < t->ncol; i++) value_put(&d->row, &v[i]);
+    if (d->row.rc) return d->row.rc;
+    crypto_sha256(d->row.p, d->row.n, d->digest);
+    d->rows++;
+    return SATCHEL_OK;
+}
+
+void digest_end(digest_rows *d) {
+    buf_fini(&d->row);
+}
+
+static void put_end(sqlite3_str *sql, const schema_table *t, const char *before, const char *relation, unsigned first) {
+    sqlite3_str_appendf(sql, "%s(", before);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", t->key[i]->name);
+    sqlite3_str_appendf(sql, ")%s(", relation);
+    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s?%u", i ? "," : "", first + i);
+    sqlite3_str_appendall(sql, ")");
+}
+
+void digest_put_range(sqlite3_str *sql, const schema_table *t, bool has_from, bool has_to) {
+    if (has_from) put_end(sql, t, " WHERE ", ">", 1);
+    if (has_to) put_end(sql, t, has_from ? " AND " : " WHERE ", "<=", t->nkey + 1);
+}
+
+void digest_bind_range(sqlite3_stmt *q, const schema_table *t, const snapshot_range *r) {
+    for (unsigned i = 0; i < t->nkey; i++) {
+        if (r->has_from) value_bind_copy(q, (int)(1 + i), &r->from[i]);
+        if (r->has_to) value_bind_copy(q, (int)(t->nkey + 1 + i), &r->to[i]);
+    }
+}
+
+/* ---- whole tables ---- */
+
 static int digest_table(sqlite3 *db, const schema_table *t, buf *report) {
+    static _Thread_local value v[LIMIT_COLUMNS];
     sqlite3_stmt *q = NULL;
     int rc = prepare(db, t, &q), step = SQLITE_DONE;
-    uint8_t digest[32] = {0};
-    uint64_t rows = 0;
-    buf row;
-    buf_init(&row, 0);
-    for (; !rc && (step = sqlite3_step(q)) == SQLITE_ROW; rows++) {
-        buf_clear(&row);
-        buf_put(&row, digest, sizeof digest);
-        for (unsigned i = 0; i < t->ncol; i++) {
-            value v = value_of_column(q, (int)i);
-            value_put(&row, &v);
-        }
-        rc = row.rc;
-        if (!rc) crypto_sha256(row.p, row.n, digest);
+    digest_rows d;
+    digest_begin(&d);
+    while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        for (unsigned i = 0; i < t->ncol; i++) v[i] = value_of_column(q, (int)i);
+        rc = digest_add(&d, t, v);
     }
     if (!rc && step != SQLITE_DONE) rc = db_rc(step);
     sqlite3_finalize(q);
-    buf_fini(&row);
-    buf_printf(report, "%s %" PRIu64 " ", t->name, rows);
-    for (unsigned i = 0; i < sizeof digest; i++) buf_printf(report, "%02x", digest[i]);
+    digest_end(&d);
+    buf_printf(report, "%s %" PRIu64 " ", t->name, d.rows);
+    for (unsigned i = 0; i < sizeof d.digest; i++) buf_printf(report, "%02x", d.digest[i]);
     buf_printf(report, "\n");
     return rc;
 }

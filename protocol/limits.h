@@ -26,6 +26,8 @@
 /* Results, losses in one message; what is over follows in the next. */
 #define LIMIT_RESULTS 1024
 #define LIMIT_LOSSES 256
+/* Ranges in one message of digests, so that neither side works on one for long. More: SATCHEL_E_LIMIT. */
+#define LIMIT_SUMS 64
 /* Schema. Tables count over its whole life. More: SATCHEL_E_MIGRATION. */
 #define LIMIT_TABLES 1024
 #define LIMIT_COLUMNS 512

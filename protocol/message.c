@@ -118,7 +118,7 @@ message_type message_peek(const void *p, size_t n) {
     wire_open(&w, p, n);
     wire_get_array(&w, UINT64_MAX);
     uint64_t type = wire_get_uint(&w);
-    return !w.rc && type >= MSG_HELLO && type <= MSG_ERROR ? (message_type)type : (message_type)0;
+    return !w.rc && type >= MSG_HELLO && type <= MSG_REPAIR ? (message_type)type : (message_type)0;
 }
 
 /* ---- simple messages ---- */

@@ -34,7 +34,9 @@ typedef enum message_type {
     MSG_LOSSES = 9,   /* server: values of this device that lost */
     MSG_FORKED = 10,  /* server: go on under a new incarnation */
     MSG_RESOLVE = 11, /* device: this refusal is settled */
-    MSG_ERROR = 12    /* either: why the connection is being closed */
+    MSG_ERROR = 12,   /* either: why the connection is being closed */
+    MSG_SUMS = 13,    /* device: digests of the rows that are confirmed here */
+    MSG_REPAIR = 14   /* server: the ranges of them that differ */
 } message_type;
 
 /* Zstd-compresses `message` into `frame` (which it clears) if that makes it smaller and it has over 256 bytes; else copies it.
@@ -225,6 +227,37 @@ typedef struct snapshot_reader {
 } snapshot_reader;
 int snapshot_open(snapshot_reader *r, const void *message, size_t n, msg_snapshot *head);
 int snapshot_next(snapshot_reader *r, snapshot_range *out); /* 1, 0, or an error */
+
+/* Checksums: what a device at rest holds, as digests (digest.h) of ranges in key order. One at a time: the next after the answer. */
+typedef struct msg_sums {
+    uint64_t cursor, view; /* as of which it holds them */
+    uint64_t ranges;       /* that follow, at most LIMIT_SUMS */
+} msg_sums;
+typedef struct sums_range {
+    snapshot_range range; /* without a delta */
+    uint64_t rows;
+    uint8_t digest[32];
+} sums_range;
+void sums_begin(const msg_sums *h, buf *out);
+void sums_put(const sums_range *r, buf *out);
+typedef struct sums_reader {
+    wire w;
+    uint64_t left;
+} sums_reader;
+int sums_open(sums_reader *r, const void *message, size_t n, msg_sums *head);
+int sums_next(sums_reader *r, sums_range *out); /* 1, 0, or an error */
+
+/* The answer, as of the cursor that was told: of the ranges asked about, in order, so many were compared. Those that differ follow whole, as in a snapshot. `cut`: the
+ * last of them had no room; it ends before its range does, and the device asks again from there. None compared: not now. */
+typedef struct msg_repair {
+    uint64_t seq;
+    uint64_t compared;
+    bool cut;
+    uint64_t ranges; /* that follow */
+} msg_repair;
+void repair_begin(const msg_repair *h, buf *out);
+/* Then snapshot_put_range for each, and snapshot_next to read them. */
+int repair_open(snapshot_reader *r, const void *message, size_t n, msg_repair *head);
 
 /* One lost value. `column` 0: the row as a whole (a deletion that lost, or a row that was lost to a deletion). */
 typedef struct msg_loss {

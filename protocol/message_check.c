@@ -75,17 +75,39 @@ static int check_page(const void *p, size_t n) {
     return rc;
 }
 
-static int check_snapshot(const void *p, size_t n) {
-    snapshot_reader r;
-    msg_snapshot head;
+static int check_ranges(snapshot_reader *r) {
     snapshot_range range;
-    int rc = snapshot_open(&r, p, n, &head);
-    if (rc) return rc;
-    while ((rc = snapshot_next(&r, &range)) == 1) {
+    int rc;
+    while ((rc = snapshot_next(r, &range)) == 1) {
         int bad = check_delta(range.delta, range.ndelta, &range);
         if (bad) return bad;
     }
     return rc;
+}
+
+static int check_snapshot(const void *p, size_t n) {
+    snapshot_reader r;
+    msg_snapshot head;
+    int rc = snapshot_open(&r, p, n, &head);
+    return rc ? rc : check_ranges(&r);
+}
+
+static int check_sums(const void *p, size_t n) {
+    sums_reader r;
+    msg_sums head;
+    sums_range one;
+    int rc = sums_open(&r, p, n, &head);
+    if (rc) return rc;
+    while ((rc = sums_next(&r, &one)) == 1)
+        ;
+    return rc;
+}
+
+static int check_repair(const void *p, size_t n) {
+    snapshot_reader r;
+    msg_repair head;
+    int rc = repair_open(&r, p, n, &head);
+    return rc ? rc : check_ranges(&r);
 }
 
 /* Not a message of any type: says why its head is none. */
@@ -141,6 +163,10 @@ int message_check(const void *p, size_t n) {
         return check_page(p, n);
     case MSG_SNAPSHOT:
         return check_snapshot(p, n);
+    case MSG_SUMS:
+        return check_sums(p, n);
+    case MSG_REPAIR:
+        return check_repair(p, n);
     default:
         return check_simple(type, p, n);
     }

@@ -32,6 +32,11 @@ const uint8_t *message_get_key(wire *w, bool optional, size_t *n);
 const uint8_t *message_get_raw(wire *w, size_t *n);
 /* Writes raw bytes that are one CBOR item; an empty run is SATCHEL_E_MISUSE. */
 void message_put_raw(buf *out, const uint8_t *p, size_t n);
+/* A range's end: null for open, else a whole key. Returns how many values it has, 0 for open. */
+void message_put_bound(buf *out, bool has, const value *key, unsigned nkey);
+unsigned message_get_bound(wire *w, value *key);
+/* The ends of a range of a table; their widths must agree. */
+void message_get_range(wire *w, snapshot_range *out);
 /* A result code travels as its absolute value, at most INT16_MAX. */
 void message_put_rc(buf *out, int rc);
 int message_get_rc(wire *w);

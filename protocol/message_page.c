@@ -66,20 +66,11 @@ void snapshot_begin(const msg_snapshot *h, buf *out) {
     wire_put_array(out, h->ranges);
 }
 
-static void put_bound(buf *out, bool has, const value *key, unsigned nkey) {
-    if (!has) {
-        wire_put_null(out);
-        return;
-    }
-    wire_put_array(out, nkey);
-    for (unsigned i = 0; i < nkey; i++) wire_put_value(out, &key[i]);
-}
-
 void snapshot_put_range(const snapshot_range *r, buf *out) {
     wire_put_array(out, 4);
     wire_put_uint(out, r->table);
-    put_bound(out, r->has_from, r->from, r->nkey);
-    put_bound(out, r->has_to, r->to, r->nkey);
+    message_put_bound(out, r->has_from, r->from, r->nkey);
+    message_put_bound(out, r->has_to, r->to, r->nkey);
     message_put_raw(out, r->delta, r->ndelta);
 }
 
@@ -99,29 +90,12 @@ int snapshot_open(snapshot_reader *r, const void *message, size_t n, msg_snapsho
     return w->rc;
 }
 
-/* A range's end: null for open, else a whole key. Returns how many values it has, 0 for open. */
-static unsigned get_bound(wire *w, value *key) {
-    if (wire_skip_null(w)) return 0;
-    unsigned n = (unsigned)wire_get_array(w, LIMIT_KEY_COLUMNS);
-    if (!n) message_fail(w, SATCHEL_E_MALFORMED);
-    for (unsigned i = 0; i < n; i++) {
-        key[i] = wire_get_value(w);
-        if (key[i].type == VALUE_NULL) message_fail(w, SATCHEL_E_MALFORMED);
-    }
-    return n;
-}
-
 int snapshot_next(snapshot_reader *r, snapshot_range *out) {
     wire *w = &r->w;
     if (!r->left) return wire_close(w);
     wire_expect_array(w, 4);
-    out->table = message_get_u32(w);
-    unsigned from = get_bound(w, out->from), to = get_bound(w, out->to);
-    out->has_from = from > 0;
-    out->has_to = to > 0;
-    out->nkey = from ? from : to;
+    message_get_range(w, out);
     out->delta = message_get_raw(w, &out->ndelta);
-    if (!out->table || (from && to && from != to)) message_fail(w, SATCHEL_E_MALFORMED);
     r->left--;
     return w->rc ? w->rc : 1;
 }

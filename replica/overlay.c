@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/digest.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/translate.h"
 #include "replica/overlay_internal.h"
@@ -248,20 +249,11 @@ static bool in_set(const key_set *set, uint64_t hash) {
     return set->n && bsearch(&hash, set->hashes.p, set->n, sizeof hash, compare_hashes);
 }
 
-static void put_bound(sqlite3_str *sql, const schema_table *t, const char *before, const char *relation, unsigned first) {
-    sqlite3_str_appendf(sql, "%s(", before);
-    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", t->key[i]->name);
-    sqlite3_str_appendf(sql, ")%s(", relation);
-    for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s?%u", i ? "," : "", first + i);
-    sqlite3_str_appendall(sql, ")");
-}
-
 static int prepare_range(overlay *o, const schema_table *t, bool has_from, bool has_to, sqlite3_stmt **out) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
     for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->key[i]->name);
     sqlite3_str_appendf(sql, " FROM main.\"%w\"", t->name);
-    if (has_from) put_bound(sql, t, " WHERE ", ">", 1);
-    if (has_to) put_bound(sql, t, has_from ? " AND " : " WHERE ", "<=", t->nkey + 1);
+    digest_put_range(sql, t, has_from, has_to);
     sqlite3_str_appendall(sql, " ORDER BY ");
     for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", t->key[i]->name);
     char *text = sqlite3_str_finish(sql);

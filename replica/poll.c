@@ -388,9 +388,14 @@ static int stay_wiped(satchel *s, poll_loop *l, uint64_t until_ms) {
 
 /* --- the public functions --------------------------------------------------------------------------------------------------------------- */
 
+/* Everything is in step, and what was to be done then is. */
+static bool is_settled(satchel *s, const poll_loop *l) {
+    return session_in_step(s->session) && !l->renewal && !session_check_wanted(s->session);
+}
+
 /* Turns until something was achieved or the time is over; see satchel_poll. */
 static int poll_until(satchel *s, poll_loop *l, uint64_t until_ms) {
-    bool was_in_step = session_in_step(s->session), moved = false;
+    bool was_settled = is_settled(s, l), moved = false;
     for (bool first = true;; first = false) {
         int rc = SATCHEL_OK;
         bool over = !first && stream_clock_ms() >= until_ms;
@@ -404,9 +409,9 @@ static int poll_until(satchel *s, poll_loop *l, uint64_t until_ms) {
             continue;
         }
         if (over)
-            return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : session_in_step(s->session) && !l->renewal;
+            return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : is_settled(s, l);
         if ((rc = turn(s, l, until_ms, &moved))) return rc;
-        if (session_in_step(s->session) && !l->renewal && (moved || !was_in_step)) return 1;
+        if (is_settled(s, l) && (moved || !was_settled)) return 1;
     }
 }
 

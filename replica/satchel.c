@@ -377,3 +377,15 @@ int satchel_verify(satchel *s, char **report) {
     buf_fini(&lines);
     return finish(s, rc);
 }
+
+int satchel_check(satchel *s) {
+    char host[256], device[65];
+    uint16_t port;
+    int rc = enter(s);
+    if (rc) return rc;
+    rc = file_get_server(s->file, host, &port, device);
+    if (rc) return finish(s, handle_fail(s, rc, NULL));
+    session_check(s->session);
+    on_committed(s);
+    return finish(s, SATCHEL_OK);
+}

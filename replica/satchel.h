@@ -207,7 +207,10 @@ typedef enum satchel_event_type {
     SATCHEL_EVENT_SCHEMA = 4,   /* a migration was applied: `number` is the schema epoch, `text` its name */
     SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */
     SATCHEL_EVENT_PROGRESS = 6, /* first sync: `number` rows of `total` */
-    SATCHEL_EVENT_CLOCK = 7     /* this device's clock is wrong by more than five minutes; `text` says by how much */
+    SATCHEL_EVENT_CLOCK = 7,    /* this device's clock is wrong by more than five minutes; `text` says by how much */
+    SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; `text` says so */
+    SATCHEL_EVENT_CHECKED = 9   /* all rows were compared with the server: `total` of them, of which `number` were repaired; rc SATCHEL_E_BUSY: it could
+                                   not be done now */
 } satchel_event_type;
 
 typedef struct satchel_event {
@@ -244,6 +247,11 @@ SATCHEL_API int satchel_retry(satchel *s, uint64_t number);
  * read, that what is noted of the server fits it, and that the overlay of unsent edits adds up. Appends one line per fault to *report (freed with
  * sqlite3_free; NULL when there is none); lines that begin with "note: " are no faults. 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
 SATCHEL_API int satchel_verify(satchel *s, char **report);
+
+/* Has all rows compared with the server's, and those that differ repaired, once everything is in step next; it begins the comparison and does not wait for it.
+ * satchel_poll says 1 only after it; SATCHEL_EVENT_REPAIRED and _CHECKED tell what came of it. Without this it is done about once a day of a handle's life.
+ *   SATCHEL_E_NOT_ENROLLED */
+SATCHEL_API int satchel_check(satchel *s);
 
 /* What went wrong last on this handle, in words: of the last function that failed, in whichever thread, or why the last commit on satchel_db was
  * refused. Never NULL; "" if nothing did. A copy for the calling thread, valid until this thread's next call of satchel_errmsg. Waits, as sqlite3_errmsg does,

@@ -82,6 +82,7 @@ int session_new(file *f, const session_callbacks *callbacks, session **out) {
 
 void session_free(session *s) {
     if (!s) return;
+    checksum_reset(&s->checks.walk);
     for (unsigned i = 0; i < QUEUE_SLOTS; i++) buf_fini(&s->queue[i]);
     buf_fini(&s->received);
     buf_fini(&s->message);
@@ -193,6 +194,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     hello_encode(&m, &s->message);
     s->phase = PHASE_HELLO;
     s->phase_deadline_ms = now_ms + WELCOME_MS;
+    session_checksum_begin(s, now_ms);
     return session_say(s);
 }
 
@@ -337,7 +339,8 @@ int session_wake(session *s, uint64_t now_ms) {
     }
     if (s->phase != PHASE_OPEN) return SATCHEL_OK;
     int rc = send_new(s, now_ms);
-    return rc ? rc : update_state(s, now_ms);
+    if (!rc) rc = update_state(s, now_ms);
+    return rc ? rc : session_checksum_step(s, now_ms);
 }
 
 /* ---- receiving ---- */
@@ -375,6 +378,7 @@ static bool is_allowed(const session *s, message_type type) {
     case MSG_PAGE:
     case MSG_SNAPSHOT:
     case MSG_LOSSES:
+    case MSG_REPAIR:
         return flowing;
     default:
         return false;
@@ -401,6 +405,8 @@ static int take_message(session *s, const uint8_t *p, size_t n, uint64_t now_ms)
         return session_on_snapshot(s, p, n);
     case MSG_LOSSES:
         return session_on_losses(s, p, n);
+    case MSG_REPAIR:
+        return session_on_repair(s, p, n, now_ms);
     default:
         return session_on_error(s, p, n);
     }

@@ -34,6 +34,10 @@ int session_receive(session *s, const void *frame, size_t n, uint64_t now_ms);
 bool session_output(session *s, const uint8_t **frame, size_t *n);
 /* The app may have committed, or time has passed: sends what is new. Cheap when nothing is. Codes as session_receive. */
 int session_wake(session *s, uint64_t now_ms);
+/* Compares all rows with the server as soon as everything is in step, and repairs what differs: events tell. Else that is done about once a day. */
+void session_check(session *s);
+/* It was asked for and is not done. */
+bool session_check_wanted(const session *s);
 /* When session_wake must be called at the latest (then it notices a server that does not answer: SATCHEL_E_TIMEOUT); UINT64_MAX if never. */
 uint64_t session_deadline(const session *s);
 /* The connection is gone. `rc` (0 for a wanted end) and words become the state that satchel_status shows and an event. */

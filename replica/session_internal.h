@@ -3,6 +3,7 @@
 #define REPLICA_SESSION_INTERNAL_H
 
 #include "protocol/limits.h"
+#include "replica/checksum.h"
 #include "replica/outbox.h"
 #include "replica/overlay.h"
 #include "replica/session.h"
@@ -24,6 +25,17 @@ typedef struct flight {
     uint64_t last; /* highest number in it */
     size_t bytes;
 } flight;
+
+/* session_checksum.c. */
+typedef struct session_checks {
+    checksum_walk walk;
+    bool wanted;  /* by the app */
+    bool running; /* the walk has begun */
+    bool waiting; /* for the answer to its message */
+    unsigned tries;
+    uint64_t due_ms, again_ms;
+    uint64_t repaired; /* rows */
+} session_checks;
 
 struct session {
     file *file;
@@ -56,6 +68,7 @@ struct session {
     uint64_t told;               /* resolves were sent up to this number */
     uint64_t told_after;         /* they are known to have arrived when a later number than this has a result */
     bool settled[LIMIT_RESULTS]; /* which results of the message at hand had an effect */
+    session_checks checks;
     buf message, received, error;
 };
 
@@ -76,6 +89,12 @@ int session_on_results(session *s, const void *p, size_t n, uint64_t now_ms);
 int session_on_page(session *s, const void *p, size_t n);
 int session_on_snapshot(session *s, const void *p, size_t n);
 int session_on_losses(session *s, const void *p, size_t n);
+int session_on_repair(session *s, const void *p, size_t n, uint64_t now_ms);
+/* session_checksum.c: a conversation begins, so no answer is on its way; asks what there is to ask. */
+void session_checksum_begin(session *s, uint64_t now_ms);
+int session_checksum_step(session *s, uint64_t now_ms);
+/* session_receive.c: tells which tables have changed. */
+void session_announce(session *s);
 int session_on_error(session *s, const void *p, size_t n);
 
 #endif

@@ -13,7 +13,7 @@ static int malformed(session *s, int rc, const char *what) {
     return session_fail(s, rc, "the server sent %s that cannot be read: %s", what, satchel_rc_text(rc));
 }
 
-static void announce(session *s) {
+void session_announce(session *s) {
     overlay_announce(s->file->overlay, s->callbacks.changed, s->callbacks.ctx);
 }
 
@@ -206,7 +206,7 @@ int session_on_results(session *s, const void *p, size_t n, uint64_t now_ms) {
     rc = file_end(s->file, take_results(s, p, n, now_ms, &highest, &count));
     if (rc) return s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "results");
     land_flights(s, highest, count == 0);
-    announce(s);
+    session_announce(s);
     tell_refusals(s, p, n);
     return SATCHEL_OK;
 }
@@ -230,7 +230,7 @@ int session_on_page(session *s, const void *p, size_t n) {
     if (rc) return session_file_error(s, rc);
     if (s->awaits_view && tells_view(p, n)) s->awaits_view = false;
     page_came(s);
-    announce(s);
+    session_announce(s);
     return SATCHEL_OK;
 }
 
@@ -239,7 +239,7 @@ int session_on_snapshot(session *s, const void *p, size_t n) {
     int rc = apply_snapshot(s->file, p, n, &done);
     if (rc) return session_file_error(s, rc);
     page_came(s);
-    announce(s);
+    session_announce(s);
     if (done) s->awaits_view = false;
     const file_state *st = &s->file->state;
     if (!done)

@@ -4,6 +4,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/backup.h"
+#include "server/checksum_store.h"
 #include "server/control_private.h"
 #include "server/log.h"
 
@@ -48,11 +49,35 @@ static int work_verify(control_call *call, const progress *watch) {
     unsigned problems = 0;
     snprintf(store_path, sizeof store_path, "%s/" BUNDLE_STORE, data);
     snprintf(snapshot_path, sizeof snapshot_path, "%s/snapshot.db", data);
-    int rc = store_verify_files(store_path, snapshot_path, watch, &report, &problems, &call->error);
+    checksum_truth *wants = NULL;
+    int rc = json_is_true(json_object_get(call->request, "repair")) ? checksum_truth_new(&wants) : SATCHEL_OK;
+    if (!rc) rc = store_verify_files(store_path, snapshot_path, watch, &report, &problems, wants, &call->error);
     control_put_report(call->reply, "report", &report);
     control_put_number(call->reply, "problems", problems);
     buf_fini(&report);
+    if (!rc && wants && checksum_truth_wanted(wants))
+        call->state.result = wants;
+    else
+        checksum_truth_free(wants);
     return rc;
+}
+
+/* What was found by a reader is judged again here, as of now. */
+static int finish_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    checksum_truth *wants = call->state.result;
+    buf report = {0};
+    unsigned healed = 0;
+    (void)g, (void)now_ms;
+    call->state.result = NULL;
+    if (!wants) return SATCHEL_OK;
+    int rc = checksum_truth_read(wants, store_db(s), NULL);
+    if (!rc) rc = checksum_truth_compare(wants, store_db(s), store_schema(s), true, &report, &healed);
+    if (!rc) hub_tell_healed(call->job.service->hub, &report, healed);
+    control_put_report(call->reply, "repair", &report);
+    control_put_number(call->reply, "repaired", healed);
+    buf_fini(&report);
+    checksum_truth_free(wants);
+    return control_failed(call, rc, s, "cannot put the store right");
 }
 
 static int work_digest(control_call *call, const progress *watch) {
@@ -68,7 +93,7 @@ static int work_digest(control_call *call, const progress *watch) {
 
 const control_work control_backup_works[] = {
     {"backup", work_backup, finish_backup},
-    {"verify", work_verify, NULL},
+    {"verify", work_verify, finish_verify},
     {"digest", work_digest, NULL},
     {0},
 };

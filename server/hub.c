@@ -53,6 +53,7 @@ void hub_remove(hub *h, session *c) {
     if (at < h->free_slot) h->free_slot = at;
     h->stats.sessions--;
     hub_drop_change(h, c);
+    buf_fini(&c->sums);
     while (c->out) {
         output *o = c->out;
         c->out = o->next;
@@ -150,7 +151,8 @@ void hub_queue_reader(hub *h, session *c) {
 }
 
 void hub_want_reader(hub *h, session *c) {
-    if (c->in_readers || !c->credit || c->closing || c->stalled || c->left || hub_waits(h, c)) return;
+    if (c->in_readers || c->closing || c->stalled || c->left) return;
+    if (!c->sums.n && (!c->credit || hub_waits(h, c))) return;
     if (c->busy) {
         c->again = true;
         return;

@@ -91,12 +91,17 @@ bool hub_read_step(hub *h, unsigned reader);
 int hub_start(hub *h);
 void hub_stop(hub *h);
 
+/* Rows of the store that were not what its log says, a line each, are so again (checksum_store.h): told in the log, and counted. */
+void hub_tell_healed(hub *h, const buf *report, unsigned wrong);
+
 /* Of the store, for readers of one's own beside the writer. */
 const char *hub_store_path(const hub *h);
 
 typedef struct hub_stats {
     uint64_t sessions, sessions_total, frames_in, frames_out, bytes_in, bytes_out;
     uint64_t txns_accepted, txns_refused, txns_repeated, rows_in, conflicts, forks, groups; /* groups: commits of the writer */
+    uint64_t checksum_ranges, checksum_differ,
+        checksum_healed; /* compared with devices; that differed; rows of the store put right */
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;

@@ -1,5 +1,5 @@
 /* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
- * hub_view.c who is to hold what, hub_disk.c the room on the disk. */
+ * hub_view.c who is to hold what, hub_sums.c checksums, hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
@@ -46,6 +46,7 @@ typedef struct session {
     view_change *change; /* made, and not all queued */
     bool announced;      /* welcome told it that another view will come, and none has come yet */
     bool due;            /* its cursor is to move, though there may be nothing for it */
+    buf sums;            /* digests that are to be compared, a message; empty: none */
     uint64_t acked;
     bool acked_dirty;
     uint64_t since_ms; /* of the last hello */
@@ -58,7 +59,7 @@ typedef struct input {
     input_kind kind;
     uint64_t session;
     hub_job *job;
-    bool pulled; /* a compressed pull, which was taken */
+    bool handed_over; /* a pull that came compressed, or digests: it was taken */
     size_t n;
     uint8_t p[];
 } input;
@@ -104,6 +105,7 @@ struct hub {
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */
+    uint64_t look_after_ms;  /* the log is not looked through for a checksum before */
     size_t change_bytes;     /* of all changes of view that are not all queued */
     bool stopping;
     /* What readers may show: the last commit whose results were queued. */
@@ -144,6 +146,13 @@ bool hub_is_due(const hub *h, const session *c);
 void hub_drop_change(hub *h, session *c);
 /* Sees to it that the cursors of those with a view move. */
 void hub_move_quiet(hub *h);
+
+/* ---- hub_sums.c; under the mutex ---- */
+
+/* Takes a message of digests. Closes the session on a mistake: one at a time. */
+void hub_take_sums(hub *h, session *c, const void *message, size_t n);
+/* Compares them, with the mutex released meanwhile, and answers. */
+void hub_serve_sums(hub *h, unsigned reader, session *c);
 
 /* Those who are concerned by an entry of the log (view_hears). */
 typedef struct hub_audience {

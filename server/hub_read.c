@@ -263,7 +263,12 @@ static errand plan(const hub *h, session *c) {
 }
 
 static bool serve(hub *h, unsigned reader, session *c) {
-    if (c->closing || !c->credit || hub_waits(h, c)) return false;
+    if (c->closing) return false;
+    if (c->sums.n) {
+        hub_serve_sums(h, reader, c);
+        return true;
+    }
+    if (!c->credit || hub_waits(h, c)) return false;
     /* It was made for what the device was to hold then. */
     if (c->change && (c->change->view != c->d.target || c->wants_snapshot)) hub_drop_change(h, c);
     if (c->change) {

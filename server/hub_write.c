@@ -194,12 +194,16 @@ static int run_message(group *gr, work *w, const buf *message, buf *words) {
     return rc;
 }
 
-static void take_packed_pull(group *gr, work *w, input *i, const buf *message) {
-    if (i->pulled) return;
-    i->pulled = true;
+/* Of those that are the readers', only the writer can read a compressed one. */
+static void hand_over(group *gr, work *w, input *i, int kind, const buf *message) {
+    if (i->handed_over) return;
+    i->handed_over = true;
     pthread_mutex_lock(&gr->h->mutex);
     session *c = hub_find(gr->h, w->id);
-    if (c) hub_take_pull(gr->h, c, message->p, message->n);
+    if (c && kind == MSG_PULL)
+        hub_take_pull(gr->h, c, message->p, message->n);
+    else if (c)
+        hub_take_sums(gr->h, c, message->p, message->n);
     pthread_mutex_unlock(&gr->h->mutex);
 }
 
@@ -229,8 +233,8 @@ static int run_frame(group *gr, input *i) {
     rc = frame_unpack(i->p, i->n, &message);
     int kind = rc ? 0 : (int)message_peek(message.p, message.n);
     bool held = !rc && kind == MSG_PUSH && hub_holds_push(gr->h, w->id, gr->now_ms); /* it is sent again */
-    if (!rc && kind == MSG_PULL)
-        take_packed_pull(gr, w, i, &message);
+    if (!rc && (kind == MSG_PULL || kind == MSG_SUMS))
+        hand_over(gr, w, i, kind, &message);
     else if (!rc && !held)
         rc = run_message(gr, w, &message, &words);
     if (rc && !is_store_failure(rc) && !gr->again) {

@@ -9,6 +9,7 @@
  * The events are
  *   refused      a transaction of a device, with its number and the reason, or of a program, with the name of its token
  *   forked       a device's file was restored or cloned
+ *   checksum     rows of a device, or of the store, are not what they should be: table, range of keys, and what is done about it
  *   clamped      a device's clock is ahead; txn is the first whose stamp was cut
  *   closed       the server ended a device's connection, with the reason
  *   enrolled, enrol-refused, certificate-refused, token-refused

@@ -28,6 +28,10 @@ static const metric of_hub[] = {
     COUNTER(rows_in, "satchel_rows_received_total", "Row changes in accepted transactions."),
     COUNTER(conflicts, "satchel_conflicts_total", "Concurrently written values that lost and were recorded."),
     COUNTER(forks, "satchel_forks_total", "Devices found to be restored or cloned files."),
+    COUNTER(checksum_ranges, "satchel_checksum_ranges_total", "Ranges of rows compared with devices by their digests."),
+    COUNTER(checksum_differ, "satchel_checksum_differences_total", "Ranges that differed and were given again."),
+    COUNTER(checksum_healed, "satchel_checksum_healed_total",
+            "Rows of the store that were not what its log says, and were put right."),
     COUNTER(groups, "satchel_commits_total", "Group commits of the writer."),
     COUNTER(pages, "satchel_pages_total", "Pages sent."),
     COUNTER(page_cache_hits, "satchel_page_cache_hits_total", "Pages sent that had been made for another device."),
@@ -121,7 +125,8 @@ static void put_process(buf *out, uint64_t started_ms) {
 void metrics_format(const hub_stats *stats, const store_counts *counts, uint64_t started_ms, buf *out) {
     put_head(out, "satchel_build_info", "gauge", "1, with the server's version.");
     buf_printf(out, "satchel_build_info{version=\"%s\"} 1\n", SATCHEL_VERSION);
-    put_integer(out, "satchel_writable", "gauge", "1 while the store takes changes; 0 while the disk is low, or after a write failed.", stats->writable);
+    put_integer(out, "satchel_writable", "gauge",
+                "1 while the store takes changes; 0 while the disk is low, or after a write failed.", stats->writable);
     put_table(out, of_hub, sizeof of_hub / sizeof *of_hub, stats);
     if (counts) put_table(out, of_store, sizeof of_store / sizeof *of_store, counts);
     put_process(out, started_ms);

@@ -32,8 +32,7 @@ void pages_close(pages *r) {
     memset(r, 0, sizeof *r);
 }
 
-/* Borrowed until the next call. SATCHEL_E_NOT_FOUND. */
-static int find_view(pages *r, uint64_t id, view **out) {
+int pages_view(pages *r, uint64_t id, view **out) {
     view **kept = &r->views[id % PAGES_VIEWS];
     if (!*kept || view_id(*kept) != id) {
         view *v;
@@ -163,7 +162,7 @@ static int finish(making *m, frame **out) {
 /* The commits after *place, or the rest of the one that it stands in. SATCHEL_E_NOT_FOUND if the log does not go back so far. */
 static int read_log(making *m, uint64_t view_id, const page_place *place, uint64_t head, bool *to_head) {
     int rc = pages_check_floor(m->r, place->cursor);
-    if (!rc) rc = find_view(m->r, view_id, &m->v);
+    if (!rc) rc = pages_view(m->r, view_id, &m->v);
     if (rc) return rc;
     uint64_t first = place->part ? place->part_seq << 24 | place->rows : (m->behind + 1) << 24;
     m->q =

@@ -19,6 +19,8 @@ typedef struct pages {
 /* Opens a read-only view of the store at `path`. */
 int pages_open(pages *r, const char *path, buf *error);
 void pages_close(pages *r);
+/* Borrowed until the next call. SATCHEL_E_NOT_FOUND. */
+int pages_view(pages *r, uint64_t id, view **out);
 /* SATCHEL_E_NOT_FOUND if the log no longer goes back to behind `cursor`; inside a read transaction. */
 int pages_check_floor(pages *r, uint64_t cursor);
 

@@ -30,12 +30,13 @@ static void shape(delta_row *row, const schema_table *t, delta_op op) {
     row->ncol = 0;
 }
 
-int row_query_prepare(sqlite3 *db, const schema_table *t, const view *v, bool in_order, sqlite3_stmt **q, delta_row *row) {
+int row_query_prepare(sqlite3 *db, const schema_table *t, const view *v, const char *where, bool in_order, sqlite3_stmt **q,
+                      delta_row *row) {
     sqlite3_str *sql = sqlite3_str_new(db);
     shape(row, t, DELTA_PUT);
     put_key(sql, t, "SELECT ");
     put_columns(sql, t, v, row);
-    sqlite3_str_appendf(sql, "%s FROM \"%w\"", view_is_everything(v) ? "" : ",satchel_set", t->name);
+    sqlite3_str_appendf(sql, "%s FROM \"%w\" %s", view_is_everything(v) ? "" : ",satchel_set", t->name, where);
     if (in_order) put_key(sql, t, " ORDER BY ");
     return prepare(db, sql, q);
 }

@@ -6,8 +6,10 @@
 #include "protocol/schema.h"
 #include "server/view.h"
 
-/* Prepares a SELECT of a table's rows without the columns that the view masks and, if asked for, in key order; and the shape of `row`, a DELTA_PUT. */
-int row_query_prepare(sqlite3 *db, const schema_table *t, const view *v, bool in_order, sqlite3_stmt **q, delta_row *row);
+/* Prepares a SELECT of a table's rows without the columns that the view masks, with `where` (such as "WHERE id>?", or "") and, if asked for, in key order; and the
+ * shape of `row`, a DELTA_PUT. */
+int row_query_prepare(sqlite3 *db, const schema_table *t, const view *v, const char *where, bool in_order, sqlite3_stmt **q,
+                      delta_row *row);
 /* The same of the keys alone: `row` is a DELTA_LEAVE. */
 int row_query_prepare_keys(sqlite3 *db, const schema_table *t, sqlite3_stmt **q, delta_row *row);
 /* The row that q stands on: views that end with the next step. Returns the bytes of its values. */

@@ -262,7 +262,7 @@ static int skip_dropped(builder *b) {
     while (current_table(b) && current_table(b)->until != SCHEMA_NEVER) b->table++;
     if (!current_table(b) || b->q) return SATCHEL_OK;
     b->has_from = false;
-    return row_query_prepare(b->db, current_table(b), b->view, true, &b->q, &b->row);
+    return row_query_prepare(b->db, current_table(b), b->view, "", true, &b->q, &b->row);
 }
 
 static void load_key(const builder *b, const buf *bytes, value *out) {

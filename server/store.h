@@ -207,13 +207,14 @@ typedef struct store_counts {
 } store_counts;
 int store_count(store *s, store_counts *out);
 
+typedef struct checksum_truth checksum_truth;
 /* Checks file, row clocks, log, tombstones, foreign keys and what is kept beside them, against each other; one line per finding in `report`; *problems
  * counts them. */
 int store_verify(store *s, buf *report, unsigned *problems);
 /* The same of a store that somebody else writes, as of one commit, through a connection of its own; and of the file of prepared snapshots (NULL: none).
- * SATCHEL_E_CLOSED if `watch` wants no more. */
+ * SATCHEL_E_CLOSED if `watch` wants no more. `wants` (checksum_store.h; may be NULL) gets the rows that are not what the log says. */
 int store_verify_files(const char *path, const char *snapshot_path, const progress *watch, buf *report, unsigned *problems,
-                       buf *error);
+                       checksum_truth *wants, buf *error);
 /* Content hash of every synced table, for comparing sides: "table rows sha256" lines, sorted by name. */
 int store_digest(store *s, buf *report);
 int store_digest_file(const char *path, buf *report, buf *error); /* through a connection of its own */

@@ -11,6 +11,7 @@
 #include "protocol/delta.h"
 #include "protocol/digest.h"
 #include "protocol/satchel_rc.h"
+#include "server/checksum_store.h"
 #include "server/scope_private.h"
 
 #define FINDINGS_SHOWN 100u
@@ -264,20 +265,27 @@ static bool put_later(checking *c, int64_t seq, const delta_row *row) {
     return later;
 }
 
+/* The log can put this row right. */
+static void want(checking *c, const delta_row *row) {
+    if (c->wants && !c->wants_rc) c->wants_rc = checksum_truth_want(c->wants, row);
+}
+
 /* Where the row's clock says that this commit wrote a column, it must hold what the commit's log says. */
 static void check_columns(checking *c, const schema_table *t, sqlite3_stmt *q, int64_t seq, const delta_row *row) {
     static _Thread_local row_clock clock;
     if (clock_decode(&clock, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0))) return; /* found by check_clocks */
-    if (row->op == DELTA_DELETE && clock.base.seq < (uint64_t)seq && !put_later(c, seq, row))
+    if (row->op == DELTA_DELETE && clock.base.seq < (uint64_t)seq && !put_later(c, seq, row)) {
+        want(c, row);
         verify_found(c, "table %s: a row is there that commit %" PRId64 " deleted", t->name, seq);
+    }
     for (unsigned i = 0, k = 0; i < t->ncol && k < row->ncol; i++) {
         while (k < row->ncol && row->col[k].id < t->col[i]->id) k++;
         if (k == row->ncol || row->col[k].id != t->col[i]->id || clock_get(&clock, t->col[i]->unit).seq != (uint64_t)seq)
             continue;
         value v = value_of_column(q, (int)i + 1);
-        if (!value_equal(&v, &row->v[k]) && !commit_says(c, seq, row, t->col[i]->id, &v))
-            verify_found(c, "table %s: a row's %s does not hold what commit %" PRId64 " wrote last", t->name, t->col[i]->name,
-                         seq);
+        if (value_equal(&v, &row->v[k]) || commit_says(c, seq, row, t->col[i]->id, &v)) continue;
+        want(c, row);
+        verify_found(c, "table %s: a row's %s does not hold what commit %" PRId64 " wrote last", t->name, t->col[i]->name, seq);
     }
 }
 
@@ -297,8 +305,10 @@ static void check_row(checking *c, const schema_table *t, int64_t seq, const del
         sqlite3_bind_int64(c->tombstone, 1, t->id);
         sqlite3_bind_blob(c->tombstone, 2, key.p, (int)key.n, SQLITE_STATIC);
         sqlite3_bind_int64(c->tombstone, 3, seq);
-        if (sqlite3_step(c->tombstone) != SQLITE_ROW)
+        if (sqlite3_step(c->tombstone) != SQLITE_ROW) {
+            want(c, row);
             verify_found(c, "table %s: a row that commit %" PRId64 " wrote is neither there nor deleted", t->name, seq);
+        }
         sqlite3_reset(c->tombstone);
         buf_fini(&key);
     }
@@ -452,8 +462,8 @@ static int open_reader(const char *path, sqlite3 **db, schema **shape, buf *erro
 }
 
 int store_verify_files(const char *path, const char *snapshot_path, const progress *watch, buf *report, unsigned *problems,
-                       buf *error) {
-    checking c = {.report = report, .watch = watch};
+                       checksum_truth *wants, buf *error) {
+    checking c = {.report = report, .watch = watch, .wants = wants};
     schema *shape = NULL;
     int rc = open_reader(path, &c.db, &shape, error);
     if (!rc) {
@@ -464,6 +474,7 @@ int store_verify_files(const char *path, const char *snapshot_path, const progre
         sqlite3_progress_handler(c.db, 0, NULL, NULL);
         scope_free(c.scope);
     }
+    if (!rc) rc = c.wants_rc;
     if (!rc && snapshot_path) check_snapshots(&c, snapshot_path);
     if (rc && c.stopped) rc = SATCHEL_E_CLOSED;
     if (rc == SATCHEL_E_CLOSED)

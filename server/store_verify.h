@@ -15,10 +15,12 @@ typedef struct checking {
     buf *report;
     unsigned problems;
     const progress *watch;
-    bool stopped;        /* the watch wants no more */
-    uint64_t done, work; /* rows and log entries */
-    sqlite3_stmt **row;  /* by place in the schema's tables: clock and columns of the row with a key */
-    struct scope *scope; /* the rules */
+    bool stopped;                 /* the watch wants no more */
+    uint64_t done, work;          /* rows and log entries */
+    sqlite3_stmt **row;           /* by place in the schema's tables: clock and columns of the row with a key */
+    struct scope *scope;          /* the rules */
+    struct checksum_truth *wants; /* gets the rows that are not what the log says; may be NULL */
+    int wants_rc;
     sqlite3_stmt *tombstone, *commit, *bucket;
 } checking;
 

@@ -156,7 +156,7 @@ static int put_held(making *m, const view *yes, const view *no, sqlite3_stmt *q)
 static int put_table(making *m, const schema_table *t, bool leaves) {
     sqlite3_stmt *q = NULL;
     int rc =
-        leaves ? row_query_prepare_keys(m->r->db, t, &q, &m->row) : row_query_prepare(m->r->db, t, m->to, false, &q, &m->row);
+        leaves ? row_query_prepare_keys(m->r->db, t, &q, &m->row) : row_query_prepare(m->r->db, t, m->to, "", false, &q, &m->row);
     if (!rc) rc = leaves ? put_held(m, m->from, m->to, q) : put_held(m, m->to, m->from, q);
     sqlite3_finalize(q);
     return rc;

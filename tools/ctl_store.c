@@ -73,13 +73,16 @@ int ctl_rejected_discard(ctl *c) {
 
 int ctl_verify(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss sb}", "command", "verify", "progress", 1), "verifying", &reply);
+    json_t *request = json_pack("{ss sb sb}", "command", "verify", "progress", 1, "repair", ctl_value(c, "repair") != NULL);
+    int rc = ctl_call(c, request, "verifying", &reply);
     if (rc) return rc;
     json_int_t problems = json_integer_value(json_object_get(reply, "problems"));
     if (c->json) {
         ctl_print_json(reply);
     } else {
+        const char *repair = json_string_value(json_object_get(reply, "repair"));
         fputs(json_string_value(json_object_get(reply, "report")), stdout);
+        if (repair) fputs(repair, stdout);
         if (problems)
             printf("%" JSON_INTEGER_FORMAT " problem%s\n", problems, problems == 1 ? "" : "s");
         else

@@ -32,6 +32,8 @@ static const char usage[] =
     "      --pending          instead: every change that is not sent yet, as JSON lines\n"
     "      --format csv|jsonl of the files (default: by the file's name, else csv)\n"
     "  verify                 check the file\n"
+    "      --server           instead: compare all rows with the server's, and repair those that differ\n"
+    "      --timeout S        give up after S seconds without progress (default 30)\n"
     "  digest                 a hash of each synced table, for comparing with the server's\n"
     "\n"
     "      --identity DIR     key and certificates (default: FILE-satchel)\n"
@@ -57,7 +59,8 @@ enum {
     OPT_PENDING = 4096,
     OPT_KEY_FILE = 8192,
     OPT_EXPORT = 16384,
-    OPT_DISCARD = 32768
+    OPT_DISCARD = 32768,
+    OPT_SERVER = 65536
 };
 
 static const struct option options[] = {
@@ -75,6 +78,7 @@ static const struct option options[] = {
     {"pending", no_argument, NULL, OPT_PENDING},
     {"export", required_argument, NULL, OPT_EXPORT},
     {"discard", no_argument, NULL, OPT_DISCARD},
+    {"server", no_argument, NULL, OPT_SERVER},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
@@ -96,7 +100,7 @@ static const struct command {
     {"conflicts", cli_conflicts, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"rejected", cli_rejected, OPT_JSON, 0, 2, SATCHEL_OPEN_EXISTING},
     {"export", cli_export, OPT_FORMAT | OPT_ALL | OPT_PENDING, 0, 2, SATCHEL_OPEN_EXISTING},
-    {"verify", cli_verify, 0, 0, 0, SATCHEL_OPEN_EXISTING},
+    {"verify", cli_verify, OPT_SERVER | OPT_TIMEOUT | OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"digest", cli_digest, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
 };
 
@@ -162,6 +166,9 @@ static int take_options(int argc, char **argv, cli *c, int *given) {
             break;
         case OPT_EXPORT:
             c->save = optarg;
+            break;
+        case OPT_SERVER:
+            c->server = true;
             break;
         case OPT_DISCARD:
             c->discard = true;

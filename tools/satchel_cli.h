@@ -14,7 +14,7 @@
 
 typedef struct cli {
     const char *db, *identity, *key_file, *name, *file, *format, *save;
-    bool json, watch, keep_going, all, pending, discard;
+    bool json, watch, keep_going, all, pending, discard, server;
     unsigned timeout_s;
     int narg; /* operands after the command */
     char **arg;
@@ -22,8 +22,8 @@ typedef struct cli {
 } cli;
 
 typedef int cli_command(cli *c);
-cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_digest, cli_export,
-    cli_rotate_key, cli_sign_out;
+cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_rejected, cli_verify, cli_compare, cli_digest,
+    cli_export, cli_rotate_key, cli_sign_out;
 
 /* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
 int cli_fail(cli *c, const char *what);

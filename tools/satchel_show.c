@@ -88,6 +88,7 @@ int cli_rejected(cli *c) {
 
 int cli_verify(cli *c) {
     char *report = NULL;
+    if (c->server) return cli_compare(c);
     int rc = satchel_verify(c->s, &report);
     if (report) fputs(report, stdout);
     sqlite3_free(report);

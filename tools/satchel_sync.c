@@ -92,7 +92,8 @@ static const char *state_name(satchel_sync_state state) {
 }
 
 static const char *event_name(satchel_event_type type) {
-    static const char *const names[] = {"", "state", "refused", "conflict", "schema", "forked", "progress", "clock"};
+    static const char *const names[] = {"",       "state",    "refused", "conflict", "schema",
+                                        "forked", "progress", "clock",   "repaired", "checked"};
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
@@ -127,7 +128,14 @@ static void print_event(const satchel_event *e) {
         printf("this file was restored or copied; it goes on as incarnation %llu\n", n);
         break;
     case SATCHEL_EVENT_CLOCK:
+    case SATCHEL_EVENT_REPAIRED:
         printf("%s\n", text);
+        break;
+    case SATCHEL_EVENT_CHECKED:
+        if (e->rc)
+            puts("the rows could not be compared with the server's now: they change all the time");
+        else
+            printf("%llu rows were compared with the server's: %llu repaired\n", (unsigned long long)e->total, n);
         break;
     case SATCHEL_EVENT_PROGRESS:
         break;
@@ -236,5 +244,53 @@ int cli_sync(cli *c) {
     int status = c->watch ? sync_watch(&v) : sync_once(&v);
     satchel_on_event(c->s, NULL, NULL);
     satchel_on_change(c->s, NULL, NULL);
+    return status;
+}
+
+/* --- verify --server ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct comparison {
+    sync_view v;
+    bool done;
+    int rc;
+} comparison;
+
+static void on_compared(void *ctx, const satchel_event *e) {
+    comparison *m = ctx;
+    on_event(&m->v, e);
+    if (e->type != SATCHEL_EVENT_REPAIRED && e->type != SATCHEL_EVENT_CHECKED) return;
+    if (e->type == SATCHEL_EVENT_CHECKED) {
+        m->done = true;
+        m->rc = e->rc;
+    }
+    clear_bar(&m->v);
+    if (m->v.c->json)
+        print_event_json(e);
+    else
+        print_event(e);
+}
+
+static int compare_now(comparison *m) {
+    cli *c = m->v.c;
+    if (satchel_check(c->s)) return cli_fail(c, "verify");
+    while (!interrupted && !m->done) {
+        int rc = satchel_poll(c->s, POLL_MS);
+        if (rc == 0) note_progress(&m->v);
+        bool late = seconds_now() - m->v.last_progress > c->timeout_s;
+        if (rc < 0 && (satchel_rc_class(rc) != SATCHEL_CLASS_RETRY || late)) return cli_fail(c, "verify");
+        if (late) return give_up(&m->v);
+    }
+    return !m->done || m->rc;
+}
+
+int cli_compare(cli *c) {
+    comparison m = {.v = {.c = c, .started = seconds_now(), .last_progress = seconds_now()}};
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    satchel_on_event(c->s, on_compared, &m);
+    int status = compare_now(&m);
+    clear_bar(&m.v);
+    satchel_on_event(c->s, NULL, NULL);
     return status;
 }

@@ -56,6 +56,10 @@ static const ctl_option backup_options[] = {
     {"verify", NULL, "make none, but check the one that is there; no server is asked"},
     {0},
 };
+static const ctl_option verify_options[] = {
+    {"repair", NULL, "put rows right that do not hold what the log says"},
+    {0},
+};
 static const ctl_option restore_options[] = {
     {"force", NULL, "the data directory that is there is kept aside, under another name"},
     {0},
@@ -159,9 +163,10 @@ static const command commands[] = {
      "The device gets the row at its next contact, with all rows that follow it by the rules, and loses them again when the time is over.\n"},
     {"scope grants", "", 0, 0, NULL, ctl_scope_grants, "list the grants", "Lists what devices have been given for a time.\n"},
     {"scope revoke", "ID", 1, 1, NULL, ctl_scope_revoke, "end a grant before its time", "Ends a grant now.\n"},
-    {"verify", "", 0, 0, NULL, ctl_verify, "check the store",
+    {"verify", "", 0, 0, verify_options, ctl_verify, "check the store",
      "Checks the store's file, row clocks, log, tombstones, references and what is kept beside them against each other, while the server goes on\n"
-     "working. Exit status 1 if there is a problem.\n"},
+     "working. Exit status 1 if there is a problem. With --repair, rows that do not hold what the log says they must are put right from it; what is found\n"
+     "otherwise stays as it is.\n"},
     {"digest", "", 0, 0, NULL, ctl_digest, "print a hash of each synced table",
      "Prints \"table rows sha256\" for each synced table, for comparing with a device's.\n"},
     {"backup", "DIR", 1, 1, backup_options, ctl_backup, "make a backup of the running server",

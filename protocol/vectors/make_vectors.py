@@ -102,7 +102,7 @@ def delta(rows):
 # ---- messages ----
 
 TYPES = {name: i + 1 for i, name in enumerate(
-    "hello welcome schema push results pull page snapshot losses forked resolve error".split())}
+    "hello welcome schema push results pull page snapshot losses forked resolve error sums repair".split())}
 CODES = {"OK": 0, "E_OVERLOAD": 6, "E_REVOKED": 20, "E_SCHEMA": 26, "E_UNKNOWN_TABLE": 40, "E_CHECK": 47, "E_PAUSED": 9, "E_WIPED": 30, "E_SCOPE": 58, "E_GUARD": 50, "E_DEPENDS": 53,
          "E_ORDER": 71, "E_LIMIT": 72}
 
@@ -150,8 +150,12 @@ def fields(m):
     if kind == "page":
         return [m["from"], m["to"], m["high_stamp"], m["part"], m["more"], *view(m),
                 [[c["seq"], c["author"], c["stamp"], delta(c["delta"])] for c in m["commits"]]]
+    bound = lambda k: None if k is None else [from_json(v) for v in k]
+    if kind == "sums":
+        return [m["cursor"], m["view"], [[r["table"], bound(r["from"]), bound(r["to"]), r["rows"], hexed(r["digest"])] for r in m["ranges"]]]
+    if kind == "repair":
+        return [m["seq"], m["compared"], m["cut"], [[r["table"], bound(r["from"]), bound(r["to"]), delta(r["delta"])] for r in m["ranges"]]]
     if kind == "snapshot":
-        bound = lambda k: None if k is None else [from_json(v) for v in k]
         return [m["id"], m["seq"], m["page"], m["last"], m["total_rows"], m["high_stamp"], *view(m),
                 [[r["table"], bound(r["from"]), bound(r["to"]), delta(r["delta"])] for r in m["ranges"]]]
     if kind == "losses":
@@ -227,6 +231,18 @@ def snapshot(*ranges, **kw):
 
 def extent(table, start, end, rows):
     return {"table": table, "from": start, "to": end, "delta": rows}
+
+
+def sums(*ranges, **kw):
+    return {"type": "sums", "cursor": 5000, "view": 12, "ranges": list(ranges), **kw}
+
+
+def summed(table, start, end, rows):
+    return {"table": table, "from": start, "to": end, "rows": rows, "digest": "%064x" % rows}
+
+
+def repair(*ranges, **kw):
+    return {"type": "repair", "seq": 5000, "compared": 3, "cut": False, "ranges": list(ranges), **kw}
 
 
 def loss(number, **kw):
@@ -317,6 +333,19 @@ VALID = {
         ("another view", page(commit(5000, [INSERT, row("leave", 2, [ID[3]])], author=0, stamp=STAMP), view=12)),
         ("another view, in parts", page(commit(5000, [INSERT]), more=True, view=TOP)),
         ("another view of the same rows", page(view=13)),
+    ],
+    "sums": [
+        ("a table in two ranges", sums(summed(2, None, [ID[1]], 256), summed(2, [ID[1]], None, 0))),
+        ("of everything", sums(summed(9, ["a", 1], ["b", 2], 1), view=0)),
+        ("of nothing", sums(cursor=0, view=0)),
+        ("bounds", sums(summed(2**32 - 1, None, None, TOP), cursor=TOP, view=TOP)),
+    ],
+    "repair": [
+        ("nothing differs", repair()),
+        ("nothing was compared", repair(compared=0)),
+        ("one range", repair(extent(2, [ID[1]], None, [row("put", 2, [ID[4]], *sets((2, "Bob")))]))),
+        ("a range without rows", repair(extent(2, None, [ID[1]], []))),
+        ("cut", repair(extent(2, None, [ID[9]], [INSERT]), compared=64, cut=True)),
     ],
     "snapshot": [
         ("a whole table", snapshot(extent(2, None, None, [INSERT]), last=True)),
@@ -445,7 +474,7 @@ INVALID = [
     ("no array", enc(1), "E_MALFORMED"),
     ("an empty array", enc([]), "E_MALFORMED"),
     ("type 0", enc([0]), "E_MALFORMED"),
-    ("type 13", enc([13]), "E_MALFORMED"),
+    ("type 15", enc([15]), "E_MALFORMED"),
     ("a past of no epochs", enc([1] + fields(hello()) + [[]]), "E_MALFORMED"),
     ("half a past epoch", enc([1] + fields(hello()) + [[bytes(8)]]), "E_MALFORMED"),
     ("17 past epochs", enc([1] + fields(hello()) + [[x for i in range(17) for x in (bytes([i] * 8), 1)]]), "E_LIMIT"),
@@ -567,6 +596,15 @@ INVALID = [
     ("a snapshot of a view below 0", enc([8] + fields(snapshot(view=-1))), "E_MALFORMED"),
     ("a snapshot with something after its ranges", enc([8] + fields(snapshot(view=12)) + [0]), "E_MALFORMED"),
     ("snapshot 0", altered(snapshot(), 1, 0), "E_MALFORMED"),
+    ("sums of 65 ranges", altered(sums(), 3, [[1, None, None, 0, bytes(32)]] * 65), "E_LIMIT"),
+    ("sums of table 0", altered(sums(), 3, [[0, None, None, 0, bytes(32)]]), "E_MALFORMED"),
+    ("sums with a digest of 31 bytes", altered(sums(), 3, [[1, None, None, 0, bytes(31)]]), "E_MALFORMED"),
+    ("sums between keys of two lengths", altered(sums(), 3, [[1, [1], [1, 2], 0, bytes(32)]]), "E_MALFORMED"),
+    ("sums without a view", enc([13, 5000, []]), "E_MALFORMED"),
+    ("a repair of more ranges than were compared", enc([14, 5000, 0, False, [[1, None, None, []]]]), "E_MALFORMED"),
+    ("a repair that is cut and has no range", altered(repair(), 3, True), "E_MALFORMED"),
+    ("a repair that compared 65 ranges", altered(repair(), 2, 65), "E_LIMIT"),
+    ("a repair with rows of another table", altered(repair(), 4, [[2, None, None, [G]]]), "E_MALFORMED"),
     ("a range of table 0", altered(snapshot(), 7, [[0, None, None, []]]), "E_MALFORMED"),
     ("a range from an empty key", altered(snapshot(), 7, [[1, [], None, []]]), "E_MALFORMED"),
     ("a range from NULL", altered(snapshot(), 7, [[1, [None], None, []]]), "E_MALFORMED"),

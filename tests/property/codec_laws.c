@@ -258,20 +258,11 @@ static void random_page(seed *s, buf *out) {
     buf_fini(&delta);
 }
 
-static void random_snapshot(seed *s, buf *out) {
-    msg_snapshot head = {.id = random_positive(s),
-                         .seq = random_number(s),
-                         .page = random_u32(s),
-                         .last = seed_chance(s, 50),
-                         .total_rows = random_number(s),
-                         .high_stamp = random_number(s),
-                         .view = seed_chance(s, 50) ? random_positive(s) : 0,
-                         .ranges = seed_below(s, 4)};
+static void random_ranges(seed *s, uint64_t ranges, buf *out) {
     static snapshot_range r;
     buf delta;
     buf_init(&delta, 0);
-    snapshot_begin(&head, out);
-    for (uint64_t i = 0; i < head.ranges; i++) {
+    for (uint64_t i = 0; i < ranges; i++) {
         buf_clear(&delta);
         r = (snapshot_range){.table = random_id(s), .nkey = 1 + seed_below(s, 3)};
         bool rowless = random_delta(s, r.table, &delta) == 0;
@@ -289,6 +280,42 @@ static void random_snapshot(seed *s, buf *out) {
     buf_fini(&delta);
 }
 
+static void random_snapshot(seed *s, buf *out) {
+    msg_snapshot head = {.id = random_positive(s),
+                         .seq = random_number(s),
+                         .page = random_u32(s),
+                         .last = seed_chance(s, 50),
+                         .total_rows = random_number(s),
+                         .high_stamp = random_number(s),
+                         .view = seed_chance(s, 50) ? random_positive(s) : 0,
+                         .ranges = seed_below(s, 4)};
+    snapshot_begin(&head, out);
+    random_ranges(s, head.ranges, out);
+}
+
+static void random_repair(seed *s, buf *out) {
+    msg_repair head = {.seq = random_number(s), .compared = 4 + seed_below(s, LIMIT_SUMS - 3), .ranges = 1 + seed_below(s, 3)};
+    head.cut = seed_chance(s, 50);
+    repair_begin(&head, out);
+    random_ranges(s, head.ranges, out);
+}
+
+static void random_sums(seed *s, buf *out) {
+    msg_sums head = {.cursor = random_number(s), .view = random_number(s), .ranges = seed_below(s, 5)};
+    static sums_range r;
+    sums_begin(&head, out);
+    for (uint64_t i = 0; i < head.ranges; i++) {
+        r = (sums_range){.range = {.table = random_id(s), .nkey = 1 + seed_below(s, 3)}, .rows = random_number(s)};
+        r.range.has_from = seed_chance(s, 50);
+        r.range.has_to = seed_chance(s, 50);
+        for (unsigned k = 0; k < r.range.nkey; k++) {
+            r.range.from[k] = random_value(s, false);
+            r.range.to[k] = random_value(s, false);
+        }
+        random_bytes(s, r.digest, sizeof r.digest);
+        sums_put(&r, out);
+    }
+}
 /* A key as bytes, valid until the next call. */
 static size_t random_key(seed *s, const uint8_t **p) {
     static buf key;
@@ -409,11 +436,11 @@ static void random_error(seed *s, buf *out) {
 }
 
 static void random_message(seed *s, buf *out) {
-    static void (*const of_type[])(seed *, buf *) = {random_hello,   random_welcome, random_schema,  random_push,
-                                                     random_results, random_pull,    random_page,    random_snapshot,
-                                                     random_losses,  random_forked,  random_resolve, random_error};
+    static void (*const of_type[])(seed *, buf *) = {
+        random_hello,    random_welcome, random_schema, random_push,    random_results, random_pull, random_page,
+        random_snapshot, random_losses,  random_forked, random_resolve, random_error,   random_sums, random_repair};
     buf_clear(out);
-    of_type[seed_below(s, MSG_ERROR)](s, out);
+    of_type[seed_below(s, MSG_REPAIR)](s, out);
     seed_check(s, out->rc == SATCHEL_OK);
 }
 

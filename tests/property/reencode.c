@@ -97,6 +97,32 @@ static int reencode_snapshot(const void *p, size_t n, buf *fresh, buf *out) {
     return rc ? rc : out->rc;
 }
 
+static int reencode_sums(const void *p, size_t n, buf *out) {
+    sums_reader r;
+    msg_sums head;
+    static sums_range range;
+    int rc = sums_open(&r, p, n, &head);
+    if (rc) return rc;
+    sums_begin(&head, out);
+    while ((rc = sums_next(&r, &range)) == 1) sums_put(&range, out);
+    return rc ? rc : out->rc;
+}
+
+static int reencode_repair(const void *p, size_t n, buf *fresh, buf *out) {
+    snapshot_reader r;
+    msg_repair head;
+    static snapshot_range range;
+    int rc = repair_open(&r, p, n, &head);
+    if (rc) return rc;
+    repair_begin(&head, out);
+    while ((rc = snapshot_next(&r, &range)) == 1) {
+        rc = renew(&range.delta, &range.ndelta, fresh);
+        if (rc) return rc;
+        snapshot_put_range(&range, out);
+    }
+    return rc ? rc : out->rc;
+}
+
 static int reencode_forked(const void *p, size_t n, buf *out) {
     uint32_t incarnation;
     uint64_t number;
@@ -143,6 +169,10 @@ static int reencode_by_type(const void *p, size_t n, buf *fresh, buf *out) {
         return reencode_resolve(p, n, out);
     case MSG_ERROR:
         return reencode_error(p, n, out);
+    case MSG_SUMS:
+        return reencode_sums(p, n, out);
+    case MSG_REPAIR:
+        return reencode_repair(p, n, fresh, out);
     default:
         return SATCHEL_E_MALFORMED;
     }

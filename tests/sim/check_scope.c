@@ -242,6 +242,14 @@ static void check_snapshot(sim *s, unsigned device, const buf *m) {
     while (snapshot_next(&r, &range) == 1) check_delta(s, device, range.delta, range.ndelta, head.seq);
 }
 
+/* Nothing here writes a wrong value: a range that differs was made to by one of the two sides. */
+static void check_repair(sim *s, unsigned device, const buf *m) {
+    snapshot_reader r;
+    msg_repair head;
+    if (repair_open(&r, m->p, m->n, &head)) sim_fail(s, "d%u is sent a repair that cannot be read", device);
+    if (head.ranges) sim_fail(s, "d%u is told at %" PRIu64 " that its rows are not the server's", device, head.seq);
+}
+
 /* Of what it does not hold now it is told that it lost, and not to what. */
 static void check_losses(sim *s, unsigned device, const buf *m) {
     static delta_row row;
@@ -269,6 +277,7 @@ void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n) {
     if (type == MSG_PAGE) check_page(s, device, &m);
     if (type == MSG_SNAPSHOT) check_snapshot(s, device, &m);
     if (type == MSG_LOSSES) check_losses(s, device, &m);
+    if (type == MSG_REPAIR) check_repair(s, device, &m);
     buf_fini(&m);
     disk_look(false);
 }

@@ -151,6 +151,31 @@ static void say_snapshot(link *l, const void *p, size_t n) {
     buf_printf(&l->said, "snapshot(%u%s) ", l->snap.page, l->snap.last ? " last" : "");
 }
 
+/* How many ranges were compared, and of each that differs the table and the first value of its keys. */
+static void say_repair(link *l, const void *p, size_t n) {
+    static snapshot_range range;
+    static delta_row row;
+    snapshot_reader r;
+    msg_repair m;
+    assert_int_equal(repair_open(&r, p, n, &m), SATCHEL_OK);
+    buf_printf(&l->said, "repair(%llu%s", (unsigned long long)m.compared, m.cut ? " cut" : "");
+    while (snapshot_next(&r, &range) == 1) {
+        delta_reader rows;
+        wire w;
+        wire_open(&w, range.delta, range.ndelta);
+        delta_open(&rows, &w);
+        const schema_table *t = schema_table_by_id(l->holds->shape, range.table);
+        assert_non_null(t);
+        buf_printf(&l->said, " %s:", t->name);
+        for (unsigned i = 0; delta_next(&rows, &row) == 1; i++) {
+            if (i) buf_put_byte(&l->said, ',');
+            value_put_literal(&l->said, &row.key[0]);
+            l->repaired_columns = row.ncol;
+        }
+    }
+    buf_printf(&l->said, ") ");
+}
+
 static void say_error(link *l, const void *p, size_t n) {
     msg_error e;
     assert_int_equal(error_decode(p, n, &e), SATCHEL_OK);
@@ -188,6 +213,9 @@ static void hear(link *l, const hub_frame *f) {
     case MSG_FORKED:
         assert_int_equal(forked_decode(m.p, m.n, &l->forked, &number), SATCHEL_OK);
         buf_printf(&l->said, "forked(%u from %llu) ", l->forked, (unsigned long long)number);
+        break;
+    case MSG_REPAIR:
+        say_repair(l, m.p, m.n);
         break;
     case MSG_ERROR:
         say_error(l, m.p, m.n);

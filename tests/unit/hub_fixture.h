@@ -23,6 +23,7 @@ typedef struct link {
     msg_welcome welcome;
     uint32_t forked;
     unsigned pages;
+    unsigned repaired_columns; /* of the last row that a repair gave again */
 } link;
 
 typedef struct world {

@@ -35,7 +35,7 @@ static void peek_tells_type_or_nothing(void **state) {
     assert_int_equal(message_peek(b.p, 1), 0);
     assert_int_equal(message_peek(b.p, 0), 0);
     assert_int_equal(message_peek("\x81\x00", 2), 0);
-    assert_int_equal(message_peek("\x81\x0d", 2), 0);
+    assert_int_equal(message_peek("\x81\x0f", 2), 0);
     assert_int_equal(message_peek("\x0c", 1), 0);
     buf_fini(&b);
 }

@@ -295,7 +295,7 @@ static void verify_finds_a_row_that_lies_elsewhere(void **state) {
     SCOPE_SQL("SELECT count(*) FROM satchel_bucket WHERE name='terr:66'", "0");
     buf_clear(&report);
     buf error = {0};
-    assert_int_equal(store_verify_files(c->v.path, NULL, NULL, &report, &problems, &error), SATCHEL_OK);
+    assert_int_equal(store_verify_files(c->v.path, NULL, NULL, &report, &problems, NULL, &error), SATCHEL_OK);
     assert_true(problems >= 2);
     buf_fini(&report);
     buf_fini(&error);

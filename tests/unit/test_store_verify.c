@@ -145,10 +145,10 @@ static void verify_of_files_sees_the_same_through_its_own_connection(void **stat
     assert_int_equal(push(v, &d, 0, 0, "+ item(1) a='x'"), SATCHEL_OK);
     buf report = {0}, error = {0};
     unsigned problems = 9;
-    assert_int_equal(store_verify_files(v->path, NULL, NULL, &report, &problems, &error), SATCHEL_OK);
+    assert_int_equal(store_verify_files(v->path, NULL, NULL, &report, &problems, NULL, &error), SATCHEL_OK);
     assert_int_equal(problems, 0);
     sql_exec(v, "UPDATE item SET a='y'");
-    assert_int_equal(store_verify_files(v->path, v->path, NULL, &report, &problems, &error), SATCHEL_OK);
+    assert_int_equal(store_verify_files(v->path, v->path, NULL, &report, &problems, NULL, &error), SATCHEL_OK);
     assert_int_equal(problems, 1);
     assert_non_null(strstr((const char *)report.p, "a row's a does not hold what commit 1 wrote last"));
     buf_fini(&report);
@@ -172,7 +172,7 @@ static void verify_of_files_is_given_up_when_nobody_waits(void **state) {
     buf report = {0}, error = {0};
     unsigned problems = 0;
     progress watch = {.tell = no_more};
-    assert_int_equal(store_verify_files(v->path, NULL, &watch, &report, &problems, &error), SATCHEL_E_CLOSED);
+    assert_int_equal(store_verify_files(v->path, NULL, &watch, &report, &problems, NULL, &error), SATCHEL_E_CLOSED);
     assert_non_null(strstr((const char *)error.p, "given up"));
     buf_fini(&report);
     buf_fini(&error);

@@ -81,6 +81,13 @@ def read_range(items):
     return r
 
 
+def read_sum(items):
+    r = sum_range.read(items)
+    if len({len(key) for key in (r["from"], r["to"]) if key is not None}) > 1:
+        raise malformed("a range between keys of two lengths")
+    return r
+
+
 def ascending(field, strictly):
     def check(entries):
         for a, b in zip(entries, entries[1:]):
@@ -121,6 +128,7 @@ result = Grammar(
 commit = Grammar(("seq", positive), ("author", u32), ("stamp", u63), ("delta", read_delta, write_delta))
 bound = optional(lambda x: [key_value(v) for v in is_list(x, 1, 16)])
 snapshot_range = Grammar(("table", id32), ("from", bound), ("to", bound), ("delta", lambda x: read_delta(x, (0,)), write_delta))
+sum_range = Grammar(("table", id32), ("from", bound), ("to", bound), ("rows", u63), ("digest", fixed(32)))
 loss = Grammar(
     ("id", positive), ("seq", u63), ("number", u63), ("table", id32), ("column", u32), ("rule", number(0, 255)),
     ("key", lambda x: read_key(fixed_or_more(x)), values.put_key), ("kept", is_value), ("lost", is_value), ("kept_stamp", u63), ("lost_stamp", u63),
@@ -163,7 +171,11 @@ MESSAGES = {1: ("hello", Grammar(
     9: ("losses", Grammar(("losses", lambda x: ascending("id", 1)(losses_of[0](x)), losses_of[1]))),
     10: ("forked", Grammar(("incarnation", u32), ("from_number", u63))),
     11: ("resolve", Grammar(("number", u63), ("action", action))),
-    12: ("error", Grammar(("code", number(1, 32767)), ("retry_after_ms", u63), ("text", words)))}
+    12: ("error", Grammar(("code", number(1, 32767)), ("retry_after_ms", u63), ("text", words))),
+    13: ("sums", Grammar(("cursor", u63), ("view", u63), ("ranges", lambda x: [read_sum(i) for i in is_list(x, 0, 64)], lambda x: [sum_range.write(i) for i in x]))),
+    14: ("repair", Grammar(
+        ("seq", u63), ("compared", number(0, 64)), ("cut", is_bool),
+        ("ranges", lambda x: [read_range(i) for i in is_list(x, 0, 64)], lambda x: [snapshot_range.write(i) for i in x])))}
 TYPES = {name: number for number, (name, _) in MESSAGES.items()}
 
 
@@ -177,6 +189,8 @@ def decode(data):
     if name in ("hello", "welcome") and len(items) > 1:
         version(items[1])
     content = grammar.read(items[1:])
+    if name == "repair" and (len(content["ranges"]) > content["compared"] or (content["cut"] and not content["ranges"])):
+        raise malformed("a repair of what was not compared")
     if name == "page" and content["from"] > content["to"]:
         raise malformed("a page that goes back")
     if name == "hello" and content.get("past") == [] and "view" not in content:

@@ -1,0 +1,327 @@
+/* S6 on a device: what it asks about, and what it takes of the answers. Times are literals in milliseconds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/satchel_rc.h"
+#include "replica/checksum.h"
+#include "replica/session.h"
+#include "tests/support/replica_fixture.h"
+
+#define NOW UINT64_C(1700000000000)
+#define DAY UINT64_C(86400000)
+
+typedef struct talk {
+    fixture *x;
+    session *s;
+    buf frame, message;
+    char events[1024];
+    uint64_t ranges; /* of the last question */
+    uint64_t cursor;
+} talk;
+
+static void on_event(void *ctx, const satchel_event *e) {
+    talk *t = ctx;
+    size_t n = strlen(t->events);
+    if (e->type == SATCHEL_EVENT_REPAIRED)
+        snprintf(t->events + n, sizeof t->events - n, "repaired %llu %s;", (unsigned long long)e->number, e->table);
+    if (e->type == SATCHEL_EVENT_CHECKED)
+        snprintf(t->events + n, sizeof t->events - n, "checked %llu of %llu %s;", (unsigned long long)e->number,
+                 (unsigned long long)e->total, satchel_rc_name(e->rc));
+}
+
+static int say(talk *t, uint64_t now_ms) {
+    assert_int_equal(t->message.rc, SATCHEL_OK);
+    int rc = session_receive(t->s, t->message.p, t->message.n, now_ms);
+    buf_clear(&t->message);
+    return rc;
+}
+
+/* Whether the device asks; pulls are passed over. */
+static bool asks(talk *t, uint64_t now_ms) {
+    const uint8_t *p;
+    size_t n;
+    sums_reader r;
+    msg_sums m;
+    assert_int_equal(session_wake(t->s, now_ms), SATCHEL_OK);
+    while (session_output(t->s, &p, &n)) {
+        buf_clear(&t->frame);
+        assert_int_equal(frame_unpack(p, n, &t->frame), SATCHEL_OK);
+        if (message_peek(t->frame.p, t->frame.n) != MSG_SUMS) continue;
+        assert_int_equal(message_check(t->frame.p, t->frame.n), SATCHEL_OK);
+        assert_int_equal(sums_open(&r, t->frame.p, t->frame.n, &m), SATCHEL_OK);
+        t->ranges = m.ranges;
+        t->cursor = m.cursor;
+        return true;
+    }
+    return false;
+}
+
+static void say_page(talk *t, uint64_t from, uint64_t to, const delta_row *rows, unsigned n) {
+    page_build(t->x, &(msg_page){.from = from, .to = to}, to, rows, n, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+}
+
+/* In step at 11, with three items, two tags, and a pair with a key of two columns. */
+static int setup(void **state) {
+    talk *t = calloc(1, sizeof *t);
+    void *x = NULL;
+    assert_non_null(t);
+    fixture_setup(&x);
+    t->x = x;
+    t->x->now_ms = NOW;
+    assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event}, &t->s), SATCHEL_OK);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
+    welcome_encode(&m, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    delta_row *rows = calloc(6, sizeof *rows);
+    assert_non_null(rows);
+    rows[0] = item_put("a", "Ann", 1, 10);
+    rows[1] = item_put("b", "Bob", 2, 20);
+    rows[2] = item_put("c", "Cid", 3, 30);
+    rows[3] = row_of(TAG, DELTA_PUT, "x");
+    row_set(&rows[3], TAG_LABEL, text_of("one"));
+    rows[4] = row_of(TAG, DELTA_PUT, "y");
+    row_set(&rows[4], TAG_LABEL, text_of("two"));
+    rows[5] = row_of(PAIR, DELTA_PUT, "p");
+    rows[5].nkey = 2;
+    rows[5].key[1] = value_integer(5);
+    row_set(&rows[5], PAIR_V, text_of("v"));
+    say_page(t, 0, 11, rows, 6);
+    free(rows);
+    assert_true(session_in_step(t->s));
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state) {
+    talk *t = *state;
+    void *x = t->x;
+    session_free(t->s);
+    buf_fini(&t->frame);
+    buf_fini(&t->message);
+    free(t);
+    return fixture_teardown(&x);
+}
+
+/* Writes past the capture and the library. */
+static void plant(talk *t, const char *sql) {
+    assert_int_equal(sqlite3_exec(t->x->f->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* All items as they were sent, as the range (from, to]. */
+static void put_items(talk *t, const char *from, const char *to) {
+    static snapshot_range r;
+    static delta_row row;
+    delta_writer w;
+    buf delta;
+    buf_init(&delta, 0);
+    delta_writer_init(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        const char *const key[] = {"a", "b", "c"}, *const name[] = {"Ann", "Bob", "Cid"};
+        if ((from && strcmp(key[i], from) <= 0) || (to && strcmp(key[i], to) > 0)) continue;
+        row = item_put(key[i], name[i], (int64_t)i + 1, ((int64_t)i + 1) * 10);
+        delta_put_row(&w, &row);
+    }
+    assert_int_equal(delta_finish(&w, &delta), SATCHEL_OK);
+    r = (snapshot_range){.table = ITEM, .nkey = 1, .has_from = from, .has_to = to, .delta = delta.p, .ndelta = delta.n};
+    if (from) r.from[0] = text_of(from);
+    if (to) r.to[0] = text_of(to);
+    snapshot_put_range(&r, &t->message);
+    delta_writer_fini(&w);
+    buf_fini(&delta);
+}
+
+static void answer_items(talk *t) {
+    repair_begin(&(msg_repair){.seq = t->cursor, .compared = t->ranges, .ranges = 1}, &t->message);
+    put_items(t, NULL, NULL);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+}
+
+static void answer(talk *t, uint64_t compared) {
+    repair_begin(&(msg_repair){.seq = t->cursor, .compared = compared}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+}
+
+static void S6_all_tables_are_asked_about_once_a_day_and_on_demand(void **state) {
+    talk *t = *state;
+    assert_false(asks(t, NOW));
+    session_check(t->s);
+    assert_true(session_check_wanted(t->s));
+    assert_true(asks(t, NOW));
+    assert_int_equal(t->ranges, 3);
+    assert_int_equal(t->cursor, 11);
+    assert_false(asks(t, NOW + 1000)); /* one at a time */
+    answer(t, 3);
+    assert_false(asks(t, NOW));
+    assert_string_equal(t->events, "checked 0 of 6 OK;");
+    assert_false(session_check_wanted(t->s));
+    assert_true(asks(t, NOW + 2 * DAY));
+}
+
+static void S6_wrong_missing_and_extra_rows_are_put_right_and_no_other(void **state) {
+    talk *t = *state;
+    plant(t, "UPDATE item SET name='Eve', price=x'00', stock=NULL WHERE id='a'; DELETE FROM item WHERE id='b';"
+             "INSERT INTO item(id, name) VALUES('d', 'Dan'); UPDATE tag SET label='three' WHERE id='x'");
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    answer_items(t);
+    assert_string_equal(t->events, "repaired 3 item;");
+    assert_string_equal(item(t->x, "a"), "Ann|1|10|~");
+    assert_string_equal(item(t->x, "b"), "Bob|2|20|~");
+    assert_string_equal(item(t->x, "d"), "-");
+    assert_string_equal(app_text(t->x, "SELECT label FROM tag WHERE id='x'"), "three");
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox"), 0);
+}
+
+static void S6_question_tells_of_a_wrong_value_in_any_column(void **state) {
+    talk *t = *state;
+    static const char *const changes[] = {"UPDATE item SET name='Anm' WHERE id='a'", "UPDATE item SET price='1' WHERE id='a'",
+                                          "UPDATE item SET stock=11 WHERE id='a'",   "UPDATE item SET note='' WHERE id='a'",
+                                          "UPDATE item SET id='A' WHERE id='a'",     "DELETE FROM item WHERE id='a'"};
+    checksum_walk w = {0};
+    buf before;
+    buf_init(&before, 0);
+    assert_int_equal(checksum_ask(t->x->f, &w), 1);
+    buf_put(&before, w.asked.p, w.asked.n);
+    for (unsigned i = 0; i < sizeof changes / sizeof *changes; i++) {
+        checksum_reset(&w);
+        plant(t, "SAVEPOINT s");
+        plant(t, changes[i]);
+        plant(t, "RELEASE s");
+        assert_int_equal(checksum_ask(t->x->f, &w), 1);
+        bool same = w.asked.n == before.n && memcmp(w.asked.p, before.p, before.n) == 0;
+        assert_int_equal(same, i == 1); /* an INTEGER column makes a number of it */
+        plant(
+            t,
+            "INSERT OR REPLACE INTO item(id, name, price, stock, note) VALUES('a', 'Ann', 1, 10, NULL); DELETE FROM item WHERE id='A'");
+    }
+    checksum_reset(&w);
+    assert_int_equal(checksum_ask(t->x->f, &w), 1);
+    assert_memory_equal(w.asked.p, before.p, before.n);
+    checksum_reset(&w);
+    buf_fini(&before);
+}
+
+static void S6_answer_is_not_taken_once_the_app_has_written(void **state) {
+    talk *t = *state;
+    plant(t, "UPDATE item SET name='Eve' WHERE id='a'");
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    app_sql(t->x, "UPDATE item SET price=7 WHERE id='b'");
+    answer_items(t);
+    assert_string_equal(item(t->x, "a"), "Eve|1|10|~");
+    assert_string_equal(item(t->x, "b"), "Bob|7|20|~");
+    assert_string_equal(t->events, "");
+    assert_false(asks(t, NOW + 10000)); /* not at rest */
+}
+
+static void S6_answer_is_not_taken_once_a_page_has_come(void **state) {
+    talk *t = *state;
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    delta_row row = item_put("a", "Anna", 1, 10);
+    say_page(t, 11, 12, &row, 1);
+    answer_items(t);
+    assert_string_equal(item(t->x, "a"), "Anna|1|10|~");
+    assert_false(asks(t, NOW));
+    assert_true(asks(t, NOW + 10000));
+    assert_int_equal(t->cursor, 12);
+    assert_int_equal(t->ranges, 3);
+}
+
+static void S6_cut_answer_is_asked_on_behind_its_end(void **state) {
+    talk *t = *state;
+    sums_reader r;
+    msg_sums head;
+    static sums_range first;
+    plant(t, "UPDATE item SET name='Eve'");
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    repair_begin(&(msg_repair){.seq = 11, .compared = 1, .cut = true, .ranges = 1}, &t->message);
+    put_items(t, NULL, "b");
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_string_equal(t->events, "repaired 2 item;");
+    assert_true(asks(t, NOW));
+    assert_int_equal(sums_open(&r, t->frame.p, t->frame.n, &head), SATCHEL_OK);
+    assert_int_equal(sums_next(&r, &first), 1);
+    assert_int_equal(first.range.table, ITEM);
+    assert_true(first.range.has_from);
+    assert_int_equal(first.rows, 1);
+    repair_begin(&(msg_repair){.seq = 11, .compared = 1, .ranges = 1}, &t->message);
+    put_items(t, "b", NULL);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_string_equal(item(t->x, "c"), "Cid|3|30|~");
+    assert_true(asks(t, NOW));
+    assert_int_equal(t->ranges, 2);
+    answer(t, 2);
+    assert_false(asks(t, NOW));
+    assert_non_null(strstr(t->events, "checked 3 of "));
+}
+
+static void S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone(void **state) {
+    talk *t = *state;
+    uint64_t now = NOW;
+    unsigned asked = 0;
+    session_check(t->s);
+    for (; session_check_wanted(t->s) && asked < 100; now += 5000, asked++) {
+        assert_true(asks(t, now));
+        assert_int_equal(t->ranges, 3);
+        repair_begin(&(msg_repair){.seq = 11}, &t->message);
+        assert_int_equal(say(t, now), SATCHEL_OK);
+    }
+    assert_in_range(asked, 5, 20);
+    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+    assert_false(asks(t, now));
+}
+
+static void S6_many_rows_are_asked_about_in_ranges_without_a_gap(void **state) {
+    talk *t = *state;
+    sums_reader r;
+    msg_sums head;
+    static sums_range one;
+    uint64_t rows = 0, messages = 0;
+    char last[16] = "";
+    plant(
+        t,
+        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO item(id, name) SELECT printf('k%06d', i), 'n' FROM n");
+    session_check(t->s);
+    for (; asks(t, NOW); messages++) {
+        assert_int_equal(sums_open(&r, t->frame.p, t->frame.n, &head), SATCHEL_OK);
+        while (sums_next(&r, &one) == 1) {
+            rows += one.rows;
+            if (one.range.table != ITEM) continue;
+            assert_int_equal(one.range.has_from, *last != 0);
+            if (*last) assert_memory_equal(one.range.from[0].u.p, last, one.range.from[0].n);
+            snprintf(last, sizeof last, "%.*s", one.range.has_to ? (int)one.range.to[0].n : 3,
+                     one.range.has_to ? (const char *)one.range.to[0].u.p : "end");
+        }
+        answer(t, t->ranges);
+    }
+    assert_int_equal(rows, 20007);
+    assert_string_equal(last, "end");
+    assert_in_range(messages, 3, 5);
+    assert_string_equal(t->events, "checked 0 of 20007 OK;");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(S6_all_tables_are_asked_about_once_a_day_and_on_demand),
+        TEST(S6_wrong_missing_and_extra_rows_are_put_right_and_no_other),
+        TEST(S6_question_tells_of_a_wrong_value_in_any_column),
+        TEST(S6_answer_is_not_taken_once_the_app_has_written),
+        TEST(S6_answer_is_not_taken_once_a_page_has_come),
+        TEST(S6_cut_answer_is_asked_on_behind_its_end),
+        TEST(S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone),
+        TEST(S6_many_rows_are_asked_about_in_ranges_without_a_gap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* S6 on the server: what a device tells of its rows is compared with those of its view, and only the ranges that differ are given again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/digest.h"
+#include "protocol/satchel_rc.h"
+#include "server/scope.h"
+#include "tests/unit/hub_fixture.h"
+
+#define RULES                                                                                                                    \
+    "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"                                  \
+    "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user');\n"             \
+    "INSERT INTO scope_mask(profile,tbl,columns) VALUES('rep','item','b');\n"
+
+static holding phone;
+
+/* SQL of the server's, as one commit. */
+static void server(world *w, const char *text) {
+    test_job j = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = text};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+}
+
+static int setup_rows(void **state) {
+    setup(state);
+    world *w = *state;
+    holding_open(&phone, store_schema(w->v.s));
+    server(w, "DELETE FROM item; INSERT INTO item(id,a,n,b) VALUES(1,'ann',1,x'01'),(2,'bob',2,x'02'),(3,'ann',3,x'03'),"
+              "(4,'cid',4,x'04');");
+    return 0;
+}
+
+static int teardown_rows(void **state) {
+    holding_close(&phone);
+    return teardown(state);
+}
+#undef TEST
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_rows, teardown_rows)
+
+static int run_publish(hub_job *job, store *s, ingest *g, uint64_t at) {
+    uint64_t moved;
+    buf error;
+    buf_init(&error, 0);
+    int rc = scope_publish(s, "scope.sql", RULES, at, &moved, &error);
+    if (rc) print_error("%.*s\n", (int)error.n, (const char *)error.p);
+    buf_fini(&error);
+    (void)job, (void)g;
+    return rc;
+}
+
+static void publish(world *w) {
+    test_job j = {.job = {.run = run_publish, .done = done_job}, .got = 1};
+    sql_exec(&w->v, "UPDATE satchel_device SET profile='rep',user=CAST(x'0303'||'ann' AS BLOB) WHERE name='phone'");
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+    hub_scope_changed(w->h);
+    settle(w);
+}
+
+static link *connect_phone(world *w) {
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    hello(w, l);
+    settle(w);
+    pull(w, l, 16);
+    settle(w);
+    said(l);
+    return l;
+}
+
+static void wrong(const char *sql) {
+    assert_int_equal(sqlite3_exec(phone.db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void put_sum(buf *m, const schema_table *t, bool has_from, int64_t from, bool has_to, int64_t to) {
+    static sums_range r;
+    static value v[LIMIT_COLUMNS];
+    digest_rows d;
+    sqlite3_stmt *q;
+    r = (sums_range){.range = {.table = t->id, .nkey = t->nkey, .has_from = has_from, .has_to = has_to}};
+    r.range.from[0] = value_integer(from);
+    r.range.to[0] = value_integer(to);
+    sqlite3_str *query = sqlite3_str_new(NULL);
+    sqlite3_str_appendf(query, "SELECT * FROM \"%w\"", t->name);
+    digest_put_range(query, t, has_from, has_to);
+    sqlite3_str_appendf(query, " ORDER BY \"%w\"", t->key[0]->name);
+    char *text = sqlite3_str_finish(query);
+    assert_int_equal(sqlite3_prepare_v2(phone.db, text, -1, &q, NULL), SQLITE_OK);
+    sqlite3_free(text);
+    digest_bind_range(q, t, &r.range);
+    digest_begin(&d);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        for (unsigned i = 0; i < t->ncol; i++) v[i] = value_of_column(q, (int)i);
+        assert_int_equal(digest_add(&d, t, v), SATCHEL_OK);
+    }
+    sqlite3_finalize(q);
+    digest_end(&d);
+    r.rows = d.rows;
+    memcpy(r.digest, d.digest, sizeof r.digest);
+    sums_put(&r, m);
+}
+
+/* The items up to 2, and those behind. */
+static void send_sums(world *w, link *l) {
+    const schema_table *t = schema_table_by_name(store_schema(w->v.s), "item");
+    buf m;
+    buf_init(&m, 0);
+    sums_begin(&(msg_sums){.cursor = l->cursor, .view = phone.view, .ranges = 2}, &m);
+    put_sum(&m, t, false, 0, true, 2);
+    put_sum(&m, t, true, 2, false, 0);
+    send_message(w, l, &m, true);
+}
+
+#define COMPARED(l, expected)                                                                                                    \
+    do {                                                                                                                         \
+        send_sums(w, l);                                                                                                         \
+        settle(w);                                                                                                               \
+        SAID(l, expected);                                                                                                       \
+    } while (0)
+
+static void S6_same_rows_get_no_range(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    COMPARED(l, "repair(2)");
+    assert_null(strstr(w->log, "checksum"));
+}
+
+static void S6_wrong_missing_and_extra_rows_get_their_range_alone(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    wrong("UPDATE item SET n=7 WHERE id=1");
+    COMPARED(l, "repair(2 item:1,2)");
+    assert_non_null(strstr(w->log, "checksum"));
+    wrong("UPDATE item SET n=1 WHERE id=1; UPDATE item SET b=x'0505' WHERE id=4");
+    COMPARED(l, "repair(2 item:3,4)");
+    wrong("UPDATE item SET b=x'04' WHERE id=4; DELETE FROM item WHERE id=3");
+    COMPARED(l, "repair(2 item:3,4)");
+    wrong("INSERT INTO item SELECT 3,a,3,x'03' FROM item LIMIT 0");
+    wrong("INSERT INTO item(id,a,n) VALUES(0,'ann',1)");
+    COMPARED(l, "repair(2 item:1,2 item:3,4)");
+    wrong("UPDATE item SET n='1' WHERE id=1");
+    COMPARED(l, "repair(2 item:1,2 item:3,4)");
+}
+
+static void S6_rows_outside_the_view_and_masked_columns_are_neither_compared_nor_sent(void **state) {
+    world *w = *state;
+    publish(w);
+    link *l = connect_phone(w);
+    assert_string_equal(holding_sql(&phone, "SELECT id,a,n,b FROM item"), "1|ann|1|- 3|ann|3|-");
+    COMPARED(l, "repair(2)");
+    wrong("UPDATE item SET n=9 WHERE id=1");
+    COMPARED(l, "repair(2 item:1)");
+    wrong("UPDATE item SET n=1 WHERE id=1; UPDATE item SET b=x'03' WHERE id=3");
+    COMPARED(l, "repair(2 item:3)");
+    assert_int_equal(l->repaired_columns, 2); /* a and n */
+    /* One who names another view than the one that it was given gets nothing. */
+    phone.view = 0;
+    COMPARED(l, "repair(0)");
+}
+
+static void S6_nothing_is_compared_that_a_page_is_still_to_bring(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    uint64_t cursor = l->cursor;
+    server(w, "UPDATE item SET n=8 WHERE id=4");
+    assert_string_equal(holding_sql(&phone, "SELECT n FROM item WHERE id=4"), "8");
+    said(l);
+    uint64_t now = l->cursor;
+    l->cursor = cursor;
+    COMPARED(l, "repair(0)");
+    l->cursor = now;
+    COMPARED(l, "repair(2)");
+    l->cursor = now + 5;
+    COMPARED(l, "repair(0)");
+}
+
+static void S6_second_question_before_the_answer_is_an_error(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    send_sums(w, l);
+    send_sums(w, l);
+    settle(w);
+    assert_non_null(strstr(said(l), "error(E_ORDER)"));
+}
+
+static void S6_store_that_is_not_what_its_log_says_is_put_right_and_the_device_is_not(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    sql_exec(&w->v, "UPDATE item SET n=70 WHERE id=1");
+    sql_exec(&w->v, "DELETE FROM item WHERE id=3");
+    COMPARED(l, "repair(0)"); /* the first range */
+    assert_non_null(strstr(w->log, "n does not hold what the log says"));
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=1"), "1");
+    COMPARED(l, "repair(1)");
+    assert_non_null(strstr(w->log, "is missing"));
+    COMPARED(l, "repair(2)");
+    /* Its clock is what it was. */
+    server(w, "UPDATE item SET n=n+1");
+    assert_string_equal(holding_sql(&phone, "SELECT id,n FROM item ORDER BY id"), "1|2 2|3 3|4 4|5");
+    said(l);
+    COMPARED(l, "repair(2)");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(S6_same_rows_get_no_range),
+        TEST(S6_wrong_missing_and_extra_rows_get_their_range_alone),
+        TEST(S6_rows_outside_the_view_and_masked_columns_are_neither_compared_nor_sent),
+        TEST(S6_nothing_is_compared_that_a_page_is_still_to_bring),
+        TEST(S6_second_question_before_the_answer_is_an_error),
+        TEST(S6_store_that_is_not_what_its_log_says_is_put_right_and_the_device_is_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
