@@ -28,6 +28,8 @@
 #define LIMIT_LOSSES 256
 /* Ranges in one message of digests, so that neither side works on one for long. More: SATCHEL_E_LIMIT. */
 #define LIMIT_SUMS 64
+/* Rows that a device has in one range of digests. More: SATCHEL_E_LIMIT. */
+#define LIMIT_SUM_ROWS 65536
 /* Schema. Tables count over its whole life. More: SATCHEL_E_MIGRATION. */
 #define LIMIT_TABLES 1024
 #define LIMIT_COLUMNS 512

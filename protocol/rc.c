@@ -1,5 +1,7 @@
 #include "protocol/satchel_rc.h"
 
+#include <stddef.h>
+
 const char *satchel_rc_text(int rc) {
     switch (rc) {
     case SATCHEL_OK:
@@ -25,6 +27,29 @@ const char *satchel_rc_name(int rc) {
 #undef X
     default:
         return "E_UNKNOWN";
+    }
+}
+
+const char *satchel_rc_rule(int rc) {
+    switch (rc) {
+    case SATCHEL_E_CHECK:
+        return "check";
+    case SATCHEL_E_UNIQUE:
+        return "unique";
+    case SATCHEL_E_NOT_NULL:
+        return "not null";
+    case SATCHEL_E_FOREIGN_KEY:
+        return "foreign key";
+    case SATCHEL_E_GUARD:
+        return "guard";
+    case SATCHEL_E_SERVER_OWNED:
+        return "server";
+    case SATCHEL_E_APPEND_ONLY:
+        return "append";
+    case SATCHEL_E_KEY_TAKEN:
+        return "key";
+    default:
+        return NULL;
     }
 }
 

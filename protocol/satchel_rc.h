@@ -114,6 +114,8 @@ typedef enum satchel_class {
 SATCHEL_API const char *satchel_rc_text(int rc);
 /* The name of a code as scripts and logs show it, such as "E_KEY_TAKEN"; "OK" for 0. Static. */
 SATCHEL_API const char *satchel_rc_name(int rc);
+/* The kind of rule that a refusal names: "check", "unique", "not null", "foreign key", "guard", "server", "append", "key"; NULL for other codes. Static. */
+SATCHEL_API const char *satchel_rc_rule(int rc);
 /* What a caller should do about a code; an unknown number is FATAL. */
 SATCHEL_API satchel_class satchel_rc_class(int rc);
 

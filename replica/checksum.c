@@ -10,8 +10,10 @@
 #include "replica/overlay.h"
 #include "replica/rows.h"
 
-/* A range ends at so many rows, or bytes of values: what one wrong value costs to repair, against what a comparison costs to send. */
-#define RANGE_ROWS 256u
+/* A range ends at a row whose key says so, about each 256th: so a row that comes or goes moves no other range's end, and the server, which remembers ranges,
+ * need read but one again. And at so many rows, or bytes of values: what one wrong value costs to repair. */
+#define RANGE_END 256u
+#define RANGE_ROWS 1024u
 #define RANGE_BYTES (128u << 10)
 /* Rows in one message: what is read in one go. */
 #define MESSAGE_ROWS 8192u
@@ -109,6 +111,10 @@ static int take_row(asking *a) {
     return digest_add(&a->d, a->t, v);
 }
 
+static bool is_end(const asking *a) {
+    return value_hash(a->last.p, a->last.n, 0) % RANGE_END == 0 || a->d.rows == RANGE_ROWS || a->bytes >= RANGE_BYTES;
+}
+
 static bool is_full(const asking *a) {
     return a->ranges == LIMIT_SUMS || a->rows >= MESSAGE_ROWS;
 }
@@ -120,7 +126,7 @@ static int ask_table(asking *a) {
     while (!rc && !is_full(a) && (step = sqlite3_step(a->q)) == SQLITE_ROW) {
         rc = take_row(a);
         /* `from` of the range to come is read from w->from again: a's own points into memory that has moved. */
-        if (!rc && (a->d.rows == RANGE_ROWS || a->bytes >= RANGE_BYTES)) {
+        if (!rc && is_end(a)) {
             rc = end_range(a, false);
             if (!rc) rc = rows_key_values(a->t, a->w->from.p, a->w->from.n, a->range.range.from);
         }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,7 +150,22 @@ static bool is_of_key(const char *dir, const buf *key) {
     return is;
 }
 
-int credentials_settle(const char *dir, buf *error) {
+int credentials_lock(const char *dir, buf *error) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
+    if (fd < 0 && errno == ENOENT) {
+        buf_printf(error, "there is no %s", dir);
+        return SATCHEL_E_NOT_FOUND;
+    }
+    if (fd < 0) return fail_errno(error, "open", dir, NULL);
+    do failed = flock(fd, LOCK_EX);
+    while (failed && errno == EINTR);
+    if (!failed) return fd;
+    int rc = fail_errno(error, "lock", dir, NULL);
+    close(fd);
+    return rc;
+}
+
+static int settle(const char *dir, buf *error) {
     char from[4096], to[4096];
     buf next = {0}, none = {0};
     int rc = credentials_read_file(dir, CREDENTIALS_NEXT_KEY, &next, &none);
@@ -161,6 +177,19 @@ int credentials_settle(const char *dir, buf *error) {
     snprintf(from, sizeof from, "%s/" CREDENTIALS_NEXT_KEY, dir);
     snprintf(to, sizeof to, "%s/" CREDENTIALS_KEY, dir);
     return rename(from, to) || credentials_sync_dir(dir) ? fail_errno(error, "replace", dir, CREDENTIALS_KEY) : SATCHEL_OK;
+}
+
+/* Of two that find the same new key the other finds that it is settled. */
+int credentials_settle(const char *dir, buf *error) {
+    buf none = {0};
+    int lock = credentials_lock(dir, &none);
+    bool absent = lock == SATCHEL_E_NOT_FOUND;
+    if (lock < 0 && !absent) buf_put(error, none.p, none.n + 1);
+    buf_fini(&none);
+    if (lock < 0) return absent ? SATCHEL_OK : lock;
+    int rc = settle(dir, error);
+    close(lock);
+    return rc;
 }
 
 int credentials_read(const char *dir, credentials *out, buf *error) {

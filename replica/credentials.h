@@ -25,6 +25,10 @@ void credentials_fini(credentials *c);
 
 /* Makes the directory if it is missing, and makes it private. SATCHEL_E_READONLY, _FULL, _IO with words. */
 int credentials_make_dir(const char *dir, buf *error);
+/* Keeps other threads and processes from changing what is in the directory: a descriptor to close, or SATCHEL_E_NOT_FOUND (there is no directory), _READONLY,
+ * _IO, _NOMEM with words. Held for as long as some files take to be written, never over the network; credentials_settle and credentials_read take it
+ * themselves. */
+int credentials_lock(const char *dir, buf *error);
 /* Puts a new key in the present one's place if the certificate is of it. SATCHEL_E_READONLY, _FULL, _IO, _NOMEM with words. */
 int credentials_settle(const char *dir, buf *error);
 /* Reads one file as text, zero-terminated. SATCHEL_E_NOT_FOUND, _IO, _LIMIT, _NOMEM; _CERTIFICATE: it is a key, and others than its owner have a right to the

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
@@ -12,11 +13,6 @@
 #include "replica/exchange.h"
 
 #define ENROLL_PATH "/v1/enroll"
-
-static int fail(buf *error, int rc, const char *words) {
-    buf_printf(error, "%s", words);
-    return rc;
-}
 
 /* --- what is asked and answered ---------------------------------------------------------------------------------------------------- */
 
@@ -78,11 +74,11 @@ static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], e
     *ca = json_string_value(json_object_get(o, "ca"));
     bool good = *cert && *ca && port > 0 && port < 65536 && take_text(o, "device", out->device, sizeof out->device) &&
                 take_text(o, "sync_host", out->sync_host, sizeof out->sync_host);
-    if (!good) return fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is incomplete");
+    if (!good) return exchange_fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is incomplete");
     if (crypto_fingerprint(*cert, certified) || crypto_fingerprint(*ca, authority) || crypto_not_after(*cert, &out->not_after_ms))
-        return fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment holds no certificate");
+        return exchange_fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment holds no certificate");
     if (memcmp(certified, key, sizeof certified))
-        return fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
+        return exchange_fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
     memcpy(out->fingerprint, key, sizeof out->fingerprint);
     out->sync_port = (uint16_t)port;
     return SATCHEL_OK;
@@ -90,19 +86,42 @@ static int read_answer(json_t *o, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], e
 
 /* --- the whole --------------------------------------------------------------------------------------------------------------------- */
 
-/* The key of an earlier or interrupted enrolment, or a new one. */
-static int take_key(const char *dir, buf *key, buf *error) {
-    int rc = credentials_settle(dir, error);
-    if (!rc) rc = credentials_read_file(dir, CREDENTIALS_KEY, key, error);
+static int read_or_make_key(const char *dir, buf *key, buf *error) {
+    int rc = credentials_read_file(dir, CREDENTIALS_KEY, key, error);
     if (rc != SATCHEL_E_NOT_FOUND) return rc;
     buf_clear(error);
     credentials_wipe(key);
-    if ((rc = crypto_make_key(key))) return fail(error, rc, "cannot make a key pair");
+    if ((rc = crypto_make_key(key))) return exchange_fail(error, rc, "cannot make a key pair");
     return credentials_write_file(dir, CREDENTIALS_KEY, (const char *)key->p, error);
 }
 
-static int store_answer(const char *dir, const char *answer, unsigned status, const uint8_t key[CRYPTO_FINGERPRINT_BYTES],
-                        enroll_result *out, buf *error) {
+/* The key of an earlier or interrupted enrolment, or a new one. */
+static int take_key(const char *dir, buf *key, buf *error) {
+    int rc = credentials_settle(dir, error);
+    int lock = rc ? rc : credentials_lock(dir, error);
+    if (lock < 0) return lock;
+    rc = read_or_make_key(dir, key, error);
+    close(lock);
+    return rc;
+}
+
+/* A change of the key may have come to its end meanwhile: what was certified here is the key now. */
+static int write_all(const char *dir, const buf *key, const char *cert, const char *ca, buf *error) {
+    buf now = {0}, none = {0};
+    int lock = credentials_lock(dir, error);
+    if (lock < 0) return lock;
+    bool same = !credentials_read_file(dir, CREDENTIALS_KEY, &now, &none) && now.n == key->n && !memcmp(now.p, key->p, now.n);
+    int rc = same ? SATCHEL_OK : credentials_write_file(dir, CREDENTIALS_KEY, (const char *)key->p, error);
+    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CERT, cert, error);
+    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CA, ca, error);
+    close(lock);
+    credentials_wipe(&now);
+    buf_fini(&none);
+    return rc;
+}
+
+static int store_answer(const char *dir, const char *answer, unsigned status, const buf *key,
+                        const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], enroll_result *out, buf *error) {
     const char *cert = NULL, *ca = NULL;
     enroll_result result = {0};
     json_t *o = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
@@ -110,11 +129,10 @@ static int store_answer(const char *dir, const char *answer, unsigned status, co
     if (status != 200)
         rc = refused(o, status, error);
     else if (!json_is_object(o))
-        rc = fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is no JSON object");
+        rc = exchange_fail(error, SATCHEL_E_MALFORMED, "the server's answer to the enrolment is no JSON object");
     else
-        rc = read_answer(o, key, &result, &cert, &ca, error);
-    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CERT, cert, error);
-    if (!rc) rc = credentials_write_file(dir, CREDENTIALS_CA, ca, error);
+        rc = read_answer(o, fingerprint, &result, &cert, &ca, error);
+    if (!rc) rc = write_all(dir, key, cert, ca, error);
     if (!rc) *out = result;
     json_decref(o);
     return rc;
@@ -129,25 +147,25 @@ int enroll_run(const char *code_text, const char *identity_dir, const char *name
     unsigned status = 0;
     char *body = NULL;
     int rc = enrol_code_decode(code_text, &code);
-    if (rc) return fail(error, rc, "this is no enrolment code, or it is incomplete");
+    if (rc) return exchange_fail(error, rc, "this is no enrolment code, or it is incomplete");
     if ((rc = credentials_make_dir(identity_dir, error))) goto out;
     if ((rc = take_key(identity_dir, &key, error))) goto out;
     rc = crypto_fingerprint((const char *)key.p, fingerprint);
     if (!rc) rc = crypto_make_csr((const char *)key.p, name, &csr);
     if (rc) {
-        rc = fail(error, rc == SATCHEL_E_MALFORMED ? SATCHEL_E_CERTIFICATE : rc,
-                  "the key in the identity directory cannot be used (" CREDENTIALS_KEY ")");
+        rc = exchange_fail(error, rc == SATCHEL_E_MALFORMED ? SATCHEL_E_CERTIFICATE : rc,
+                           "the key in the identity directory cannot be used (" CREDENTIALS_KEY ")");
         goto out;
     }
     body = make_body(&code, (const char *)csr.p, name, software ? software : "satchel");
     if (!body) {
-        rc = fail(error, SATCHEL_E_MISUSE, "the device's name is not valid UTF-8");
+        rc = exchange_fail(error, SATCHEL_E_MISUSE, "the device's name is not valid UTF-8");
         goto out;
     }
     stream_config c = {.host = code.host, .port = code.port, .pin = code.pin};
     if ((rc = exchange_new(&c, ENROLL_PATH, body, ENROLL_MS, &x, error)) || (rc = exchange_run(x, error))) goto out;
     const char *answer = exchange_answer(x, &status);
-    rc = store_answer(identity_dir, answer, status, fingerprint, out, error);
+    rc = store_answer(identity_dir, answer, status, &key, fingerprint, out, error);
 out:
     explicit_bzero(&code, sizeof code);
     free_body(body);

@@ -20,13 +20,13 @@ struct exchange {
     uint64_t deadline_ms;
 };
 
-static int fail(buf *error, int rc, const char *words) {
+int exchange_fail(buf *error, int rc, const char *words) {
     buf_printf(error, "%s", words);
     return rc;
 }
 
 static int fail_stream(const exchange *x, int rc, buf *error) {
-    return fail(error, rc, stream_error(x->stream));
+    return exchange_fail(error, rc, stream_error(x->stream));
 }
 
 int exchange_new(const stream_config *c, const char *path, const char *body, uint64_t within_ms, exchange **out, buf *error) {
@@ -79,19 +79,19 @@ static int receive_some(exchange *x, buf *error) {
     for (;;) {
         size_t got;
         uint8_t *room = buf_reserve(&x->answer, ROOM_BYTES);
-        if (!room) return fail(error, SATCHEL_E_MALFORMED, "the server's answer is too long");
+        if (!room) return exchange_fail(error, SATCHEL_E_MALFORMED, "the server's answer is too long");
         int rc = stream_read(x->stream, room, ROOM_BYTES - 1, &got);
         room[got] = 0;
         x->answer.n += got;
         int whole = got || rc == SATCHEL_E_CLOSED ? look_at_answer(x, rc == SATCHEL_E_CLOSED) : 0;
-        if (whole) return whole < 0 ? fail(error, whole, "what answers does not speak HTTP") : whole;
+        if (whole) return whole < 0 ? exchange_fail(error, whole, "what answers does not speak HTTP") : whole;
         if (rc) return fail_stream(x, rc, error);
         if (!got) return 0;
     }
 }
 
 int exchange_step(exchange *x, buf *error) {
-    if (stream_clock_ms() >= x->deadline_ms) return fail(error, SATCHEL_E_TIMEOUT, "the server did not answer in time");
+    if (stream_clock_ms() >= x->deadline_ms) return exchange_fail(error, SATCHEL_E_TIMEOUT, "the server did not answer in time");
     int rc = x->begun ? SATCHEL_OK : stream_connect(x->stream);
     x->begun = true;
     if (!rc) rc = stream_step(x->stream);

@@ -19,4 +19,7 @@ int exchange_run(exchange *x, buf *error);
 /* Of the answer: its body as a zero-terminated text, valid until exchange_free. */
 const char *exchange_answer(const exchange *x, unsigned *status);
 
+/* Puts the words and returns rc. */
+int exchange_fail(buf *error, int rc, const char *words);
+
 #endif

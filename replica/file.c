@@ -59,8 +59,9 @@ static const char *const FORMAT_2 = "ALTER TABLE satchel_base ADD COLUMN unseen 
                                     "ALTER TABLE satchel_outbox_part ADD COLUMN unseen BLOB;"
                                     "ALTER TABLE satchel_state ADD COLUMN past BLOB;";
 
-/* What format 3 added: which view is held here, and the losses of a row that leaves. */
+/* What format 3 added: which view is held here, the losses of a row that leaves, and when checksums are due. */
 static const char *const FORMAT_3 = "ALTER TABLE satchel_state ADD COLUMN view INTEGER NOT NULL DEFAULT 0;"
+                                    "ALTER TABLE satchel_state ADD COLUMN check_due_ms INTEGER NOT NULL DEFAULT 0;"
                                     "CREATE INDEX satchel_conflicts_row ON satchel_conflicts(tbl, key);";
 
 /* ---- the world ---- */
@@ -310,7 +311,7 @@ void file_close(file *f) {
 
 #define STATE_COLUMNS                                                                                                                 \
     "epoch, cursor, schema_epoch, incarnation, number_floor, sent_number, settled_number, hlc, loss_cursor, snapshot, snapshot_page," \
-    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed, past, view"
+    "snapshot_seq, snapshot_rows, snapshot_total, stage_seq, backup_seq, head, overlay, clock_offset_ms, placed, past, view, check_due_ms"
 
 static uint64_t column_u64(sqlite3_stmt *stmt, int i) {
     return (uint64_t)sqlite3_column_int64(stmt, i);
@@ -360,6 +361,7 @@ static void take_state(sqlite3_stmt *q, file_state *s) {
     s->placed = sqlite3_column_int(q, 19) != 0;
     take_past(s, sqlite3_column_blob(q, 20), (size_t)sqlite3_column_bytes(q, 20));
     s->view = column_u64(q, 21);
+    s->check_due_ms = column_u64(q, 22);
 }
 
 int file_read_state(file *f) {
@@ -385,13 +387,13 @@ static int write_state(file *f) {
     int rc = past.rc;
     if (!rc)
         rc = db_exec(&f->sql,
-                     "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
-                     "biiiiiiiiiiiiiiiiiiibi", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
+                     "UPDATE satchel_state SET (" STATE_COLUMNS ")=(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id=1",
+                     "biiiiiiiiiiiiiiiiiiibii", s->has_epoch ? s->epoch : NULL, (size_t)EPOCH_BYTES, (int64_t)s->cursor,
                      (int64_t)s->schema_epoch, (int64_t)s->incarnation, (int64_t)s->number_floor, (int64_t)s->sent_number,
                      (int64_t)s->settled_number, (int64_t)s->hlc, (int64_t)s->loss_cursor, (int64_t)s->snapshot,
                      (int64_t)s->snapshot_page, (int64_t)s->snapshot_seq, (int64_t)s->snapshot_rows, (int64_t)s->snapshot_total,
                      (int64_t)s->stage_seq, (int64_t)s->backup_seq, (int64_t)s->head, (int64_t)s->overlay, s->clock_offset_ms,
-                     (int64_t)s->placed, past.p, past.n, (int64_t)s->view);
+                     (int64_t)s->placed, past.p, past.n, (int64_t)s->view, (int64_t)s->check_due_ms);
     buf_fini(&past);
     return rc;
 }

@@ -52,7 +52,7 @@ int handle_check(satchel *s);
 
 /* poll.c: ends the thread, closes the connection, frees s->poll. Called by satchel_close, also when s->poll is NULL. */
 void poll_close(satchel *s);
-/* poll.c: there is a new key: it is certified as soon as everything is in step. Without the lock. */
+/* poll.c: there is a new key: it is certified as soon as there is a connection. Without the lock. */
 void poll_renew(satchel *s);
 /* poll.c: ends a thread and the connection, and takes the file's syncing for this handle until it is closed, or a thread of it is stopped. Without the lock.
  * SATCHEL_E_BUSY: another has it; _MISUSE: the handle is being polled, or not open. */

@@ -135,6 +135,15 @@ bool http1_is(const http1_head *h, const char *name, const char *value) {
     return found == 1 && same;
 }
 
+uint64_t http1_seconds(const http1_head *h, const char *name) {
+    size_t at = 0;
+    uint64_t seconds;
+    field f;
+    while (next_field(h, &at, &f))
+        if (name_is(&f, name)) return read_number(&f, &seconds) ? seconds : 0;
+    return 0;
+}
+
 bool http1_copy(const http1_head *h, const char *name, char *out, size_t room) {
     size_t at = 0;
     field f;

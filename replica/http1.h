@@ -25,6 +25,8 @@ int http1_parse(const void *p, size_t n, http1_head *out);
 bool http1_has_token(const http1_head *h, const char *name, const char *token);
 /* True if header `name` is there exactly once, with exactly this value. */
 bool http1_is(const http1_head *h, const char *name, const char *value);
+/* The seconds that header `name` gives (Retry-After), 0 if there is none, or a date, which needs a clock that both sides share. */
+uint64_t http1_seconds(const http1_head *h, const char *name);
 /* Copies the value of the first header `name`, zero-terminated; false if there is none, or it does not fit. */
 bool http1_copy(const http1_head *h, const char *name, char *out, size_t room);
 

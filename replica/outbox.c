@@ -26,8 +26,10 @@ struct outbox_writer {
     uint32_t incarnation;
     bool hides; /* some pending change hides what has come beneath it (M16) */
     uint8_t id[TXN_ID_BYTES];
-    /* of a retry */
+    /* of a retry: the transaction that was opened last does it, and no later one */
     uint64_t resolves; /* number of the refused transaction, else 0 */
+    int64_t code;      /* why it was refused */
+    bool opened;       /* a synced table was touched since it began */
     bool flushed;      /* the retry has become a transaction */
 };
 
@@ -49,8 +51,7 @@ static int take_schema(outbox_writer *w, uint32_t epoch) {
 
 /* One statement gives everything that the transaction's outbox row needs. The write lock is held, so nothing of it can change
  * before the flush. */
-static int sink_open(void *ctx) {
-    outbox_writer *w = ctx;
+static int read_state(outbox_writer *w) {
     sqlite3_stmt *q = db_prepare(
         &w->sql,
         "SELECT cursor, schema_epoch, incarnation, max(number_floor, coalesce((SELECT max(n) FROM main.satchel_outbox), 0)),"
@@ -69,6 +70,20 @@ static int sink_open(void *ctx) {
     return take_schema(w, epoch);
 }
 
+static int sink_open(void *ctx) {
+    outbox_writer *w = ctx;
+    w->resolves = 0;
+    w->opened = true;
+    return read_state(w);
+}
+
+/* A first flush has resolved what this one may not: it may be empty. */
+static int refuse_old_again(outbox_writer *w) {
+    if (!w->resolves || !w->flushed) return SATCHEL_OK;
+    w->flushed = false;
+    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=3, code=? WHERE n=?", "ii", w->code, (int64_t)w->resolves);
+}
+
 /* A repeated flush of one transaction (C2) replaces what the first wrote, under the same number. */
 static int sink_begin(void *ctx, bool again) {
     outbox_writer *w = ctx;
@@ -77,6 +92,7 @@ static int sink_begin(void *ctx, bool again) {
     if (again) {
         int rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox WHERE n=?", "i", (int64_t)w->number);
         if (!rc) rc = db_exec(&w->sql, "DELETE FROM main.satchel_outbox_part WHERE n=?", "i", (int64_t)w->number);
+        if (!rc) rc = refuse_old_again(w);
         if (rc) return rc;
     }
     return w->env.random(w->env.ctx, w->id, sizeof w->id);
@@ -167,7 +183,7 @@ typedef struct retry {
     rows rows;
     delta_row row;
     uint32_t epoch;
-    int rc;
+    int64_t code;
 } retry;
 
 static rows_op retry_op(delta_op op) {
@@ -210,8 +226,8 @@ static int retry_part(retry *r, const void *blob, size_t n) {
 /* One statement over both homes of a changeset; the row keeps open while its changes are written to other tables. */
 static int retry_all(retry *r, uint64_t number) {
     sqlite3_stmt *q =
-        db_prepare(&r->w->sql, "SELECT state, epoch, changes, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
-                               "SELECT 3, 0, changes, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
+        db_prepare(&r->w->sql, "SELECT state, epoch, changes, code, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
+                               "SELECT 3, 0, changes, 0, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
     int rc;
     bool found = false;
     db_bind(q, "i", (int64_t)number);
@@ -219,6 +235,7 @@ static int retry_all(retry *r, uint64_t number) {
         if (!found) {
             int state = sqlite3_column_int(q, 0);
             r->epoch = (uint32_t)sqlite3_column_int64(q, 1);
+            r->code = sqlite3_column_int64(q, 3);
             found = true;
             if (state != TXN_REFUSED) rc = state == TXN_PENDING ? SATCHEL_E_NOT_FOUND : SATCHEL_E_RESOLVED;
             if (rc != 1) break;
@@ -230,23 +247,67 @@ static int retry_all(retry *r, uint64_t number) {
     return rc ? rc : found ? SATCHEL_OK : SATCHEL_E_NOT_FOUND;
 }
 
-int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
-    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
+/* Makes the changes in the open transaction, which from here on is the one that resolves `number`. */
+static int replay(outbox_writer *w, uint64_t number) {
     retry *r = calloc(1, sizeof *r);
     if (!r) return SATCHEL_E_NOMEM;
     r->w = w;
     rows_init(&r->rows, w->db);
-    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
-    if (!rc) rc = sink_open(w);
+    int rc = read_state(w);
+    w->opened = w->flushed = false;
     if (!rc) rc = retry_all(r, number);
     rows_fini(&r->rows);
-    w->resolves = number;
-    w->flushed = false;
-    if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
-    if (rc) roll_back(w);
-    if (rc && capture_error_code(w->capture)) rc = capture_error_code(w->capture);
-    *moot = !rc && !w->flushed;
-    w->resolves = 0;
+    w->resolves = w->opened ? number : 0;
+    w->code = r->code;
     free(r);
     return rc;
+}
+
+/* What stands in the way of the commit has the words. */
+static int give_up(outbox_writer *w, int rc) {
+    roll_back(w);
+    w->resolves = 0;
+    return capture_error_code(w->capture) ? capture_error_code(w->capture) : rc;
+}
+
+int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
+    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
+    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    if (!rc) rc = replay(w, number);
+    if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
+    if (rc) return give_up(w, rc);
+    *moot = !w->flushed;
+    return SATCHEL_OK;
+}
+
+/* ---- edit ---- */
+
+static int ignores_checks(sqlite3 *db, bool *out) {
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(db, "PRAGMA ignore_check_constraints", -1, &q, NULL);
+    *out = !rc && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_int(q, 0);
+    rc = sqlite3_finalize(q);
+    return rc ? db_rc(rc) : SATCHEL_OK;
+}
+
+/* Checked is what the app makes of them, and by the server the whole. */
+static int replay_unchecked(outbox_writer *w, uint64_t number) {
+    bool ignored;
+    int rc = ignores_checks(w->db, &ignored);
+    if (rc) return rc;
+    if (!ignored && sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=1", NULL, NULL, NULL)) return SATCHEL_E_NOMEM;
+    rc = replay(w, number);
+    /* As with ROLLBACK: this must not fail for want of memory. */
+    for (unsigned i = 0; i < ROLLBACK_TRIES && !ignored; i++)
+        ignored = sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=0", NULL, NULL, NULL) == SQLITE_OK;
+    return rc;
+}
+
+int outbox_edit(outbox_writer *w, uint64_t number) {
+    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
+    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    if (!rc) rc = db_exec(&w->sql, "PRAGMA defer_foreign_keys=1", "");
+    if (!rc) rc = replay_unchecked(w, number);
+    if (!rc && !w->opened) rc = SATCHEL_E_ROW_MISSING;
+    return rc ? give_up(w, rc) : SATCHEL_OK;
 }

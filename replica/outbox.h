@@ -26,6 +26,8 @@ int outbox_writer_error_code(const outbox_writer *w);
 /* Runs the changes of refused transaction `number` again as a new transaction; see satchel_retry. *moot is set if they changed nothing (then the
  * caller discards the old one). */
 int outbox_retry(outbox_writer *w, uint64_t number, bool *moot);
+/* Begins a transaction with them, which resolves `number` if it commits something; see satchel_edit. */
+int outbox_edit(outbox_writer *w, uint64_t number);
 
 /* One row of the outbox without its changes. */
 typedef struct outbox_txn {

@@ -40,6 +40,9 @@ int overlay_confirm(overlay *o, uint64_t seq);
 void overlay_announce(overlay *o, void (*changed)(void *ctx, const char *table), void *ctx);
 void overlay_forget_touched(overlay *o);
 
+/* The row as it is confirmed, without pending changes: 1 and a value for each live column, valid until the next call; 0: there is none, or it has left. */
+int overlay_confirmed(overlay *o, const schema_table *t, const value *key, const value **out);
+
 /* Checks the invariants; appends one line per fault. */
 int overlay_verify(overlay *o, buf *report);
 

@@ -454,6 +454,16 @@ int row_process(overlay *o, const schema_table *t, const value *key, const row_r
     return process(&w);
 }
 
+int overlay_confirmed(overlay *o, const schema_table *t, const value *key, const value **out) {
+    row_reason nothing = {0};
+    row_work w = {.o = o, .t = t, .key = key, .why = &nothing};
+    arena_reset(&o->arena);
+    int rc = find_row(o, t, key);
+    if (!rc) rc = read_views(&w);
+    *out = w.confirmed.v;
+    return rc ? rc : w.confirmed.state == VIEW_PRESENT;
+}
+
 int row_verify(overlay *o, const schema_table *t, const value *key, const char **fault) {
     rows_column col[LIMIT_COLUMNS];
     value v[LIMIT_COLUMNS];

@@ -130,9 +130,15 @@ static uint64_t random_between(satchel *s, uint64_t low, uint64_t high) {
     return low + r % (high - low + 1);
 }
 
+/* How long the server wants to be left alone: it has said so in the conversation, or in the place of one. */
+static uint64_t asked_ms(const satchel *s, const poll_loop *l) {
+    uint64_t asked = l->begun ? session_retry_after_ms(s->session) : l->transport ? transport_retry_after_ms(l->transport) : 0;
+    return asked > ASKED_MAX_MS ? ASKED_MAX_MS : asked;
+}
+
 /* Sets when to connect next, by what ended the last connection. */
 static void schedule(satchel *s, poll_loop *l, int rc) {
-    uint64_t now = stream_clock_ms(), asked = session_retry_after_ms(s->session);
+    uint64_t now = stream_clock_ms();
     if (satchel_rc_class(rc) != SATCHEL_CLASS_RETRY) {
         l->stopped = rc;
         l->next_connect_ms = now + random_between(s, STOP_MS - STOP_MS / 5, STOP_MS + STOP_MS / 5);
@@ -140,7 +146,7 @@ static void schedule(satchel *s, poll_loop *l, int rc) {
     }
     uint64_t high = l->pause_ms ? l->pause_ms * 3 : BACKOFF_MS;
     l->pause_ms = random_between(s, BACKOFF_MS, high < BACKOFF_MAX_MS ? high : BACKOFF_MAX_MS);
-    l->next_connect_ms = now + l->pause_ms + (asked > ASKED_MAX_MS ? ASKED_MAX_MS : asked);
+    l->next_connect_ms = now + l->pause_ms + asked_ms(s, l);
 }
 
 /* Erases the data, tells the server; what of it could not be done is tried again later. The lock is given up while the network is met. */
@@ -174,17 +180,22 @@ static void begin_wipe(satchel *s, poll_loop *l) {
     carry_out_wipe(s, l);
 }
 
-/* The connection is gone, or could not be made. `words` may be the transport's or the session's own. Returns rc if the caller must be told. */
+static void end_renewal(poll_loop *l) {
+    renew_free(l->renewal);
+    l->renewal = NULL;
+}
+
+/* The connection is gone, or could not be made; a renewal has its own, and goes on where this device may come again. `words` may be the transport's or the
+ * session's own. Returns rc if the caller must be told. */
 static int end_connection(satchel *s, poll_loop *l, int rc, const char *words) {
     char text[320];
     snprintf(text, sizeof text, "%s", words && *words ? words : satchel_rc_text(rc));
     if (l->transport) transport_close(l->transport, rc ? 1001 : 1000);
-    renew_free(l->renewal);
-    l->renewal = NULL;
-    l->begun = false;
+    if (satchel_rc_class(rc) != SATCHEL_CLASS_RETRY) end_renewal(l);
     session_end(s->session, rc, rc ? text : "", wall_ms(s));
+    if (rc) schedule(s, l, rc);
+    l->begun = false;
     if (!rc) return SATCHEL_OK;
-    schedule(s, l, rc);
     if (s->log) s->log(s->log_ctx, rc, text);
     if (!l->stopped) return SATCHEL_OK;
     memcpy(l->stopped_text, text, sizeof text);
@@ -276,9 +287,8 @@ static void drop_connection(satchel *s, poll_loop *l) {
     else
         session_set_state(s->session, SATCHEL_OFFLINE, SATCHEL_OK, "");
     transport_free(l->transport);
-    renew_free(l->renewal);
+    end_renewal(l);
     l->transport = NULL;
-    l->renewal = NULL;
     l->begun = false;
     l->next_connect_ms = l->pause_ms = 0;
 }
@@ -307,14 +317,14 @@ static int begin_renewal(satchel *s, poll_loop *l, buf *error) {
     return rc ? rc : renew_begin(&server, &l->renewal, error);
 }
 
-/* Once everything is in step: a new certificate is nothing that changes would have to wait for. What fails is tried again later. */
+/* On any connection, in step or not: who is always behind must not lose its certificate for that. What fails is tried again later. */
 static void tend_certificate(satchel *s, poll_loop *l) {
     uint8_t key[CRYPTO_FINGERPRINT_BYTES];
     buf error = {0};
     uint64_t now = stream_clock_ms(), server_ms = (uint64_t)((int64_t)wall_ms(s) + s->file->state.clock_offset_ms);
     int rc = SATCHEL_OK;
     if (!l->renewal) {
-        if (!session_in_step(s->session) || now < l->next_renew_ms) return;
+        if (!l->begun || now < l->next_renew_ms) return;
         l->next_renew_ms = now + RENEW_LOOK_MS;
         if (!transport_is_asked_to_renew(l->transport) && !renew_is_due(s->file->identity, server_ms)) return;
         rc = begin_renewal(s, l, &error);
@@ -323,8 +333,7 @@ static void tend_certificate(satchel *s, poll_loop *l) {
     if (rc == 1) {
         take_renewed(s, l, key);
     } else if (rc) {
-        renew_free(l->renewal);
-        l->renewal = NULL;
+        end_renewal(l);
         l->next_renew_ms = now + random_between(s, RENEW_AGAIN_MS / 2, RENEW_AGAIN_MS);
         if (s->log) s->log(s->log_ctx, rc, error.n ? (const char *)error.p : satchel_rc_text(rc));
     }

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "protocol/satchel_rc.h"
 #include "replica/credentials.h"
@@ -15,12 +16,8 @@ struct renewal {
     exchange *exchange;
     char *dir;
     uint8_t key[CRYPTO_FINGERPRINT_BYTES];
+    uint8_t was[CRYPTO_FINGERPRINT_BYTES]; /* SHA-256 of the certificate that it was begun with */
 };
-
-static int fail(buf *error, int rc, const char *words) {
-    buf_printf(error, "%s", words);
-    return rc;
-}
 
 bool renew_is_due(const char *dir, uint64_t now_ms) {
     buf cert = {0}, key = {0}, error = {0};
@@ -37,14 +34,17 @@ bool renew_is_due(const char *dir, uint64_t now_ms) {
 
 int renew_make_key(const char *dir, buf *error) {
     buf key = {0};
+    int lock = credentials_lock(dir, error);
+    if (lock < 0) return lock;
     int rc = credentials_read_file(dir, CREDENTIALS_NEXT_KEY, &key, error);
     if (rc == SATCHEL_E_NOT_FOUND) {
         buf_clear(error);
         credentials_wipe(&key);
-        rc = crypto_make_key(&key) ? fail(error, SATCHEL_E_INTERNAL, "cannot make a key pair") : SATCHEL_OK;
+        rc = crypto_make_key(&key) ? exchange_fail(error, SATCHEL_E_INTERNAL, "cannot make a key pair") : SATCHEL_OK;
         if (!rc) rc = credentials_write_file(dir, CREDENTIALS_NEXT_KEY, (const char *)key.p, error);
     }
     credentials_wipe(&key);
+    close(lock);
     return rc;
 }
 
@@ -86,6 +86,7 @@ int renew_begin(const renew_server *server, renewal **out, buf *error) {
     r->dir = strdup(server->dir);
     int rc = credentials_read(server->dir, &now, error);
     if (!rc && !r->dir) rc = SATCHEL_E_NOMEM;
+    if (!rc) crypto_sha256(now.cert.p, now.cert.n, r->was);
     if (!rc) rc = make_body(r, &now, &body, error);
     if (!rc) rc = ask(server, &now, RENEW_PATH, body, RENEW_MS, &r->exchange, error);
     free(body);
@@ -116,15 +117,32 @@ static int refused(const char *answer, unsigned status, buf *error) {
     return rc;
 }
 
+/* Whoever enrolled the device meanwhile, perhaps with another server, has the last word. */
+static int check_unchanged(const renewal *r, buf *error) {
+    uint8_t is[CRYPTO_FINGERPRINT_BYTES];
+    buf cert = {0};
+    int rc = credentials_read_file(r->dir, CREDENTIALS_CERT, &cert, error);
+    if (!rc) crypto_sha256(cert.p, cert.n, is);
+    buf_fini(&cert);
+    if (rc || !memcmp(is, r->was, sizeof is)) return rc;
+    return exchange_fail(error, SATCHEL_E_BUSY,
+                         "the device was enrolled while its certificate was renewed; the new one is not taken");
+}
+
 /* The certificate first: with it a change of key is made, which the next reading completes (credentials.h), and the rest can be done again. */
 static int install(const renewal *r, const char *cert, const char *ca, buf *error) {
     uint8_t certified[CRYPTO_FINGERPRINT_BYTES], authority[CRYPTO_FINGERPRINT_BYTES];
     if (!cert || !ca || crypto_fingerprint(cert, certified) || crypto_fingerprint(ca, authority))
-        return fail(error, SATCHEL_E_MALFORMED, "the server's answer to the renewal holds no certificate");
+        return exchange_fail(error, SATCHEL_E_MALFORMED, "the server's answer to the renewal holds no certificate");
     if (memcmp(certified, r->key, sizeof certified))
-        return fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
-    int rc = credentials_write_file(r->dir, CREDENTIALS_CERT, cert, error);
-    return rc ? rc : credentials_write_file(r->dir, CREDENTIALS_CA, ca, error);
+        return exchange_fail(error, SATCHEL_E_CERTIFICATE, "the server certified another key than this device's");
+    int lock = credentials_lock(r->dir, error);
+    if (lock < 0) return lock;
+    int rc = check_unchanged(r, error);
+    if (!rc) rc = credentials_write_file(r->dir, CREDENTIALS_CERT, cert, error);
+    if (!rc) rc = credentials_write_file(r->dir, CREDENTIALS_CA, ca, error);
+    close(lock);
+    return rc;
 }
 
 int renew_step(renewal *r, uint8_t key[CRYPTO_FINGERPRINT_BYTES], buf *error) {

@@ -8,6 +8,7 @@
 
 #include "replica/handle.h"
 #include "replica/overlay.h"
+#include "replica/refusal.h"
 #include "replica/wipe.h"
 
 /* ---- errors ---- */
@@ -349,6 +350,13 @@ int satchel_discard(satchel *s, uint64_t number) {
     return rc ? rc : finish(s, discard(s, number));
 }
 
+static int tell_retry(satchel *s, int rc) {
+    pthread_mutex_lock(&s->lock);
+    return finish(s, outbox_writer_error_code(s->writer)
+                         ? rc
+                         : handle_fail(s, rc, "%s", rc == SATCHEL_E_BUSY ? sqlite3_errmsg(s->app) : satchel_rc_text(rc)));
+}
+
 /* The lock is not held while the app's connection waits for the file (handle.h: lock order). */
 int satchel_retry(satchel *s, uint64_t number) {
     bool moot = false;
@@ -357,11 +365,21 @@ int satchel_retry(satchel *s, uint64_t number) {
     finish(s, SATCHEL_OK);
     rc = outbox_retry(s->writer, number, &moot);
     if (!rc && moot) return satchel_discard(s, number);
-    if (!rc) return SATCHEL_OK;
-    pthread_mutex_lock(&s->lock);
-    return finish(s, outbox_writer_error_code(s->writer)
-                         ? rc
-                         : handle_fail(s, rc, "%s", rc == SATCHEL_E_BUSY ? sqlite3_errmsg(s->app) : satchel_rc_text(rc)));
+    return rc ? tell_retry(s, rc) : SATCHEL_OK;
+}
+
+int satchel_edit(satchel *s, uint64_t number) {
+    int rc = enter(s);
+    if (rc) return rc;
+    finish(s, SATCHEL_OK);
+    rc = outbox_edit(s->writer, number);
+    return rc ? tell_retry(s, rc) : SATCHEL_OK;
+}
+
+int satchel_refusal(satchel *s, uint64_t number, char **json) {
+    *json = NULL;
+    int rc = enter(s);
+    return rc ? rc : finish(s, fail_of_file(s, refusal_json(s->file, number, json)));
 }
 
 /* ---- verification ---- */

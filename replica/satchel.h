@@ -129,7 +129,7 @@ SATCHEL_API sqlite3 *satchel_db(satchel *s);
  *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
 SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
 
-/* Makes a new key pair for this device. Once everything is in step next, the server certifies it and from the connection after on knows the device by it;
+/* Makes a new key pair for this device. On the next connection the server certifies it and from the connection after on knows the device by it;
  * until then the old one goes on. The certificate itself needs no call: it is renewed in the last third of its life, at any sync.
  *   SATCHEL_E_NOT_ENROLLED; _IO, _FULL, _READONLY: the identity directory cannot be written */
 SATCHEL_API int satchel_rotate_key(satchel *s);
@@ -202,7 +202,7 @@ SATCHEL_API void satchel_on_change(satchel *s, void (*changed)(void *ctx, const 
 typedef enum satchel_event_type {
     SATCHEL_EVENT_STATE = 1, /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
     SATCHEL_EVENT_REFUSED =
-        2, /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_retry, satchel_discard */
+        2, /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_refusal, satchel_retry, satchel_edit, satchel_discard */
     SATCHEL_EVENT_CONFLICT = 3, /* a value of this device lost (a new row of satchel_conflicts): number, table */
     SATCHEL_EVENT_SCHEMA = 4,   /* a migration was applied: `number` is the schema epoch, `text` its name */
     SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */
@@ -243,13 +243,33 @@ SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
  *   SATCHEL_E_BUSY and what a COMMIT may be refused for */
 SATCHEL_API int satchel_retry(satchel *s, uint64_t number);
 
+/* Begins a transaction on satchel_db in which the changes of refused transaction `number` are made again, as satchel_retry makes them. Change with SQL
+ * what was wrong, then COMMIT: all that the transaction has changed then stands in the outbox in the place of the refused one, in that one commit.
+ * ROLLBACK, or an end of the program, and nothing was done. CHECK constraints are passed over while the changes are made again, and looked at when
+ * SQL changes them; foreign keys are looked at in the COMMIT. If nothing is changed in the end, the refusal stays: satchel_discard ends it.
+ *   the codes of satchel_retry; SATCHEL_E_ROW_MISSING also if nothing of it can be made again */
+SATCHEL_API int satchel_edit(satchel *s, uint64_t number);
+
+/* Tells of refused transaction `number` what was wanted and what the server has, as one JSON object (freed with sqlite3_free):
+ *   {"transaction":7,"code":"E_CHECK","rule":"check","text":...,"table":"contact","key":"99","depends":0,"refused_ms":...,"changes":[
+ *     {"table":"contact","op":"insert|update|delete","key":{"id":{"base64":"mQ=="}},
+ *      "was":{...},       what the update, or the deletion, found
+ *      "wanted":{...},    what it set: every column of an insert, those that an update changed; {} of a deletion
+ *      "server":{...}},   the columns of the row as it is confirmed here, without unsent edits; null: there is none, or it has left
+ *     ...]}
+ * A blob is {"base64":...}, infinity {"real":"Infinity"}. `rule` is null for a code that names none (satchel_rc_rule), `text` the server's words. Of a long
+ * transaction the first 1,000 changes are told, and "more" is true.
+ *   SATCHEL_E_NOT_FOUND, _RESOLVED as satchel_retry; _BUSY */
+SATCHEL_API int satchel_refusal(satchel *s, uint64_t number, char **json);
+
 /* Checks the file: SQLite's integrity_check, capture triggers, tables against the schema, that every transaction of the outbox is whole and can be
  * read, that what is noted of the server fits it, and that the overlay of unsent edits adds up. Appends one line per fault to *report (freed with
  * sqlite3_free; NULL when there is none); lines that begin with "note: " are no faults. 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
 SATCHEL_API int satchel_verify(satchel *s, char **report);
 
 /* Has all rows compared with the server's, and those that differ repaired, once everything is in step next; it begins the comparison and does not wait for it.
- * satchel_poll says 1 only after it; SATCHEL_EVENT_REPAIRED and _CHECKED tell what came of it. Without this it is done about once a day of a handle's life.
+ * satchel_poll says 1 only after it; SATCHEL_EVENT_REPAIRED and _CHECKED tell what came of it. Without this it is done about once a day,
+ * however short a handle's life; satchel_poll waits for that too.
  *   SATCHEL_E_NOT_ENROLLED */
 SATCHEL_API int satchel_check(satchel *s);
 

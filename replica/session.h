@@ -36,7 +36,7 @@ bool session_output(session *s, const uint8_t **frame, size_t *n);
 int session_wake(session *s, uint64_t now_ms);
 /* Compares all rows with the server as soon as everything is in step, and repairs what differs: events tell. Else that is done about once a day. */
 void session_check(session *s);
-/* It was asked for and is not done. */
+/* It was asked for, or is under way because its day has come: who ends when all is done waits for it. */
 bool session_check_wanted(const session *s);
 /* When session_wake must be called at the latest (then it notices a server that does not answer: SATCHEL_E_TIMEOUT); UINT64_MAX if never. */
 uint64_t session_deadline(const session *s);

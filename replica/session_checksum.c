@@ -1,4 +1,5 @@
-/* When what is here is compared with the server: once a day, at rest, and when the app asks for it. */
+/* When what is here is compared with the server: once a day, at rest, and when the app asks for it. The day is kept in the file, so that it comes for an app
+ * too that never runs for long; where a walk stands is not: broken off, it begins anew. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -10,6 +11,8 @@
 #define AGAIN_MS 100u
 #define AGAIN_MOST_MS 3000u
 #define TRIES 12u
+/* Conversations that may end upon a question before it is put off as well: a server may not know it. */
+#define UNANSWERED 3u
 
 /* Not all devices at one time, though they connect at one: what they hold, and when they came, differs. */
 static uint64_t jitter_ms(const session *s, uint64_t now_ms) {
@@ -18,13 +21,20 @@ static uint64_t jitter_ms(const session *s, uint64_t now_ms) {
     return value_hash(mixed, sizeof mixed, 0) % DAY_MS;
 }
 
-void session_checksum_begin(session *s, uint64_t now_ms) {
-    session_checks *c = &s->checks;
-    checksum_reset(&c->walk);
-    c->running = c->waiting = false;
-    c->tries = 0;
-    c->again_ms = 0;
-    if (!c->due_ms) c->due_ms = now_ms + 1 + jitter_ms(s, now_ms);
+/* In the file; where it cannot be written, for this process. */
+static void set_due(session *s, uint64_t due_ms) {
+    s->checks.due_ms = due_ms;
+    if (file_begin(s->file)) return;
+    s->file->state.check_due_ms = due_ms;
+    file_end(s->file, SATCHEL_OK);
+}
+
+/* What the file says, unless the clock was put back since. */
+static bool is_due(session *s, uint64_t now_ms) {
+    uint64_t *due_ms = &s->checks.due_ms;
+    if (!*due_ms) *due_ms = s->file->state.check_due_ms;
+    if (!*due_ms || *due_ms > now_ms + 2 * DAY_MS) set_due(s, now_ms + 1 + jitter_ms(s, now_ms));
+    return now_ms >= *due_ms;
 }
 
 void session_check(session *s) {
@@ -34,7 +44,7 @@ void session_check(session *s) {
 }
 
 bool session_check_wanted(const session *s) {
-    return s->checks.wanted;
+    return s->checks.wanted || (s->checks.running && !s->checks.tries);
 }
 
 static void finish(session *s, int rc, uint64_t now_ms) {
@@ -43,9 +53,19 @@ static void finish(session *s, int rc, uint64_t now_ms) {
     checksum_reset(&c->walk);
     c->running = c->wanted = false;
     c->repaired = 0;
-    c->tries = 0;
-    c->due_ms = now_ms + DAY_MS / 2 + jitter_ms(s, now_ms);
+    c->tries = c->unanswered = 0;
+    set_due(s, now_ms + DAY_MS / 2 + jitter_ms(s, now_ms));
     session_emit(s, &e);
+}
+
+void session_checksum_begin(session *s, uint64_t now_ms) {
+    session_checks *c = &s->checks;
+    c->unanswered += c->waiting;
+    checksum_reset(&c->walk);
+    c->running = c->waiting = false;
+    c->tries = 0;
+    c->again_ms = 0;
+    if (c->unanswered >= UNANSWERED) finish(s, SATCHEL_E_BUSY, now_ms);
 }
 
 /* Not now: later, or not today. */
@@ -79,7 +99,7 @@ static int ask(session *s, uint64_t now_ms) {
 int session_checksum_step(session *s, uint64_t now_ms) {
     session_checks *c = &s->checks;
     if (s->phase != PHASE_OPEN || s->state != SATCHEL_IN_STEP || c->waiting || s->queued + 4 > QUEUE_SLOTS) return SATCHEL_OK;
-    if (!c->running && !c->wanted && now_ms < c->due_ms) return SATCHEL_OK;
+    if (!c->running && !c->wanted && !is_due(s, now_ms)) return SATCHEL_OK;
     if (now_ms < c->again_ms) return SATCHEL_OK;
     c->running = true;
     return ask(s, now_ms);
@@ -102,6 +122,7 @@ int session_on_repair(session *s, const void *p, size_t n, uint64_t now_ms) {
     unsigned repaired;
     if (!c->waiting) return SATCHEL_OK; /* of a question from before a fork */
     c->waiting = false;
+    c->unanswered = 0;
     int rc = checksum_take(s->file, &c->walk, p, n, told, &repaired);
     if (rc == SATCHEL_E_BUSY) {
         put_off(s, now_ms);

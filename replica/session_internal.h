@@ -32,8 +32,8 @@ typedef struct session_checks {
     bool wanted;  /* by the app */
     bool running; /* the walk has begun */
     bool waiting; /* for the answer to its message */
-    unsigned tries;
-    uint64_t due_ms, again_ms;
+    unsigned tries, unanswered;
+    uint64_t due_ms, again_ms; /* due_ms 0: the file says */
     uint64_t repaired; /* rows */
 } session_checks;
 

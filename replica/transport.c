@@ -36,6 +36,7 @@ struct transport {
     char accept[32];      /* what the server must answer */
     char trust[33];       /* the beginning of SHA-256 over ca.pem, hexadecimal */
     bool asked_to_renew;
+    uint64_t retry_after_ms;
     wslay_event_context_ptr ws;
     buf stage;     /* bytes on their way out */
     size_t staged; /* of which so many are written */
@@ -64,6 +65,10 @@ bool transport_is_resumed(const transport *t) {
 
 bool transport_is_asked_to_renew(const transport *t) {
     return t->asked_to_renew;
+}
+
+uint64_t transport_retry_after_ms(const transport *t) {
+    return t->retry_after_ms;
 }
 
 size_t transport_queued(const transport *t) {
@@ -278,7 +283,7 @@ static int other_version(transport *t, const http1_head *h) {
     return fail(t, SATCHEL_E_VERSION, words);
 }
 
-static int refused(transport *t, unsigned status) {
+static int refused(transport *t, const http1_head *h) {
     static const struct {
         unsigned status;
         int rc;
@@ -292,18 +297,19 @@ static int refused(transport *t, unsigned status) {
     };
     char words[128];
     int rc = SATCHEL_E_NETWORK;
-    snprintf(words, sizeof words, "the server refused the connection (HTTP status %u)", status);
+    snprintf(words, sizeof words, "the server refused the connection (HTTP status %u)", h->status);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (known[i].status != status) continue;
+        if (known[i].status != h->status) continue;
         rc = known[i].rc;
-        snprintf(words, sizeof words, "%s (HTTP status %u)", known[i].words, status);
+        snprintf(words, sizeof words, "%s (HTTP status %u)", known[i].words, h->status);
     }
+    t->retry_after_ms = 1000 * http1_seconds(h, "Retry-After");
     return fail(t, rc, words);
 }
 
 static int accept_upgrade(transport *t, const http1_head *h) {
     if (h->status == 400 || h->status == 426) return other_version(t, h);
-    if (h->status != 101) return refused(t, h->status);
+    if (h->status != 101) return refused(t, h);
     bool good = http1_has_token(h, "Upgrade", "websocket") && http1_has_token(h, "Connection", "upgrade") &&
                 http1_is(h, "Sec-WebSocket-Accept", t->accept);
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
@@ -336,6 +342,7 @@ int transport_connect(transport *t) {
     t->inbox_read = 0;
     t->rc = SATCHEL_OK;
     t->pinged = false;
+    t->retry_after_ms = 0;
     t->upgrade = UPGRADE_NOT_SENT;
     t->state = TRANSPORT_CONNECTING;
     t->deadline_ms = stream_clock_ms() + TRANSPORT_CONNECT_MS;

@@ -460,35 +460,12 @@ static int put_conflicts(store *s, buf *out, uint64_t n) {
     return rc;
 }
 
-static const char *rule_of(int rc) {
-    switch (rc) {
-    case SATCHEL_E_CHECK:
-        return "check";
-    case SATCHEL_E_UNIQUE:
-        return "unique";
-    case SATCHEL_E_NOT_NULL:
-        return "not null";
-    case SATCHEL_E_FOREIGN_KEY:
-        return "foreign key";
-    case SATCHEL_E_GUARD:
-        return "guard";
-    case SATCHEL_E_SERVER_OWNED:
-        return "server";
-    case SATCHEL_E_APPEND_ONLY:
-        return "append";
-    case SATCHEL_E_KEY_TAKEN:
-        return "key";
-    default:
-        return NULL;
-    }
-}
-
 static void answer_refusal(store *s, txn *t, const ingest_result *result) {
     const msg_result *r = &result->result;
     char words[LIMIT_TEXT_BYTES + 1];
     place at = {.change = UINT32_MAX,
                 .t = schema_table_by_id(store_schema(s), r->table),
-                .rule = rule_of(r->rc),
+                .rule = satchel_rc_rule(r->rc),
                 .key = r->key,
                 .nkey = r->nkey};
     snprintf(words, sizeof words, "%.*s", (int)r->ntext, r->ntext ? r->text : "");

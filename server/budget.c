@@ -149,7 +149,21 @@ void budget_return(const budgets *b, budget *e, budget_kind kind, uint64_t amoun
     e->full_ns[kind] -= cost < e->full_ns[kind] ? cost : e->full_ns[kind];
 }
 
-bool budget_limited(budget *e, uint64_t now_ms) {
+size_t budgets_most_limited(const budgets *b, const budget **out, size_t n) {
+    size_t found = 0;
+    for (size_t i = 0; i < b->places; i++) {
+        for (const budget *e = b->table[i]; e; e = e->next) {
+            if (!e->limited || (found == n && e->limited <= out[n - 1]->limited)) continue;
+            size_t at = found < n ? found++ : n - 1;
+            for (; at && out[at - 1]->limited < e->limited; at--) out[at] = out[at - 1];
+            out[at] = e;
+        }
+    }
+    return found;
+}
+
+bool budget_limited(budgets *b, budget *e, uint64_t now_ms) {
+    b->limited++;
     if (e->limited++ && now_ms < e->told_ms + BUDGET_TELL_MS) return false;
     e->told_ms = now_ms;
     return true;

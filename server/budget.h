@@ -40,6 +40,7 @@ typedef struct budgets {
     budget **table;
     size_t places, n, sweep_at; /* a power of two of places */
     budget *others;             /* whom there is no room for share this one */
+    uint64_t limited;           /* times that any of them was */
 } budgets;
 
 /* Above this many, who comes new shares one budget with others who do. */
@@ -60,7 +61,9 @@ uint64_t budget_wait(const budgets *b, const budget *e, budget_kind kind, uint64
 /* Takes a charge back. */
 void budget_return(const budgets *b, budget *e, budget_kind kind, uint64_t amount);
 /* Counts that it was limited; true if that is to be told now: the first time, then once in BUDGET_TELL_MS. */
-bool budget_limited(budget *e, uint64_t now_ms);
+bool budget_limited(budgets *b, budget *e, uint64_t now_ms);
+/* Those that were limited most, the first first, at most n of them; how many there are. Valid until the next budgets_open. */
+size_t budgets_most_limited(const budgets *b, const budget **out, size_t n);
 #define BUDGET_TELL_MS 10000u
 
 #endif

@@ -22,6 +22,7 @@ struct checksum_truth {
     sqlite3 *db;
     db_cache cache;
     unsigned wanted;
+    size_t bytes; /* of values that the log gave */
     buf key;
     delta_row row;
 };
@@ -53,17 +54,18 @@ static int put_key(checksum_truth *k, const delta_row *row) {
     return k->key.rc;
 }
 
+/* The row whose key is in k->key. */
 static int add_row(checksum_truth *k, uint32_t table) {
-    return db_exec(&k->cache, "INSERT OR IGNORE INTO said(tbl,key,state) VALUES(?,?,0)", "ib", (int64_t)table, k->key.p,
-                   k->key.n);
+    if (k->wanted == CHECKSUM_ROWS || k->bytes > CHECKSUM_BYTES) return SATCHEL_OK;
+    int rc =
+        db_exec(&k->cache, "INSERT OR IGNORE INTO said(tbl,key,state) VALUES(?,?,0)", "ib", (int64_t)table, k->key.p, k->key.n);
+    k->wanted += (unsigned)sqlite3_changes(k->db);
+    return rc;
 }
 
 int checksum_truth_want(checksum_truth *k, const delta_row *row) {
-    if (k->wanted == CHECKSUM_ROWS) return SATCHEL_OK;
     int rc = put_key(k, row);
-    if (!rc) rc = add_row(k, row->table);
-    k->wanted += (unsigned)sqlite3_changes(k->db);
-    return rc;
+    return rc ? rc : add_row(k, row->table);
 }
 
 /* ---- reading the log ---- */
@@ -102,6 +104,7 @@ static int put_column(checksum_truth *k, int64_t id, unsigned i, const said_by *
     buf v;
     buf_init(&v, 0);
     value_put(&v, &k->row.v[i]);
+    k->bytes += v.n;
     int rc = v.rc;
     int64_t column = k->row.col[i].id;
     if (!rc) rc = db_exec(&k->cache, "DELETE FROM col WHERE row=? AND id=? AND seq<?", "iii", id, column, by->seq);
@@ -168,7 +171,7 @@ typedef struct judging {
     checksum_truth *k;
     sqlite3 *db;
     const schema_table *t;
-    bool heal;
+    scope *heal;
     buf *report;
     int64_t id, state, bucket;
     field_clock put;
@@ -306,10 +309,19 @@ static int insert_row(judging *j) {
     return rc;
 }
 
+/* The rules may have been published since the log had the row. */
+static int place_row(judging *j) {
+    uint32_t set;
+    bool orphan;
+    int rc = scope_set_of_row(j->heal, j->t, j->key, &set, &orphan);
+    return rc ? rc : scope_put_set(j->heal, j->t, j->key, set);
+}
+
 static int judge_missing(judging *j) {
     if (j->state != SAID_WHOLE) return SATCHEL_OK;
     tell(j, "is missing", "");
-    return j->heal ? insert_row(j) : SATCHEL_OK;
+    int rc = j->heal ? insert_row(j) : SATCHEL_OK;
+    return rc || !j->heal || !scope_is_on(j->heal) ? rc : place_row(j);
 }
 
 static int judge(judging *j) {
@@ -352,7 +364,7 @@ static bool take_said(judging *j, const schema *shape, sqlite3_stmt *q, buf *key
     return true;
 }
 
-int checksum_truth_compare(checksum_truth *k, sqlite3 *db, const schema *shape, bool heal, buf *report, unsigned *wrong) {
+int checksum_truth_compare(checksum_truth *k, sqlite3 *db, const schema *shape, scope *heal, buf *report, unsigned *wrong) {
     judging *j = calloc(1, sizeof *j);
     buf key;
     int rc = j ? SATCHEL_OK : SATCHEL_E_NOMEM, more = 0;
@@ -373,7 +385,8 @@ int checksum_truth_compare(checksum_truth *k, sqlite3 *db, const schema *shape, 
     return rc ? rc : more < 0 ? more : report->rc;
 }
 
-int checksum_store_range(sqlite3 *db, const schema *shape, const snapshot_range *range, bool heal, buf *report, unsigned *wrong) {
+int checksum_store_range(sqlite3 *db, const schema *shape, const snapshot_range *range, scope *heal, buf *report,
+                         unsigned *wrong) {
     checksum_truth *k;
     *wrong = 0;
     int rc = checksum_truth_new(&k);

@@ -154,9 +154,9 @@ static void free_call(control_call *call) {
 
 /* What only looks is a detail. */
 static bool is_reading(const char *name) {
-    static const char *const names[] = {"status",        "device.list",  "device.show",  "conflicts", "rejected",
-                                        "token.list",    "ca.status",    "verify",       "digest",    "scope.show",
-                                        "scope.explain", "scope.grants", "scope.dry_run"};
+    static const char *const names[] = {"status",        "device.list",  "device.show",   "conflicts",    "rejected",
+                                        "token.list",    "ca.status",    "verify",        "digest",       "scope.show",
+                                        "scope.explain", "scope.grants", "scope.dry_run", "rejected.show"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

@@ -67,11 +67,12 @@ static int finish_verify(control_call *call, store *s, ingest *g, uint64_t now_m
     checksum_truth *wants = call->state.result;
     buf report = {0};
     unsigned healed = 0;
-    (void)g, (void)now_ms;
+    (void)now_ms;
     call->state.result = NULL;
     if (!wants) return SATCHEL_OK;
-    int rc = checksum_truth_read(wants, store_db(s), NULL);
-    if (!rc) rc = checksum_truth_compare(wants, store_db(s), store_schema(s), true, &report, &healed);
+    int rc = ingest_scope_look(g);
+    if (!rc) rc = checksum_truth_read(wants, store_db(s), NULL);
+    if (!rc) rc = checksum_truth_compare(wants, store_db(s), store_schema(s), ingest_scope(g), &report, &healed);
     if (!rc) hub_tell_healed(call->job.service->hub, &report, healed);
     control_put_report(call->reply, "repair", &report);
     control_put_number(call->reply, "repaired", healed);

@@ -103,7 +103,16 @@ static int run_ca_retire(control_call *call, store *s, ingest *g, uint64_t now_m
 
 static void after_change(control_call *call) {
     service *sv = call->job.service;
-    if (sv->reload) sv->reload(sv->reload_ctx);
+    buf words = {0};
+    int rc = sv->reload ? sv->reload(sv->reload_ctx, &words) : SATCHEL_OK;
+    if (rc) {
+        buf_printf(
+            &call->error,
+            "this is done in the files, but the server cannot show it and goes on with what it had: %s; put that right, then send it SIGHUP",
+            words.n ? (const char *)words.p : satchel_rc_text(rc));
+        call->job.rc = rc;
+    }
+    buf_fini(&words);
 }
 
 const control_command control_ca_commands[] = {

@@ -1,4 +1,4 @@
-/* Commands about devices, and about what was lost or refused of what they sent. */
+/* Commands about devices, and about what was lost of what they sent. */
 #include <stdio.h>
 #include <string.h>
 
@@ -351,48 +351,6 @@ static int run_conflicts(control_call *call, store *s, ingest *g, uint64_t now_m
     return control_failed(call, rc, s, "cannot list the conflicts");
 }
 
-static int visit_refused(void *ctx, const refused_info *r) {
-    json_t *o = json_object();
-    json_t *changes = r->changes ? json_loads(r->changes, JSON_DECODE_ANY, NULL) : NULL;
-    control_put_text(o, "device", r->device);
-    control_put_number(o, "incarnation", r->incarnation);
-    control_put_number(o, "number", r->number);
-    control_put_number(o, "at_ms", r->at_ms);
-    control_put_text(o, "code", satchel_rc_name(r->rc));
-    control_put_text(o, "message", r->message);
-    control_put_text(o, "table", r->table);
-    control_put_text(o, "key", r->key);
-    control_put_number(o, "depends", r->depends);
-    control_put_text(o, "state", r->state);
-    json_object_set_new(o, "changes", changes ? changes : json_null());
-    return !control_list_add(ctx, o);
-}
-
-static int run_rejected(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    control_listing l = {.array = json_array(), .left = LIST_MAX};
-    int rc = store_refused(s, json_is_true(json_object_get(call->request, "all")), visit_refused, &l);
-    control_list_put(call, "rejected", &l);
-    return control_failed(call, rc, s, "cannot list the refused transactions");
-}
-
-static int run_rejected_discard(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g;
-    const char *device = control_text(call, "device");
-    json_t *number = json_object_get(call->request, "number");
-    if (!device || !json_is_integer(number) || json_integer_value(number) < 1)
-        return control_misuse(call, "which device, and which number?");
-    int rc = store_refused_discard(s, device, (uint64_t)json_integer_value(number), now_ms);
-    if (rc == SATCHEL_E_NOT_FOUND)
-        buf_printf(&call->error, "no transaction %" JSON_INTEGER_FORMAT " of a device %s was refused", json_integer_value(number),
-                   device);
-    else if (rc == SATCHEL_E_RESOLVED)
-        buf_printf(&call->error, "somebody has settled this refusal before");
-    else
-        control_failed(call, rc, s, "cannot discard it");
-    return rc;
-}
-
 const control_command control_device_commands[] = {
     {"device.add", false, run_device_add, NULL},
     {"device.list", false, run_device_list, NULL},
@@ -405,7 +363,5 @@ const control_command control_device_commands[] = {
     {"device.wipe", false, run_device_wipe, after_device_wipe},
     {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot},
     {"conflicts", false, run_conflicts, NULL},
-    {"rejected", false, run_rejected, NULL},
-    {"rejected.discard", false, run_rejected_discard, NULL},
     {0},
 };

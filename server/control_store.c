@@ -47,6 +47,7 @@ static json_t *stats_json(const hub_stats *st) {
     control_put_number(o, "disk_free", st->disk_free);
     control_put_number(o, "disk_reserve", st->disk_reserve);
     control_put_number(o, "wal_bytes", st->wal_bytes);
+    control_put_text(o, "scope_trouble", st->scope_trouble[0] ? st->scope_trouble : NULL);
     return o;
 }
 

@@ -129,7 +129,7 @@ static int renewal_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
     return SATCHEL_OK;
 }
 
-static void reload_certificates(parts *p, bool asked);
+static int reload_certificates(parts *p, bool asked, buf *error);
 
 static void renewal_done(service_job *job) {
     renewal *r = (renewal *)job;
@@ -138,7 +138,9 @@ static void renewal_done(service_job *job) {
     identity_close(&r->fresh);
     free(r);
     p->reloading = p->reload_again = false;
-    if (again && !p->service.draining) reload_certificates(p, false);
+    buf error = {0};
+    if (again && !p->service.draining) reload_certificates(p, false, &error);
+    buf_fini(&error);
 }
 
 static void log_certificates(const parts *p, const identity *id, bool asked, bool other_key) {
@@ -164,21 +166,20 @@ static int read_identity(parts *p, const identity *running, identity *out, buf *
     return rc;
 }
 
-/* All or nothing: what will not do is told, and the ports go on with what they show. */
-static void reload_certificates(parts *p, bool asked) {
-    buf error = {0};
+/* All or nothing: what will not do is told, and logged, and the ports go on with what they show. */
+static int reload_certificates(parts *p, bool asked, buf *error) {
     /* Until the writer has changed it, the running identity is no business of this thread. */
     if (p->reloading) {
         p->reload_again = true;
-        return;
+        return SATCHEL_OK;
     }
     renewal *r = calloc(1, sizeof *r);
     if (r) r->parts = p;
-    int rc = r ? read_identity(p, &p->identity, &r->fresh, &error) : SATCHEL_E_NOMEM;
-    if (!rc) rc = front_reload(p->front, &r->fresh, &error);
+    int rc = r ? read_identity(p, &p->identity, &r->fresh, error) : SATCHEL_E_NOMEM;
+    if (!rc) rc = front_reload(p->front, &r->fresh, error);
     if (rc) {
         log_event(&(log_fields){.level = 'e', .event = "certificates", .rc = rc}, "the certificates stay as they were: %s",
-                  error.n ? (const char *)error.p : satchel_rc_text(rc));
+                  error->n ? (const char *)error->p : satchel_rc_text(rc));
     } else {
         log_certificates(p, &r->fresh, asked, memcmp(r->fresh.pin, p->shown_pin, sizeof p->shown_pin));
         memcpy(p->shown_pin, r->fresh.pin, sizeof p->shown_pin);
@@ -188,7 +189,7 @@ static void reload_certificates(parts *p, bool asked) {
         p->reloading = true;
     }
     if (r && (rc || !service_submit(&p->service, &r->job, false))) renewal_done(&r->job);
-    buf_fini(&error);
+    return rc;
 }
 
 static void reload_settings(parts *p) {
@@ -208,8 +209,8 @@ static void reload_settings(parts *p) {
     buf_fini(&error);
 }
 
-static void files_changed(void *ctx) {
-    reload_certificates(ctx, true);
+static int files_changed(void *ctx, buf *error) {
+    return reload_certificates(ctx, true, error);
 }
 
 static void on_reload(uv_signal_t *handle, int number) {
@@ -217,16 +218,20 @@ static void on_reload(uv_signal_t *handle, int number) {
     (void)number;
     if (p->service.draining) return;
     notify_send("RELOADING=1");
+    buf error = {0};
     reload_settings(p);
-    reload_certificates(p, true);
+    reload_certificates(p, true, &error);
+    buf_fini(&error);
     notify_send("READY=1");
 }
 
 /* A certificate of ours that is about to end is made again without anybody asking. */
 static void on_day(uv_timer_t *timer) {
     parts *p = timer->data;
+    buf error = {0};
     log_flush();
-    if (!p->service.draining) reload_certificates(p, false);
+    if (!p->service.draining) reload_certificates(p, false, &error);
+    buf_fini(&error);
 }
 
 /* ---- the beginning ---- */

@@ -90,6 +90,8 @@ int enrol_run(enrol *e, store *s, const service *sv, uint64_t now_ms) {
     int rc = store_enrol_redeem(s, e->secret, e->fingerprint, now_ms, &e->device);
     /* The code was spent by a key that the device has changed since. */
     if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_E_ENROL_USED;
+    /* A device that is known may be connected, and is to hold what its code says. */
+    if (!rc) hub_scope_changed(sv->hub);
     return rc ? rc : sign(e, sv, now_ms);
 }
 

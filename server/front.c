@@ -286,6 +286,8 @@ int front_open(const front_config *config, front **out, buf *error) {
     f->service = config->service;
     f->http = config->http;
     front_share_open(f, config);
+    f->service->front_metrics = front_share_metrics;
+    f->service->front = f;
     unsigned files = raise_file_limit();
     f->capacity = files > 2 * FILES_RESERVED ? files - FILES_RESERVED : files / 2;
     lws_set_log_level(LLL_ERR | LLL_WARN, emit);

@@ -5,7 +5,7 @@
  * no client certificate and serves what http.h answers. TLS 1.2 or later, with session tickets.
  *
  * Nobody takes more than a share (budget.h). A device that connects too often is told to come back later; one that sends or takes too much is read, or
- * sent to, slower, and what waits for the writer is bounded for each connection, so that the writer goes round. An address has a bound of connections
+ * sent to, slower; what waits for the writer is bounded for each connection, and one that sends much while others send rests in between. An address has a bound of connections
  * without a device's certificate, above which it is hung up on before TLS. The log says who ("limited").
  *
  * libwebsockets is included in front*.c alone. All functions run on the loop's thread. */

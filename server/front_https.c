@@ -106,8 +106,7 @@ static int begin(front *f, struct lws *wsi, request *r, const char *path) {
     copy_head(wsi, &h, path);
     front_share_asked(wsi);
     if (lws_get_vhost(wsi) == f->sync) {
-        if (!front_device(wsi, h.device) || front_share_connect(f, h.device)) return -1;
-        front_share_proven(f, wsi);
+        if (!front_device(wsi, h.device) || !front_share_request(f, wsi, h.device)) return -1;
         h.request.device = h.device;
     }
     http_method method = h.request.method;

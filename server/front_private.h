@@ -21,6 +21,8 @@ typedef struct front_client {
     budget *budget;            /* the device's; NULL without memory */
     bool paused;               /* its socket is not read */
     size_t given;              /* bytes, as they unpack, handed over since the hub had none of it */
+    uint64_t given_ms;         /* since when */
+    uint64_t rest_ms;          /* until when it is not read, so that others go before */
     uint64_t wake_ms;          /* when its timer goes off; 0: it is not set */
     struct front_client *next; /* of the same place in the table */
 } front_client;
@@ -44,8 +46,9 @@ struct front {
     unsigned exchanges;                 /* requests of the HTTPS port that are being answered */
     uint64_t turned_away, told_ms;      /* connections over the capacity; when the log was told, on the loop's clock */
     budgets devices, addresses;
-    budget *arriving;   /* of the connection that was let in last, until it is noted in its wsi */
-    struct lws *coming; /* the wsi that was made last; may be gone */
+    uint64_t sender, shared_ms; /* the session that sent last, and when another did */
+    budget *arriving;           /* of the connection that was let in last, until it is noted in its wsi */
+    struct lws *coming;         /* the wsi that was made last; may be gone */
     bool draining;
     front_client **table; /* by session, a power of two of places */
     size_t places, clients;
@@ -76,6 +79,8 @@ int front_tls_upgrade(struct lws *wsi, void *args);
 
 void front_share_open(front *f, const front_config *c);
 void front_share_close(front *f);
+/* Appends who was limited, in Prometheus' format. */
+void front_share_metrics(const front *f, buf *out);
 /* A connection comes; false: hang up. Then it has a wsi, which libwebsockets has done with (it clears what WSI_CREATE leaves there); and ends. */
 bool front_share_admit(front *f, const struct lws_filter_network_conn_args *from);
 void front_share_arrived(front *f, struct lws *wsi);
@@ -84,6 +89,8 @@ void front_share_left(front *f, struct lws *wsi);
 void front_share_asked(struct lws *wsi);
 /* It has a device's certificate: its address does not answer for it any more. */
 void front_share_proven(front *f, struct lws *wsi);
+/* A device asks by HTTP, maybe again on the same connection, which is one of the device's from then on. False: hang up. */
+bool front_share_request(front *f, struct lws *wsi, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 /* Milliseconds until the device may connect; 0: now. */
 uint64_t front_share_connect(front *f, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 void front_share_established(front *f, front_client *c, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);

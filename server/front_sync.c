@@ -25,6 +25,22 @@ static void log_refused_certificate(struct lws *wsi, X509_STORE_CTX *check) {
               check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
 }
 
+/* All is right with the certificate but that it has ended, and its device is to hear that it is wiped. By its key alone: what comes next, a session or a renewal, looks at the
+ * store itself. */
+static bool comes_to_be_wiped(struct lws *wsi, X509_STORE_CTX *check) {
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    if (!check || X509_STORE_CTX_get_error(check) != X509_V_ERR_CERT_HAS_EXPIRED || X509_STORE_CTX_get_error_depth(check))
+        return false;
+    unsigned char *key = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(X509_STORE_CTX_get_current_cert(check)), &key);
+    if (n <= 0) return false;
+    crypto_sha256(key, (size_t)n, fingerprint);
+    OPENSSL_free(key);
+    if (!hub_wipes(front_of(wsi)->service->hub, fingerprint)) return false;
+    X509_STORE_CTX_set_error(check, X509_V_OK);
+    return true;
+}
+
 bool front_device(struct lws *wsi, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
     union {
         union lws_tls_cert_info_results info;
@@ -90,8 +106,9 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
         /* `len` is OpenSSL's verdict. Whoever does not hand it on lets every certificate in. */
-        if (!len) log_refused_certificate(wsi, user);
-        return !len;
+        if (len || comes_to_be_wiped(wsi, user)) return 0;
+        log_refused_certificate(wsi, user);
+        return 1;
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         return front_tls_context(wsi, user, in);
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:

@@ -142,6 +142,7 @@ static void answer_metrics(http_exchange *x) {
     x->answer.type = METRICS_TYPE;
     metrics_format(&stats, h->counted_ms ? &h->counts : NULL, h->service->started_ms, &x->answer.body);
     api_metrics(h->api, &x->answer.body);
+    if (h->service->front_metrics) h->service->front_metrics(h->service->front, &x->answer.body);
     answered(x);
 }
 

@@ -151,7 +151,7 @@ void hub_queue_reader(hub *h, session *c) {
 }
 
 void hub_want_reader(hub *h, session *c) {
-    if (c->in_readers || c->closing || c->stalled || c->left) return;
+    if (c->in_readers || c->closing || c->stalled || c->left || c->stale) return;
     if (!c->sums.n && (!c->credit || hub_waits(h, c))) return;
     if (c->busy) {
         c->again = true;
@@ -254,7 +254,9 @@ static int take_frame(hub *h, session *c, const void *bytes, size_t n) {
     i->session = c->id;
     i->n = n;
     if (n) memcpy(i->p, bytes, n);
+    i->cost = HUB_FRAME_COST + frame_unpacked_bytes(bytes, n);
     c->waiting_bytes += sizeof *i + n;
+    c->waiting_cost += i->cost;
     add_input(h, i);
     return SATCHEL_OK;
 }
@@ -348,6 +350,10 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
         session *c = h->slots[i];
         if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
+    if (rc == SATCHEL_E_WIPED) {
+        h->wiped_changed = true;
+        pthread_cond_signal(&h->writer_cond);
+    }
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }
@@ -425,7 +431,8 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     if (!rc) rc = read_schema_hashes(h, error);
     if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);
     h->page_readers = calloc(h->config.readers, sizeof *h->page_readers);
-    if (!rc && !h->page_readers) rc = SATCHEL_E_NOMEM;
+    h->memo = checksum_memo_new();
+    if (!rc && (!h->page_readers || !h->memo)) rc = SATCHEL_E_NOMEM;
     for (; !rc && h->nreaders < h->config.readers; h->nreaders++)
         if ((rc = pages_open(&h->page_readers[h->nreaders], config->store_path, error))) break;
     if (rc) {
@@ -434,6 +441,8 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     }
     drop_stages(config->store);
     publish_position(h);
+    h->wiped_changed = true;
+    hub_read_wiped(h);
     rc = db_integer(&config->store->cache, "SELECT max(id) FROM satchel_conflict", 0, &h->last_conflict);
     if (rc) {
         hub_close(h);
@@ -458,11 +467,13 @@ void hub_close(hub *h) {
     for (unsigned i = 0; i < PAGE_CACHE; i++) frame_release(h->cache[i].f);
     for (unsigned i = 0; i < h->nreaders; i++) pages_close(&h->page_readers[i]);
     free(h->page_readers);
+    checksum_memo_free(h->memo);
     snapshots_close(h->snaps);
     for (unsigned i = 0; i < HUB_VIEWS; i++) view_release(h->views[i]);
     view_sets_free(h->sets);
     ingest_free(h->ingest);
     free(h->schema_hash);
+    buf_fini(&h->wiped);
     pthread_cond_destroy(&h->writer_cond);
     pthread_cond_destroy(&h->reader_cond);
     pthread_mutex_destroy(&h->mutex);

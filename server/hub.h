@@ -81,6 +81,9 @@ bool hub_submit(hub *h, hub_job *job);
 /* Closes all sessions of a device with this code: SATCHEL_E_REVOKED, _PAUSED, _WIPED, or _CLOSED for one that is to come back at once. */
 void hub_drop_device(hub *h, int64_t device, int rc);
 
+/* Whether the device of this key is to be wiped, or says that it has been: it may come with a certificate that has ended, because all that it hears is that. From any thread. */
+bool hub_wipes(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+
 /* The rules, a grant, or what a device's profile is asked with have changed: connected devices are served by what they are to hold now. */
 void hub_scope_changed(hub *h);
 
@@ -100,14 +103,16 @@ const char *hub_store_path(const hub *h);
 typedef struct hub_stats {
     uint64_t sessions, sessions_total, frames_in, frames_out, bytes_in, bytes_out;
     uint64_t txns_accepted, txns_refused, txns_repeated, rows_in, conflicts, forks, groups; /* groups: commits of the writer */
-    uint64_t checksum_ranges, checksum_differ,
-        checksum_healed; /* compared with devices; that differed; rows of the store put right */
+    uint64_t checksum_ranges, checksum_known, checksum_differ,
+        checksum_healed; /* compared with devices; of them, without reading; that differed; rows of the store put right */
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;
     uint64_t disk_free, disk_reserve, wal_bytes; /* as of the last second; the reserve as it is on this disk */
     bool writable; /* false while the disk is low, and after the store failed to write; back by itself */
     bool disk_low; /* no changes are taken: less is free than the reserve */
+    char scope_trouble
+        [2 * LIMIT_TEXT_BYTES]; /* why rows are not moved that time would move; empty: they are. It is tried again every minute */
 } hub_stats;
 void hub_get_stats(hub *h, hub_stats *out);
 

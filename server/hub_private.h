@@ -1,10 +1,11 @@
 /* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
- * hub_view.c who is to hold what, hub_sums.c checksums, hub_disk.c the room on the disk. */
+ * hub_view.c who is to hold what, hub_wipe.c who is to be wiped, hub_sums.c checksums, hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
 #include <pthread.h>
 
+#include "server/checksum_memo.h"
 #include "server/dialog.h"
 #include "server/frame.h"
 #include "server/hub.h"
@@ -29,8 +30,9 @@ typedef struct session {
     bool busy;
     bool again; /* wanted a reader meanwhile */
     output *out, *out_tail;
-    size_t queued;        /* bytes in out */
-    size_t waiting_bytes; /* received and not taken by the writer */
+    size_t queued;         /* bytes in out */
+    size_t waiting_bytes;  /* received and not taken by the writer */
+    uint64_t waiting_cost; /* of the same, as HUB_FRAME_COST tells */
     bool in_ready, in_readers, stalled;
     bool losses_asked; /* the writer is to say more losses */
     struct session *next_ready, *next_reader;
@@ -46,7 +48,10 @@ typedef struct session {
     view_change *change; /* made, and not all queued */
     bool announced;      /* welcome told it that another view will come, and none has come yet */
     bool due;            /* its cursor is to move, though there may be nothing for it */
-    buf sums;            /* digests that are to be compared, a message; empty: none */
+    bool
+        stale; /* d.target is to be looked at again, and no reader serves it before: it may be served what it is to hold no more */
+    buf sums;  /* digests that are to be compared, a message; empty: none */
+    uint64_t sums_until_ms; /* what it has had compared is paid for then */
     uint64_t acked;
     bool acked_dirty;
     uint64_t since_ms; /* of the last hello */
@@ -60,9 +65,13 @@ typedef struct input {
     uint64_t session;
     hub_job *job;
     bool handed_over; /* a pull that came compressed, or digests: it was taken */
+    uint64_t cost;
     size_t n;
     uint8_t p[];
 } input;
+
+/* What a message costs the writer: its bytes, as unpacked, and so many besides. */
+#define HUB_FRAME_COST 4096u
 
 /* A page made for one place serves every session that stands there; while it is not full, only until the head moves. */
 #define PAGE_CACHE 64u
@@ -92,6 +101,7 @@ struct hub {
     uint8_t (*schema_hash)[8];
     pages *page_readers;
     unsigned nreaders;
+    checksum_memo *memo; /* has its own lock */
 
     pthread_mutex_t mutex;
     pthread_cond_t writer_cond, reader_cond;
@@ -102,6 +112,7 @@ struct hub {
     session *readers, *readers_tail;
     input *inputs, *inputs_tail;
     size_t input_bytes; /* of all of them */
+    bool owed;          /* the writer's last group went before what had come earlier and weighs more */
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */
@@ -115,8 +126,12 @@ struct hub {
     uint64_t disk_looked_ms;
     size_t held; /* sessions whose pushes are not taken */
     uint64_t last_upkeep_ms, last_seen_ms, write_failed_ms;
+    buf wiped;             /* keys of the devices that are to be wiped, or were */
+    bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */
+    bool stale;            /* the writer's: some session may be */
+    size_t look_from;      /* the writer's: the slot of the next that is looked at, if it is stale */
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
 
     bool threads;
@@ -133,6 +148,11 @@ void hub_look_at_disk(hub *h, uint64_t now_ms);
 bool hub_holds_push(hub *h, uint64_t session, uint64_t now_ms);
 /* Tells those whose pushes were not taken to come back, once they have what there is to be had. */
 void hub_end_held(hub *h, uint64_t now_ms);
+
+/* ---- hub_wipe.c: the writer's, without the mutex ---- */
+
+/* Reads whom to wipe, if that may have changed. */
+void hub_read_wiped(hub *h);
 
 /* ---- hub_view.c; under the mutex ---- */
 
@@ -166,6 +186,20 @@ void hub_pass_by(hub *h, const hub_audience *list, unsigned n);
 unsigned hub_list_audiences(hub *h, hub_audience *list);
 /* Without the mutex: whether hub_scope_changed was called since the last time. */
 bool hub_take_scope_changed(hub *h);
+/* The sessions that one group of the writer looks at for what they are to hold: so many of those that are stale, in the order of their slots; the next group goes on there. */
+#define HUB_LOOKS 64u
+typedef struct hub_look {
+    uint64_t id[HUB_LOOKS];
+    size_t n, passed, slots;
+    bool all, first; /* all have become stale; nobody was before */
+} hub_look;
+/* On the writer, without the mutex, as is the next: `all` sessions have become stale, or, where a table was touched that profiles read, those with a profile. */
+void hub_begin_look(hub *h, hub_look *l, bool all, bool touched);
+/* Another one; 0 if there is none left, or the group has had its share. It stays stale until hub_looked_at. */
+uint64_t hub_next_stale(hub *h, hub_look *l, dialog *d);
+/* Under the mutex, after the commit; or after its failure, which makes nobody stale. */
+void hub_looked_at(hub *h, const hub_look *l);
+void hub_look_failed(hub *h, const hub_look *l);
 
 /* ---- hub.c; under the mutex ---- */
 

@@ -213,7 +213,7 @@ static void deliver_to_others(hub *h, const errand *e) {
     for (; c; c = next) {
         next = c->next_reader;
         h->stats.reader_queue--;
-        if (c->wants_snapshot || !c->credit || c->closing || c->view != e->view || c->d.target != e->view ||
+        if (c->wants_snapshot || !c->credit || c->closing || c->stale || c->view != e->view || c->d.target != e->view ||
             !is_same_place(&c->place, &e->at) || (!e->f && hub_is_due(h, c))) {
             hub_queue_reader(h, c);
             continue;
@@ -263,7 +263,7 @@ static errand plan(const hub *h, session *c) {
 }
 
 static bool serve(hub *h, unsigned reader, session *c) {
-    if (c->closing) return false;
+    if (c->closing || c->stale) return false;
     if (c->sums.n) {
         hub_serve_sums(h, reader, c);
         return true;

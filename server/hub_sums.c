@@ -11,6 +11,11 @@
 
 /* After a look at so many commits of the log a millisecond passes before the next: nobody has the readers do little else. */
 #define LOOKS_A_MS 50u
+/* What a device may have read for it, rows a millisecond as checksum_outcome.read counts: some thousand at once, then as time goes by. Who asks for more is told to
+ * ask later. A single range may cost more than any bound; it counts as no more than the device's patience. */
+#define READ_A_MS (8u * 50u)
+#define READ_BURST_MS 2000u
+#define READ_DEBT_MS 15000u
 
 /* What a reader does for one message of digests. */
 typedef struct comparison {
@@ -18,7 +23,7 @@ typedef struct comparison {
     unsigned round;
     uint64_t view;
     bool may; /* the device holds what it is to hold */
-    bool may_look;
+    checksum_asker by;
     checksum_outcome outcome;
     frame *f;
 } comparison;
@@ -41,13 +46,13 @@ static int later(comparison *m) {
     if (rc) return rc;
     frame_release(m->f);
     m->f = checksum_later(head.cursor);
-    m->outcome.compared = m->outcome.nfound = 0;
+    m->outcome.compared = m->outcome.nfound = m->outcome.known = 0;
     return m->f ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }
 
 static int compare(hub *h, unsigned reader, comparison *m) {
     if (!m->may) return later(m);
-    return checksum_answer(&h->page_readers[reader], h->schema, m->view, m->may_look, m->asked.p, m->asked.n, &m->outcome, &m->f);
+    return checksum_answer(&h->page_readers[reader], h->schema, m->view, &m->by, m->asked.p, m->asked.n, &m->outcome, &m->f);
 }
 
 static void tell_found(hub *h, const session *c, const checksum_found *f) {
@@ -73,16 +78,26 @@ static int run_healing(hub_job *job, store *s, ingest *g, uint64_t now_ms) {
     static sums_range one;
     sums_reader r;
     msg_sums head;
-    (void)g, (void)now_ms;
+    (void)now_ms;
     int rc = sums_open(&r, j->range.p, j->range.n, &head);
     if (!rc) rc = sums_next(&r, &one);
     if (rc < 0) return rc;
-    return checksum_store_range(store_db(s), store_schema(s), &one.range, true, &j->report, &j->wrong);
+    rc = ingest_scope_look(g);
+    return rc ? rc : checksum_store_range(store_db(s), store_schema(s), &one.range, ingest_scope(g), &j->report, &j->wrong);
+}
+
+/* Where a row is missing another may have taken what is UNIQUE meanwhile, say. */
+static void tell_failed(hub *h, int rc) {
+    h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "checksum", .rc = rc},
+                  "the store: rows that are not what the log says could not be put right; `satchelctl verify` names them");
 }
 
 static void done_healing(hub_job *job, int rc) {
     healing *j = (healing *)job;
-    if (!rc) hub_tell_healed(j->h, &j->report, j->wrong);
+    if (!rc)
+        hub_tell_healed(j->h, &j->report, j->wrong);
+    else if (rc != SATCHEL_E_CLOSED)
+        tell_failed(j->h, rc);
     buf_fini(&j->range);
     buf_fini(&j->report);
     free(j);
@@ -90,6 +105,7 @@ static void done_healing(hub_job *job, int rc) {
 
 void hub_tell_healed(hub *h, const buf *report, unsigned wrong) {
     const char *p = (const char *)report->p, *end = p + report->n;
+    checksum_memo_clear(h->memo);
     while (p < end) {
         const char *line = memchr(p, '\n', (size_t)(end - p));
         char text[LIMIT_TEXT_BYTES];
@@ -119,6 +135,7 @@ static void heal(hub *h, buf *range) {
 static void tell(hub *h, session *c, comparison *m) {
     for (unsigned i = 0; i < m->outcome.nfound; i++) tell_found(h, c, &m->outcome.found[i]);
     h->stats.checksum_ranges += m->outcome.compared;
+    h->stats.checksum_known += m->outcome.known;
     h->stats.checksum_differ += m->outcome.nfound;
     hub_queue_frame(h, c, m->f);
     m->f = NULL;
@@ -128,13 +145,20 @@ static void tell(hub *h, session *c, comparison *m) {
 static void settle_comparison(hub *h, session *c, comparison *m, int rc) {
     if (c->closing || c->round != m->round) return;
     /* Its rows may not be the device's any more. */
-    if (!rc && m->may && c->d.target != m->view) rc = later(m);
+    if (!rc && m->may && (c->d.target != m->view || c->stale)) rc = later(m);
     if (!rc)
         tell(h, c, m);
     else if (satchel_rc_class(rc) == SATCHEL_CLASS_PERMANENT)
         hub_tell_and_close(h, c, rc, satchel_rc_text(rc));
     else
         hub_tell_and_close(h, c, SATCHEL_E_OVERLOAD, "the server could not read its store");
+}
+
+/* What was read, and looked through, for the session. */
+static void charge(session *c, const checksum_outcome *o, uint64_t now_ms) {
+    uint64_t cost_ms = o->read / READ_A_MS + 4 * o->looked / LOOKS_A_MS;
+    if (c->sums_until_ms < now_ms) c->sums_until_ms = now_ms;
+    c->sums_until_ms += cost_ms < READ_DEBT_MS ? cost_ms : READ_DEBT_MS;
 }
 
 void hub_serve_sums(hub *h, unsigned reader, session *c) {
@@ -146,15 +170,21 @@ void hub_serve_sums(hub *h, unsigned reader, session *c) {
     m->asked = c->sums;
     m->round = c->round;
     m->view = c->view;
-    m->may = c->view == c->d.target && !c->wants_snapshot;
-    m->may_look = h->config.now_ms(h->config.ctx) >= h->look_after_ms;
+    uint64_t now_ms = h->config.now_ms(h->config.ctx);
+    m->may = c->view == c->d.target && !c->wants_snapshot && c->sums_until_ms <= now_ms + READ_BURST_MS;
+    m->by = (checksum_asker){.memo = h->memo,
+                             .device = value_hash(c->fingerprint, sizeof c->fingerprint, 0),
+                             .now_ms = now_ms,
+                             .may_look = now_ms >= h->look_after_ms};
     c->sums = (buf){0};
     c->busy = true;
     pthread_mutex_unlock(&h->mutex);
     int rc = compare(h, reader, m);
     if (m->outcome.heal.n) heal(h, &m->outcome.heal);
     pthread_mutex_lock(&h->mutex);
-    if (m->outcome.looked) h->look_after_ms = h->config.now_ms(h->config.ctx) + m->outcome.looked / LOOKS_A_MS;
+    now_ms = h->config.now_ms(h->config.ctx);
+    charge(c, &m->outcome, now_ms);
+    if (m->outcome.looked) h->look_after_ms = now_ms + m->outcome.looked / LOOKS_A_MS;
     c->busy = c->again = false;
     if (c->gone) {
         hub_remove(h, c);

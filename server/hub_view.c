@@ -93,3 +93,51 @@ bool hub_take_scope_changed(hub *h) {
     pthread_mutex_unlock(&h->mutex);
     return changed;
 }
+
+void hub_begin_look(hub *h, hub_look *l, bool all, bool touched) {
+    *l = (hub_look){.all = all, .first = (all || touched) && !h->stale};
+    pthread_mutex_lock(&h->mutex);
+    l->slots = h->nslots;
+    for (size_t i = 0; (all || touched) && i < h->nslots; i++) {
+        session *c = h->slots[i];
+        /* Without a profile nothing that profiles read concerns it; one whose hello is at work may have one. */
+        if (c && (all || c->d.target || c->d.phase != DIALOG_READY)) c->stale = h->stale = true;
+    }
+    pthread_mutex_unlock(&h->mutex);
+}
+
+uint64_t hub_next_stale(hub *h, hub_look *l, dialog *d) {
+    uint64_t id = 0;
+    if (!h->stale || l->n == HUB_LOOKS) return 0;
+    pthread_mutex_lock(&h->mutex);
+    for (; !id && l->passed < l->slots; l->passed++) {
+        session *c = h->slots[(h->look_from + l->passed) % l->slots];
+        if (!c || !c->stale || c->closing) continue;
+        id = l->id[l->n++] = c->id;
+        *d = c->d;
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
+void hub_looked_at(hub *h, const hub_look *l) {
+    for (size_t i = 0; i < l->n; i++) {
+        session *c = hub_find(h, l->id[i]);
+        if (c) c->stale = false;
+    }
+    if (!h->stale) return;
+    h->stale = l->passed < l->slots;
+    h->look_from = l->slots ? (h->look_from + l->passed) % l->slots : 0;
+}
+
+void hub_look_failed(hub *h, const hub_look *l) {
+    if (!l->first) return;
+    h->stale = false;
+    if (l->all) h->scope_changed = true;
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || !c->stale) continue;
+        c->stale = false;
+        hub_want_reader(h, c);
+    }
+}

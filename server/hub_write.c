@@ -39,7 +39,7 @@ typedef struct line {
 } line;
 
 /* Inputs are run without undo points at first, which most need not. When one does, the whole group is rolled back and run again carefully, each message and
- * transaction with its own. */
+ * transaction with its own; one that costs much is run so from the beginning. */
 typedef struct group {
     hub *h;
     bool careful, again;
@@ -48,7 +48,9 @@ typedef struct group {
     work *works;
     size_t nworks, room;
     work *current;
-    bool scope_changed; /* who is to hold what is to be looked at */
+    bool scope_changed; /* all are to be looked at for what they are to hold */
+    hub_look look;
+    char trouble[2 * LIMIT_TEXT_BYTES]; /* of upkeep */
     uint64_t now_ms;
     uint64_t conflicts; /* logged by this group */
     int64_t last_conflict;
@@ -403,20 +405,6 @@ static int run_losses(group *gr) {
     return SATCHEL_OK;
 }
 
-/* The next session, from slot *at on, that has said hello; 0 if there is none left. */
-static uint64_t next_ready(hub *h, size_t *at, dialog *d) {
-    uint64_t id = 0;
-    pthread_mutex_lock(&h->mutex);
-    for (; !id && *at < h->nslots; ++*at) {
-        session *c = h->slots[*at];
-        if (!c || c->closing || c->d.phase != DIALOG_READY) continue;
-        id = c->id;
-        *d = c->d;
-    }
-    pthread_mutex_unlock(&h->mutex);
-    return id;
-}
-
 /* A profile whose query fails leaves its devices with what they are to hold. */
 static int find_target(group *gr, dialog *d) {
     buf words;
@@ -431,48 +419,73 @@ static int find_target(group *gr, dialog *d) {
     return rc;
 }
 
-/* Rows that lie elsewhere from today on, and grants that are over. Rules that fail leave everything as it is. */
-static int run_scope_upkeep(group *gr) {
+/* Logged once: what fails is tried again every minute. */
+static void note_trouble(group *gr, scope_part part, int rc, buf *words) {
+    static const char *const WHAT[] = {"rows of grants that are over", "rows whose rules name satchel_now()"};
+    char text[LIMIT_TEXT_BYTES];
+    size_t n = strlen(gr->trouble);
+    buf_put_byte(words, 0);
+    snprintf(text, sizeof text, "%s stay where they are: %s", WHAT[part],
+             words->p ? (const char *)words->p : satchel_rc_text(rc));
+    if (!strstr(gr->h->stats.scope_trouble, text)) on_log(gr, &(log_fields){.level = 'e', .event = "store", .rc = rc}, text);
+    snprintf(gr->trouble + n, sizeof gr->trouble - n, "%s%s", n ? "; " : "", text);
+}
+
+/* Rules that fail leave everything as it is. */
+static int run_upkeep_part(group *gr, scope_part part) {
     store *s = gr->h->config.store;
     store_position position = s->now;
     uint64_t moved;
-    int rc = gr->h->scope_due ? store_savepoint(s) : SATCHEL_OK;
-    if (rc || !gr->h->scope_due) return rc;
+    int rc = store_savepoint(s);
+    if (rc) return rc;
     buf words;
     buf_init(&words, LIMIT_TEXT_BYTES);
     rc = ingest_scope_look(gr->h->ingest);
-    if (!rc) rc = scope_upkeep(s, ingest_scope(gr->h->ingest), gr->now_ms, &moved, &words);
+    if (!rc) rc = scope_upkeep(s, ingest_scope(gr->h->ingest), part, gr->now_ms, &moved, &words);
     if (!rc) {
-        gr->scope_changed = true;
         rc = store_savepoint_release(s);
     } else if (!is_store_failure(rc)) {
         store_savepoint_rollback(s);
         s->now = position;
-        buf_put_byte(&words, 0);
-        on_log(gr, &(log_fields){.level = 'e', .event = "store", .rc = rc}, words.p ? (const char *)words.p : "");
+        note_trouble(gr, part, rc, &words);
         rc = SATCHEL_OK;
     }
     buf_fini(&words);
     return rc;
 }
 
-/* What connected devices are to hold, if something was done that may have changed it: those that hold another view now are served anew after the commit. */
+/* What time does: each part stands for itself. */
+static int run_scope_upkeep(group *gr) {
+    gr->trouble[0] = 0;
+    if (!gr->h->scope_due) return SATCHEL_OK;
+    gr->scope_changed = true;
+    int rc = run_upkeep_part(gr, SCOPE_GRANTS);
+    return rc ? rc : run_upkeep_part(gr, SCOPE_DAY);
+}
+
+/* One that is looked at: as its work in this group has it, if it has one. */
+static int look_at(group *gr, uint64_t id, dialog *d) {
+    work *w = NULL;
+    for (size_t i = 0; i < gr->nworks && !w; i++)
+        if (gr->works[i].id == id) w = &gr->works[i];
+    if (w) d = &w->d;
+    uint64_t before = d->target;
+    if (d->phase != DIALOG_READY) return SATCHEL_OK; /* hello looks */
+    int rc = find_target(gr, d);
+    if (!rc && !w && d->target != before) rc = work_for(gr, id, &w);
+    if (!rc && w) w->d.target = d->target;
+    return rc;
+}
+
+/* What connected devices are to hold, if something was done that may have changed it: those that hold another view now are served anew after the commit. Each
+ * is asked for by a query, so that a group looks at a few only, and the next goes on there. */
 static int run_targets(group *gr) {
+    hub *h = gr->h;
     int rc = SATCHEL_OK;
-    bool touched = ingest_profiles_touched(gr->h->ingest);
-    if (hub_take_scope_changed(gr->h) || touched) gr->scope_changed = true;
-    if (!gr->scope_changed) return SATCHEL_OK;
-    for (size_t i = 0; !rc && i < gr->nworks; i++)
-        if (gr->works[i].d.phase == DIALOG_READY) rc = find_target(gr, &gr->works[i].d);
+    bool touched = ingest_profiles_touched(h->ingest);
+    hub_begin_look(h, &gr->look, hub_take_scope_changed(h) || gr->scope_changed, touched);
     dialog d;
-    size_t at = 0;
-    for (uint64_t id; !rc && (id = next_ready(gr->h, &at, &d));) {
-        uint64_t before = d.target;
-        work *w = NULL;
-        rc = find_target(gr, &d);
-        if (!rc && d.target != before) rc = work_for(gr, id, &w);
-        if (w) w->d.target = d.target;
-    }
+    for (uint64_t id; !rc && (id = hub_next_stale(h, &gr->look, &d));) rc = look_at(gr, id, &d);
     return rc;
 }
 
@@ -513,7 +526,7 @@ static bool has_job(const input *i) {
 
 static int run_group(group *gr) {
     hub *h = gr->h;
-    gr->careful = has_job(gr->inputs);
+    if (has_job(gr->inputs)) gr->careful = true;
     int rc = try_group(gr);
     if (gr->again) {
         forget_works(gr);
@@ -526,7 +539,6 @@ static int run_group(group *gr) {
     }
     if (!rc) rc = store_commit(h->config.store);
     if (!rc) h->last_conflict = gr->last_conflict;
-    if (!rc) h->scope_due = false;
     finish_lines(gr, !rc);
     return rc;
 }
@@ -593,7 +605,7 @@ static void finish_group(group *gr, int rc) {
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc, gr->world.accepted > 0, gr->now_ms);
     if (rc) fail_inputs(h, gr->inputs, rc);
-    if (rc && gr->scope_changed) h->scope_changed = true;
+    if (rc) hub_look_failed(h, &gr->look);
     for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
     forget_works(gr);
     for (input *i = gr->inputs; i; i = i->next) {
@@ -601,8 +613,10 @@ static void finish_group(group *gr, int rc) {
         session *c = i->kind == INPUT_FRAME || i->kind == INPUT_DISCONNECT ? hub_find(h, i->session) : NULL;
         if (c && i->kind == INPUT_DISCONNECT)
             hub_forget(h, c);
-        else if (c)
+        else if (c) {
             c->waiting_bytes -= sizeof *i + i->n;
+            c->waiting_cost -= i->cost;
+        }
     }
     if (!rc) {
         h->stats.groups++;
@@ -611,6 +625,9 @@ static void finish_group(group *gr, int rc) {
         h->stats.txns_repeated += gr->world.repeated;
         h->stats.forks += gr->world.forks;
         h->stats.conflicts += gr->conflicts;
+        if (h->scope_due) memcpy(h->stats.scope_trouble, gr->trouble, sizeof gr->trouble);
+        h->scope_due = false;
+        hub_looked_at(h, &gr->look);
         hub_pass_by(h, list, n);
         hub_publish(h);
     }
@@ -641,21 +658,68 @@ static void finish_jobs(group *gr, int rc) {
     }
 }
 
-static input *take_inputs(hub *h) {
-    input *first = h->inputs, *last = first;
-    size_t bytes = first ? first->n : 0;
-    for (unsigned n = 1; last && last->next && n < GROUP_INPUTS && bytes < GROUP_BYTES; n++) {
-        last = last->next;
-        bytes += last->n;
-    }
-    for (input *i = first; i; i = i == last ? NULL : i->next) h->input_bytes -= sizeof *i + i->n;
-    if (last) {
-        h->inputs = last->next;
-        if (!h->inputs) h->inputs_tail = NULL;
-        last->next = NULL;
+/* ---- whose turn it is ---- */
+
+/* A session of which more waits than this is heavy: what it costs the writer is felt by all others. */
+#define LIGHT_COST (16u << 10)
+/* What a group takes of heavy sessions, or one message. */
+#define HEAVY_COST (64u << 10)
+/* How far light ones are looked for behind heavy ones. */
+#define LOOK_INPUTS 4096u
+
+/* What one group takes. */
+typedef struct turn {
+    uint64_t most, heavy; /* cost of heavy sessions: at most, so far */
+    bool passed;          /* something is left where it was, so only light sessions that are well under way go on */
+} turn;
+
+/* Whether it belongs in the group. One session's inputs stay in their order, since all or none of them pass; so do a device's, whose new connection is not under way
+ * before its hello was taken; and so do connections, goings and jobs. */
+static bool is_due_now(hub *h, const input *i, turn *t) {
+    session *c = i->kind == INPUT_JOB ? NULL : hub_find(h, i->session);
+    bool heavy = c && c->waiting_cost > LIGHT_COST;
+    bool may_pass = c && !heavy && (i->kind == INPUT_FRAME || i->kind == INPUT_LOSSES) && c->d.phase == DIALOG_READY;
+    if (t->passed) return may_pass;
+    if (heavy && t->heavy && t->heavy + i->cost > t->most) t->passed = true;
+    if (heavy && !t->most) t->passed = true;
+    if (heavy && !t->passed) t->heavy += i->cost;
+    return !t->passed;
+}
+
+static input *take_turn(hub *h, turn *t) {
+    input *first = NULL, **last = &first, *kept = NULL;
+    size_t bytes = 0;
+    unsigned n = 0, looked = 0;
+    for (input **at = &h->inputs, *i; (i = *at) && n < GROUP_INPUTS && bytes < GROUP_BYTES && looked < LOOK_INPUTS; looked++) {
+        if (!is_due_now(h, i, t)) {
+            kept = i;
+            at = &i->next;
+            continue;
+        }
+        *at = i->next;
+        if (!*at) h->inputs_tail = kept;
+        i->next = NULL;
+        *last = i;
+        last = &i->next;
+        bytes += i->n;
+        n++;
+        h->input_bytes -= sizeof *i + i->n;
     }
     return first;
 }
+
+/* Light ones go before heavy ones, but not twice in a row. Where nobody is heavy, all go as they came. *careful: to be run so at once, since running it again would
+ * cost more than the undo points. */
+static input *take_inputs(hub *h, bool *careful) {
+    turn light = {0}, heavy = {.most = HEAVY_COST};
+    input *first = h->owed ? NULL : take_turn(h, &light);
+    h->owed = first && light.passed;
+    if (!first) first = take_turn(h, &heavy);
+    *careful = heavy.heavy > 0;
+    return first;
+}
+
+/* ---- upkeep ---- */
 
 /* What a welcome tells, above all what a backup has by now (N7), is told once a day to those who never go. Not to all at one time. */
 static void renew_old(hub *h, uint64_t now_ms) {
@@ -687,6 +751,7 @@ static bool upkeep(hub *h, uint64_t now_ms) {
     if (!rc && (removed > PRUNED_MUCH || more)) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
     pthread_mutex_lock(&h->mutex);
     set_writable(h, rc, false, now_ms);
+    if (!rc && !h->scope_due) h->stats.scope_trouble[0] = 0;
     hub_move_quiet(h);
     if (!rc) hub_publish(h);
     renew_old(h, now_ms);
@@ -699,10 +764,11 @@ bool hub_write_step(hub *h) {
     group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
     gr.last_line = &gr.lines;
     hub_look_at_disk(h, gr.now_ms);
+    hub_read_wiped(h);
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
-    gr.inputs = take_inputs(h);
-    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due;
+    gr.inputs = take_inputs(h, &gr.careful);
+    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
     if (idle) return upkeep(h, gr.now_ms);
     gr.world = (dialog_world){.s = h->config.store,

@@ -29,6 +29,7 @@ static const metric of_hub[] = {
     COUNTER(conflicts, "satchel_conflicts_total", "Concurrently written values that lost and were recorded."),
     COUNTER(forks, "satchel_forks_total", "Devices found to be restored or cloned files."),
     COUNTER(checksum_ranges, "satchel_checksum_ranges_total", "Ranges of rows compared with devices by their digests."),
+    COUNTER(checksum_known, "satchel_checksum_known_total", "Of them, those that needed no reading of rows."),
     COUNTER(checksum_differ, "satchel_checksum_differences_total", "Ranges that differed and were given again."),
     COUNTER(checksum_healed, "satchel_checksum_healed_total",
             "Rows of the store that were not what its log says, and were put right."),

@@ -23,7 +23,7 @@
  * UTC: rows whose rules name it are looked at again each day, which is how a time window ends.
  *
  * Rules are refused, naming file and line and what to do: SQL that does not compile against the schema, or reads other tables in an expression; unknown tables, columns,
- * profiles; a table without rules; parents in a circle, or with another number of key columns; masks of key columns, of NOT NULL columns without default, of a part of a group,
+ * profiles; a table without rules; parents in a circle, or whose key has another number of columns, or is of another type (numbers, text, any); masks of key columns, of NOT NULL columns without default, of a part of a group,
  * of a column that a parent rule reads.
  *
  * Invariant: at each commit, satchel_set of every row is what the rules say of the committed state. */
@@ -100,8 +100,10 @@ int scope_explain(store *s, scope *c, const char *device, const char *table, con
 int scope_grant(store *s, scope *c, const char *device, const char *table, const char *key_literals, uint64_t until_ms,
                 const char *reason, uint64_t now_ms, int64_t *id, buf *error);
 int scope_revoke_grant(store *s, scope *c, int64_t id, uint64_t now_ms, buf *error);
-/* Once a day, and when a grant ends: rows whose rules name satchel_now(), and grants that are over. *moved rows. */
-int scope_upkeep(store *s, scope *c, uint64_t now_ms, uint64_t *moved, buf *error);
+/* What time does: grants that are over; and, once a day, rows whose rules name satchel_now(). Each part in an undo point of its own: rules that fail over the rows of one are no reason
+ * against the other. *moved rows. */
+typedef enum scope_part { SCOPE_GRANTS, SCOPE_DAY } scope_part;
+int scope_upkeep(store *s, scope *c, scope_part part, uint64_t now_ms, uint64_t *moved, buf *error);
 /* When that is due next; UINT64_MAX without rules. */
 int scope_upkeep_due(store *s, uint64_t *at_ms);
 /* The text in force. SATCHEL_E_NOT_FOUND. */

@@ -362,17 +362,17 @@ static int next_day(store *s, scope *c, scope_moves *m, uint64_t now_ms) {
     return rc;
 }
 
-int scope_upkeep(store *s, scope *c, uint64_t now_ms, uint64_t *moved, buf *error) {
+int scope_upkeep(store *s, scope *c, scope_part part, uint64_t now_ms, uint64_t *moved, buf *error) {
     scope *own;
     scope_moves m = {0};
     *moved = 0;
     int rc = scope_use(s, &c, &own, error);
     if (!rc && scope_is_on(c)) {
         rc = scope_moves_init(&m, c);
-        if (!rc) rc = end_grants(c, &m, now_ms);
+        if (!rc && part == SCOPE_GRANTS) rc = end_grants(c, &m, now_ms);
         s->scope_events++;
         if (!rc) rc = scope_refresh(c);
-        if (!rc) rc = next_day(s, c, &m, now_ms);
+        if (!rc && part == SCOPE_DAY) rc = next_day(s, c, &m, now_ms);
         if (!rc) rc = commit_moves(s, c, &m, now_ms, moved);
         scope_moves_fini(&m);
     }

@@ -272,6 +272,26 @@ static int check_keep(scope *c, const scope_parent *p, buf *error) {
     return rc;
 }
 
+/* How SQLite compares what stands in a column with another's: as numbers, as text, or as it is. */
+static unsigned kind_of(const schema_column *col) {
+    if (col->affinity == AFFINITY_ANY || col->affinity == AFFINITY_BLOB) return 0;
+    return col->affinity == AFFINITY_TEXT ? 1 : 2;
+}
+
+/* '07' in a column of text is 7 in one of numbers, but who looks for 7 in the first does not find it: parents and children must find each other both ways. */
+static int check_kinds(const scope *c, const scope_parent *p, buf *error) {
+    for (unsigned i = 0; i < p->parent->nkey; i++) {
+        const schema_column *col = p->t->col[p->place[i]], *key = p->parent->key[i];
+        if (kind_of(col) != kind_of(key))
+            return scope_fail(
+                error, c->name, p->line,
+                "%s.%s is not of the type of %s.%s, so that a row may name its parent in another way than it is written there; "
+                "give it the same type in a migration",
+                p->t->name, col->name, p->parent->name, key->name);
+    }
+    return SATCHEL_OK;
+}
+
 static int take_parent(scope *c, const scope_row *r, buf *error) {
     scope_parent *p = &c->parent[c->nparent];
     *p = (scope_parent){.line = r->line, .columns = r->field[2], .condition = r->field[3], .only = r->field[5]};
@@ -475,6 +495,7 @@ int scope_compile(scope *c, bool whole, buf *error) {
     static const scope_kind ORDER[] = {SCOPE_PROFILE, SCOPE_BUCKET, SCOPE_PARENT, SCOPE_MASK, SCOPE_WRITE};
     int rc = make_room(c);
     for (size_t i = 0; i < sizeof ORDER / sizeof *ORDER && !rc; i++) rc = take_kind(c, ORDER[i], error);
+    for (unsigned i = 0; i < c->nparent && !rc && whole; i++) rc = check_kinds(c, &c->parent[i], error);
     if (!rc && whole) rc = check_every_table(c, error);
     if (!rc) rc = list_rules(c);
     if (!rc) rc = put_in_order(c, error);

@@ -65,23 +65,30 @@ static int view_of(scope *c, const asker *a, int64_t device, uint64_t now_ms, ui
     return rc ? rc : view_intern(c->cache, a->profile, p ? (const char *)p->masked.p : "", c->ids.id, c->ids.n, view_id);
 }
 
-/* From the next commit on: an edit whose base is the head may have been made before the device was told. */
+/* From the next commit on: an edit whose base is the head may have been made before the device was told. Where another view begins there already, that commit is made, of
+ * nothing: the device may have it by now, and edit under it. */
 static int note_held(scope *c, int64_t device, uint64_t view_id) {
-    sqlite3_stmt *q = db_prepare(c->cache, "SELECT view FROM satchel_held WHERE device=? ORDER BY seq DESC LIMIT 1");
+    uint64_t head = store_where(c->s).seq, last = 0, since = 0;
+    sqlite3_stmt *q = db_prepare(c->cache, "SELECT view,seq FROM satchel_held WHERE device=? ORDER BY seq DESC LIMIT 1");
     db_bind(q, "i", device);
     int rc = db_next(c->cache, q);
-    bool same = rc == 1 && (uint64_t)sqlite3_column_int64(q, 0) == view_id;
-    if (rc == 1) sqlite3_reset(q);
-    if (rc < 0 || same) return rc < 0 ? rc : SATCHEL_OK;
-    if (!view_id && rc == 0) return SATCHEL_OK;
+    bool any = rc == 1;
+    if (any) {
+        last = (uint64_t)sqlite3_column_int64(q, 0);
+        since = (uint64_t)sqlite3_column_int64(q, 1);
+        sqlite3_reset(q);
+    }
+    if (rc < 0 || last == view_id) return rc < 0 ? rc : SATCHEL_OK;
     /* Who was here before it had a view held everything. */
-    rc = rc ? SATCHEL_OK
+    rc =
+        any ? SATCHEL_OK
             : db_exec(c->cache,
                       "INSERT INTO satchel_held(device,seq,view) SELECT id,0,0 FROM satchel_device WHERE id=? AND last_seen_ms>0",
                       "i", device);
+    if (!rc && since > head) head = store_next_seq(c->s);
     if (rc) return rc;
     return db_exec(c->cache, "INSERT OR REPLACE INTO satchel_held(device,seq,view) VALUES(?,?,?)", "iii", device,
-                   (int64_t)store_where(c->s).seq + 1, (int64_t)view_id);
+                   (int64_t)head + 1, (int64_t)view_id);
 }
 
 int scope_device_view(scope *c, int64_t device, uint64_t now_ms, uint64_t *view_id) {

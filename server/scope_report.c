@@ -179,6 +179,7 @@ static int try_and_undo(store *s, const char *name, const char *sql, uint64_t no
                         buf *error) {
     scope *old = NULL, *new = NULL;
     int64_t now_was = s->scope_now_ms;
+    store_position position = s->now;
     int rc = scope_open(s, &old, error);
     if (!rc) rc = scope_open_text(s, name, sql, &new, error);
     if (!rc) rc = store_savepoint(s);
@@ -187,6 +188,7 @@ static int try_and_undo(store *s, const char *name, const char *sql, uint64_t no
         if (rc && !error->n)
             buf_printf(error, "%s: %s", name, rc == SATCHEL_E_RULE ? sqlite3_errmsg(s->db) : satchel_rc_text(rc));
         store_savepoint_rollback(s);
+        s->now = position;
         s->scope_now_ms = now_was;
     }
     scope_free(old);

@@ -11,6 +11,8 @@
 #include "server/identity.h"
 #include "server/loop.h"
 
+struct front;
+
 typedef struct service {
     hub *hub;
     loop *loop;
@@ -22,9 +24,12 @@ typedef struct service {
     unsigned certificate_days; /* of a device; 0: IDENTITY_DEVICE_DAYS */
     struct api *api;           /* of programs over HTTP; NULL: none is served */
     const datadir *files;      /* the data directory, for who changes keys and certificates in it */
-    /* On the loop's thread: the files of keys and certificates have changed. */
-    void (*reload)(void *ctx);
+    /* On the loop's thread: the files of keys and certificates have changed. What will not do is told, and everything stays as it was. */
+    int (*reload)(void *ctx, buf *error);
     void *reload_ctx;
+    /* On the loop's thread: appends what the front has for the metrics; NULL: nothing. */
+    void (*front_metrics)(const struct front *front, buf *out);
+    struct front *front;
     uint64_t started_ms;
     uint64_t (*now_ms)(void *ctx);
     bool draining; /* no new work is taken */

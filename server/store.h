@@ -198,8 +198,6 @@ typedef struct refused_info {
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx);
 int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx);
 int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx);
-/* An admin settles a refusal. SATCHEL_E_RESOLVED if somebody was first (N6), SATCHEL_E_NOT_FOUND. */
-int store_refused_discard(store *s, const char *device, uint64_t number, uint64_t now_ms);
 
 typedef struct store_counts {
     uint64_t devices, active, rows, conflicts, rejected_open, log_rows, tombstones, bytes;

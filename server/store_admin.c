@@ -168,24 +168,6 @@ int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info
     return rc < 0 ? rc : SATCHEL_OK;
 }
 
-int store_refused_discard(store *s, const char *device, uint64_t number, uint64_t now_ms) {
-    sqlite3_stmt *q = db_prepare(
-        &s->cache, "SELECT f.author,f.state FROM satchel_refused f JOIN satchel_author a USING(author) JOIN satchel_device d ON"
-                   " d.id=a.device WHERE d.name=? AND f.number=? ORDER BY f.state='open' DESC LIMIT 1");
-    db_bind(q, "si", device, (int64_t)number);
-    int rc = db_next(&s->cache, q);
-    if (rc != 1) return rc ? rc : store_fail(s, SATCHEL_E_NOT_FOUND, "this device has no refused transaction of this number");
-    int64_t author = sqlite3_column_int64(q, 0);
-    bool open = strcmp(text_or(q, 1, ""), "open") == 0;
-    sqlite3_reset(q);
-    if (!open) return store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
-    rc = db_exec(&s->cache, "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE author=? AND number=?", "iii",
-                 (int64_t)now_ms, author, (int64_t)number);
-    if (!rc)
-        rc = db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", author, (int64_t)number);
-    return rc;
-}
-
 /* ---- counts ---- */
 
 static int count(store *s, const char *sql, uint64_t *out) {

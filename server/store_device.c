@@ -340,8 +340,12 @@ int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerp
             "INSERT INTO satchel_device(name,fingerprint,state,enrolled_ms,profile,user,store) SELECT name,?,1,?,profile,user,"
             "store FROM satchel_enrol WHERE secret_hash=?",
             "bib", fingerprint, (size_t)CRYPTO_FINGERPRINT_BYTES, (int64_t)now_ms, hash, sizeof hash);
-    else
-        rc = db_exec(&s->cache, "UPDATE satchel_device SET enrolled_ms=? WHERE id=?", "ii", (int64_t)now_ms, out->id);
+    else /* The code says what it is to hold, as it would of a new one. */
+        rc = db_exec(
+            &s->cache,
+            "UPDATE satchel_device SET enrolled_ms=?,(profile,user,store)=(SELECT profile,user,store FROM satchel_enrol WHERE"
+            " secret_hash=?) WHERE id=?",
+            "ibi", (int64_t)now_ms, hash, sizeof hash, out->id);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_enrol SET fingerprint=? WHERE secret_hash=?", "bb", fingerprint,
                      (size_t)CRYPTO_FINGERPRINT_BYTES, hash, sizeof hash);

@@ -70,6 +70,8 @@ typedef struct ctl_column {
 } ctl_column;
 /* One line a row under a line of headings; the widest cell makes the column. Control characters are shown as '?'. */
 void ctl_table(const json_t *array, const ctl_column *column, size_t n);
+/* A listing's array as a table, or JSON, and for people that there is more of it; `none` if there is nothing. */
+void ctl_listing(const ctl *c, const json_t *reply, const char *member, const ctl_column *column, size_t n, const char *none);
 /* "heading   value" lines of one object. */
 void ctl_record(const json_t *object, const ctl_column *column, size_t n);
 /* Compact JSON and a line end. */
@@ -112,6 +114,9 @@ int ctl_token_list(ctl *c);
 int ctl_token_revoke(ctl *c);
 int ctl_conflicts(ctl *c);
 int ctl_rejected(ctl *c);
+int ctl_rejected_show(ctl *c);
+int ctl_rejected_retry(ctl *c);
+int ctl_rejected_edit(ctl *c);
 int ctl_rejected_discard(ctl *c);
 int ctl_scope_show(ctl *c);
 int ctl_scope_publish(ctl *c);

@@ -1,22 +1,7 @@
-/* ctl_store.c - satchelctl conflicts, rejected, verify, digest, status. */
-#include <errno.h>
+/* ctl_store.c - satchelctl conflicts, verify, digest, status. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tools/ctl.h"
-
-/* Prints a listing's array, and for people that there is more of it. */
-static void print_listing(const ctl *c, const json_t *reply, const char *member, const ctl_column *columns, size_t n,
-                          const char *none) {
-    const json_t *array = json_object_get(reply, member);
-    if (c->json)
-        ctl_print_json(array);
-    else if (!json_array_size(array))
-        puts(none);
-    else
-        ctl_table(array, columns, n);
-    if (json_is_true(json_object_get(reply, "more"))) fprintf(stderr, "There are more than these %zu.\n", json_array_size(array));
-}
 
 int ctl_conflicts(ctl *c) {
     static const ctl_column columns[] = {
@@ -31,42 +16,7 @@ int ctl_conflicts(ctl *c) {
     json_t *reply, *request = json_pack("{ss sI}", "command", "conflicts", "limit", (json_int_t)limit);
     rc = ctl_call(c, request, "conflicts", &reply);
     if (rc) return rc;
-    print_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, "No conflicts.");
-    json_decref(reply);
-    return CTL_DONE;
-}
-
-int ctl_rejected(ctl *c) {
-    static const ctl_column columns[] = {
-        {"device", "DEVICE", CTL_TEXT}, {"number", "NUMBER", CTL_NUMBER}, {"at_ms", "AT", CTL_TIME}, {"state", "STATE", CTL_TEXT},
-        {"code", "CODE", CTL_TEXT},     {"table", "TABLE", CTL_TEXT},     {"key", "KEY", CTL_TEXT},  {"message", "WHY", CTL_TEXT},
-    };
-    json_t *reply;
-    bool all = ctl_value(c, "all");
-    int rc = ctl_call(c, json_pack("{ss sb}", "command", "rejected", "all", (int)all), "rejected", &reply);
-    if (rc) return rc;
-    print_listing(c, reply, "rejected", columns, sizeof columns / sizeof *columns,
-                  all ? "No refused transactions." : "No open refusals.");
-    json_decref(reply);
-    return CTL_DONE;
-}
-
-int ctl_rejected_discard(ctl *c) {
-    char *end;
-    errno = 0;
-    long long number = strtoll(c->word[3], &end, 10);
-    if (*end || errno || number < 1) {
-        fprintf(stderr, "satchelctl: \"%s\" is not the number of a transaction\n", c->word[3]);
-        return CTL_USAGE;
-    }
-    json_t *reply;
-    json_t *request = json_pack("{ss ss sI}", "command", "rejected.discard", "device", c->word[2], "number", (json_int_t)number);
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("transaction %lld of %s is discarded\n", number, c->word[2]);
+    ctl_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, "No conflicts.");
     json_decref(reply);
     return CTL_DONE;
 }
@@ -128,10 +78,13 @@ static void print_status(const json_t *reply) {
         {"writable", "takes changes", CTL_TEXT},
         {"disk_free", "bytes free", CTL_NUMBER},
     };
+    static const ctl_column trouble[] = {{"scope_trouble", "trouble", CTL_TEXT}};
     ctl_record(reply, server, sizeof server / sizeof *server);
     ctl_record(json_object_get(reply, "position"), position, sizeof position / sizeof *position);
     ctl_record(json_object_get(reply, "store"), store, sizeof store / sizeof *store);
-    ctl_record(json_object_get(reply, "since_start"), since, sizeof since / sizeof *since);
+    const json_t *start = json_object_get(reply, "since_start");
+    ctl_record(start, since, sizeof since / sizeof *since);
+    if (json_is_string(json_object_get(start, "scope_trouble"))) ctl_record(start, trouble, sizeof trouble / sizeof *trouble);
 }
 
 int ctl_status(ctl *c) {

@@ -161,3 +161,14 @@ void ctl_bar_end(ctl_bar *b) {
     if (b->shown) fputs("\r\033[K", stderr);
     b->shown = false;
 }
+
+void ctl_listing(const ctl *c, const json_t *reply, const char *member, const ctl_column *columns, size_t n, const char *none) {
+    const json_t *array = json_object_get(reply, member);
+    if (c->json)
+        ctl_print_json(array);
+    else if (!json_array_size(array))
+        puts(none);
+    else
+        ctl_table(array, columns, n);
+    if (json_is_true(json_object_get(reply, "more"))) fprintf(stderr, "There are more than these %zu.\n", json_array_size(array));
+}

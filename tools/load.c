@@ -17,10 +17,11 @@ static const char usage[] =
     "  idle       the server's memory for each connected device that has nothing to do\n"
     "  fanout     the server's processor time to bring a commit to many devices, beside that to bring it to one\n"
     "  storm      all devices connect at once\n"
-    "  fair       devices work alone, then beside one that takes more than its share; both times, and their ratio\n"
+    "  fair       devices work beside one that takes more than its share, and beside one that only takes processor time; ratios\n"
     "\n"
     "  --devices N     how many (run 20, live 2, idle 2000, fanout 500, storm 200, fair 8)\n"
     "  --seconds S     run, fair: how long they work, fair: each time (30)\n"
+    "  --rounds N      fair: how often each; medians are printed (3)\n"
     "  --pace MS       run, fair: mean time between two acts of a device (1000)\n"
     "  --abuse KIND    fair: flood, huge, reconnect, crowd or snapshot (each in turn)\n"
     "  --mix LIST      run: weights of their acts (insert=3,update=6,counter=3,delete=1,offline=1,reconnect=1)\n"
@@ -57,6 +58,7 @@ enum {
     OPT_SOCKET,
     OPT_DEVICES,
     OPT_SECONDS,
+    OPT_ROUNDS,
     OPT_PACE,
     OPT_MIX,
     OPT_SEED,
@@ -77,6 +79,7 @@ static const struct option options[] = {
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"devices", required_argument, NULL, OPT_DEVICES},
     {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"pace", required_argument, NULL, OPT_PACE},
     {"mix", required_argument, NULL, OPT_MIX},
     {"seed", required_argument, NULL, OPT_SEED},
@@ -163,6 +166,8 @@ static bool take_option(int option, load_options *o, asked *a) {
         return take_unsigned("--devices", 1, 50000, &o->devices);
     case OPT_SECONDS:
         return take_unsigned("--seconds", 1, 1000000, &o->seconds);
+    case OPT_ROUNDS:
+        return take_unsigned("--rounds", 1, LOAD_ROUNDS_MOST, &o->rounds);
     case OPT_PACE:
         return take_unsigned("--pace", 1, 1000000, &o->pace_ms);
     case OPT_MIX:
@@ -218,6 +223,7 @@ int main(int argc, char **argv) {
     const char *data = getenv("SATCHEL_DATA");
     load_options o = {.data = data && *data ? data : "satchel-data",
                       .seconds = 30,
+                      .rounds = 3,
                       .pace_ms = 1000,
                       .patience_s = 120,
                       .seed = 1,

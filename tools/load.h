@@ -23,10 +23,11 @@ enum { LOAD_DONE = CTL_DONE, LOAD_FAILED = CTL_FAILED, LOAD_USAGE = CTL_USAGE };
 typedef enum load_act { ACT_INSERT, ACT_UPDATE, ACT_COUNTER, ACT_DELETE, ACT_OFFLINE, ACT_RECONNECT, LOAD_ACTS } load_act;
 extern const char *const load_act_names[LOAD_ACTS];
 
+#define LOAD_ROUNDS_MOST 99u
 typedef struct load_options {
     const char *data, *socket, *work;
     const char *abuse; /* a name of load_abuse.h; NULL: each */
-    unsigned devices, seconds, pace_ms, edits, commits, patience_s;
+    unsigned devices, seconds, rounds, pace_ms, edits, commits, patience_s;
     uint64_t seed;
     unsigned mix[LOAD_ACTS];
     bool json, keep, restart;

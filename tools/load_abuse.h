@@ -26,6 +26,10 @@ typedef struct load_abuser load_abuser;
 /* Begins, as device `number` of the fleet, in a thread of its own; NULL after telling why not. */
 load_abuser *load_abuse_start(const load_fleet *f, unsigned number, load_abuse_kind kind);
 const load_abuse_counts *load_abuse_look(const load_abuser *a);
+/* The processor time that it took itself: it is on this machine only because it is tried here. */
+uint64_t load_abuse_cpu_ns(const load_abuser *a);
+/* Lets other threads go before the calling one. */
+void load_abuse_yield(void);
 void load_abuse_stop(load_abuser *a);
 
 #endif

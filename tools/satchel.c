@@ -25,8 +25,10 @@ static const char usage[] =
     "  status                 what waits, what was refused, when it synced last\n"
     "  conflicts              values of this device that lost to another\n"
     "  rejected               transactions that the server refused\n"
+    "  rejected show N        what transaction N wanted, beside what the server has\n"
     "  rejected discard N     give transaction N up\n"
     "  rejected retry N       run transaction N again\n"
+    "  rejected edit N SQL|-  run it again and then these statements, as one transaction\n"
     "  export TABLE [FILE|-]  write a table's rows as they are here, with edits that are not sent yet\n"
     "      --all              every table, each into a file of its name in the directory that is named instead\n"
     "      --pending          instead: every change that is not sent yet, as JSON lines\n"
@@ -98,7 +100,7 @@ static const struct command {
     {"sql", cli_sql, OPT_JSON | OPT_FILE | OPT_KEEP, 0, 1, SATCHEL_OPEN_EXISTING},
     {"status", cli_status, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"conflicts", cli_conflicts, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
-    {"rejected", cli_rejected, OPT_JSON, 0, 2, SATCHEL_OPEN_EXISTING},
+    {"rejected", cli_rejected, OPT_JSON, 0, 3, SATCHEL_OPEN_EXISTING},
     {"export", cli_export, OPT_FORMAT | OPT_ALL | OPT_PENDING, 0, 2, SATCHEL_OPEN_EXISTING},
     {"verify", cli_verify, OPT_SERVER | OPT_TIMEOUT | OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},
     {"digest", cli_digest, OPT_JSON, 0, 0, SATCHEL_OPEN_EXISTING},

@@ -38,5 +38,9 @@ void cli_print_json(json_t *o);
 /* Steps a statement to its end and prints its rows: as JSON objects, one a line, or as lines of columns separated by tabs with a backslash
  * before what would break them, \N for NULL and x'..' for blobs; `header` puts the columns' names first. Returns a SQLite code. */
 int cli_print_rows(cli *c, sqlite3_stmt *stmt, bool header);
+/* Prints all rows of a query of Satchel's own, with a header. */
+int cli_print_view(cli *c, const char *sql);
+/* Runs statements, "-" those of standard input, and prints their rows and what fails. */
+int cli_run_sql(cli *c, const char *sql);
 
 #endif

@@ -1,6 +1,8 @@
 /* satchel rotate-key, satchel sign-out - a device's key, and its end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@ int cli_rotate_key(cli *c) {
     char before[65], after[65];
     if (!read_device(c, before) || satchel_rotate_key(c->s)) return cli_fail(c, "rotate-key");
     if (cli_sync(c) || !read_device(c, after) || !strcmp(before, after)) {
-        fprintf(stderr, "satchel: the new key is made; the next sync that comes in step changes to it\n");
+        fprintf(stderr, "satchel: the new key is made; the next sync that reaches the server changes to it\n");
         return 1;
     }
     fprintf(stderr, "satchel: the key was changed; this device is %.16s now\n", after);
@@ -31,6 +33,18 @@ static int fail_save(const cli *c, const char *what) {
     return 1;
 }
 
+/* A new name is on the disk when its directory is. */
+static bool sync_name(const char *path) {
+    char *copy = strdup(path);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool synced = fd >= 0 && !fsync(fd);
+    int why = errno;
+    if (fd >= 0) close(fd);
+    free(copy);
+    errno = why;
+    return synced;
+}
+
 /* Into a new file of the owner's alone, and on the disk before anything is erased. */
 static int save(cli *c) {
     errno = 0;
@@ -39,7 +53,7 @@ static int save(cli *c) {
     if (!to) return fail_save(c, "cannot be made: ");
     bool written = cli_write_pending(c, to, true);
     errno = 0;
-    bool kept = written && !fflush(to) && !ferror(to) && !fsync(fd);
+    bool kept = written && !fflush(to) && !ferror(to) && !fsync(fd) && sync_name(c->save);
     int why = errno;
     kept = !fclose(to) && kept;
     errno = why;

@@ -1,5 +1,4 @@
-/* satchel status, conflicts, rejected, verify, digest - the commands that look at a file. */
-#include <errno.h>
+/* satchel status, conflicts, verify, digest - the commands that look at a file. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -53,8 +52,7 @@ int cli_status(cli *c) {
     return 0;
 }
 
-/* Prints all rows of one of Satchel's views. */
-static int print_view(cli *c, const char *sql) {
+int cli_print_view(cli *c, const char *sql) {
     sqlite3_stmt *stmt = NULL;
     int rc = sqlite3_prepare_v2(satchel_db(c->s), sql, -1, &stmt, NULL);
     if (!rc) rc = cli_print_rows(c, stmt, true);
@@ -64,26 +62,7 @@ static int print_view(cli *c, const char *sql) {
 }
 
 int cli_conflicts(cli *c) {
-    return print_view(c, "SELECT * FROM satchel_conflicts");
-}
-
-static bool take_number(const char *text, uint64_t *out) {
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && !errno && *out;
-}
-
-int cli_rejected(cli *c) {
-    uint64_t number;
-    if (!c->narg) return print_view(c, "SELECT * FROM satchel_rejected");
-    bool discard = !strcmp(c->arg[0], "discard"), retry = !strcmp(c->arg[0], "retry");
-    if ((!discard && !retry) || c->narg != 2 || !take_number(c->arg[1], &number)) {
-        fprintf(stderr, "satchel: rejected takes nothing, discard N or retry N\nTry 'satchel --help'.\n");
-        return 2;
-    }
-    if (discard ? satchel_discard(c->s, number) : satchel_retry(c->s, number)) return cli_fail(c, c->arg[0]);
-    return 0;
+    return cli_print_view(c, "SELECT * FROM satchel_conflicts");
 }
 
 int cli_verify(cli *c) {

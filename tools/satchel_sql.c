@@ -198,8 +198,12 @@ static int run_file(cli *c) {
     return status;
 }
 
-int cli_sql(cli *c) {
+int cli_run_sql(cli *c, const char *sql) {
     place command_line = {0};
+    return strcmp(sql, "-") ? run_text(c, sql, &command_line) : run_stream(c, stdin, "standard input");
+}
+
+int cli_sql(cli *c) {
     int status;
     if (!c->file == !c->narg) {
         fprintf(stderr, "satchel: sql takes either statements, - or --file\n");
@@ -207,10 +211,8 @@ int cli_sql(cli *c) {
     }
     if (c->file)
         status = run_file(c);
-    else if (!strcmp(c->arg[0], "-"))
-        status = run_stream(c, stdin, "standard input");
     else
-        status = run_text(c, c->arg[0], &command_line);
+        status = cli_run_sql(c, c->arg[0]);
     if (sqlite3_get_autocommit(satchel_db(c->s))) return status;
     fprintf(stderr, "satchel: the last transaction was not committed and is rolled back\n");
     return 1;

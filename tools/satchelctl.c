@@ -147,8 +147,17 @@ static const command commands[] = {
      "Lists the newest entries of the conflict log: the value that was kept, the one that lost, whose they were, and the rule that decided.\n"},
     {"rejected", "", 0, 0, rejected_options, ctl_rejected, "list refused transactions",
      "Lists the transactions of devices that were refused and that nobody has settled.\n"},
+    {"rejected show", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_show, "show a refused transaction beside what the server has",
+     "Shows why a transaction was refused and, change by change, the values that it wanted beside those that are here now.\n"},
+    {"rejected retry", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_retry, "settle a refused transaction by making its changes here",
+     "Makes the changes as the server's own author, under the rules that hold for sql, and settles the refusal; if they are refused again, nothing is\n"
+     "changed. All devices get them as they get any change. The device that sent them shows its refusal until it is discarded there; it cannot be\n"
+     "retried any more.\n"},
+    {"rejected edit", "DEVICE NUMBER FILE|-", 3, 3, NULL, ctl_rejected_edit, "the same with other values",
+     "As rejected retry, with other values: FILE has {\"table\":..., \"key\":{...}, \"values\":{...}} or an array of such, as rejected show --json names\n"
+     "tables, keys and values. Each is of a row that the transaction inserts or updates.\n"},
     {"rejected discard", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_discard, "settle a refused transaction by discarding it",
-     "Discards a refused transaction for good. The device is told when it next comes.\n"},
+     "Discards a refused transaction for good. The device shows it until it is discarded there as well; it cannot be retried any more.\n"},
     {"scope show", "", 0, 0, NULL, ctl_scope_show, "print the rules of who may hold and change what",
      "Prints the rules that are in force, as they were published.\n"},
     {"scope publish", "FILE|-", 1, 1, NULL, ctl_scope_publish, "put rules in force",

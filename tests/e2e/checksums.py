@@ -1,10 +1,41 @@
 """Checksums: a wrong value on a device or in the store, which no program of ours wrote, is found, told, and healed; and nothing but its range is sent."""
 import json
+import os
 import sqlite3
 
 import harness
 
 CONTACTS = 1000
+
+# Keys and columns of every kind, whose values two programs could take for different ones; half of the columns are masked from one device.
+SHAPES = """
+CREATE TABLE loose(c TEXT, a, b REAL, real_default REAL DEFAULT 0, text_default TEXT DEFAULT 5, number NUMERIC DEFAULT '7', any_default DEFAULT 1.5,
+  made DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY(c, a)) WITHOUT ROWID;
+CREATE TABLE numeric_key(n NUMERIC PRIMARY KEY, v);
+CREATE TABLE real_key(r REAL PRIMARY KEY, v INTEGER, long INTEGER AS (v * 2) STORED);
+INSERT INTO satchel_table(name) VALUES('loose'), ('numeric_key'), ('real_key');
+"""
+LATER = """
+ALTER TABLE loose ADD COLUMN later REAL DEFAULT 3;
+ALTER TABLE numeric_key ADD COLUMN later TEXT DEFAULT 4;
+ALTER TABLE real_key DROP COLUMN long;
+"""
+RULES = """
+INSERT INTO scope_bucket(tbl, name, value) VALUES('loose', 'all', NULL), ('numeric_key', 'all', NULL), ('real_key', 'all', NULL);
+INSERT INTO scope_profile(name, buckets) VALUES('full', 'SELECT ''all'', NULL'), ('part', 'SELECT ''all'', NULL');
+INSERT INTO scope_mask(profile, tbl, columns) VALUES('part', 'loose', 'real_default,text_default,number,any_default,made');
+INSERT INTO scope_write(profile, tbl, ops) VALUES('full', 'loose', 'insert,update,delete'), ('full', 'numeric_key', 'insert,update,delete'), ('full', 'real_key', 'insert,update,delete');
+"""
+# NAME: of each author its own, in a key.
+ROWS = """
+INSERT INTO loose(a, b, c) VALUES(1, 1, NAME), (1.5, 2, NAME), ('1', -0.0, NAME), (x'31', 1e300, NAME), ('', NULL, NAME), (x'', 9007199254740993, NAME), (-5, 0.1, NAME), ('é', 3, NAME);
+INSERT INTO loose(a, c, real_default, text_default, number, any_default) VALUES(9, NAME, 1, 1, 1.0, 1), (10, NAME, '2', 2.5, '3e2', '1'), (11, NAME, NULL, NULL, NULL, NULL),
+  (12, NAME, -0.0, 'words', 1e18, x'02'), (13, NAME, 1e400, '', 9223372036854775807, -1e-320);
+"""
+KEYS = """
+INSERT INTO numeric_key(n, v) VALUES(1, 1), (1.5, 1.0), ('2.0', '2'), (-7.25, x'00'), (0, NULL), (9223372036854775807, 1), (-9223372036854775808, 2), (1e18, 3), (1e19, 4), (-1e-300, 5);
+INSERT INTO real_key(r, v) VALUES(1, 1), ('2', '2'), (2.5, 3), (-0.0, 4), (1e308, 5), (-1e308, 6), (9007199254740993, 7);
+"""
 
 
 def plant(path, *statements):
@@ -99,6 +130,43 @@ class Checksums(harness.Case):
         self.phone.sync()
         self.assertIn(": 0 repaired", self.compare(self.phone))
         self.assert_same(self.srv, self.phone)
+
+
+class Values(harness.Case):
+    def compared_equal(self, server, *devices):
+        for device in devices:
+            device.sync()
+            self.assertIn(": 0 repaired", device.run("verify", "--server").stdout)
+        self.assertNotIn("event=checksum", server.read_log())
+
+    def test_every_kind_of_key_and_value_counts_as_the_same_on_both_sides(self):
+        schema = self.path("schema")
+        os.mkdir(schema)
+        for name, text in (("001_shapes.sql", SHAPES), ("scope.sql", RULES)):
+            with open(os.path.join(schema, name), "w", encoding="utf-8") as f:
+                f.write(text)
+        server = self.server(schema=schema)
+        phone, part = self.device("phone", server), self.device("part")
+        part.enroll(server, options=["--profile", "part"])
+        phone.sync()
+        part.sync()
+        phone.sql(ROWS.replace("NAME", "'x'") + KEYS)
+        self.compared_equal(server, phone, part)
+        server.sql(ROWS.replace("NAME", "7"))
+        self.compared_equal(server, phone, part)
+        self.assertEqual(phone.one("SELECT count(*) FROM loose"), 26)
+        self.assertEqual(part.one("SELECT count(*) FROM loose WHERE real_default = 0 AND text_default = '5' AND made IS NULL"), 26)
+        phone.sql("UPDATE loose SET b = b + 1, any_default = any_default || 'x'; UPDATE numeric_key SET v = -v; DELETE FROM real_key WHERE v = 3; UPDATE real_key SET r = r + 9 WHERE v = 1")
+        self.compared_equal(server, phone, part)
+        server.stop()
+        with open(os.path.join(schema, "002_later.sql"), "w", encoding="utf-8") as f:
+            f.write(LATER)
+        server.start()
+        self.compared_equal(server, phone, part)
+        phone.sql("UPDATE loose SET later = 1 WHERE a = 1; INSERT INTO loose(a, c) VALUES(77, 'new'); UPDATE numeric_key SET later = 1 WHERE n > 1")
+        self.compared_equal(server, phone, part)
+        self.assert_same(server, phone)
+        self.assertEqual(server.ctl("verify", "--repair")["problems"], 0)
 
 
 if __name__ == "__main__":

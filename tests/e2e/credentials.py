@@ -135,6 +135,26 @@ class Credentials(harness.Case):
         watching.terminate()
         watching.wait(harness.PATIENCE_S)
 
+    def test_device_that_never_comes_in_step_renews_all_the_same(self):
+        """Its link breaks whenever more comes than a handshake and a certificate need, and there is more."""
+        server = self.server(options=["--certificate-days", "90"])
+        proxy = self.proxy(server)
+        phone = self.device("phone", server, proxy)
+        phone.sync()
+        first = self.serial(phone)
+        self.later(server, 65, phone)
+        server.sql(f"INSERT INTO contact(id, given, family) VALUES(x'01', 'Ada', '{os.urandom(30000).hex()}')")
+        proxy.cut_after(16000)
+        watching = phone.start("sync", "--watch")
+        harness.wait_until(lambda: self.serial(phone) != first, "another certificate")
+        harness.wait_until(lambda: proxy.cuts > 1, "a connection that broke")
+        watching.terminate()
+        watching.wait(harness.PATIENCE_S)
+        self.assertEqual(phone.one("SELECT count(*) FROM contact"), 0)
+        proxy.heal()
+        phone.sync()
+        self.assertEqual(phone.one("SELECT given FROM contact"), "Ada")
+
     def test_expired_certificate_told_what_to_do_and_the_outbox_stays(self):
         server = self.server(options=["--certificate-days", "10"])
         phone = self.device("phone", server)
@@ -154,6 +174,29 @@ class Credentials(harness.Case):
         phone.sync()
         self.assertEqual(server.read("SELECT given FROM contact ORDER BY id"), [("Ada",), ("Bo",)])
         self.assertEqual(server.read("SELECT name, state FROM satchel_device"), [("phone", 1)])
+
+    def test_expired_certificate_of_a_device_to_be_wiped_opens_for_that_alone(self):
+        server = self.server(options=["--certificate-days", "10"])
+        lost, found, late = (self.device(name, server) for name in ("lost", "found", "late"))
+        for device in (lost, found, late):
+            device.sync()
+            device.sql(f"INSERT INTO contact(id, given) VALUES(x'0{len(device.name)}', 'secret')")
+        server.ctl("device", "wipe", "lost")
+        server.ctl("device", "revoke", "found")
+        self.later(server, 11, lost, found, late)
+        for device in (found, late):
+            self.assertIn("E_EXPIRED", device.run("sync", expect=1).stderr)
+        self.assertIn("E_WIPED", self.renew(server, lost, self.csr(lost)))
+        self.assertIn("E_WIPED", lost.run("sync", expect=1).stderr)
+        self.assertFalse(os.path.exists(lost.path) or os.path.exists(os.path.join(lost.identity, "key.pem")))
+        self.assertEqual(server.ctl("device", "show", "lost")["state"], "wiped")
+        # Ordered of a server that runs.
+        server.ctl("device", "wipe", "found")
+        self.assertIn("E_WIPED", found.run("sync", expect=1).stderr)
+        self.assertEqual(server.ctl("device", "show", "found")["state"], "wiped")
+        self.assertIn("E_EXPIRED", late.run("sync", expect=1).stderr)
+        self.assertEqual(server.one("SELECT count(*) FROM contact"), 0)
+        self.devices = [d for d in self.devices if d is late]
 
     # ---- rotation of a device's key ----
 
@@ -309,7 +352,11 @@ class Credentials(harness.Case):
         server.options += ["--https-cert", cert, "--https-key", key]
         server.start()
         os.rename(cert, cert + ".away")
-        server.ctl("ca", "rotate")
+        # The admin is told, and what to do.
+        refusal = server.ctl("ca", "rotate", expect=1)
+        self.assertIn("E_CERTIFICATE", refusal)
+        self.assertIn("own.crt", refusal)
+        self.assertIn("SIGHUP", refusal)
         self.assertIn("E_NOT_FOUND", server.ctl("ca", "retire", expect=1))
         self.assertIn("E_NOT_FOUND", server.ctl("ca", "retire", "--force", expect=1))
         os.rename(cert + ".away", cert)

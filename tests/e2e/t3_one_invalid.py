@@ -1,4 +1,6 @@
 """T3: one invalid transaction among a thousand: 999 commit, one refusal is seen on both sides."""
+import json
+
 import harness
 
 
@@ -64,6 +66,99 @@ class T3OneInvalid(harness.Case):
         self.assertEqual(phone.read("SELECT n, name, depends FROM satchel_rejected ORDER BY n"), [(1, "E_FOREIGN_KEY", 0), (3, "E_DEPENDS", 1)])
         self.assertEqual(server.read("SELECT given FROM contact"), [("Augusta",)])
         self.assert_same(server, phone)
+
+    def refused_old(self):
+        """A contact whose year of birth no CHECK lets pass, refused; beside it one of the same transaction that is well."""
+        server = self.server()
+        phone, tablet = self.device("phone", server), self.device("tablet", server)
+        self.sync_all(phone, tablet, rounds=1)
+        phone.sql("PRAGMA ignore_check_constraints = 1; BEGIN; INSERT INTO contact(id, given, birth_year) VALUES(x'99', 'Old', 1);"
+                  "INSERT INTO contact(id, given) VALUES(x'98', 'Well'); COMMIT;")
+        phone.sync()
+        here, there = phone.read("SELECT n, name FROM satchel_rejected"), server.ctl("rejected")
+        self.assertEqual([name for _, name in here], ["E_CHECK"])
+        self.assertEqual([(r["number"], r["code"]) for r in there], [(here[0][0], "E_CHECK")])
+        return server, phone, tablet, here[0][0]
+
+    def test_T3_refusal_is_shown_with_rule_and_the_server_s_row_on_both_sides(self):
+        server = self.server()
+        phone, tablet = self.device("phone", server), self.device("tablet", server)
+        phone.sync()
+        phone.sql("INSERT INTO contact(id, given, birth_year) VALUES(x'99', 'Ada', 1915)")
+        self.sync_all(phone, tablet)
+        tablet.sql("UPDATE contact SET birth_year = 1916 WHERE id = x'99'")
+        phone.sql("PRAGMA ignore_check_constraints = 1; UPDATE contact SET birth_year = 1 WHERE id = x'99'")
+        self.sync_all(tablet, phone)
+        number = phone.one("SELECT n FROM satchel_rejected")
+        # An edit that is not sent yet is not the server's.
+        phone.sql("UPDATE contact SET birth_year = 1950 WHERE id = x'99'")
+        here = json.loads(phone.run("rejected", "show", number, "--json").stdout)
+        there = server.ctl("rejected", "show", "phone", number)
+        for o in (here, there):
+            self.assertEqual((o["code"], o["rule"]), ("E_CHECK", "check"))
+            change, = o["changes"]
+            self.assertEqual((change["op"], change["table"], change["key"]), ("update", "contact", {"id": {"base64": "mQ=="}}))
+            self.assertEqual(change["wanted"], {"birth_year": 1})
+            self.assertEqual((change["server"]["birth_year"], change["server"]["given"]), (1916, "Ada"))
+        self.assertEqual(here["changes"][0]["was"], {"birth_year": 1915})
+        self.assertEqual(here["text"], there["message"])
+        self.assertIn("birth_year\t1915\t1\t1916\n", phone.run("rejected", "show", number).stdout)
+        phone.run("rejected", "discard", number)
+        phone.run("rejected", "show", number, expect=1)
+
+    def test_T3_refusal_edited_on_the_device_is_one_transaction_and_commits(self):
+        server, phone, tablet, number = self.refused_old()
+        # What fails in the middle changes nothing.
+        phone.run("rejected", "edit", number, "UPDATE contact SET birth_year = 1970 WHERE id = x'99'; UPDATE nothing SET x = 1", expect=1)
+        phone.run("rejected", "edit", number, "UPDATE contact SET birth_year = 2 WHERE id = x'99'", expect=1)
+        self.assertEqual(phone.read("SELECT n FROM satchel_rejected"), [(number,)])
+        self.assertEqual(phone.one("SELECT count(*) FROM contact"), 0)
+        before = phone.one("SELECT max(n) FROM satchel_outbox")
+        phone.run("rejected", "edit", number, "UPDATE contact SET birth_year = 1970 WHERE id = x'99'")
+        self.assertEqual(phone.read("SELECT resolves FROM satchel_outbox WHERE n > ?", before), [(number,)])
+        self.sync_all(phone, tablet)
+        self.assertEqual(server.read("SELECT given, birth_year FROM contact ORDER BY id"), [("Well", None), ("Old", 1970)])
+        self.assertEqual(phone.one("SELECT count(*) FROM satchel_rejected"), 0)
+        self.assertEqual([r["state"] for r in server.ctl("rejected", "--all")], ["retried"])
+        self.assert_same(server, phone, tablet)
+        self.assert_sound(server, phone, tablet)
+
+    def test_T3_refusal_edited_by_the_admin_commits_and_can_be_retried_by_nobody(self):
+        server, phone, tablet, number = self.refused_old()
+        edit = {"table": "contact", "key": {"id": {"base64": "mQ=="}}, "values": {"birth_year": 1970, "family": "Brown"}}
+        edits = self.path("edits.json")
+
+        def write(value):
+            with open(edits, "w", encoding="utf-8") as f:
+                json.dump(value, f)
+
+        # As it is, it is refused again, and nothing of it stays.
+        with self.assertRaisesRegex(AssertionError, "E_CHECK"):
+            server.ctl("rejected", "retry", "phone", number)
+        for wrong, code in ((dict(edit, table="nothing"), "E_MISUSE"), (dict(edit, values={"birth_year": "x"}), "E_TYPE"),
+                            (dict(edit, key={"id": {"base64": "AAAA"}}), "E_MISUSE"), (dict(edit, values={"nothing": 1}), "E_UNKNOWN_COLUMN"), ([7], "E_MISUSE"), (7, "not JSON")):
+            write(wrong)
+            with self.assertRaisesRegex(AssertionError, code):
+                server.ctl("rejected", "edit", "phone", number, edits)
+        self.assertEqual([r["state"] for r in server.ctl("rejected")], ["open"])
+        self.assertEqual(server.one("SELECT count(*) FROM contact"), 0)
+        write([edit])
+        server.ctl("rejected", "edit", "phone", number, edits)
+        self.assertEqual(server.ctl("rejected"), [])
+        with self.assertRaisesRegex(AssertionError, "E_RESOLVED"):
+            server.ctl("rejected", "retry", "phone", number)
+        self.sync_all(phone, tablet)
+        self.assertEqual(phone.read("SELECT given, family, birth_year FROM contact ORDER BY id"), [("Well", None, None), ("Old", "Brown", 1970)])
+        # The device is second: what it does about it has no effect but on its own list.
+        phone.run("rejected", "edit", number, "UPDATE contact SET birth_year = 1980 WHERE id = x'99'")
+        phone.sync()
+        self.assertEqual(phone.read("SELECT name FROM satchel_rejected"), [("E_RESOLVED",)])
+        phone.run("rejected", "discard", phone.one("SELECT n FROM satchel_rejected"))
+        self.sync_all(phone, tablet)
+        self.assertEqual(server.one("SELECT birth_year FROM contact WHERE given = 'Old'"), 1970)
+        harness.wait_until(lambda: server.ctl("rejected") == [], "the server to know of it")
+        self.assert_same(server, phone, tablet)
+        self.assert_sound(server, phone, tablet)
 
     def test_T3_foreign_key_put_right_and_retried_commits(self):
         server = self.server()

@@ -123,5 +123,5 @@ void check_bounds_at_rest(sim *s) {
         if (c && c->out && !c->closing) sim_fail(s, "at rest a session has %zu bytes to send", c->queued);
     }
     for (unsigned i = 0; i < s->ndevices; i++)
-        if (!s->device[i].barred) check_device_at_rest(s, i);
+        if (!s->device[i].barred && s->device[i].s) check_device_at_rest(s, i);
 }

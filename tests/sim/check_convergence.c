@@ -93,7 +93,7 @@ static void check_nothing_waits(sim *s, unsigned i) {
 
 void check_convergence(sim *s) {
     for (unsigned i = 0; i < s->ndevices; i++) {
-        if (s->device[i].revoked) continue;
+        if (s->device[i].revoked || s->device[i].wiped) continue;
         disk_look(true);
         compare(s, i);
         disk_look(false);

@@ -5,6 +5,7 @@
  * Not claimed:
  * - rows of a transaction that was retried on a device whose file was copied or put back, or where the server was put back, as it cannot be told which of
  *   the two was accepted;
+ * - rows of a transaction that was to be discarded and came back all the same, as after a loss of power;
  * - rows of a transaction whose base counts in a life of the server that was lost: how much of it counts in this one depends on which lives the
  *   device has met;
  * - rows that were written after their deletion, with a base below the log's floor at the end: the deletion may have been forgotten when the write came;
@@ -121,7 +122,7 @@ static void merge_one(comparison *k, const accepted *a) {
     bool open = k->s->restored || (a->t->author != SIM_SERVER && k->s->device[a->t->author].copied);
     while (f && f->next && !open) f = f->next;
     doubt_deletions(k, f);
-    if (f && f->next) {
+    if (f && (f->next || a->t->given_up)) {
         for (; f; f = f->next) give_up(k, f);
     } else if (f && is_of_lost_life(k->s, f)) {
         give_up(k, f);

@@ -1,4 +1,6 @@
-/* A device that is revoked: the server keeps what it had taken, takes nothing more, and the device's file keeps what was not delivered. */
+/* A device that is revoked or to be wiped: the server keeps what it had taken, takes and gives nothing more, and the device's file keeps what was not
+ * delivered until it is erased. */
+#include "protocol/message.h"
 #include "tests/sim/sim.h"
 
 /* What its author committed when the server would not listen any more. */
@@ -21,6 +23,12 @@ static void check_file(sim *s, unsigned i) {
     }
 }
 
+/* A server that was put back may have forgotten it. */
+static void check_told(sim *s, unsigned i) {
+    int64_t state = sim_ask(s, store_db(s->store), "SELECT state FROM satchel_device WHERE name='d%u'", s->device[i].key);
+    if (state != DEVICE_WIPED && !s->restored) sim_fail(s, "device %u has erased itself, and the server does not know", i);
+}
+
 void check_revoked(sim *s) {
     uint8_t there[SIM_TXNS / 8];
     history_witnesses(s, store_db(s->store), there);
@@ -28,5 +36,19 @@ void check_revoked(sim *s) {
         if (is_cut_off(s, &s->txn[n]) && history_in(there, n))
             sim_fail(s, "the server has t%u of device %u, which was revoked before", n, s->txn[n].author);
     for (unsigned i = 0; i < s->ndevices; i++)
-        if (s->device[i].barred) check_file(s, i);
+        if (s->device[i].barred && s->device[i].s) check_file(s, i);
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (s->device[i].wiped) check_told(s, i);
+}
+
+void check_revoked_frame(sim *s, const connection *c, const void *bytes, size_t n) {
+    const sim_device *d = &s->device[c->device];
+    buf m;
+    if (!d->barred || c->began <= d->barred_since) return;
+    buf_init(&m, LIMIT_MESSAGE_BYTES);
+    disk_look(true); /* it has memory, whatever the server lacks */
+    if (frame_unpack(bytes, n, &m) || message_peek(m.p, m.n) != MSG_ERROR)
+        sim_fail(s, "device %u, which is locked out, is given more than an answer", c->device);
+    buf_fini(&m);
+    disk_look(false);
 }

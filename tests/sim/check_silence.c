@@ -16,7 +16,8 @@ static bool is_logged(sim *s, unsigned n) {
                    length + 2, text) > 0;
 }
 
-static bool knows_any(const sim_txn *t, const uint8_t set[SIM_TXNS / 8]) {
+static bool may_know(const sim_txn *t, const uint8_t set[SIM_TXNS / 8]) {
+    if (t->given_up) return true;
     for (unsigned i = 0; i < SIM_TXNS / 8; i++)
         if (t->known[i] & set[i]) return true;
     return false;
@@ -30,7 +31,7 @@ static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned 
     do {
         more = false;
         for (unsigned k = 0; k < s->ntxn; k++) {
-            if (history_in(gone, k) || !sets(&s->txn[k], row) || !knows_any(&s->txn[k], gone)) continue;
+            if (history_in(gone, k) || !sets(&s->txn[k], row) || !may_know(&s->txn[k], gone)) continue;
             if (history_in(present, k)) return true;
             gone[k / 8] |= (uint8_t)(1u << k % 8);
             more = true;

@@ -10,6 +10,7 @@ void check_verify(sim *s) {
     buf_fini(&report);
     for (unsigned i = 0; i < s->ndevices; i++) {
         char *faults = NULL;
+        if (s->device[i].wiped) continue;
         if (satchel_verify(s->device[i].s, &faults))
             sim_fail(s, "device %u: %s", i, faults ? faults : satchel_errmsg(s->device[i].s));
         sqlite3_free(faults);

@@ -1,5 +1,6 @@
 #include "tests/sim/disk.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ typedef struct disk_file {
     unsynced *pending;
     size_t npending, pending_cap;
     unsigned open;
+    bool unlinked; /* and open */
     /* Locks: those who share, and the one who has more. */
     unsigned shared;
     struct handle *reserved, *exclusive;
@@ -128,7 +130,7 @@ static disk *disk_of(const char *path, const char **name) {
 
 static disk_file *find(disk *d, const char *name) {
     for (unsigned i = 0; i < FILES; i++)
-        if (d->file[i].name[0] && !strcmp(d->file[i].name, name)) return &d->file[i];
+        if (d->file[i].name[0] && !d->file[i].unlinked && !strcmp(d->file[i].name, name)) return &d->file[i];
     return NULL;
 }
 
@@ -318,7 +320,7 @@ static int file_close(sqlite3_file *file) {
     unlock_all(h);
     h->f->open--;
     h->d->figures.open--;
-    if (h->delete_on_close && !h->f->open) drop(h->d, h->f);
+    if ((h->delete_on_close || h->f->unlinked) && !h->f->open) drop(h->d, h->f);
     return SQLITE_OK;
 }
 
@@ -414,8 +416,9 @@ static int file_check_reserved(sqlite3_file *file, int *out) {
 }
 
 static int file_control(sqlite3_file *file, int op, void *arg) {
-    (void)file, (void)op, (void)arg;
-    return SQLITE_NOTFOUND;
+    if (op != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
+    *(int *)arg = of(file)->f->unlinked;
+    return SQLITE_OK;
 }
 
 static int file_sector_size(sqlite3_file *file) {
@@ -679,6 +682,35 @@ void disk_remove(disk *d, const char *name) {
         disk_file *f = find(d, path);
         if (f) drop(d, f);
     }
+}
+
+bool disk_has(const disk *d, const char *name) {
+    return find((disk *)d, name) != NULL;
+}
+
+bool disk_beside(const char *path) {
+    const char *name;
+    disk *d = NULL;
+    /* Of a directory of its own, too: d0/app.db-satchel/key.pem. */
+    for (const char *p = path; !d && (p = strchr(p, '/')); p++) {
+        char upto[NAME_BYTES];
+        snprintf(upto, sizeof upto, "%.*s/", (int)(p - path), path);
+        d = disk_of(upto, &name);
+    }
+    if (!d || !call(d)) return true;
+    errno = EIO;
+    return false;
+}
+
+bool disk_unlink(const char *path) {
+    const char *name;
+    disk *d = disk_of(path, &name);
+    disk_file *f = d ? find(d, name) : NULL;
+    if (f && f->open)
+        f->unlinked = true;
+    else if (f)
+        drop(d, f);
+    return f != NULL;
 }
 
 disk_figures disk_measure(const disk *d) {

@@ -44,6 +44,15 @@ bool disk_is_looking(void);
 void disk_copy(disk *from, const char *from_name, disk *to, const char *to_name);
 /* Removes a database with its log. */
 void disk_remove(disk *d, const char *name);
+bool disk_has(const disk *d, const char *name);
+
+/* ---- for calls of the system that are not SQLite's ---- */
+
+/* A change of a name on a disk, or of a real file in a directory of its name, is a call of that disk: false, with errno, if its process is gone. True for all
+ * other paths. */
+bool disk_beside(const char *path);
+/* As unlink(2): an open file is there until it is closed. False if no disk has the file. */
+bool disk_unlink(const char *path);
 
 /* ---- figures ---- */
 

@@ -3,6 +3,8 @@
 
 #include <ftw.h>
 #include <malloc.h>
+#define OPENSSL_SUPPRESS_DEPRECATED /* of the calls that allocate nothing */
+#include <openssl/sha.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,10 +45,11 @@ uint64_t sim_spread(sim *s, uint64_t most) {
     return v % (most + 1);
 }
 
-/* ---- time and randomness of the code under test: the linker gives it these ---- */
+/* ---- time and randomness of the code under test, and digests that use the processor's instructions for them: the linker gives it these ---- */
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *out);
 int __wrap_crypto_random(void *out, size_t n);
+void __wrap_crypto_sha256(const void *p, size_t n, uint8_t out[32]);
 
 uint64_t sim_clock_ms(const sim *s, const sim_clock *c) {
     int64_t passed = (int64_t)(s->now - c->since);
@@ -64,6 +67,13 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *out) {
 int __wrap_crypto_random(void *out, size_t n) {
     for (size_t i = 0; i < n; i++) ((uint8_t *)out)[i] = (uint8_t)sim_random(running);
     return 0;
+}
+
+void __wrap_crypto_sha256(const void *p, size_t n, uint8_t out[32]) {
+    SHA256_CTX c;
+    SHA256_Init(&c);
+    SHA256_Update(&c, p, n);
+    SHA256_Final(out, &c);
 }
 
 static uint64_t disk_now(void *ctx) {
@@ -181,7 +191,12 @@ static void wake_server(sim *s) {
     }
     if (s->upkeep_at > s->now) return;
     scope_tend(s);
-    if (!s->calm && sim_chance(s, 30) && !sim_below(s, (unsigned)(s->pace / DAY))) work_server(s);
+    if (!s->calm && sim_chance(s, 30) && !sim_below(s, (unsigned)(s->pace / DAY))) {
+        if (faults_may(s, FAULT_MOVE) && sim_chance(s, 50))
+            work_server_moves(s);
+        else
+            work_server(s);
+    }
     s->upkeep_at = s->now + MINUTE + sim_spread(s, 6 * HOUR);
 }
 
@@ -237,8 +252,10 @@ static bool at_rest(const sim *s) {
         if (c->up || c->down) return false;
     for (unsigned i = 0; i < s->ndevices; i++) {
         const sim_device *d = &s->device[i];
-        if (d->revoked && d->s) continue;
-        if (!d->s || !d->connection || !d->connection->session || !session_in_step(d->s->session)) return false;
+        if (d->wiped || (d->revoked && d->s)) continue;
+        if (!d->s || !d->connection || !d->connection->session || !session_in_step(d->s->session) ||
+            session_check_wanted(d->s->session))
+            return false;
     }
     return true;
 }
@@ -258,9 +275,7 @@ static void calm_down(sim *s) {
         if (c->held && (c->deaf_up || c->deaf_down)) net_let_go(s, c->device, SECOND, false);
 }
 
-static void come_to_rest(sim *s) {
-    calm_down(s);
-    uint64_t until = s->now + REST_MS;
+static void rest(sim *s, uint64_t until) {
     /* What one device sends late may move another that was at rest: twice. */
     for (int twice = 0; twice < 2; twice++) {
         do {
@@ -269,6 +284,12 @@ static void come_to_rest(sim *s) {
         } while (!at_rest(s));
         s->now += MINUTE;
     }
+}
+
+static void come_to_rest(sim *s) {
+    calm_down(s);
+    rest(s, s->now + REST_MS);
+    if (faults_rot(s)) rest(s, s->now + REST_MS);
 }
 
 static void check_all(sim *s) {

@@ -76,6 +76,8 @@ typedef struct sim_clock {
     X(MIGRATE, "migrate")       /* the server starts with another migration while outboxes hold older work */                    \
     X(DISCARD, "discard")       /* a pending or refused transaction is discarded or retried */                                   \
     X(REVOKE, "revoke")         /* the server revokes a device while it works and is connected */                                \
+    X(WIPE, "wipe")             /* the server orders a device to erase itself */                                                 \
+    X(ROT, "rot")               /* at rest a device has rows that no program of ours wrote so */                                 \
     X(MOVE, "move")             /* the server gives a row to other users, in worlds with scopes; so all that follow */           \
     X(VIEW, "view")             /* a device is another user's */                                                                 \
     X(GRANT, "grant")           /* a device is given a row for a while, or loses it before */                                    \
@@ -150,7 +152,9 @@ typedef struct sim_device {
     bool revoked, copied;          /* revoked: the server told it so; copied: its file was put back, or there are two of it */
     uint8_t refused[SIM_TXNS / 8]; /* by number, what was refused and settled */
     bool doubtful;                 /* it is not known whether a transaction was settled in its file */
-    bool barred;                   /* its key is revoked on the server */
+    bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
+    uint64_t barred_since;
+    bool wiping, wiped;            /* it was told to erase itself; it has, and nobody uses it any more */
     unsigned barred_at;            /* transactions that there were then */
     bool answers_late;             /* on its next connection */
     uint64_t came_with;            /* the last number that it had when it connected */
@@ -184,6 +188,7 @@ typedef struct sim_txn {
     unsigned saved;   /* and for each saved copy */
     unsigned durable; /* for each file that no loss of power may take it from */
     bool unsure;      /* its COMMIT failed: the file will say */
+    bool given_up;    /* it was discarded, or tried to be: if it comes back all the same, nobody knows what its author had seen then */
     bool given;       /* the server had it when the last file that held it lost it by right */
     bool in_backup;
     bool cut_off;                                            /* the server had not got it when its author was revoked */
@@ -262,7 +267,9 @@ struct sim {
     uint64_t floor;     /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
     bool restoring; /* at its next start */
+    unsigned starts; /* of the server */
     bool published; /* other rules, at least once */
+    bool rotten;    /* a device has rows that are not what it was sent */
 
     sim_device device[SIM_DEVICES];
     unsigned ndevices;
@@ -301,6 +308,8 @@ disk *sim_disk(sim *s, unsigned node);
 /* ---- sim_nodes.c ---- */
 
 void sim_server_start(sim *s);
+/* Another number whenever what the store that runs holds may be another. */
+uint64_t sim_store_changes(const sim *s);
 /* Closes it; what it had open on its disk goes as the disk's state has it. */
 void sim_server_stop(sim *s);
 /* Takes all work that is there. */
@@ -369,16 +378,35 @@ void scope_strike(sim *s, sim_fault f);
 /* ---- sim_faults.c ---- */
 
 void faults_choose(sim *s);
+/* Whether this world has the class. */
+bool faults_may(const sim *s, sim_fault f);
 /* Something goes wrong. */
 void faults_strike(sim *s);
 /* What strikes by itself is counted; a process that was out of memory may end. */
 void faults_settle(sim *s);
+/* At rest: a device's file is changed past everything of ours, and it is to find that. False: it was not, or the world has no such class. */
+bool faults_rot(sim *s);
 /* None of what was begun strikes any more. */
 void faults_end(sim *s);
 /* The store was opened, or a device revoked: which keys are revoked now. */
 void faults_look_revoked(sim *s);
+/* An admin changes a device's state, and who is connected is told. False: it could not be done. */
+bool faults_move_device(sim *s, unsigned i, device_state to, int told);
+/* So many keys are left to work, and to converge. */
+#define FAULTS_UNREVOKED 4u
 /* For memory_install. */
 unsigned faults_running_node(void *ctx);
+
+/* ---- sim_wipe.c ---- */
+
+/* Gives a device what lies beside its file. */
+void wipe_begin(sim *s, unsigned i);
+/* An admin orders it. */
+void wipe_strike(sim *s, unsigned i);
+/* The device was told so. */
+void wipe_obey(sim *s, unsigned i);
+/* It does not run: has it come to the end of it? */
+void wipe_look(sim *s, unsigned i);
 
 /* ---- sim_history.c ---- */
 
@@ -404,6 +432,8 @@ void history_retried(sim *s, unsigned i, uint64_t number, uint64_t again);
 /* The transaction of that number in a device's file, NULL if it is not known. */
 sim_txn *history_find(sim *s, unsigned i, uint64_t number);
 void history_copied(sim *s, unsigned from, unsigned to);
+/* Its file is gone, and had to go. */
+void history_erased(sim *s, unsigned i);
 void history_saved(sim *s, unsigned i);
 void history_put_back(sim *s, unsigned i);
 void history_backed_up(sim *s);
@@ -443,12 +473,14 @@ void check_counters(sim *s);
 void check_silence(sim *s);
 void check_model(sim *s);
 void check_revoked(sim *s);
+/* A frame that leaves the server. */
+void check_revoked_frame(sim *s, const connection *c, const void *bytes, size_t n);
 /* Frames that leave the server, as long as the world lasts; check_scope_look before what it says is collected. */
 void check_scope_begin(void);
 void check_scope_look(sim *s);
 void check_scope_granted(unsigned key, unsigned row);
 void check_scope_restored(uint64_t seq);
-void check_scope_frame(sim *s, unsigned device, const void *bytes, size_t n);
+void check_scope_frame(sim *s, const connection *to, const void *bytes, size_t n);
 /* Whether a device holds an item at a commit; not known: it may be the one at which that changed, or it was granted once. */
 typedef enum scope_answer { SCOPE_NO, SCOPE_YES, SCOPE_UNKNOWN } scope_answer;
 scope_answer check_scope_holds(const sim *s, unsigned device, unsigned row, uint64_t seq);

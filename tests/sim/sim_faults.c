@@ -28,6 +28,10 @@ static bool has(const sim *s, sim_fault f) {
     return s->faults >> f & 1;
 }
 
+bool faults_may(const sim *s, sim_fault f) {
+    return has(s, f) && !(s->options.without & SIM_FAULT_BIT(f));
+}
+
 /* ---- of the network ---- */
 
 static void strike_network(sim *s, unsigned i, sim_fault f) {
@@ -164,8 +168,10 @@ static void clone_device(sim *s, unsigned i) {
                                  .clock = d->clock,
                                  .barred = d->barred,
                                  .barred_at = d->barred_at,
+                                 .barred_since = d->barred_since,
                                  .doubtful = d->doubtful};
     memcpy(s->device[to].fingerprint, d->fingerprint, sizeof d->fingerprint);
+    wipe_begin(s, to);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
     d->copied = s->device[to].copied = true;
     history_copied(s, i, to);
@@ -272,34 +278,45 @@ static void settle_one(sim *s, unsigned i) {
 
 /* ---- a device is revoked ---- */
 
-/* Some must be left to converge. */
-#define UNREVOKED 4u
-
-typedef struct revocation {
+typedef struct admin_work {
     hub_job job;
     const uint8_t *fingerprint;
+    device_state to;
     int64_t device;
     int rc;
-} revocation;
+} admin_work;
 
 /* As server/control_device.c does it. */
-static int run_revocation(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
-    revocation *r = (revocation *)job;
+static int run_move(hub_job *job, store *st, ingest *g, uint64_t now_ms) {
+    admin_work *w = (admin_work *)job;
     device_info d;
     (void)g;
-    int rc = store_device_by_fingerprint(st, r->fingerprint, &d);
-    r->device = d.id;
-    return rc ? rc : store_device_move(st, d.id, DEVICE_REVOKED, now_ms);
+    int rc = store_device_by_fingerprint(st, w->fingerprint, &d);
+    w->device = d.id;
+    return rc ? rc : store_device_move(st, d.id, w->to, now_ms);
 }
 
-static void revocation_done(hub_job *job, int rc) {
-    ((revocation *)job)->rc = rc;
+static void move_done(hub_job *job, int rc) {
+    ((admin_work *)job)->rc = rc;
+}
+
+bool faults_move_device(sim *s, unsigned i, device_state to, int told) {
+    admin_work w = {
+        .job = {.run = run_move, .done = move_done}, .fingerprint = s->device[i].fingerprint, .to = to, .rc = SATCHEL_E_NOMEM};
+    s->clock = &s->server_clock;
+    if (hub_submit(s->hub, &w.job)) sim_server_step(s);
+    sim_say(s, "d%u is %s: %s", i, to == DEVICE_WIPE ? "to be wiped" : "revoked", satchel_rc_name(w.rc));
+    if (w.rc) return false;
+    hub_drop_device(s->hub, w.device, told);
+    faults_look_revoked(s);
+    return true;
 }
 
 static bool may_be_revoked(const sim *s, unsigned i) {
     unsigned left = 0;
-    for (unsigned k = 0; k < s->ndevices; k++) left += !s->device[k].barred && s->device[k].key != s->device[i].key;
-    return left >= UNREVOKED && s->device[i].s && s->device[i].connection && !s->device[i].barred && s->store;
+    for (unsigned k = 0; k < s->ndevices; k++)
+        left += !s->device[k].barred && !s->device[k].wiped && s->device[k].key != s->device[i].key;
+    return left >= FAULTS_UNREVOKED && s->device[i].s && s->device[i].connection && !s->device[i].barred && s->store;
 }
 
 /* It works, and is revoked while that is on its way. */
@@ -313,25 +330,19 @@ static void revoke(sim *s) {
     unsigned i = s->revoking - 1;
     s->revoking = 0;
     if (!may_be_revoked(s, i)) return;
-    revocation r = {
-        .job = {.run = run_revocation, .done = revocation_done}, .fingerprint = s->device[i].fingerprint, .rc = SATCHEL_E_NOMEM};
-    s->clock = &s->server_clock;
-    if (hub_submit(s->hub, &r.job)) sim_server_step(s);
-    sim_say(s, "d%u is revoked: %s", i, satchel_rc_name(r.rc));
-    if (r.rc) return;
-    hub_drop_device(s->hub, r.device, SATCHEL_E_REVOKED);
-    faults_look_revoked(s);
-    sim_happened(s, FAULT_REVOKE);
+    if (faults_move_device(s, i, DEVICE_REVOKED, SATCHEL_E_REVOKED)) sim_happened(s, FAULT_REVOKE);
 }
 
 /* Which keys are revoked is what the store says: one that was put back may have forgotten it, one that failed may have done it. */
 static void look_at_key(sim *s, unsigned i, const uint8_t there[SIM_TXNS / 8]) {
     sim_device *d = &s->device[i];
-    bool barred = sim_ask(s, store_db(s->store), "SELECT state FROM satchel_device WHERE name='d%u'", d->key) == DEVICE_REVOKED;
+    static const char sql[] = "SELECT state IN (2,5,6) FROM satchel_device WHERE name='d%u'"; /* revoked, to be wiped, wiped */
+    bool barred = sim_ask(s, store_db(s->store), sql, d->key) == 1;
     if (barred == d->barred) return;
     sim_say(s, "the key of d%u is %srevoked", i, barred ? "" : "no longer ");
     d->barred = barred;
     d->barred_at = s->ntxn;
+    d->barred_since = s->now;
     d->revoked = false;
     for (unsigned n = 0; n < s->ntxn; n++) {
         sim_txn *t = &s->txn[n];
@@ -403,6 +414,9 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_REVOKE:
         begin_revoking(s, i);
         break;
+    case FAULT_WIPE:
+        wipe_strike(s, i);
+        break;
     case FAULT_MOVE:
     case FAULT_VIEW:
     case FAULT_GRANT:
@@ -411,6 +425,7 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_RESNAPSHOT:
         scope_strike(s, f);
         break;
+    case FAULT_ROT: /* when everything is at rest */
     case FAULT_COUNT:
         break;
     }
@@ -460,6 +475,52 @@ void faults_settle(sim *s) {
     s->repeated = stats.txns_repeated;
 }
 
+/* Rows that there are are changed and taken away, and one is there that no one else has; without the triggers, which only the library's connections can
+ * run. */
+static const char ROT[] =
+    "UPDATE item SET a='rotten' WHERE id=(SELECT min(id) FROM item); DELETE FROM ev WHERE id=(SELECT min(id) FROM ev);"
+    "INSERT INTO ev(id,what) VALUES(1999999999,'rotten'); UPDATE line SET qty=777 WHERE id=(SELECT max(id) FROM line);";
+
+static int rot(sqlite3 *db) {
+    char *drop = NULL, *make = NULL;
+    static const char triggers[] = " FROM sqlite_schema WHERE type='trigger'";
+    sqlite3_stmt *q = NULL;
+    char sql[200];
+    snprintf(sql, sizeof sql, "SELECT group_concat('DROP TRIGGER \"'||name||'\"',';'), group_concat(sql,';')%s", triggers);
+    int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+    if (!rc && sqlite3_step(q) == SQLITE_ROW) {
+        drop = sqlite3_mprintf("%s", sqlite3_column_text(q, 0));
+        make = sqlite3_mprintf("%s", sqlite3_column_text(q, 1));
+    }
+    sqlite3_finalize(q);
+    char *all = drop && make ? sqlite3_mprintf("BEGIN; %s; %s %s; COMMIT", drop, ROT, make) : NULL;
+    if (!rc) rc = all ? sqlite3_exec(db, all, NULL, NULL, NULL) : SQLITE_NOMEM;
+    sqlite3_free(drop);
+    sqlite3_free(make);
+    sqlite3_free(all);
+    return rc;
+}
+
+bool faults_rot(sim *s) {
+    unsigned i = sim_below(s, s->ndevices);
+    sim_device *d = &s->device[i];
+    char path[32];
+    sqlite3 *db = NULL;
+    if (!faults_may(s, FAULT_ROT) || !d->s || !d->connection || d->revoked) return false;
+    snprintf(path, sizeof path, "./d%u/app.db", i);
+    s->clock = &d->clock;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
+    if (!rc) rc = rot(db);
+    if (rc) sim_fail(s, "device %u's file cannot be spoilt: %s", i, sqlite3_errmsg(db));
+    sqlite3_close(db);
+    s->rotten = true;
+    sim_say(s, "rows of d%u rot", i);
+    sim_happened(s, FAULT_ROT);
+    session_check(d->s->session); /* satchel_check, for who is enrolled */
+    d->touched = true;
+    return true;
+}
+
 void faults_end(sim *s) {
     s->revoking = 0;
     for (unsigned node = 0; node <= SIM_SERVER; node++) {
@@ -470,6 +531,5 @@ void faults_end(sim *s) {
         net_die_at(s, node, 0);
     }
     /* Two files of one incarnation that only read must part, too. */
-    if (has(s, FAULT_CLONE) && !(s->options.without & SIM_FAULT_BIT(FAULT_CLONE)) && sim_chance(s, 40))
-        clone_device(s, sim_below(s, s->ndevices));
+    if (faults_may(s, FAULT_CLONE) && sim_chance(s, 40)) clone_device(s, sim_below(s, s->ndevices));
 }

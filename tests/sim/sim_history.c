@@ -123,9 +123,11 @@ void history_opened(sim *s, unsigned i) {
     if (d->power_lost) check_reads_anew(s, i);
     /* What was settled may be as before. */
     if (d->power_lost && s->discarded) d->doubtful = true;
-    uint8_t there[SIM_TXNS / 8];
-    if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM sqlite_schema WHERE name='ev'") <= 0) return;
-    history_witnesses(s, satchel_db(d->s), there);
+    uint8_t there[SIM_TXNS / 8] = {0};
+    bool has_rows = sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM sqlite_schema WHERE name='ev'") > 0;
+    /* It was erased, and there was no room to note that. */
+    if (!has_rows && d->wiping) history_erased(s, i);
+    if (has_rows) history_witnesses(s, satchel_db(d->s), there);
     for (unsigned n = 0; n < s->ntxn; n++) {
         sim_txn *t = &s->txn[n];
         bool mine = t->holders >> i & 1, unsure = t->unsure && t->author == i;
@@ -181,7 +183,9 @@ sim_txn *history_find(sim *s, unsigned i, uint64_t number) {
 
 void history_discarded(sim *s, unsigned i, uint64_t number) {
     sim_txn *t = history_find(s, i, number);
-    if (t) lose(s, i, t);
+    if (!t) return;
+    t->given_up = true;
+    lose(s, i, t);
 }
 
 /* It writes over what its author sees now. */
@@ -205,6 +209,16 @@ void history_copied(sim *s, unsigned from, unsigned to) {
         t->number[to] = t->number[from];
     }
     memcpy(s->device[to].seen, s->device[from].seen, sizeof s->device[to].seen);
+}
+
+void history_erased(sim *s, unsigned i) {
+    check_reads_anew(s, i);
+    s->device[i].sent = 0;
+    memset(s->device[i].seen, 0, sizeof s->device[i].seen);
+    for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) {
+        if (t->holders >> i & 1) lose(s, i, t);
+        if (t->author == i) t->unsure = false;
+    }
 }
 
 void history_saved(sim *s, unsigned i) {

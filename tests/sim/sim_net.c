@@ -190,7 +190,8 @@ static void collect_server(sim *s) {
         hub_frame f;
         bool close = false;
         while (c->session && is_alive(s, SIM_SERVER) && hub_output(s->hub, c->session, &f, &close)) {
-            check_scope_frame(s, c->device, f.p, f.n);
+            check_scope_frame(s, c, f.p, f.n);
+            check_revoked_frame(s, c, f.p, f.n);
             if (c->held) send(s, c, false, f.p, f.n);
             hub_output_done(s->hub, c->session);
             if (!is_alive(s, SIM_SERVER)) return;
@@ -248,6 +249,10 @@ static void receive(sim *s, unsigned i, const packet *p) {
     d->touched = true;
     if (!rc) return;
     sim_say(s, "d%u: receive: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
+    if (rc == SATCHEL_E_WIPED) {
+        wipe_obey(s, i);
+        return;
+    }
     if (rc == SATCHEL_E_REVOKED && !d->barred) sim_fail(s, "device %u was told that it is revoked, and is not", i);
     if (rc == SATCHEL_E_REVOKED) d->revoked = true;
     if (!may_end(rc) && !disk_is_dead(d->disk))
@@ -274,7 +279,8 @@ static void receive_server(sim *s, connection *c, const packet *p) {
     if (!c->held || !c->loses_answers || (type && type != MSG_PUSH)) return;
     s->device[c->device].answers_late = true;
     /* In worlds with scopes some stay away for so long that they are fenced. */
-    if (scope_world(s) && sim_chance(s, 50)) s->device[c->device].offline_until = s->now + sim_spread(s, 40 * DAY);
+    if (scope_world(s) && sim_chance(s, 50))
+        s->device[c->device].offline_until = s->now + sim_below(s, 2) * SCOPE_HORIZON_DAYS * DAY + sim_spread(s, 40 * DAY);
     net_let_go(s, c->device, sim_spread(s, MINUTE), false);
 }
 

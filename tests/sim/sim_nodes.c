@@ -92,10 +92,15 @@ static int open_hub(sim *s, const char *store_path, buf *error) {
     return hub_open(&hc, &s->hub, error);
 }
 
+uint64_t sim_store_changes(const sim *s) {
+    return (uint64_t)s->starts << 40 | (uint64_t)sqlite3_total_changes64(store_db(s->store));
+}
+
 /* What is wrong with its disk may keep it from starting: then later. */
 void sim_server_start(sim *s) {
     static char path[96]; /* the hub keeps it */
     buf error;
+    s->starts++;
     buf_init(&error, 0);
     s->clock = &s->server_clock;
     add_migrations(s);
@@ -170,6 +175,7 @@ void sim_device_add(sim *s) {
     snprintf(name, sizeof name, "d%u", i);
     *d = (sim_device){.key = i, .disk = disk_new(name, sim_random(s))};
     memset(d->fingerprint, (int)i + 1, sizeof d->fingerprint);
+    wipe_begin(s, i);
     enrol(s, i);
     sim_device_start(s, i);
 }
@@ -178,9 +184,18 @@ void sim_device_start(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     char path[96];
     s->clock = &d->clock;
+    d->starts_at = UINT64_MAX;
+    if (d->wiped) return;
     device_path(i, path);
     int rc = satchel_open(path, NULL, &d->s);
     sim_say(s, "d%u starts: %s", i, rc ? satchel_errmsg(d->s) : "up");
+    if (rc == SATCHEL_E_WIPED && !d->wiping) sim_fail(s, "device %u erases itself, and nobody has told it to", i);
+    if (rc == SATCHEL_E_WIPED) {
+        satchel_close(d->s);
+        d->s = NULL;
+        wipe_look(s, i);
+        return;
+    }
     if (rc) {
         if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE || (s->calm && s->now > s->ended + HOUR))
             sim_fail(s, "device %u cannot start: %s", i, satchel_errmsg(d->s));
@@ -226,7 +241,7 @@ bool sim_reap(sim *s) {
         if (d->s) sim_device_stop(s, i);
         d->may_forget = d->may_forget || d->power_lost;
         disk_revive(d->disk, d->power_lost);
-        check_recorded_file(s, i);
+        if (!d->wiping) check_recorded_file(s, i);
         return true;
     }
     return false;

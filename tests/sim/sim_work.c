@@ -379,10 +379,20 @@ void work_server(sim *s) {
 
 #define COLUMN_SV 11u /* at its place in MODEL */
 
+/* Somebody changes the row at the same instant: what he did waits when it leaves, and was done while he held it. */
+static void work_beneath(sim *s, unsigned row) {
+    unsigned i = sim_below(s, s->ndevices);
+    intent in = {.row = row, .what = 20 + sim_below(s, 68), .which = sim_below(s, 48)};
+    if (!s->device[i].s || disk_is_dead(s->device[i].disk)) return;
+    work_once(s, i, &in);
+    s->device[i].touched = true;
+}
+
 void work_server_moves(sim *s) {
-    if (s->ntxn == SIM_TXNS) return;
-    unsigned row = sim_below(s, SIM_ROWS), user = sim_below(s, 5);
+    unsigned row = sim_chance(s, 50) ? topic(s).row : sim_below(s, SIM_ROWS), user = sim_below(s, 5);
     char now[16], was[16], change[100];
+    for (unsigned n = s->calm ? 0 : sim_below(s, 4); n; n--) work_beneath(s, row);
+    if (s->ntxn == SIM_TXNS) return;
     if (!has_item(s, row)) return;
     int64_t is = sim_ask(s, store_db(s->store), "SELECT ifnull(sv,-1) FROM item WHERE id='i%u'", row);
     snprintf(was, sizeof was, is < 0 ? "NULL" : "%" PRId64, is);

@@ -30,7 +30,7 @@ typedef struct world {
     serving v;
     hub *h;
     device phone, tablet;
-    link *link[16];
+    link *link[160];
     unsigned links;
     char log[4096];
     uint64_t now_ms;

@@ -169,3 +169,14 @@ void company_check(company *c) {
     const device *const d[] = {&c->ann, &c->bob, &c->clerk, &c->boss};
     for (unsigned i = 0; i < 4; i++) scope_replay(&c->v, company_view(c, d[i]));
 }
+
+uint64_t company_upkeep(company *c) {
+    uint64_t moved, all = 0;
+    buf error = {0};
+    for (scope_part part = SCOPE_GRANTS; part <= SCOPE_DAY; part++) {
+        int rc = scope_upkeep(c->v.s, ingest_scope(c->v.g), part, c->v.now_ms, &moved, &error);
+        if (rc) fail_msg("%.*s", (int)error.n, (const char *)error.p);
+        all += moved;
+    }
+    return all;
+}

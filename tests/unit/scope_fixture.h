@@ -26,6 +26,8 @@ void company_check(company *c);
 void company_check_sets(company *c); /* the first half of it */
 void company_user(company *c, const device *d, const char *profile, const char *user);
 uint64_t company_head(company *c);
+/* What time does, in a transaction that is open: how many rows moved. */
+uint64_t company_upkeep(company *c);
 
 #define SCOPE_TEST(name) cmocka_unit_test_setup_teardown(name, company_setup, company_teardown)
 #define SCOPE_SQL(query, expected) assert_string_equal(sql(&c->v, query), expected)

@@ -132,12 +132,25 @@ static void budgets_beyond_the_most_share_one(void **state) {
     assert_int_equal(w->b.n, BUDGETS_MOST);
 }
 
+static void budgets_most_limited_names_them_in_order_and_no_more_than_asked(void **state) {
+    world *w = *state;
+    const budget *most[3];
+    assert_int_equal(budgets_most_limited(&w->b, most, 3), 0);
+    for (uint8_t name = 1; name <= 9; name++) {
+        budget *e = budgets_open(&w->b, &name, 1, 1000);
+        for (int i = 0; i < name * 7 % 10; i++) budget_limited(&w->b, e, 1000); /* 7 4 1 8 5 2 9 6 3 */
+    }
+    assert_int_equal(budgets_most_limited(&w->b, most, 3), 3);
+    for (unsigned i = 0; i < 3; i++) assert_int_equal(most[i]->limited, 9 - i);
+    assert_int_equal(w->b.limited, 45);
+}
+
 static void budget_limited_is_told_first_and_then_seldom(void **state) {
     world *w = *state;
-    assert_true(budget_limited(w->a, 5));
-    assert_false(budget_limited(w->a, 6));
-    assert_false(budget_limited(w->a, 5 + BUDGET_TELL_MS - 1));
-    assert_true(budget_limited(w->a, 5 + BUDGET_TELL_MS));
+    assert_true(budget_limited(&w->b, w->a, 5));
+    assert_false(budget_limited(&w->b, w->a, 6));
+    assert_false(budget_limited(&w->b, w->a, 5 + BUDGET_TELL_MS - 1));
+    assert_true(budget_limited(&w->b, w->a, 5 + BUDGET_TELL_MS));
     assert_int_equal(w->a->limited, 4);
 }
 
@@ -154,6 +167,7 @@ int main(void) {
         T(budget_closed_and_opened_again_is_the_same),
         T(budgets_idle_and_full_are_forgotten_others_kept),
         T(budgets_beyond_the_most_share_one),
+        T(budgets_most_limited_names_them_in_order_and_no_more_than_asked),
         T(budget_limited_is_told_first_and_then_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -311,6 +311,86 @@ static void S6_many_rows_are_asked_about_in_ranges_without_a_gap(void **state) {
     assert_string_equal(t->events, "checked 0 of 20007 OK;");
 }
 
+/* The ends of the ranges of all items, as one message or several give them. */
+static unsigned ends(talk *t, char end[][8], unsigned most) {
+    static sums_range one;
+    sums_reader r;
+    msg_sums head;
+    unsigned n = 0;
+    session_check(t->s);
+    while (asks(t, NOW)) {
+        assert_int_equal(sums_open(&r, t->frame.p, t->frame.n, &head), SATCHEL_OK);
+        while (sums_next(&r, &one) == 1) {
+            if (one.range.table != ITEM || !one.range.has_to) continue;
+            assert_true(n < most);
+            snprintf(end[n++], 8, "%.*s", (int)one.range.to[0].n, (const char *)one.range.to[0].u.p);
+        }
+        answer(t, t->ranges);
+    }
+    return n;
+}
+
+static void S6_row_that_comes_or_goes_moves_the_end_of_no_range_but_its_own(void **state) {
+    talk *t = *state;
+    static char before[200][8], after[200][8];
+    unsigned same = 0;
+    plant(
+        t,
+        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i<9999) INSERT INTO item(id, name) SELECT printf('k%06d', i), 'n' FROM n");
+    unsigned n = ends(t, before, 200);
+    assert_in_range(n, 20, 100);
+    plant(t, "DELETE FROM item WHERE id IN ('a', 'k005000'); INSERT INTO item(id) VALUES('k000000x'), ('k0')");
+    unsigned m = ends(t, after, 200);
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned k = 0; k < m; k++) same += strcmp(before[i], after[k]) == 0;
+    assert_true(same + 3 >= n);
+    assert_true(m <= n + 3);
+}
+
+/* An app that never runs for long. */
+static void S6_day_of_the_comparison_outlives_the_process(void **state) {
+    talk *t = *state;
+    assert_false(asks(t, NOW));
+    int64_t due = app_integer(t->x, "SELECT check_due_ms FROM satchel_state");
+    assert_in_range(due, NOW + 1, NOW + DAY);
+    for (unsigned hour = 1; hour <= 25; hour++) {
+        uint64_t now = NOW + hour * (DAY / 24);
+        session_free(t->s);
+        assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event}, &t->s), SATCHEL_OK);
+        assert_int_equal(session_begin(t->s, now), SATCHEL_OK);
+        msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = now};
+        welcome_encode(&m, &t->message);
+        assert_int_equal(say(t, now), SATCHEL_OK);
+        bool asked = asks(t, now);
+        assert_int_equal(asked, (int64_t)now >= due);
+        assert_int_equal(session_check_wanted(t->s), asked);
+        if (!asked) continue;
+        answer(t, t->ranges);
+        assert_false(asks(t, now));
+        assert_false(session_check_wanted(t->s));
+        break;
+    }
+    assert_string_equal(t->events, "checked 0 of 6 OK;");
+    assert_true(app_integer(t->x, "SELECT check_due_ms FROM satchel_state") > due + (int64_t)DAY / 4);
+}
+
+/* One that does not know the question closes. */
+static void S6_server_that_never_answers_is_left_alone(void **state) {
+    talk *t = *state;
+    unsigned asked = 0;
+    session_check(t->s);
+    for (unsigned i = 0; i < 10; i++) {
+        asked += asks(t, NOW);
+        session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
+        assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+        msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
+        welcome_encode(&m, &t->message);
+        assert_int_equal(say(t, NOW), SATCHEL_OK);
+    }
+    assert_int_equal(asked, 3);
+    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -322,6 +402,9 @@ int main(void) {
         TEST(S6_cut_answer_is_asked_on_behind_its_end),
         TEST(S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone),
         TEST(S6_many_rows_are_asked_about_in_ranges_without_a_gap),
+        TEST(S6_row_that_comes_or_goes_moves_the_end_of_no_range_but_its_own),
+        TEST(S6_day_of_the_comparison_outlives_the_process),
+        TEST(S6_server_that_never_answers_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,6 +234,10 @@ static void commands_on_what_is_not_there_say_so(void **state) {
     expect_code(w, "{\"command\":\"device.revoke\",\"name\":\"nobody\"}", "E_NOT_FOUND", "nobody");
     expect_code(w, "{\"command\":\"rejected.discard\",\"device\":\"nobody\",\"number\":3}", "E_NOT_FOUND", "3");
     expect_code(w, "{\"command\":\"rejected.discard\",\"device\":\"nobody\"}", "E_MISUSE", "which");
+    expect_code(w, "{\"command\":\"rejected.show\",\"device\":\"nobody\",\"number\":3}", "E_NOT_FOUND", "3");
+    expect_code(w, "{\"command\":\"rejected.show\",\"number\":3}", "E_MISUSE", "which");
+    expect_code(w, "{\"command\":\"rejected.retry\",\"device\":\"nobody\",\"number\":3}", "E_NOT_FOUND", "3");
+    expect_code(w, "{\"command\":\"rejected.retry\",\"device\":\"nobody\",\"number\":3,\"edits\":{}}", "E_MISUSE", "array");
     expect_code(w, "{\"command\":\"conflicts\",\"limit\":0}", "E_MISUSE", "limit");
     expect_code(w, "{\"command\":\"format.disk\"}", "E_MISUSE", "no such command");
     expect_code(w, "{}", "E_MISUSE", "no such command");

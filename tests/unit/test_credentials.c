@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -115,6 +116,37 @@ static void next_key_takes_over_when_the_certificate_is_of_it_and_not_before(voi
     credentials_wipe(&again);
 }
 
+/* Two processes open the file of a device whose key was changed: whoever is second finds the work done. */
+static void settle_by_many_at_once_succeeds_for_each(void **state) {
+    world *w = *state;
+    enum { PROCESSES = 8, ROUNDS = 20 };
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        buf next = {0};
+        pid_t child[PROCESSES];
+        int go[2], status;
+        buf_clear(&w->error);
+        lay_next(w, &next);
+        certify(w, &next);
+        assert_int_equal(pipe(go), 0);
+        for (unsigned i = 0; i < PROCESSES; i++) {
+            child[i] = fork();
+            if (child[i]) continue;
+            char c;
+            close(go[1]);
+            while (read(go[0], &c, 1) > 0) continue; /* until all are there */
+            _exit(credentials_settle(w->dir, &w->error) != 0);
+        }
+        close(go[0]);
+        close(go[1]);
+        for (unsigned i = 0; i < PROCESSES; i++) {
+            assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+            assert_int_equal(status, 0);
+        }
+        expect_key(w, &next);
+        credentials_wipe(&next);
+    }
+}
+
 static void renewal_is_due_in_the_last_third_or_with_a_new_key(void **state) {
     world *w = *state;
     buf next = {0};
@@ -139,6 +171,7 @@ int main(void) {
         CASE(read_of_a_key_that_others_can_read_is_refused_in_words),
         CASE(write_is_the_owner_s_alone_whatever_the_umask),
         CASE(next_key_takes_over_when_the_certificate_is_of_it_and_not_before),
+        CASE(settle_by_many_at_once_succeeds_for_each),
         CASE(renewal_is_due_in_the_last_third_or_with_a_new_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

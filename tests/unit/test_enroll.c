@@ -17,6 +17,7 @@
 #include "protocol/satchel_rc.h"
 #include "replica/credentials.h"
 #include "replica/enroll.h"
+#include "replica/renew.h"
 #include "tls_peer.h"
 
 typedef struct world {
@@ -71,12 +72,17 @@ static int finish(world *w) {
     return w->rc;
 }
 
-/* The request's JSON, when it is whole; checks its head. The caller frees it. */
+/* The request's JSON, if it is whole. The caller frees it. */
+static json_t *read_request(world *w) {
+    tls_peer_hear(&w->peer, 10);
+    const char *body = w->peer.heard.n ? strstr((char *)w->peer.heard.p, "\r\n\r\n") : NULL;
+    return body ? json_loads(body + 4, 0, NULL) : NULL;
+}
+
+/* Waits for it; checks its head. */
 static json_t *hear_request(world *w) {
     for (int i = 0; i < 500; i++) {
-        tls_peer_hear(&w->peer, 10);
-        const char *body = w->peer.heard.n ? strstr((char *)w->peer.heard.p, "\r\n\r\n") : NULL;
-        json_t *o = body ? json_loads(body + 4, 0, NULL) : NULL;
+        json_t *o = read_request(w);
         if (!o) continue;
         assert_int_equal(strncmp((char *)w->peer.heard.p, "POST /v1/enroll HTTP/1.1\r\n", 26), 0);
         return o;
@@ -292,6 +298,56 @@ static void enroll_run_name_not_utf8_is_misuse(void **state) {
     buf_fini(&code);
 }
 
+/* Steps a renewal until it is over, and answers it; if told to, another certificate is there when the answer comes. */
+static int renew_with(world *w, bool enrolled_meanwhile) {
+    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
+    char dir[96];
+    renewal *r;
+    json_t *request = NULL;
+    buf cert = {0};
+    int rc = 0;
+    snprintf(dir, sizeof dir, "%s/device", w->tls.dir);
+    buf_clear(&w->peer.heard);
+    buf_clear(&w->error);
+    assert_int_equal(renew_begin(&(renew_server){.dir = dir, .host = "127.0.0.1", .port = w->peer.port}, &r, &w->error), 0);
+    for (int i = 0; i < 1000 && !rc; i++) {
+        rc = renew_step(r, key, &w->error);
+        if (request || !(request = read_request(w))) continue;
+        if (enrolled_meanwhile) tls_world_device(&w->tls, w->tls.now_ms, 33);
+        assert_int_equal(crypto_sign_csr((char *)w->tls.ca_key.p, (char *)w->tls.ca.p,
+                                         json_string_value(json_object_get(request, "csr")), "x", w->tls.now_ms, 365, &cert),
+                         0);
+        json_t *o = json_pack("{ss ss}", "certificate", (char *)cert.p, "ca", (char *)w->tls.ca.p);
+        char *body = json_dumps(o, 0);
+        say_answer(w, 200, body);
+        free(body);
+        json_decref(o);
+    }
+    json_decref(request);
+    buf_fini(&cert);
+    renew_free(r);
+    return rc;
+}
+
+static uint64_t end_of_certificate(world *w) {
+    char dir[96];
+    uint64_t end_ms;
+    buf cert = {0};
+    snprintf(dir, sizeof dir, "%s/device", w->tls.dir);
+    assert_int_equal(credentials_read_file(dir, CREDENTIALS_CERT, &cert, &w->error), 0);
+    assert_int_equal(crypto_not_after((char *)cert.p, &end_ms), 0);
+    buf_fini(&cert);
+    return end_ms / 1000;
+}
+
+static void renewal_is_taken_unless_the_device_was_enrolled_meanwhile(void **state) {
+    world *w = *state;
+    assert_int_equal(renew_with(w, true), SATCHEL_E_BUSY);
+    assert_int_equal(end_of_certificate(w), w->tls.now_ms / 1000 + 33 * 86400);
+    assert_int_equal(renew_with(w, false), 1);
+    assert_int_equal(end_of_certificate(w), w->tls.now_ms / 1000 + 365 * 86400);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -308,6 +364,7 @@ int main(void) {
         CASE(enroll_run_directory_that_is_a_file_is_io),
         CASE(enroll_run_unreadable_key_is_certificate),
         CASE(enroll_run_name_not_utf8_is_misuse),
+        CASE(renewal_is_taken_unless_the_device_was_enrolled_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -456,6 +456,46 @@ static void resolve_settles_a_refusal(void **state) {
     SAID(a, "results(3:E_DEPENDS)");
 }
 
+static void write_once(world *w) {
+    assert_true(hub_write_step(w->h));
+    drain(w);
+}
+
+static void push_that_weighs_much_is_passed_by_light_ones_once_and_keeps_its_order(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    static char words[40000];
+    size_t n = 0;
+    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0120d';", 100 + i, i);
+    PUSH(a, 0, words);
+    PUSH(a, 0, "~ item(100) n+=1");
+    PUSH(b, 0, "~ item(1) n+=10");
+    write_once(w);
+    SAID(a, "");
+    SAID(b, "results(1:OK@2)");
+    /* Nor is it passed by again, however much the others have to say. What comes after it on its connection waits for it. */
+    PUSH(b, 0, "~ item(1) n+=10");
+    write_once(w);
+    SAID(a, "results(1:OK@3) results(2:OK@4)");
+    SAID(b, "results(2:OK@5)");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id IN (1,100)"), "20 ; 1");
+}
+
+static void hello_does_not_pass_what_weighs_much(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    static char words[40000];
+    size_t n = 0;
+    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0120d';", 100 + i, i);
+    PUSH(a, 0, words);
+    link *c = dial(w, &w->phone, "phone");
+    hello(w, c);
+    settle(w);
+    /* The older connection was heard to its end before the newer one ended it. */
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM item"), "201");
+    assert_int_equal(c->welcome.known_number, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(hello_of_a_new_device_gets_welcome_and_a_snapshot),
@@ -468,6 +508,8 @@ int main(void) {
         TEST(N5_welcome_is_followed_by_the_results_that_the_device_lacks),
         TEST(N5_snapshot_waits_for_the_results_of_its_seq),
         TEST(N5_newer_connection_ends_the_older_one),
+        TEST(push_that_weighs_much_is_passed_by_light_ones_once_and_keeps_its_order),
+        TEST(hello_does_not_pass_what_weighs_much),
         TEST(push_again_gets_the_stored_result),
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),

@@ -10,15 +10,17 @@
 
 #include "protocol/digest.h"
 #include "protocol/satchel_rc.h"
+#include "server/checksum_memo.h"
+#include "server/checksum_store.h"
 #include "server/scope.h"
 #include "tests/unit/hub_fixture.h"
 
 #define RULES                                                                                                                    \
-    "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"                                  \
-    "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user');\n"             \
+    "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"                                   \
+    "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user');\n"              \
     "INSERT INTO scope_mask(profile,tbl,columns) VALUES('rep','item','b');\n"
 
-static holding phone;
+static holding phone, tablet;
 
 /* SQL of the server's, as one commit. */
 static void server(world *w, const char *text) {
@@ -32,6 +34,7 @@ static int setup_rows(void **state) {
     setup(state);
     world *w = *state;
     holding_open(&phone, store_schema(w->v.s));
+    holding_open(&tablet, store_schema(w->v.s));
     server(w, "DELETE FROM item; INSERT INTO item(id,a,n,b) VALUES(1,'ann',1,x'01'),(2,'bob',2,x'02'),(3,'ann',3,x'03'),"
               "(4,'cid',4,x'04');");
     return 0;
@@ -39,6 +42,7 @@ static int setup_rows(void **state) {
 
 static int teardown_rows(void **state) {
     holding_close(&phone);
+    holding_close(&tablet);
     return teardown(state);
 }
 #undef TEST
@@ -65,15 +69,30 @@ static void publish(world *w) {
     settle(w);
 }
 
-static link *connect_phone(world *w) {
-    link *l = dial(w, &w->phone, "phone");
-    l->holds = &phone;
+static hub_stats stats(world *w) {
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    return st;
+}
+
+static link *connect(world *w, device *d, const char *name, holding *holds) {
+    link *l = dial(w, d, name);
+    l->holds = holds;
     hello(w, l);
     settle(w);
     pull(w, l, 16);
     settle(w);
     said(l);
     return l;
+}
+
+static link *connect_phone(world *w) {
+    return connect(w, &w->phone, "phone", &phone);
+}
+
+/* What it asks about is what the phone holds. */
+static link *connect_tablet(world *w) {
+    return connect(w, &w->tablet, "tablet", &tablet);
 }
 
 static void wrong(const char *sql) {
@@ -209,6 +228,144 @@ static void S6_store_that_is_not_what_its_log_says_is_put_right_and_the_device_i
     COMPARED(l, "repair(2)");
 }
 
+/* How many of its ranges were compared without reading them, when this device has asked about all. */
+static unsigned known(world *w, link *l) {
+    uint64_t before = stats(w).checksum_known;
+    send_sums(w, l);
+    settle(w);
+    SAID(l, "repair(2)");
+    return (unsigned)(stats(w).checksum_known - before);
+}
+
+static void S6_range_that_was_read_for_one_device_is_not_read_for_the_next(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w), *other = connect_tablet(w);
+    assert_int_equal(known(w, l), 0);
+    assert_int_equal(known(w, other), 2);
+    assert_int_equal(known(w, l), 0); /* not for whom it was read */
+    /* A commit in one of them. */
+    server(w, "UPDATE item SET n=8 WHERE id=4");
+    said(l), said(other);
+    assert_int_equal(known(w, other), 1);
+    assert_int_equal(known(w, l), 1);
+    /* In another table, and none. */
+    server(w, "INSERT INTO long(k) VALUES('o')");
+    said(l), said(other);
+    assert_int_equal(known(w, other), 1);
+    server(w, "DELETE FROM item WHERE id=1; INSERT INTO item(id,a,n) VALUES(0,'x',0)");
+    said(l), said(other);
+    assert_int_equal(known(w, other), 0);
+}
+
+static void S6_range_that_was_read_long_ago_or_of_another_view_is_read(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w), *other = connect_tablet(w);
+    assert_int_equal(known(w, l), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        w->now_ms += CHECKSUM_MEMO_MS / 2 - 1000;
+        assert_int_equal(known(w, other), i < 2 ? 2 : 0);
+    }
+    publish(w); /* the tablet still holds everything, the phone two rows */
+    assert_string_equal(holding_sql(&phone, "SELECT id,a,n,b FROM item"), "1|ann|1|- 3|ann|3|-");
+    said(l);
+    /* It has more than it may, as the tablet does. */
+    wrong(
+        "DELETE FROM item; INSERT INTO item(id,a,n,b) VALUES(1,'ann',1,x'01'),(2,'bob',2,x'02'),(3,'ann',3,x'03'),(4,'cid',4,x'04')");
+    COMPARED(l, "repair(2 item:1 item:3)");
+    wrong("UPDATE item SET b=NULL; DELETE FROM item WHERE id IN (2,4)");
+    assert_int_equal(known(w, l), 0);
+}
+
+static void S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w), *other = connect_tablet(w);
+    assert_int_equal(known(w, l), 0);
+    wrong("UPDATE item SET n=7 WHERE id=1");
+    COMPARED(other, "repair(2 item:1,2)");
+    wrong("UPDATE item SET n=1 WHERE id=1");
+    assert_int_equal(known(w, other), 2);
+    /* One that has what a commit has overwritten. */
+    server(w, "UPDATE item SET n=5 WHERE id=4");
+    said(l), said(other);
+    wrong("UPDATE item SET n=4 WHERE id=4");
+    COMPARED(other, "repair(2 item:3,4)");
+    wrong("UPDATE item SET n=5 WHERE id=4");
+    assert_int_equal(known(w, l), 0);
+    sql_exec(&w->v, "UPDATE item SET n=70 WHERE id=1");
+    COMPARED(l, "repair(0)"); /* for which it was read */
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=1"), "1");
+    assert_int_equal(known(w, other), 0);
+}
+
+static void S6_row_that_is_put_back_lies_where_the_rules_say_today(void **state) {
+    world *w = *state;
+    publish(w); /* when the log had the rows, there were no rules */
+    link *l = connect_phone(w);
+    sql_exec(&w->v, "CREATE TEMP TABLE lay AS SELECT id,satchel_set s FROM main.item");
+    sql_exec(&w->v, "DELETE FROM item WHERE id=1");
+    COMPARED(l, "repair(0)");
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM item JOIN lay ON item.id=lay.id AND satchel_set=s"), "4");
+    COMPARED(l, "repair(2)");
+    /* And another's row is not given to it. */
+    sql_exec(&w->v, "DELETE FROM item WHERE id=4");
+    COMPARED(l, "repair(2)");
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM item"), "3");
+}
+
+static void S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_for_wrong(void **state) {
+    world *w = *state;
+    unsigned wrong_rows = 1;
+    buf report;
+    publish(w);
+    link *l = connect_phone(w);
+    server(w,
+           "INSERT INTO item(id,a,n) VALUES(9,'dan',1); UPDATE item SET n=5 WHERE id=4; DELETE FROM item WHERE id=1;"
+           "INSERT INTO item(id,a,n) VALUES(1,'dan',2); DELETE FROM item WHERE id=2; INSERT INTO item(id,a,n) VALUES(2,'ann',2);"
+           "UPDATE item SET a='bob' WHERE id=2; UPDATE item SET a='ann',n=6 WHERE id=4; DELETE FROM item WHERE id=3;"
+           "INSERT INTO item(id,a,n) VALUES(3,'ann',30); DELETE FROM item WHERE id=3");
+    assert_string_equal(holding_sql(&phone, "SELECT id,a,n,b FROM item"), "4|ann|6|-");
+    said(l);
+    const schema_table *t = schema_table_by_name(store_schema(w->v.s), "item");
+    buf_init(&report, 0);
+    assert_int_equal(checksum_store_range(store_db(w->v.s), store_schema(w->v.s), &(snapshot_range){.table = t->id, .nkey = 1},
+                                          NULL, &report, &wrong_rows),
+                     SATCHEL_OK);
+    assert_int_equal(wrong_rows, 0);
+    buf_fini(&report);
+    COMPARED(l, "repair(2)");
+}
+
+/* Reading for a device that asks on and on ends after a while, and goes on when time has passed. */
+static void S6_device_that_asks_without_end_is_told_to_wait(void **state) {
+    world *w = *state;
+    unsigned answered = 0;
+    server(w, "WITH k(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM k WHERE i<15000) INSERT INTO item(id,a) SELECT i,'x' FROM k");
+    link *l = connect_phone(w);
+    const char *answer = "repair(2)";
+    for (; answered < 100 && strcmp(answer, "repair(2)") == 0; answered++) {
+        send_sums(w, l);
+        settle(w);
+        answer = said(l);
+    }
+    assert_string_equal(answer, "repair(0)");
+    assert_in_range(answered, 3, 20);
+    w->now_ms += 20000;
+    COMPARED(l, "repair(2)");
+}
+
+static void S6_range_of_more_rows_than_the_limit_is_an_error(void **state) {
+    world *w = *state;
+    link *l = connect_phone(w);
+    const schema_table *t = schema_table_by_name(store_schema(w->v.s), "item");
+    buf m;
+    buf_init(&m, 0);
+    sums_begin(&(msg_sums){.cursor = l->cursor, .ranges = 1}, &m);
+    sums_put(&(sums_range){.range = {.table = t->id, .nkey = 1}, .rows = LIMIT_SUM_ROWS + 1}, &m);
+    send_message(w, l, &m, true);
+    settle(w);
+    assert_non_null(strstr(said(l), "error(E_LIMIT)"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(S6_same_rows_get_no_range),
@@ -217,6 +374,13 @@ int main(void) {
         TEST(S6_nothing_is_compared_that_a_page_is_still_to_bring),
         TEST(S6_second_question_before_the_answer_is_an_error),
         TEST(S6_store_that_is_not_what_its_log_says_is_put_right_and_the_device_is_not),
+        TEST(S6_range_that_was_read_for_one_device_is_not_read_for_the_next),
+        TEST(S6_range_that_was_read_long_ago_or_of_another_view_is_read),
+        TEST(S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before),
+        TEST(S6_row_that_is_put_back_lies_where_the_rules_say_today),
+        TEST(S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_for_wrong),
+        TEST(S6_device_that_asks_without_end_is_told_to_wait),
+        TEST(S6_range_of_more_rows_than_the_limit_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,7 +178,8 @@ static void failing_store_tells_all_to_come_back_and_nothing_is_half_done(void *
     sql_exec(&w->v, text);
     static char words[300000];
     size_t n = (size_t)snprintf(words, sizeof words, "~ item(1) n+=1;");
-    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0250d';", 100 + i, i);
+    /* Not so much that the others would go before it. */
+    for (int i = 0; i < 150; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%050d';", 100 + i, i);
     PUSH(b, 0, "~ item(1) n+=10");
     PUSH(a, 0, words);
     c = dial(w, &w->phone, "phone");

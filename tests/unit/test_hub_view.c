@@ -338,6 +338,136 @@ static void row_that_was_granted_comes_and_goes_when_the_grant_ends(void **state
     HOLDS(&phone, "1|ann|1 3|ann|3");
 }
 
+/* Each is tried for itself; the one that fails is told of once, and tried again. */
+static void grant_ends_while_the_rules_of_the_day_fail(void **state) {
+    world *w = *state;
+    char text[1024];
+    hub_stats stats;
+    snprintf(
+        text, sizeof text,
+        "%sINSERT INTO scope_bucket(tbl,name,condition) VALUES('long','old','CASE WHEN satchel_now()>%llu THEN json_extract(a,''$'') "
+        "END');\n",
+        RULES(""), (unsigned long long)w->now_ms);
+    publish(w, text);
+    server(w, "INSERT INTO long(k,a) VALUES('x.1','no json')");
+    connect_phone(w, NULL);
+    grant(w, "4", w->now_ms + 600000);
+    HOLDS(&phone, "1|ann|1 3|ann|3 4|cid|4");
+    w->log[0] = 0;
+    w->now_ms += UINT64_C(86400000);
+    settle(w);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+    assert_non_null(strstr(w->log, "rows whose rules name satchel_now() stay where they are: scope.sql: malformed JSON"));
+    w->log[0] = 0;
+    w->now_ms += 130000;
+    settle(w);
+    assert_null(strstr(w->log, "malformed JSON"));
+    hub_get_stats(w->h, &stats);
+    assert_non_null(strstr(stats.scope_trouble, "malformed JSON"));
+    publish(w, RULES(""));
+    w->now_ms += 61000;
+    settle(w);
+    hub_get_stats(w->h, &stats);
+    assert_string_equal(stats.scope_trouble, "");
+}
+
+/* ---- many devices ---- */
+
+#define MANY 150
+
+static unsigned asked;
+
+static int count_asked(unsigned mask, void *ctx, void *statement, void *text) {
+    (void)mask, (void)ctx, (void)statement;
+    if (strstr(text, "SELECT 'all',NULL UNION ALL SELECT 'own',:user")) asked++;
+    return 0;
+}
+
+static void touched_table_of_profiles_asks_for_a_few_devices_at_a_time(void **state) {
+    world *w = *state;
+    link *many[MANY];
+    static holding last;
+    publish(w, RULES(""));
+    for (unsigned i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "till%u", i);
+        device d = serving_device(&w->v, name);
+        give_profile(w, name, "'rep'", name);
+        many[i] = dial(w, &d, name);
+        hello(w, many[i]);
+        settle(w);
+    }
+    holding_open(&last, store_schema(w->v.s));
+    link *l = connect_device(w, &w->phone, "phone", &last, NULL);
+    assert_string_equal(holding_sql(&last, "SELECT id FROM item ORDER BY id"), "1 3");
+    /* Nobody is served by what he was to hold before his turn has come: his row goes to another, and is changed there. */
+    test_job away = {
+        .job = {.run = run_job, .done = done_job},
+        .got = 1,
+        .text =
+            "INSERT INTO long(k,a) VALUES('ann.2','bob'); UPDATE item SET n=77 WHERE id=1; UPDATE item SET a='cid' WHERE id=1;"};
+    assert_true(hub_submit(w->h, &away.job));
+    assert_true(hub_write_step(w->h));
+    unsigned pages = l->pages;
+    while (hub_read_step(w->h, 0)) continue;
+    drain(w);
+    assert_int_equal(l->pages, pages);
+    settle(w);
+    assert_string_equal(holding_sql(&last, "SELECT id FROM item ORDER BY id"), "2 3");
+    server(w, "DELETE FROM long; UPDATE item SET a='ann' WHERE id=1");
+    settle(w);
+    asked = 0;
+    sqlite3_trace_v2(store_db(w->v.s), SQLITE_TRACE_STMT, count_asked, NULL);
+    /* Commits that follow each other: each pays for a few. */
+    for (int i = 0; i < 5; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "INSERT OR REPLACE INTO long(k,a) VALUES('ann.1','%s')", i % 2 ? "ann" : "bob");
+        test_job j = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = text};
+        assert_true(hub_submit(w->h, &j.job));
+        assert_true(hub_write_step(w->h));
+        assert_int_equal(j.got, SATCHEL_OK);
+        assert_in_range(asked, 1, 64);
+        asked = 0;
+    }
+    /* Then everybody's turn comes once, and nobody is forgotten. */
+    settle(w);
+    assert_in_range(asked, MANY + 1 - 64, MANY + 1);
+    assert_string_equal(holding_sql(&last, "SELECT id FROM item ORDER BY id"), "1 2 3");
+    asked = 0;
+    settle(w);
+    assert_int_equal(asked, 0);
+    sqlite3_trace_v2(store_db(w->v.s), 0, NULL, NULL);
+    holding_close(&last);
+}
+
+/* Who may hold what cannot be looked at while nothing can be written: what was told before is served all the same, and the look is made up for. */
+static void look_that_cannot_be_committed_holds_nobody_up(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    give_profile(w, "phone", "'rep'", "bob");
+    HOLDS(&phone, "2|bob|2");
+    server(w, "UPDATE item SET n=5 WHERE id=2");
+    hub_disconnect(w->h, p->session);
+    server(w, "UPDATE item SET n=6 WHERE id=2");
+    link *again = dial(w, &w->phone, "phone");
+    again->holds = &phone;
+    again->settled = w->phone.number;
+    again->cursor = p->cursor;
+    hello(w, again);
+    settle(w);
+    sql_exec(&w->v, "UPDATE satchel_device SET user=CAST(x'0303'||'ann' AS BLOB) WHERE name='phone'");
+    sql_exec(&w->v, "CREATE TRIGGER stuck BEFORE UPDATE ON satchel_server BEGIN SELECT RAISE(ABORT,'stuck'); END");
+    hub_scope_changed(w->h);
+    settle(w);
+    pull(w, again, 16);
+    settle(w);
+    HOLDS(&phone, "2|bob|6");
+    sql_exec(&w->v, "DROP TRIGGER stuck");
+    settle(w);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+}
+
 /* A window in time is looked at every day. */
 static void row_whose_time_is_over_leaves_at_midnight(void **state) {
     world *w = *state;
@@ -885,6 +1015,9 @@ int main(void) {
         TEST(N4_snapshot_is_not_older_than_what_the_device_has),
         TEST(device_that_may_hold_everything_again_gets_a_snapshot),
         TEST(row_that_was_granted_comes_and_goes_when_the_grant_ends),
+        TEST(grant_ends_while_the_rules_of_the_day_fail),
+        TEST(touched_table_of_profiles_asks_for_a_few_devices_at_a_time),
+        TEST(look_that_cannot_be_committed_holds_nobody_up),
         TEST(row_whose_time_is_over_leaves_at_midnight),
         TEST(publication_moves_connected_devices_to_their_part),
         TEST(S1_profile_whose_query_fails_leaves_its_devices_with_their_part),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/refusal.h"
 #include "server/store_private.h"
 #include "tests/unit/ingest_fixture.h"
 
@@ -246,13 +247,73 @@ static void N6_retry_settles_the_refusal_once(void **state) {
     SQL("SELECT count(*) FROM person", "1");
 }
 
+/* As the admin asks for it: in a transaction that is undone when it fails. */
+static int retry_here(world *w, uint64_t number, const char *edits, const char *words) {
+    uint64_t seq = 0;
+    buf error = {0};
+    json_t *o = edits ? json_loads(edits, 0, NULL) : NULL;
+    assert_true(!edits || o);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    int rc = refusal_retry(w->v.s, w->v.g, "phone", number, o, w->v.now_ms, &seq, &error);
+    if (rc)
+        store_rollback(w->v.s);
+    else
+        assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    if (!rc) assert_int_equal(seq, head(w));
+    if (words && !strstr(error.n ? (char *)error.p : "", words)) fail_msg("%.*s", (int)error.n, (char *)error.p);
+    buf_fini(&error);
+    json_decref(o);
+    return rc;
+}
+
+static void N6_admin_makes_a_refusal_in_parts_his_own_with_other_values(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='was', n=5");
+    push_txn t = make_txn(&w->phone, w->base, 1);
+    t.last = false;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') l='mine', n+=2; + person(1) name='x'"), SATCHEL_OK);
+    t.part = 1;
+    t.last = true;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ strict(x'03') c=100"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    uint64_t number = t.number;
+    buf json = {0};
+    assert_int_equal(refusal_show(w->v.s, "phone", number, &json), SATCHEL_OK);
+    json_t *shown = json_loadb((char *)json.p, json.n, 0, NULL), *changes = json_object_get(shown, "changes");
+    assert_int_equal(json_array_size(changes), 3);
+    json_t *server = json_object_get(json_array_get(changes, 0), "server");
+    assert_string_equal(json_string_value(json_object_get(server, "l")), "was");
+    assert_int_equal(json_integer_value(json_object_get(server, "n")), 5);
+    assert_true(json_is_null(json_object_get(json_array_get(changes, 2), "server")));
+    json_decref(shown);
+    buf_fini(&json);
+    assert_int_equal(retry_here(w, number, NULL, "refused again"), SATCHEL_E_CHECK);
+    assert_int_equal(retry_here(w, number + 1, NULL, NULL), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(
+        retry_here(w, number, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"BA==\"}},\"values\":{\"c\":9}}]", "neither"),
+        SATCHEL_E_MISUSE);
+    SQL("SELECT l,n FROM item", "was|5");
+    SQL("SELECT state FROM satchel_refused", "open");
+    assert_int_equal(retry_here(w, number,
+                                "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"Aw==\"}},\"values\":{\"c\":9}},"
+                                "{\"table\":\"item\",\"key\":{\"id\":\"a\"},\"values\":{\"n\":{\"add\":3},\"l\":\"ours\"}}]",
+                                NULL),
+                     SATCHEL_OK);
+    SQL("SELECT l,n FROM item", "ours|8");
+    SQL("SELECT name FROM person", "x");
+    SQL("SELECT c FROM strict", "9");
+    SQL("SELECT state FROM satchel_refused", "retried");
+    SQL("SELECT count(*) FROM satchel_refused_row", "0");
+    assert_int_equal(retry_here(w, number, NULL, NULL), SATCHEL_E_RESOLVED);
+}
+
 static void N6_retry_of_what_an_admin_discarded_is_refused(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_refused_discard(w->v.s, "phone", 2, 1), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_refused_discard(w->v.s, "phone", 1, 1), SATCHEL_OK);
-    assert_int_equal(store_refused_discard(w->v.s, "phone", 1, 2), SATCHEL_E_RESOLVED);
+    assert_int_equal(refusal_discard(w->v.s, "phone", 2, 1), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 1), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 2), SATCHEL_E_RESOLVED);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     push_txn t = make_txn(&w->phone, w->base, 1);
     t.resolves = 1;
@@ -602,6 +663,7 @@ int main(void) {
         TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
         TEST(N6_refusal_does_not_touch_what_stands_without_it),
         TEST(N6_retry_settles_the_refusal_once),
+        TEST(N6_admin_makes_a_refusal_in_parts_his_own_with_other_values),
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
         TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
         TEST(refused_for_names_and_types),

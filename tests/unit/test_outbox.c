@@ -11,6 +11,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "replica/refusal.h"
 #include "tests/support/replica_fixture.h"
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -475,6 +476,88 @@ static void N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_colu
     assert_sound(x);
 }
 
+/* As another process sees it. */
+static int64_t rejected_elsewhere(fixture *x) {
+    int64_t n = -1;
+    assert_int_equal(db_integer(&x->f->sql, "SELECT count(*) FROM satchel_rejected", 0, &n), SATCHEL_OK);
+    return n;
+}
+
+static void N6_edit_of_a_refusal_is_one_transaction_in_its_place(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    give_item(x);
+    app_sql(
+        x,
+        "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
+    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_E_MISUSE);
+    app_sql(x, "UPDATE item SET name='Bill' WHERE id='b'; DELETE FROM item WHERE id='a'");
+    /* Until the commit nobody sees anything of it. */
+    assert_int_equal(rejected_elsewhere(x), 1);
+    app_sql(x, "COMMIT");
+    assert_int_equal(rejected_elsewhere(x), 0);
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 1);
+    assert_string_equal(item(x, "a"), "-");
+    assert_string_equal(item(x, "b"), "Bill|~|~|~");
+    app_sql(x, "UPDATE item SET name='later' WHERE id='b'");
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=3"), 0);
+    assert_int_equal(push(x, &at, &message, &first), 2);
+    assert_int_equal(first.resolves, 1);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_edit(x->w, 9), SATCHEL_E_NOT_FOUND);
+    assert_sound(x);
+    buf_fini(&message);
+}
+
+static void N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal(void **state) {
+    fixture *x = *state;
+    give_item(x);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET name='other' WHERE id='a'; ROLLBACK");
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET name='Ann' WHERE id='a'; COMMIT");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    /* What the program writes then has nothing to do with it. */
+    app_sql(x, "INSERT INTO item(id) VALUES('n')");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 0);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "COMMIT");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_sound(x);
+}
+
+/* Confirmed, not shown: a later edit of this device is not the server's. */
+static void refusal_tells_what_was_wanted_beside_what_the_server_has(void **state) {
+    fixture *x = *state;
+    delta_row theirs = item_set("a", ITEM_NAME, text_of("theirs"));
+    char *json;
+    give_item(x);
+    app_sql(x, "BEGIN; UPDATE item SET name='mine' WHERE id='a'; INSERT INTO item(id, price) VALUES('b', 7); COMMIT");
+    app_sql(x, "UPDATE item SET name='later' WHERE id='a'");
+    assert_int_equal(refusal_json(x->f, 1, &json), SATCHEL_E_NOT_FOUND);
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_string_equal(app_text(x, "SELECT name FROM item WHERE id='a'"), "later");
+    assert_int_equal(refusal_json(x->f, 1, &json), SATCHEL_OK);
+    assert_non_null(strstr(json, "\"code\":\"E_CHECK\",\"rule\":\"check\",\"text\":\"no\""));
+    assert_non_null(strstr(json,
+                           "\"op\":\"update\",\"key\":{\"id\":\"a\"},\"was\":{\"name\":\"Ann\"},\"wanted\":{\"name\":\"mine\"},"
+                           "\"server\":{\"name\":\"theirs\""));
+    assert_non_null(strstr(json, "\"op\":\"insert\",\"key\":{\"id\":\"b\"},\"was\":{},\"wanted\":{"));
+    assert_non_null(strstr(json, "\"server\":null"));
+    sqlite3_free(json);
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    assert_int_equal(refusal_json(x->f, 1, &json), SATCHEL_E_RESOLVED);
+}
+
 static void N7_restored_server_is_given_again_what_it_lost(void **state) {
     fixture *x = *state;
     buf message;
@@ -646,6 +729,9 @@ int main(void) {
         T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),
         T(N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns),
+        T(N6_edit_of_a_refusal_is_one_transaction_in_its_place),
+        T(N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal),
+        T(refusal_tells_what_was_wanted_beside_what_the_server_has),
         T(N7_restored_server_is_given_again_what_it_lost),
         T(N7_confirmed_is_kept_until_the_backup_has_passed_it),
         T(N6_those_told_of_are_forgotten_up_to_a_number),

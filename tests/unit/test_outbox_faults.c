@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "replica/refusal.h"
 #include "tests/unit/device_faults.h"
 
 static int app_commit(fixture *x, const char *sql) {
@@ -87,6 +88,20 @@ static int run_retry(fixture *x) {
     return rc;
 }
 
+static int run_edit(fixture *x) {
+    int rc = outbox_edit(x->w, 6);
+    if (rc) return rc;
+    return app_commit(x, "UPDATE item SET note='edited' WHERE id='b'; COMMIT");
+}
+
+static int run_show(fixture *x) {
+    char *json;
+    int rc = refusal_json(x->f, 6, &json);
+    if (!rc) buf_printf(&said, "%s", json);
+    sqlite3_free(json);
+    return rc;
+}
+
 static int run_push(fixture *x) {
     outbox_cursor at = {0};
     uint64_t last = 0;
@@ -130,6 +145,8 @@ static const operation OPERATION[] = {
     {"second flush", make_other, run_second_flush, FAULTS_TWO_FILES},
     {"open", NULL, run_open, 0},
     {"retry", NULL, run_retry, 0},
+    {"edit", NULL, run_edit, 0},
+    {"show", NULL, run_show, 0},
     {"push", NULL, run_push, 0},
     {"push of what cannot be sent", tamper, run_push, FAULTS_UNSOUND},
     {"counts", NULL, run_counts, 0},

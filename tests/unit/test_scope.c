@@ -253,7 +253,7 @@ static void window_ends_at_midnight(void **state) {
     buf error = {0};
     for (unsigned day = 0; day < 3; day++) {
         assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
-        assert_int_equal(scope_upkeep(c->v.s, ingest_scope(c->v.g), c->v.now_ms, &moved, &error), SATCHEL_OK);
+        moved = company_upkeep(c);
         assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
         assert_int_equal(moved, day == 2);
         company_check(c);
@@ -285,7 +285,7 @@ static void grant_lends_a_row_and_what_follows_it(void **state) {
     company_check(c);
     c->v.now_ms += 5000;
     assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
-    assert_int_equal(scope_upkeep(c->v.s, ingest_scope(c->v.g), c->v.now_ms, &moved, &error), SATCHEL_OK);
+    moved = company_upkeep(c);
     assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
     assert_int_equal(moved, 4);
     assert_string_equal(company_buckets(c, "note", "t.id='n'"), "terr:1");

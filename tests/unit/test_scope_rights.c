@@ -147,6 +147,35 @@ static void edit_made_before_the_device_changed_hands_counts(void **state) {
     assert_int_equal(rc, SATCHEL_OK);
 }
 
+/* Nothing was committed between the two: the device was at the same base with each. */
+static void edit_made_between_two_changes_of_hands_counts(void **state) {
+    company *c = *state;
+    two_accounts(c);
+    company_sql(c, "UPDATE account SET name='y'");
+    uint64_t first = company_view(c, &c->ann), head = company_head(c);
+    company_user(c, &c->ann, "rep", "bob");
+    assert_int_not_equal(company_view(c, &c->ann), first);
+    assert_int_equal(company_head(c), head);
+    company_user(c, &c->ann, "rep", "nobody");
+    company_view(c, &c->ann);
+    may(c, &c->ann, head, "~ contact('cb') name='between'");
+    may(c, &c->ann, head, "~ contact('ca') name='before'");
+    may_not(c, &c->ann, company_head(c), "~ contact('cb') name='late'", SATCHEL_E_SCOPE, "");
+    /* Many changes take no more. */
+    company_sql(c, "UPDATE account SET name='z'");
+    head = company_head(c);
+    for (int i = 0; i < 5; i++) {
+        company_user(c, &c->ann, "rep", i % 2 ? "nobody" : "bob");
+        company_view(c, &c->ann);
+    }
+    assert_int_equal(company_head(c), head + 4);
+    unsigned problems;
+    buf report = {0};
+    assert_int_equal(store_verify(c->v.s, &report, &problems), SATCHEL_OK);
+    assert_int_equal(problems, 0);
+    buf_fini(&report);
+}
+
 static void edit_of_a_row_deleted_meanwhile_counts_if_it_was_held(void **state) {
     company *c = *state;
     uint64_t base = two_accounts(c);
@@ -257,6 +286,7 @@ int main(void) {
         SCOPE_TEST(device_without_profile_writes_as_before),
         SCOPE_TEST(edit_made_before_the_row_moved_away_counts),
         SCOPE_TEST(edit_made_before_the_device_changed_hands_counts),
+        SCOPE_TEST(edit_made_between_two_changes_of_hands_counts),
         SCOPE_TEST(edit_of_a_row_deleted_meanwhile_counts_if_it_was_held),
         SCOPE_TEST(insert_may_come_before_its_parent),
         SCOPE_TEST(masked_column_of_an_insert_may_be_at_its_default_alone),

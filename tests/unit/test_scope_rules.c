@@ -137,6 +137,15 @@ static void query_of_a_profile_that_is_none_is_refused(void **state) {
 
 static void parents_that_cannot_be_followed_are_refused(void **state) {
     company *c = *state;
+    /* The visit whose number a member's phone names as '07' would not be found from 7. */
+    refused(
+        c, "INSERT INTO scope_parent(tbl,parent,columns) VALUES('member','visit','phone,points');",
+        "new.sql:22: member.phone is not of the type of visit.a, so that a row may name its parent in another way than it is written there; "
+        "give it the same type in a migration");
+    refused(
+        c, "INSERT INTO scope_parent(tbl,parent,columns) VALUES('visit','member','at_ms');",
+        "new.sql:22: visit.at_ms is not of the type of member.phone, so that a row may name its parent in another way than it is written "
+        "there; give it the same type in a migration");
     refused(c, "INSERT INTO scope_parent(tbl,parent,columns) VALUES('account','note','name');",
             "new.sql:7: contact follows account in a circle; leave one of these rules out");
     refused(c, "INSERT INTO scope_parent(tbl,parent,columns) VALUES('account','account','name');",

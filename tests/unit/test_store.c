@@ -500,7 +500,23 @@ static void scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_gi
     assert_string_equal(d.store, "'it''s'");
     assert_int_equal(store_device_set_scope(v->s, 777, &(device_scope){.given = DEVICE_USER}, 9), SATCHEL_E_NOT_FOUND);
     commit(v);
-    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='scope'"), "2");
+    /* The same key with another code holds what that one says, and nothing else changes at the same code again. */
+    begin(v);
+    assert_int_equal(store_enrol_offer(v->s, "phone again", OTHER, 1000), SATCHEL_OK);
+    device_scope till = {.given = DEVICE_PROFILE | DEVICE_USER, .profile = "till", .user = seven.p, .nuser = seven.n};
+    assert_int_equal(store_enrol_set_scope(v->s, "phone again", &till), SATCHEL_OK);
+    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_OK);
+    assert_string_equal(d.name, "phone");
+    assert_false(d.everything);
+    assert_string_equal(d.profile, "till");
+    assert_string_equal(d.user, "7");
+    assert_string_equal(d.store, "");
+    assert_int_equal(store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_PROFILE, .profile = "rep"}, 9),
+                     SATCHEL_OK);
+    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_OK);
+    assert_string_equal(d.profile, "rep");
+    commit(v);
+    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='scope'"), "3");
     buf_fini(&seven);
     buf_fini(&text);
 }

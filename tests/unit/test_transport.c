@@ -284,6 +284,26 @@ static void transport_connect_http_refusals_are_named(void **state) {
     }
 }
 
+static void transport_connect_later_tells_how_much_later(void **state) {
+    static const struct {
+        const char *answer;
+        uint64_t ms;
+    } later[] = {
+        {"HTTP/1.1 429 x\r\nX: %s\r\nRetry-After: 7\r\n\r\n", 7000},
+        {"HTTP/1.1 503 x\r\nX: %s\r\nretry-after:  30 \r\n\r\n", 30000},
+        {"HTTP/1.1 503 x\r\nX: %s\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n", 0},
+        {"HTTP/1.1 429 x\r\nX: %s\r\nRetry-After: 9999999999999999\r\n\r\n", 0},
+        {"HTTP/1.1 429 x\r\nX: %s\r\n\r\n", 0},
+    };
+    world *w = *state;
+    tls_peer_start(&w->peer, &w->tls, MUTUAL);
+    new_transport(w, "127.0.0.1");
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        assert_int_equal(connect_with(w, later[i].answer), SATCHEL_E_OVERLOAD);
+        assert_int_equal(transport_retry_after_ms(w->t), later[i].ms);
+    }
+}
+
 static void transport_connect_other_version_is_told_apart(void **state) {
     static const struct {
         const char *answer, *words;
@@ -551,6 +571,7 @@ int main(void) {
         CASE(transport_connect_expired_device_certificate_is_expired),
         CASE(transport_connect_revoked_device_certificate_is_revoked),
         CASE(transport_connect_http_refusals_are_named),
+        CASE(transport_connect_later_tells_how_much_later),
         CASE(transport_connect_other_version_is_told_apart),
         CASE(transport_new_without_identity_is_not_enrolled),
         CASE(transport_receive_binary_frames_come_whole_and_in_order),
