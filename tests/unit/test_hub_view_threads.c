@@ -137,6 +137,13 @@ static void on_welcome(client *c, const buf *m) {
     c->ready = true;
 }
 
+/* What it is to hold was changed and changed back while a page for the view in between was on its way: it is to come back. */
+static void on_error(const client *c, const buf *m) {
+    msg_error x;
+    assert_int_equal(error_decode(m->p, m->n, &x), SATCHEL_OK);
+    if (x.rc != SATCHEL_E_CLOSED) fail_msg("%s is told %s: %.*s", c->name, satchel_rc_name(x.rc), (int)x.ntext, x.text);
+}
+
 static void take(client *c, const hub_frame *f) {
     buf m;
     buf_init(&m, 0);
@@ -151,21 +158,24 @@ static void take(client *c, const hub_frame *f) {
     case MSG_SNAPSHOT:
         on_snapshot(c, &m);
         break;
+    case MSG_ERROR:
+        on_error(c, &m);
+        break;
     default:
         fail_msg("%s is sent a message of type %d", c->name, (int)message_peek(m.p, m.n));
     }
     buf_fini(&m);
 }
 
-static bool listen(client *c) {
+/* Whether there was anything. *close: the server ends the session. */
+static bool listen(client *c, bool *close) {
     hub_frame f;
-    bool close = false, any = false;
-    while (hub_output(c->w->h, c->session, &f, &close)) {
+    bool any = false;
+    while (hub_output(c->w->h, c->session, &f, close)) {
         take(c, &f);
         hub_output_done(c->w->h, c->session);
         any = true;
     }
-    assert_false(close);
     return any;
 }
 
@@ -175,10 +185,11 @@ static void *client_main(void *arg) {
     for (;;) {
         uint64_t end = atomic_load(&c->w->end);
         if (end && c->cursor >= end) return NULL;
+        bool close = false;
         if (c->ready) pull(c);
-        if (!listen(c)) sched_yield();
+        if (!listen(c, &close)) sched_yield();
         c->random = c->random * 1103515245 + 12345;
-        if ((c->random >> 16) % 3000) continue;
+        if (!close && (c->random >> 16) % 3000) continue;
         hub_disconnect(c->w->h, c->session);
         dial(c);
     }
