@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -310,8 +311,9 @@ static int renew_with(world *w, bool enrolled_meanwhile) {
     buf_clear(&w->peer.heard);
     buf_clear(&w->error);
     assert_int_equal(renew_begin(&(renew_server){.dir = dir, .host = "127.0.0.1", .port = w->peer.port}, &r, &w->error), 0);
-    for (int i = 0; i < 1000 && !rc; i++) {
+    for (int i = 0; i < 30000 && !rc; i++) {
         rc = renew_step(r, key, &w->error);
+        if (!rc) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* the peer is a thread */
         if (request || !(request = read_request(w))) continue;
         if (enrolled_meanwhile) tls_world_device(&w->tls, w->tls.now_ms, 33);
         assert_int_equal(crypto_sign_csr((char *)w->tls.ca_key.p, (char *)w->tls.ca.p,
