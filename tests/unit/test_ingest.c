@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/record.h"
 #include "server/refusal.h"
 #include "server/store_private.h"
 #include "tests/unit/ingest_fixture.h"
@@ -305,6 +306,27 @@ static void N6_admin_makes_a_refusal_in_parts_his_own_with_other_values(void **s
     SQL("SELECT state FROM satchel_refused", "retried");
     SQL("SELECT count(*) FROM satchel_refused_row", "0");
     assert_int_equal(retry_here(w, number, NULL, NULL), SATCHEL_E_RESOLVED);
+}
+
+/* What a device of a later schema, or none of ours, sent: its columns have no names here. */
+static void N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_over_the_limit(void **state) {
+    world *w = *state;
+    buf words = {0}, json = {0};
+    known(w, "+ item('a') l='was'");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') #98=3, #99=4", SATCHEL_E_UNKNOWN_COLUMN, "98");
+    assert_int_equal(refusal_show(w->v.s, "phone", 1, &json), SATCHEL_OK);
+    json_t *shown = json_loadb((char *)json.p, json.n, RECORD_JSON_FLAGS, NULL);
+    assert_non_null(shown);
+    json_decref(shown);
+    buf_fini(&json);
+    buf_printf(&words, "~ item('a')");
+    for (unsigned i = 0; i < LIMIT_COLUMNS; i++) buf_printf(&words, "%s #%u=1", i ? "," : "", 1000 + i);
+    refuses(w, &w->phone, w->base, 0, (char *)words.p, SATCHEL_E_UNKNOWN_COLUMN, "1000");
+    buf_fini(&words);
+    assert_int_equal(retry_here(w, 2, "[{\"table\":\"item\",\"key\":{\"id\":\"a\"},\"values\":{\"l\":\"ours\"}}]", "columns"),
+                     SATCHEL_E_LIMIT);
+    SQL("SELECT l FROM item", "was");
+    SQL("SELECT state FROM satchel_refused", "open ; open");
 }
 
 static void N6_retry_of_what_an_admin_discarded_is_refused(void **state) {
@@ -664,6 +686,7 @@ int main(void) {
         TEST(N6_refusal_does_not_touch_what_stands_without_it),
         TEST(N6_retry_settles_the_refusal_once),
         TEST(N6_admin_makes_a_refusal_in_parts_his_own_with_other_values),
+        TEST(N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_over_the_limit),
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
         TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
         TEST(refused_for_names_and_types),
