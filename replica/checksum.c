@@ -236,8 +236,9 @@ static int count_range(file *f, const schema_table *t, const snapshot_range *ran
     sqlite3_free(text);
     if (!rc) digest_bind_range(q, t, range);
     if (!rc && sqlite3_step(q) == SQLITE_ROW) *count = sqlite3_column_int64(q, 0);
-    sqlite3_finalize(q);
-    return rc ? file_db_error(f, "cannot read a table") : SATCHEL_OK;
+    /* Of a step that failed it tells the code again. */
+    int sq = sqlite3_finalize(q);
+    return rc || sq ? file_db_error(f, "cannot read a table") : SATCHEL_OK;
 }
 
 /* Whether the row stands here as it was sent; a column that was not sent is at its default. */

@@ -184,7 +184,7 @@ int credentials_settle(const char *dir, buf *error) {
     buf none = {0};
     int lock = credentials_lock(dir, &none);
     bool absent = lock == SATCHEL_E_NOT_FOUND;
-    if (lock < 0 && !absent) buf_put(error, none.p, none.n + 1);
+    if (lock < 0 && !absent) buf_printf(error, "%s", none.n ? (const char *)none.p : satchel_rc_text(lock));
     buf_fini(&none);
     if (lock < 0) return absent ? SATCHEL_OK : lock;
     int rc = settle(dir, error);

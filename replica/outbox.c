@@ -270,9 +270,23 @@ static int give_up(outbox_writer *w, int rc) {
     return capture_error_code(w->capture) ? capture_error_code(w->capture) : rc;
 }
 
+/* Not within what the app has begun, be it a statement that is not finished. What its last commit was refused for is no concern of this one. Under the
+ * connection's mutex, so that no other thread of the app begins something between. */
+static int begin(outbox_writer *w) {
+    sqlite3_mutex *mutex = sqlite3_db_mutex(w->db);
+    int rc = SATCHEL_E_MISUSE;
+    sqlite3_mutex_enter(mutex);
+    if (sqlite3_get_autocommit(w->db) && sqlite3_txn_state(w->db, "main") != SQLITE_TXN_WRITE) {
+        capture_reset(w->capture);
+        rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    }
+    sqlite3_mutex_leave(mutex);
+    return rc;
+}
+
 int outbox_retry(outbox_writer *w, uint64_t number, bool *moot) {
-    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
-    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    int rc = begin(w);
+    if (rc == SATCHEL_E_MISUSE) return rc;
     if (!rc) rc = replay(w, number);
     if (!rc) rc = db_exec(&w->sql, "COMMIT", "");
     if (rc) return give_up(w, rc);
@@ -304,8 +318,8 @@ static int replay_unchecked(outbox_writer *w, uint64_t number) {
 }
 
 int outbox_edit(outbox_writer *w, uint64_t number) {
-    if (!sqlite3_get_autocommit(w->db)) return SATCHEL_E_MISUSE;
-    int rc = db_exec(&w->sql, "BEGIN IMMEDIATE", "");
+    int rc = begin(w);
+    if (rc == SATCHEL_E_MISUSE) return rc;
     if (!rc) rc = db_exec(&w->sql, "PRAGMA defer_foreign_keys=1", "");
     if (!rc) rc = replay_unchecked(w, number);
     if (!rc && !w->opened) rc = SATCHEL_E_ROW_MISSING;

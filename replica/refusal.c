@@ -49,12 +49,18 @@ static json_t *value_json(const value *v) {
     }
 }
 
-/* Those of the change that are of the key, or that are not; what was not touched is passed over. */
+/* NULL, and o is gone, if memory is out. */
+static json_t *put_column(json_t *o, const schema_column *c, const value *v) {
+    if (!json_object_set_new_nocheck(o, c->name, value_json(v))) return o;
+    json_decref(o);
+    return NULL;
+}
+
+/* Those of the change that are of the key, or that are not; what was not touched is passed over. NULL if memory is out. */
 static json_t *columns_json(const telling *t, const value *v, bool key) {
     json_t *o = json_object();
-    for (unsigned i = 0; i < t->change.ncol; i++)
-        if ((t->change.pk[i] != 0) == key && v[i].type != VALUE_ABSENT)
-            json_object_set_new(o, t->column[i]->name, value_json(&v[i]));
+    for (unsigned i = 0; o && i < t->change.ncol; i++)
+        if ((t->change.pk[i] != 0) == key && v[i].type != VALUE_ABSENT) o = put_column(o, t->column[i], &v[i]);
     return o;
 }
 
@@ -70,9 +76,9 @@ static int server_json(telling *t, const schema_table *table, const value *row, 
     int there = overlay_confirmed(t->f->overlay, table, key, &v);
     if (there != 1) return there;
     *out = json_object();
-    for (unsigned i = 0; i < table->ncol; i++)
-        if (!table->col[i]->key) json_object_set_new(*out, table->col[i]->name, value_json(&v[i]));
-    return SATCHEL_OK;
+    for (unsigned i = 0; *out && i < table->ncol; i++)
+        if (!table->col[i]->key) *out = put_column(*out, table->col[i], &v[i]);
+    return *out ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }
 
 static int tell_change(telling *t) {

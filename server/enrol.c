@@ -86,12 +86,20 @@ static int sign(enrol *e, const service *sv, uint64_t now_ms) {
     return rc == SATCHEL_E_MALFORMED ? SATCHEL_E_CERTIFICATE : rc ? rc : e->ca.rc;
 }
 
+static bool is_to_hold_the_same(const device_info *a, const device_info *b) {
+    return a->everything == b->everything && !strcmp(a->profile, b->profile) && !strcmp(a->user, b->user) &&
+           !strcmp(a->store, b->store);
+}
+
 int enrol_run(enrol *e, store *s, const service *sv, uint64_t now_ms) {
+    device_info before;
+    int known = store_device_by_fingerprint(s, e->fingerprint, &before);
+    if (known && known != SATCHEL_E_NOT_FOUND) return known;
     int rc = store_enrol_redeem(s, e->secret, e->fingerprint, now_ms, &e->device);
     /* The code was spent by a key that the device has changed since. */
     if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_E_ENROL_USED;
-    /* A device that is known may be connected, and is to hold what its code says. */
-    if (!rc) hub_scope_changed(sv->hub);
+    /* A device that is known may be connected, and is to hold what its code says. All who are connected are asked for then, which no other enrolment is to cost. */
+    if (!rc && !known && !is_to_hold_the_same(&before, &e->device)) hub_scope_changed(sv->hub);
     return rc ? rc : sign(e, sv, now_ms);
 }
 

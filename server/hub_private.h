@@ -130,6 +130,7 @@ struct hub {
     bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */
+    int64_t rules;         /* the writer's: the version for which all were looked at */
     bool stale;            /* the writer's: some session may be */
     size_t look_from;      /* the writer's: the slot of the next that is looked at, if it is stale */
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
@@ -193,6 +194,8 @@ typedef struct hub_look {
     size_t n, passed, slots;
     bool all, first; /* all have become stale; nobody was before */
 } hub_look;
+/* On the writer, under the mutex: `all` sessions are to be looked at, or those with a profile, which tables that were written decide. */
+void hub_make_stale(hub *h, bool all);
 /* On the writer, without the mutex, as is the next: `all` sessions have become stale, or, where a table was touched that profiles read, those with a profile. */
 void hub_begin_look(hub *h, hub_look *l, bool all, bool touched);
 /* Another one; 0 if there is none left, or the group has had its share. It stays stale until hub_looked_at. */

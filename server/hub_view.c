@@ -94,15 +94,19 @@ bool hub_take_scope_changed(hub *h) {
     return changed;
 }
 
-void hub_begin_look(hub *h, hub_look *l, bool all, bool touched) {
-    *l = (hub_look){.all = all, .first = (all || touched) && !h->stale};
-    pthread_mutex_lock(&h->mutex);
-    l->slots = h->nslots;
-    for (size_t i = 0; (all || touched) && i < h->nslots; i++) {
+void hub_make_stale(hub *h, bool all) {
+    for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
         /* Without a profile nothing that profiles read concerns it; one whose hello is at work may have one. */
         if (c && (all || c->d.target || c->d.phase != DIALOG_READY)) c->stale = h->stale = true;
     }
+}
+
+void hub_begin_look(hub *h, hub_look *l, bool all, bool touched) {
+    *l = (hub_look){.all = all, .first = (all || touched) && !h->stale};
+    pthread_mutex_lock(&h->mutex);
+    l->slots = h->nslots;
+    if (all || touched) hub_make_stale(h, all);
     pthread_mutex_unlock(&h->mutex);
 }
 

@@ -483,6 +483,9 @@ static int run_targets(group *gr) {
     hub *h = gr->h;
     int rc = SATCHEL_OK;
     bool touched = ingest_profiles_touched(h->ingest);
+    /* Other rules: a bucket of this name may hold other rows from this commit on. */
+    if (h->rules != h->config.store->scope_version) gr->scope_changed = true;
+    h->rules = h->config.store->scope_version;
     hub_begin_look(h, &gr->look, hub_take_scope_changed(h) || gr->scope_changed, touched);
     dialog d;
     for (uint64_t id; !rc && (id = hub_next_stale(h, &gr->look, &d));) rc = look_at(gr, id, &d);
@@ -647,7 +650,7 @@ static void finish_jobs(group *gr, int rc) {
             } else if (i->job->own_transaction) {
                 own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
                 pthread_mutex_lock(&h->mutex);
-                if (ingest_profiles_touched(h->ingest)) h->scope_changed = true;
+                if (ingest_profiles_touched(h->ingest)) hub_make_stale(h, false);
                 hub_publish(h);
                 pthread_mutex_unlock(&h->mutex);
                 h->config.wake(h->config.ctx);

@@ -17,11 +17,11 @@
 
 #define REFUSAL_COLUMNS "f.author,f.state,r.rc,r.message,r.tbl,r.depends,r.at_ms,f.base"
 
-/* Of copies of a file the one whose refusal is open. On SATCHEL_OK the statement stands on the row. */
+/* Of a name that was given again, the device that has it now; of copies of a file, the one whose refusal is open. On SATCHEL_OK the statement stands on the row. */
 static int find(store *s, const char *device, uint64_t number, sqlite3_stmt **q) {
     *q = db_prepare(&s->cache, "SELECT " REFUSAL_COLUMNS " FROM satchel_refused f JOIN satchel_result r USING(author,number)"
                                " JOIN satchel_author a USING(author) JOIN satchel_device d ON d.id=a.device"
-                               " WHERE d.name=? AND f.number=? ORDER BY f.state='open' DESC LIMIT 1");
+                               " WHERE d.name=? AND f.number=? ORDER BY d.id DESC, f.state='open' DESC LIMIT 1");
     db_bind(*q, "si", device, (int64_t)number);
     int rc = db_next(&s->cache, *q);
     if (rc == 1) return SATCHEL_OK;
@@ -102,12 +102,22 @@ static void put_wanted(buf *out, const delta_row *row, unsigned i) {
     if (row->col[i].kind != DELTA_SET) buf_put_byte(out, '}');
 }
 
+/* No two alike: of one that was dropped, and maybe added again, or that is not known, the number tells it apart. */
+static void put_column_name(buf *out, const schema_table *t, uint32_t id) {
+    const schema_column *c = schema_column_by_id(t, id);
+    buf name = {0};
+    buf_printf(&name, "%s", c ? c->name : "");
+    if (!c || c->until != SCHEMA_NEVER) buf_printf(&name, "#%" PRIu32, id);
+    record_put_text(out, name.n ? (const char *)name.p : "", name.n);
+    if (name.rc && !out->rc) out->rc = name.rc;
+    buf_fini(&name);
+}
+
 static void put_columns(buf *out, const schema_table *t, const delta_row *row) {
     buf_put_byte(out, '{');
     for (unsigned i = 0; i < row->ncol; i++) {
-        const schema_column *c = schema_column_by_id(t, row->col[i].id);
         if (i) buf_put_byte(out, ',');
-        record_put_text(out, c ? c->name : "?", strlen(c ? c->name : "?"));
+        put_column_name(out, t, row->col[i].id);
         buf_put_byte(out, ':');
         put_wanted(out, row, i);
     }
@@ -226,11 +236,12 @@ typedef struct edit {
     unsigned found;
 } edit;
 
-/* Column ids ascend in a delta. */
-static void set_column(delta_row *row, const delta_row *from, unsigned i) {
+/* Column ids ascend in a delta. SATCHEL_E_LIMIT: there are as many as may be, of which this store need not know one. */
+static int set_column(delta_row *row, const delta_row *from, unsigned i) {
     unsigned at = 0;
     while (at < row->ncol && row->col[at].id < from->col[i].id) at++;
     if (at == row->ncol || row->col[at].id != from->col[i].id) {
+        if (row->ncol == LIMIT_COLUMNS) return SATCHEL_E_LIMIT;
         for (unsigned k = row->ncol++; k > at; k--) {
             row->col[k] = row->col[k - 1];
             row->v[k] = row->v[k - 1];
@@ -240,6 +251,7 @@ static void set_column(delta_row *row, const delta_row *from, unsigned i) {
     row->col[at] = from->col[i];
     row->v[at] = from->v[i];
     row->seen[at] = from->seen[i];
+    return SATCHEL_OK;
 }
 
 static bool is_row(const delta_row *a, const delta_row *b) {
@@ -252,7 +264,10 @@ static int edit_row(void *ctx, delta_row *row) {
     edit *e = ctx;
     if (is_row(row, &e->r.row) && row->op != DELTA_DELETE) {
         e->found++;
-        for (unsigned i = 0; i < e->r.row.ncol; i++) set_column(row, &e->r.row, i);
+        for (unsigned i = 0; i < e->r.row.ncol; i++) {
+            int rc = set_column(row, &e->r.row, i);
+            if (rc) return rc;
+        }
     }
     delta_put_row(&e->out, row);
     return SATCHEL_OK;
@@ -294,6 +309,7 @@ static int apply_edit(store *s, edit *e, const json_t *in, buf *delta, buf *erro
     if (rc == 1) rc = l.op == DELTA_PUT ? read_edit(s, e, DELTA_PUT, in, error) : SATCHEL_OK;
     e->found = 0;
     if (!rc) rc = each_row(delta->p, delta->n, edit_row, e);
+    if (rc == SATCHEL_E_LIMIT) buf_printf(error, "an edit of table %s: the change has too many columns", e->r.t->name);
     buf_clear(delta);
     if (!rc) rc = delta_finish(&e->out, delta);
     if (rc || e->found) return rc;

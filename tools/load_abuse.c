@@ -159,6 +159,8 @@ static int hear_all(load_abuser *a, link *l) {
 
 static int act(load_abuser *a, link *l) {
     if (a->kind == ABUSE_RECONNECT) return SATCHEL_E_CLOSED;
+    /* Who says hello takes the place of the one before, and there are never many. */
+    if (a->kind == ABUSE_CROWD) return hear_all(a, l);
     if (!l->greeted) {
         l->greeted = true;
         return say_hello(a, l);
@@ -207,11 +209,28 @@ void load_abuse_yield(void) {
     setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + YIELD_NICE); /* of the thread, on Linux */
 }
 
+static bool is_connecting(const link *l) {
+    return l->t && transport_state(l->t) != TRANSPORT_OPEN;
+}
+
+/* One handshake after the other, so that there come to be many however slow the machine is. */
+static void turn_all(load_abuser *a) {
+    const link *connecting = NULL;
+    for (unsigned i = 0; i < a->nlinks; i++)
+        if (is_connecting(&a->links[i])) connecting = &a->links[i];
+    for (unsigned i = 0; i < a->nlinks && !atomic_load(&a->stop); i++) {
+        link *l = &a->links[i];
+        if (!l->t && connecting) continue;
+        turn(a, l);
+        if (is_connecting(l)) connecting = l;
+    }
+}
+
 static void *run(void *arg) {
     load_abuser *a = arg;
     load_abuse_yield();
     while (!atomic_load(&a->stop)) {
-        for (unsigned i = 0; i < a->nlinks && !atomic_load(&a->stop); i++) turn(a, &a->links[i]);
+        turn_all(a);
         if (a->nlinks > 1) load_sleep_us(1000);
     }
     for (unsigned i = 0; i < a->nlinks; i++) drop(&a->links[i]);

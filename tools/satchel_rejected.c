@@ -60,8 +60,12 @@ static void print_refusal(json_t *o) {
 static int show(cli *c, uint64_t number) {
     char *text;
     if (satchel_refusal(c->s, number, &text)) return cli_fail(c, "show");
-    json_t *o = json_loads(text, 0, NULL);
+    json_t *o = json_loads(text, JSON_ALLOW_NUL, NULL);
     sqlite3_free(text);
+    if (!o) {
+        fputs("satchel: show: out of memory\n", stderr);
+        return 1;
+    }
     if (c->json) {
         cli_print_json(o);
         return 0;

@@ -13,9 +13,10 @@ import urllib.request
 import harness
 import wire
 
-SECONDS, DEVICES = 2, 4
+# The abuser gives way to the devices that behave: on a busy machine it needs longer to come to where it is limited.
+SECONDS, DEVICES = (2, 8, 32), 4
 # So low that a test of some seconds reaches them; the defaults leave an honest device alone for weeks.
-DEVICE_KIB, CONNECTS = 12, 20
+DEVICE_KIB, CONNECTS = 12, 40
 LIMITS = ("--device-kib", str(DEVICE_KIB), "--device-connects", str(CONNECTS))
 BURST_S, FRAME_BYTES = 64, 4096  # of server/front_share.c, server/budget.h
 
@@ -25,9 +26,9 @@ class Fairness(harness.Case):
         lines = [line for line in server.read_log().splitlines() if "event=limited" in line]
         self.assertTrue([line for line in lines if all(re.search(p, line) for p in patterns)], f"{patterns}: {lines}")
 
-    def fair(self, server):
+    def fair(self, server, seconds):
         """{whom the devices worked beside: figures}."""
-        command = [harness.program("satchel-load"), "--data", server.data, "fair", "--devices", str(DEVICES), "--seconds", str(SECONDS), "--rounds", "1",
+        command = [harness.program("satchel-load"), "--data", server.data, "fair", "--devices", str(DEVICES), "--seconds", str(seconds), "--rounds", "1",
                    "--pace", "150", "--json", "--patience", str(harness.PATIENCE_S)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=harness.PATIENCE_S * 2)
         harness.check_output("satchel-load", done.stderr)
@@ -41,9 +42,12 @@ class Fairness(harness.Case):
 
     def test_fairness_device_that_floods_or_comes_again_and_again_is_limited_others_go_on(self):
         server = self.server(options=LIMITS)
-        began = time.monotonic()
-        times = self.fair(server)
-        took = time.monotonic() - began
+        for seconds in SECONDS:
+            began = time.monotonic()
+            times = self.fair(server, seconds)
+            took = time.monotonic() - began
+            if all(times[kind]["refused"] for kind in ("reconnect", "crowd", "snapshot")):
+                break
         for name, t in times.items():
             self.assertEqual(t["errors"], 0, name)
             self.assertGreater(t["transactions"], times["nobody"]["transactions"] / 2, name)

@@ -12,6 +12,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/checksum_memo.h"
 #include "server/checksum_store.h"
+#include "server/hub_private.h"
 #include "server/scope.h"
 #include "tests/unit/hub_fixture.h"
 
@@ -297,6 +298,27 @@ static void S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before(v
     assert_int_equal(known(w, other), 0);
 }
 
+/* What a reader finds between the job and its commit: the rows as they were. */
+static int run_heal(hub_job *job, store *s, ingest *g, uint64_t at) {
+    test_job *j = (test_job *)job;
+    world *w = (world *)(uintptr_t)j->text;
+    (void)s, (void)g;
+    hub_tell_healed(w->h, &(buf){0}, 1);
+    checksum_known k = {.name = {1}, .rows = 1, .seq = 1, .device = 7, .made_ms = at};
+    checksum_memo_keep(w->h->memo, &k, checksum_memo_turn(w->h->memo));
+    return SATCHEL_OK;
+}
+
+static void S6_range_that_was_read_before_the_repair_was_committed_is_not_remembered(void **state) {
+    world *w = *state;
+    test_job j = {.job = {.run = run_heal, .done = done_job}, .got = 1, .text = (const char *)w};
+    checksum_known k = {.name = {1}};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+    assert_false(checksum_memo_find(w->h->memo, &k, 8, w->now_ms));
+}
+
 static void S6_row_that_is_put_back_lies_where_the_rules_say_today(void **state) {
     world *w = *state;
     publish(w); /* when the log had the rows, there were no rules */
@@ -377,6 +399,7 @@ int main(void) {
         TEST(S6_range_that_was_read_for_one_device_is_not_read_for_the_next),
         TEST(S6_range_that_was_read_long_ago_or_of_another_view_is_read),
         TEST(S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before),
+        TEST(S6_range_that_was_read_before_the_repair_was_committed_is_not_remembered),
         TEST(S6_row_that_is_put_back_lies_where_the_rules_say_today),
         TEST(S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_for_wrong),
         TEST(S6_device_that_asks_without_end_is_told_to_wait),

@@ -242,6 +242,50 @@ static void joining_and_leaving_a_bucket_brings_and_takes_its_rows(void **state)
     assert_false(p->closed);
 }
 
+/* Nor between the commit that publishes them and whoever tells the hub of it. */
+static void S1_nobody_is_served_other_rules_by_what_he_was_to_hold_before_them(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    connect_phone(w, NULL);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+    holding_counts(&phone);
+    /* 'own' of ann is every row now, and no rep has it. */
+    publish_job p = {
+        .job = {.run = run_publish, .done = done_publish},
+        .got = 1,
+        .rules =
+            "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','''ann'''),('long','all',NULL);\n"
+            "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''all'',NULL'),('chief','SELECT ''all'',NULL');\n"};
+    assert_true(hub_submit(w->h, &p.job));
+    settle(w);
+    assert_int_equal(p.got, SATCHEL_OK);
+    HOLDS(&phone, "");
+    assert_memory_equal(holding_counts(&phone), "0 0 0 ", 6);
+}
+
+/* What runs in transactions of its own is published at its end, with what profiles read of it. */
+static void S1_nobody_is_served_an_import_by_what_he_was_to_hold_before_it(void **state) {
+    world *w = *state;
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','cid')");
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    HOLDS(&phone, "1|ann|1 3|ann|3 4|cid|4");
+    holding_counts(&phone);
+    test_job own = {.job = {.run = run_job, .done = done_job, .own_transaction = true},
+                    .got = 1,
+                    .text = "DELETE FROM long; UPDATE item SET n=98 WHERE id=4; UPDATE item SET n=2 WHERE id=1"};
+    assert_true(hub_submit(w->h, &own.job));
+    assert_true(hub_write_step(w->h));
+    assert_int_equal(own.got, SATCHEL_OK);
+    unsigned pages = p->pages;
+    while (hub_read_step(w->h, 0)) continue;
+    drain(w);
+    assert_int_equal(p->pages, pages);
+    settle(w);
+    HOLDS(&phone, "1|ann|2 3|ann|3");
+    COUNTS(&phone, "0 1 1 1");
+}
+
 /* Of what came after the device was last here it hears only what it may hold now. */
 static void S1_change_of_view_tells_nothing_new_of_rows_that_leave(void **state) {
     world *w = *state;
@@ -1009,6 +1053,8 @@ int main(void) {
         TEST(row_that_moves_comes_whole_and_leaves),
         TEST(S2_row_in_two_buckets_of_a_device_never_leaves),
         TEST(joining_and_leaving_a_bucket_brings_and_takes_its_rows),
+        TEST(S1_nobody_is_served_other_rules_by_what_he_was_to_hold_before_them),
+        TEST(S1_nobody_is_served_an_import_by_what_he_was_to_hold_before_it),
         TEST(S1_change_of_view_tells_nothing_new_of_rows_that_leave),
         TEST(S1_masked_column_is_never_sent),
         TEST(S1_other_masks_come_by_a_snapshot),

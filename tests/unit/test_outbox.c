@@ -534,6 +534,38 @@ static void N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal(v
     assert_sound(x);
 }
 
+/* A statement that has written and is not finished is a transaction of the app's: nothing is done in it, and it is not rolled back. */
+static void N6_retry_and_edit_leave_an_unfinished_statement_alone(void **state) {
+    fixture *x = *state;
+    bool moot;
+    sqlite3_stmt *q = NULL;
+    give_item(x);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    assert_int_equal(sqlite3_prepare_v2(x->app, "INSERT INTO item(id) VALUES('n') RETURNING id", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_MISUSE);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_E_MISUSE);
+    assert_int_equal(sqlite3_step(q), SQLITE_DONE);
+    assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
+    assert_string_not_equal(item(x, "n"), "-");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 2);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    assert_sound(x);
+}
+
+/* Why the commit before was refused is not why this cannot be. */
+static void N6_retry_and_edit_fail_for_their_own_reasons(void **state) {
+    fixture *x = *state;
+    bool moot;
+    assert_int_not_equal(sqlite3_exec(x->app, "INSERT INTO item(id) VALUES(NULL)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(outbox_writer_error_code(x->w), SATCHEL_E_NULL_KEY);
+    assert_int_equal(outbox_edit(x->w, 9), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(outbox_writer_error_code(x->w), SATCHEL_OK);
+    assert_int_not_equal(sqlite3_exec(x->app, "INSERT INTO item(id) VALUES(NULL)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(outbox_retry(x->w, 9, &moot), SATCHEL_E_NOT_FOUND);
+}
+
 /* Confirmed, not shown: a later edit of this device is not the server's. */
 static void refusal_tells_what_was_wanted_beside_what_the_server_has(void **state) {
     fixture *x = *state;
@@ -731,6 +763,8 @@ int main(void) {
         T(N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns),
         T(N6_edit_of_a_refusal_is_one_transaction_in_its_place),
         T(N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal),
+        T(N6_retry_and_edit_leave_an_unfinished_statement_alone),
+        T(N6_retry_and_edit_fail_for_their_own_reasons),
         T(refusal_tells_what_was_wanted_beside_what_the_server_has),
         T(N7_restored_server_is_given_again_what_it_lost),
         T(N7_confirmed_is_kept_until_the_backup_has_passed_it),
