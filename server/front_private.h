@@ -46,9 +46,8 @@ struct front {
     unsigned exchanges;                 /* requests of the HTTPS port that are being answered */
     uint64_t turned_away, told_ms;      /* connections over the capacity; when the log was told, on the loop's clock */
     budgets devices, addresses;
-    uint64_t sender, shared_ms; /* the session that sent last, and when another did */
-    budget *arriving;           /* of the connection that was let in last, until it is noted in its wsi */
-    struct lws *coming;         /* the wsi that was made last; may be gone */
+    budget *arriving;   /* of the connection that was let in last, until it is noted in its wsi */
+    struct lws *coming; /* the wsi that was made last; may be gone */
     bool draining;
     front_client **table; /* by session, a power of two of places */
     size_t places, clients;

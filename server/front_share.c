@@ -24,12 +24,13 @@
 /* What the writer holds of one connection, as it will be unpacked, before more is read: a group commit serves all who wait, and this is what one of them
  * adds to the time of the others. */
 #define IN_FLIGHT_BYTES (64u << 10)
-/* After more than this, while others send too, it rests so many times as long as the writer took: a fifth of the writer is its. As more devices do so, they
+/* The same where nobody would feel it. */
+#define IN_FLIGHT_ALONE_BYTES LIMIT_PAGE_BYTES
+/* After more than this, while others who send little have to wait, it rests so many times as long as the writer took: a fifth of the writer is its. As more devices do so, they
  * share it. What took longer was mostly not its doing. */
 #define LIGHT_BYTES (16u << 10)
 #define REST_FACTOR 4u
 #define REST_MOST_MS 2000u
-#define SHARED_MS 1000u
 /* When nothing answers what was sent, the next look. */
 #define LOOK_MS 50u
 
@@ -195,9 +196,9 @@ static void wake_in(front *f, front_client *c, uint64_t ms) {
 
 /* The writer has taken all that it was given. */
 static void rest(const front *f, front_client *c, uint64_t now_ms) {
-    bool shared = f->shared_ms && now_ms - f->shared_ms < SHARED_MS;
     uint64_t rest_ms = REST_FACTOR * (now_ms - c->given_ms);
-    if (c->given > LIGHT_BYTES && shared) c->rest_ms = now_ms + (rest_ms < REST_MOST_MS ? rest_ms : REST_MOST_MS);
+    if (c->given > LIGHT_BYTES && hub_is_shared(f->service->hub))
+        c->rest_ms = now_ms + (rest_ms < REST_MOST_MS ? rest_ms : REST_MOST_MS);
     c->given = 0;
 }
 
@@ -207,7 +208,8 @@ void front_share_pace(front *f, front_client *c) {
     uint64_t now_ms = front_now_ms(f), wait_ms = budget_wait(&f->devices, c->budget, BUDGET_RECEIVED, now_ms);
     if (!hub_waiting(f->service->hub, c->session, name)) rest(f, c, now_ms);
     uint64_t rest_ms = c->rest_ms > now_ms ? c->rest_ms - now_ms : 0;
-    bool pause = wait_ms || rest_ms || c->given >= IN_FLIGHT_BYTES;
+    size_t most = c->given >= IN_FLIGHT_BYTES && hub_is_shared(f->service->hub) ? IN_FLIGHT_BYTES : IN_FLIGHT_ALONE_BYTES;
+    bool pause = wait_ms || rest_ms || c->given >= most;
     if (wait_ms) {
         if (name[0]) snprintf(c->budget->label, sizeof c->budget->label, "%s", name);
         log_device(f, c->budget, now_ms, "sends more than it may and is read slower");
@@ -226,8 +228,6 @@ void front_share_received(front *f, front_client *c) {
     if (pull) return;
     if (!c->given) c->given_ms = now_ms;
     c->given += n;
-    if (f->sender != c->session) f->shared_ms = now_ms;
-    f->sender = c->session;
 }
 
 bool front_share_may_send(front *f, front_client *c) {

@@ -244,6 +244,18 @@ static int take_pull(hub *h, session *c, const void *message, size_t n) {
 /* What all devices together have sent and the writer has not taken; above it they are told to come back later. */
 #define INPUT_LIMIT_BYTES ((size_t)256 << 20)
 
+/* So long after something light came in between, those whose work is heavy are bounded. */
+#define SHARED_MS 1000u
+
+static void note_sender(hub *h, const session *c) {
+    uint64_t now_ms = h->config.now_ms(h->config.ctx);
+    bool between = h->sender != c->id && now_ms < h->sent_ms + SHARED_MS, light = c->waiting_cost <= HUB_LIGHT_COST;
+    if (c->d.phase != DIALOG_READY) return;
+    if (between && light) h->shared_ms = now_ms + SHARED_MS;
+    h->sender = c->id;
+    h->sent_ms = now_ms;
+}
+
 /* Takes a frame for the writer. */
 static int take_frame(hub *h, session *c, const void *bytes, size_t n) {
     if (n > LIMIT_FRAME_BYTES || c->waiting_bytes + sizeof(input) + n > 2 * LIMIT_PUSH_WINDOW_BYTES) return SATCHEL_E_LIMIT;
@@ -258,6 +270,7 @@ static int take_frame(hub *h, session *c, const void *bytes, size_t n) {
     c->waiting_bytes += sizeof *i + n;
     c->waiting_cost += i->cost;
     add_input(h, i);
+    note_sender(h, c);
     return SATCHEL_OK;
 }
 
@@ -274,6 +287,13 @@ void hub_receive(hub *h, uint64_t id, const void *bytes, size_t n) {
     if (rc) tell_and_close(h, c, rc, satchel_rc_text(rc));
     pthread_mutex_unlock(&h->mutex);
     if (rc) h->config.wake(h->config.ctx);
+}
+
+bool hub_is_shared(hub *h) {
+    pthread_mutex_lock(&h->mutex);
+    bool shared = h->config.now_ms(h->config.ctx) < h->shared_ms;
+    pthread_mutex_unlock(&h->mutex);
+    return shared;
 }
 
 size_t hub_waiting(hub *h, uint64_t id, char name[LIMIT_NAME_BYTES + 1]) {

@@ -56,6 +56,8 @@ void hub_receive(hub *h, uint64_t session, const void *frame, size_t n);
 /* Bytes of a session's frames that the writer has not dealt with yet, so that a front can read one device slower that others may have their turn. `name`
  * gets the device's, empty until it is known. */
 size_t hub_waiting(hub *h, uint64_t session, char name[LIMIT_NAME_BYTES + 1]);
+/* Whether anybody whose work is light would have to wait for others' lately: else they may have all of the writer. */
+bool hub_is_shared(hub *h);
 /* The next session with something to do, 0 if none; each is returned once per wake. */
 uint64_t hub_ready(hub *h);
 /* The next frame of a session; valid until hub_output_done, which releases it. False if there is none now; *close: then close the connection. */

@@ -72,6 +72,8 @@ typedef struct input {
 
 /* What a message costs the writer: its bytes, as unpacked, and so many besides. */
 #define HUB_FRAME_COST 4096u
+/* A session of which more waits than this is heavy: what it costs the writer is felt by all others. */
+#define HUB_LIGHT_COST (16u << 10)
 
 /* A page made for one place serves every session that stands there; while it is not full, only until the head moves. */
 #define PAGE_CACHE 64u
@@ -111,8 +113,10 @@ struct hub {
     session *ready, *ready_tail;
     session *readers, *readers_tail;
     input *inputs, *inputs_tail;
-    size_t input_bytes; /* of all of them */
-    bool owed;          /* the writer's last group went before what had come earlier and weighs more */
+    size_t input_bytes;       /* of all of them */
+    bool owed;                /* the writer's last group went before what had come earlier and weighs more */
+    uint64_t sender, sent_ms; /* the session that pushed last, and when */
+    uint64_t shared_ms;       /* until then it counts that a light one came in between */
     cached_page cache[PAGE_CACHE];
     unsigned cache_next;
     bool building, stepping; /* a snapshot */

@@ -663,8 +663,6 @@ static void finish_jobs(group *gr, int rc) {
 
 /* ---- whose turn it is ---- */
 
-/* A session of which more waits than this is heavy: what it costs the writer is felt by all others. */
-#define LIGHT_COST (16u << 10)
 /* What a group takes of heavy sessions, or one message. */
 #define HEAVY_COST (64u << 10)
 /* How far light ones are looked for behind heavy ones. */
@@ -672,6 +670,7 @@ static void finish_jobs(group *gr, int rc) {
 
 /* What one group takes. */
 typedef struct turn {
+    bool alone;           /* nobody would feel it */
     uint64_t most, heavy; /* cost of heavy sessions: at most, so far */
     bool passed;          /* something is left where it was, so only light sessions that are well under way go on */
 } turn;
@@ -679,8 +678,9 @@ typedef struct turn {
 /* Whether it belongs in the group. One session's inputs stay in their order, since all or none of them pass; so do a device's, whose new connection is not under way
  * before its hello was taken; and so do connections, goings and jobs. */
 static bool is_due_now(hub *h, const input *i, turn *t) {
+    if (t->alone) return true;
     session *c = i->kind == INPUT_JOB ? NULL : hub_find(h, i->session);
-    bool heavy = c && c->waiting_cost > LIGHT_COST;
+    bool heavy = c && c->waiting_cost > HUB_LIGHT_COST;
     bool may_pass = c && !heavy && (i->kind == INPUT_FRAME || i->kind == INPUT_LOSSES) && c->d.phase == DIALOG_READY;
     if (t->passed) return may_pass;
     if (heavy && t->heavy && t->heavy + i->cost > t->most) t->passed = true;
@@ -711,10 +711,11 @@ static input *take_turn(hub *h, turn *t) {
     return first;
 }
 
-/* Light ones go before heavy ones, but not twice in a row. Where nobody is heavy, all go as they came. *careful: to be run so at once, since running it again would
+/* Light ones go before heavy ones, but not twice in a row. Where nobody is heavy, or nobody light has come for a while, all go as they came. *careful: to be run so at once, since running it again would
  * cost more than the undo points. */
-static input *take_inputs(hub *h, bool *careful) {
-    turn light = {0}, heavy = {.most = HEAVY_COST};
+static input *take_inputs(hub *h, uint64_t now_ms, bool *careful) {
+    bool alone = now_ms >= h->shared_ms;
+    turn light = {.alone = alone}, heavy = {.alone = alone, .most = HEAVY_COST};
     input *first = h->owed ? NULL : take_turn(h, &light);
     h->owed = first && light.passed;
     if (!first) first = take_turn(h, &heavy);
@@ -770,7 +771,7 @@ bool hub_write_step(hub *h) {
     hub_read_wiped(h);
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
-    gr.inputs = take_inputs(h, &gr.careful);
+    gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);
     bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
     if (idle) return upkeep(h, gr.now_ms);
