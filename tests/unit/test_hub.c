@@ -461,13 +461,18 @@ static void write_once(world *w) {
     drain(w);
 }
 
+/* What weighs much. Valid until the next call. */
+static const char *many_rows(int from) {
+    static char words[40000];
+    size_t n = 0;
+    for (int i = from; i < from + 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0120d';", i, i);
+    return words;
+}
+
 static void push_that_weighs_much_is_passed_by_light_ones_once_and_keeps_its_order(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
-    static char words[40000];
-    size_t n = 0;
-    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0120d';", 100 + i, i);
-    PUSH(a, 0, words);
+    PUSH(a, 0, many_rows(100));
     PUSH(a, 0, "~ item(100) n+=1");
     PUSH(b, 0, "~ item(1) n+=10");
     write_once(w);
@@ -481,13 +486,21 @@ static void push_that_weighs_much_is_passed_by_light_ones_once_and_keeps_its_ord
     assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id IN (1,100)"), "20 ; 1");
 }
 
+static void pushes_that_all_weigh_much_share_a_commit(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    PUSH(a, 0, many_rows(100));
+    PUSH(a, 0, many_rows(300));
+    PUSH(b, 0, many_rows(500));
+    write_once(w);
+    SAID(a, "results(1:OK@2) results(2:OK@3)");
+    SAID(b, "results(1:OK@4)");
+}
+
 static void hello_does_not_pass_what_weighs_much(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone");
-    static char words[40000];
-    size_t n = 0;
-    for (int i = 0; i < 200; i++) n += (size_t)snprintf(words + n, sizeof words - n, "+ item(%d) a='%0120d';", 100 + i, i);
-    PUSH(a, 0, words);
+    PUSH(a, 0, many_rows(100));
     link *c = dial(w, &w->phone, "phone");
     hello(w, c);
     settle(w);
@@ -509,6 +522,7 @@ int main(void) {
         TEST(N5_snapshot_waits_for_the_results_of_its_seq),
         TEST(N5_newer_connection_ends_the_older_one),
         TEST(push_that_weighs_much_is_passed_by_light_ones_once_and_keeps_its_order),
+        TEST(pushes_that_all_weigh_much_share_a_commit),
         TEST(hello_does_not_pass_what_weighs_much),
         TEST(push_again_gets_the_stored_result),
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
