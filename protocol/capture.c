@@ -461,7 +461,7 @@ static int register_all(capture *c) {
     }
     failed = sqlite3_create_function_v2(c->db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_local, NULL,
                                         NULL, NULL);
-    return failed ? db_rc(failed) : capture_function_uuid7(c->db);
+    return failed ? db_rc(failed) : capture_functions_own(c->db);
 }
 
 /* Takes the hooks; SATCHEL_E_HOOK if somebody has them. */

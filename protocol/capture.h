@@ -38,7 +38,7 @@ typedef struct capture_sink {
     void (*end)(void *ctx, bool committed);
 } capture_sink;
 
-/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one in a connection's life. What a large transaction spills
+/* Registers module, hooks and the SQL functions uuid7(), satchel_local() and those of functions.h on `db`. At most one in a connection's life. What a large transaction spills
  * stays in memory if PRAGMA temp_store is MEMORY (2) by now, as an encrypted file's is; else it goes to an unlinked temporary file.
  * satchel_local() is 1 on this connection while capture is on, 0 while it is off.
  *
@@ -78,7 +78,7 @@ const char *capture_error(const capture *c);
 /* The code that belongs to it. */
 int capture_error_code(const capture *c);
 
-/* Registers uuid7() and a satchel_local() that is constantly `local` on a connection without capture. */
+/* Registers uuid7(), those of functions.h and a satchel_local() that is constantly `local` on a connection without capture. */
 int capture_functions(sqlite3 *db, bool local);
 
 #endif

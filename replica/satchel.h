@@ -16,7 +16,8 @@
  *
  * WHAT SYNCS. Tables come from the server as numbered migrations; a table that the server's schema declares is synced, any other
  * table in the file is the program's own. Names that begin with "satchel_" are Satchel's. The recommended key is a blob made by the SQL
- * function uuid7(). Triggers of yours that write synced tables must begin with WHEN satchel_local(), which is 1 on the program's
+ * function uuid7(). satchel_id(a, b, ...) makes the same id of the same arguments everywhere; day_of(ms) and month_of(ms) give the day and the month of
+ * milliseconds since 1970 (UTC), fold(text) a text without case and marks, for searching. Triggers of yours that write synced tables must begin with WHEN satchel_local(), which is 1 on the program's
  * connection and 0 while changes of others are applied.
  *
  * WHAT A COMMIT MAY BE REFUSED FOR. COMMIT (or an autocommit statement) fails with SQLITE_ERROR or SQLITE_CONSTRAINT, and the

@@ -134,6 +134,7 @@ struct hub {
     bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */
+    bool timers_due;       /* likewise automation_timers */
     int64_t rules;         /* the writer's: the version for which all were looked at */
     bool stale;            /* the writer's: some session may be */
     size_t look_from;      /* the writer's: the slot of the next that is looked at, if it is stale */

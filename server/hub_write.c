@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation.h"
 #include "server/hub_private.h"
 #include "server/store_private.h"
 
@@ -463,6 +464,25 @@ static int run_scope_upkeep(group *gr) {
     return rc ? rc : run_upkeep_part(gr, SCOPE_DAY);
 }
 
+/* Timers of automations; one that fails leaves no more than its history. */
+static int run_timers(group *gr) {
+    return gr->h->timers_due ? automation_timers(gr->h->ingest, gr->now_ms) : SATCHEL_OK;
+}
+
+/* What automations have to say, for the log once it is durable. */
+static void take_alerts(group *gr) {
+    buf lines;
+    buf_init(&lines, 0);
+    ingest_alerts(gr->h->ingest, &lines);
+    buf_put_byte(&lines, 0);
+    char *at = lines.rc ? NULL : (char *)lines.p, *end;
+    for (; at && (end = strchr(at, '\n')); at = end + 1) {
+        *end = 0;
+        on_log(gr, &(log_fields){.level = 'e', .event = "automation", .rc = SATCHEL_E_RULE}, at);
+    }
+    buf_fini(&lines);
+}
+
 /* One that is looked at: as its work in this group has it, if it has one. */
 static int look_at(group *gr, uint64_t id, dialog *d) {
     work *w = NULL;
@@ -501,7 +521,9 @@ static int try_group(group *gr) {
     ingest_undo_points(h->ingest, gr->careful);
     rc = run_inputs(gr);
     if (!rc) rc = run_scope_upkeep(gr);
+    if (!rc) rc = run_timers(gr);
     if (!rc) rc = run_targets(gr);
+    take_alerts(gr);
     ingest_undo_points(h->ingest, true);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
     if (!rc && gr->conflicts) rc = run_losses(gr);
@@ -629,7 +651,7 @@ static void finish_group(group *gr, int rc) {
         h->stats.forks += gr->world.forks;
         h->stats.conflicts += gr->conflicts;
         if (h->scope_due) memcpy(h->stats.scope_trouble, gr->trouble, sizeof gr->trouble);
-        h->scope_due = false;
+        h->scope_due = h->timers_due = false;
         hub_looked_at(h, &gr->look);
         hub_pass_by(h, list, n);
         hub_publish(h);
@@ -649,6 +671,8 @@ static void finish_jobs(group *gr, int rc) {
                 own = SATCHEL_E_FULL;
             } else if (i->job->own_transaction) {
                 own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
+                take_alerts(gr);
+                finish_lines(gr, true);
                 pthread_mutex_lock(&h->mutex);
                 if (ingest_profiles_touched(h->ingest)) hub_make_stale(h, false);
                 hub_publish(h);
@@ -750,6 +774,7 @@ static bool upkeep(hub *h, uint64_t now_ms) {
     uint64_t scope_at_ms = UINT64_MAX;
     if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);
     h->scope_due = scope_at_ms <= now_ms;
+    if (!rc) rc = automation_due(h->ingest, now_ms, &h->timers_due);
     if (!rc) rc = store_tidy(s, h->stats.wal_bytes, &more);
     /* There is more to remove; others come first. */
     if (!rc && (removed > PRUNED_MUCH || more)) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
@@ -772,7 +797,7 @@ bool hub_write_step(hub *h) {
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);
-    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->stale;
+    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->timers_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
     if (idle) return upkeep(h, gr.now_ms);
     gr.world = (dialog_world){.s = h->config.store,

@@ -38,6 +38,7 @@ typedef struct table_state {
     sqlite3_stmt *select, *insert, *delete_row;
     const char *rowid;   /* by which the rowid can be named, NULL if it cannot: an update then does not look the key up again */
     uint32_t last_set;   /* of the row that was inserted last: the next often lies beside it */
+    unsigned watched;    /* which changes of its rows rules look at: EVENT_ of automation_private.h */
     bool has_tombstones; /* there may be some of this table; false spares an insert the look */
     update_stmt update[UPDATE_SHAPES];
     unsigned next_shape;
@@ -89,6 +90,18 @@ struct ingest {
     bool profiles_touched; /* a table that profiles read was changed */
     scope_moves moves;
     buf orphans, unjudged; /* rows to look at again at the end: table, key */
+
+    /* What follows by itself (automation.h). */
+    struct automation *rules;
+    buf caused;            /* the changes that rules are to look at */
+    const uint16_t *chain; /* the rules that led to what is written now */
+    unsigned nchain;
+    bool firing; /* these very rules write */
+    bool spares; /* a rule writes that leaves what others wrote */
+    const schema_table *spared_table;
+    const schema_column *spared; /* the last that it left; NULL: none */
+    uint64_t emitted;            /* rows changed since ingest_new */
+    buf alerts;                  /* lines about rules that fail */
 
     /* Why it is refused. */
     uint32_t bad_table;
@@ -163,6 +176,13 @@ int ingest_finish(ingest *g);
 
 /* ---- ingest.c ---- */
 
+/* Begins a transaction of this author; it ends with ingest_finish. */
+int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms);
+/* SQL that runs captured between begin and end is undone by end; g->captured has its changes then. */
+int ingest_capture_begin(ingest *g);
+int ingest_capture_end(ingest *g, buf *error);
+/* Merges these. */
+int ingest_merge_captured(ingest *g);
 /* A transaction of the server's own SQL: between begin and end statements run captured; end undoes them and ingests what they changed. */
 int ingest_author_begin(ingest *g);
 int ingest_author_end(ingest *g, uint64_t now_ms, buf *error);
@@ -173,5 +193,14 @@ void ingest_author_cancel(ingest *g);
 int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before);
 int ingest_rows_end(ingest *g, const store_position *before, bool *changed);
 void ingest_rows_drop(ingest *g, const store_position *before);
+
+/* ---- automation_run.c ---- */
+
+/* At the beginning of a transaction: the rules in force. */
+int automation_begin(ingest *g);
+/* A change of a row that rules watch: EVENT_, its values as they are (of a deleted row: as they were), and what an update changed. */
+int automation_note(ingest *g, unsigned op, const stored_row *row, const row_changes *changes);
+/* After a transaction was taken in: what follows from it, as commits of the server's. A database code. */
+int automation_fire(ingest *g);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation_private.h"
 #include "server/ingest_private.h"
 
 /* ---- what the author had seen (M16) ---- */
@@ -163,6 +164,7 @@ static void emit_column(ingest *g, uint32_t id, value v) {
 
 /* For those who hold rows of the set. */
 static int emit_end(ingest *g, uint32_t set) {
+    g->emitted++;
     return scope_log_put(&g->log, set, 0, &g->emit);
 }
 
@@ -171,7 +173,8 @@ static int emit_row(ingest *g, const delta_row *in, const stored_row *row) {
     emit_begin(g, in, DELTA_PUT);
     for (unsigned i = 0; i < row->ts->t->ncol; i++)
         if (!row->ts->t->col[i]->key) emit_column(g, row->ts->t->col[i]->id, row->v[i]);
-    return emit_end(g, row->set);
+    int rc = row->ts->watched & EVENT_INSERT ? automation_note(g, EVENT_INSERT, row, NULL) : SATCHEL_OK;
+    return rc ? rc : emit_end(g, row->set);
 }
 
 /* ---- conflicts ---- */
@@ -505,6 +508,17 @@ static bool unsaid_gives_way(const ingest *g, merge_rule rule) {
     }
 }
 
+/* Whether somebody else than the server wrote last what the unit holds, if it holds anything, and it is to become another value. */
+static bool is_anothers(const stored_row *row, const delta_row *in, const unit *u) {
+    if (!clock_get(&row->clock, u->id).author) return false;
+    for (unsigned i = 0; i < u->n; i++) {
+        const schema_column *c = row->ts->t->col[u->place[i]];
+        if (c->rule == RULE_SERVER || in->col[u->in[i]].kind == DELTA_ADD) continue;
+        if (!says_nothing(c, &row->v[u->place[i]]) && !value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) return true;
+    }
+    return false;
+}
+
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
     const schema_column *c = row->ts->t->col[u->place[0]];
     merge_facts f = {.rule = c->rule,
@@ -512,6 +526,12 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
                      .incoming = g->clock,
                      .base = base_of_unit(g, row->ts->t, c->unit),
                      .from_server = g->from_server || (g->writes_server && c->rule == RULE_SERVER)};
+    if (g->spares && is_anothers(row, in, u)) {
+        *out = (merge_verdict){.action = MERGE_KEEP};
+        g->spared = c;
+        g->spared_table = row->ts->t;
+        return SATCHEL_OK;
+    }
     /* What this very transaction wrote gives way to what it writes next. */
     if (f.stored.seq == g->clock.seq && f.stored.stamp) f.stored.stamp--;
     int rc = resolve_add(row, in, u, &f.rule);
@@ -648,6 +668,7 @@ static int update_open_row(ingest *g, const schema_table *t, delta_row *in, bool
     if (rc) return rc;
     if (revived) return emit_row(g, in, &g->row);
     if (!changes->n) return SATCHEL_OK;
+    if (g->row.ts->watched & EVENT_UPDATE && (rc = automation_note(g, EVENT_UPDATE, &g->row, changes))) return rc;
     emit_begin(g, in, DELTA_UPDATE);
     for (unsigned i = 0; i < changes->n; i++) emit_column(g, t->col[changes->place[i]]->id, g->row.v[changes->place[i]]);
     return emit_end(g, g->row.set);
@@ -729,6 +750,7 @@ static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in
     if (!rc) rc = row_delete(g, t, in->key);
     if (!rc) rc = ingest_note_parent(g, &g->row, NULL);
     if (!rc) rc = ingest_note_deletion(g, &g->row, in->key);
+    if (!rc && g->row.ts->watched & EVENT_DELETE) rc = automation_note(g, EVENT_DELETE, &g->row, NULL);
     if (rc) return rc;
     emit_begin(g, in, DELTA_DELETE);
     return emit_end(g, g->row.set);

@@ -229,6 +229,7 @@ int store_open(const store_config *config, store **out, buf *error) {
     if (!rc) rc = store_reload_schema(s, error);
     if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
     if (!rc && config->schema_dir) rc = migrations_scope(s, config->schema_dir, config->now_ms, error);
+    if (!rc && config->schema_dir) rc = migrations_automation(s, config->schema_dir, config->now_ms, error);
     if (rc) {
         if (!error->n) buf_printf(error, "%s: %s", config->path, satchel_rc_text(rc));
         store_close(s);

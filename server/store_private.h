@@ -14,8 +14,9 @@ struct store {
     bool open;                     /* a transaction is open */
     /* What a scope remembers may be untrue when this has changed: something was undone, or rules or grants are others. */
     uint64_t scope_events;
-    int64_t scope_version; /* the last that was given to rules here: one that was undone is not given again */
-    int64_t scope_now_ms;  /* satchel_now() of this connection (scope.h) */
+    int64_t scope_version;    /* the last that was given to rules here: one that was undone is not given again */
+    int64_t automation_stamp; /* likewise of the automations */
+    int64_t scope_now_ms;     /* satchel_now() of this connection (scope.h) */
     buf error;
 };
 
@@ -34,5 +35,7 @@ int store_layout(sqlite3 *db, int from);
 int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error);
 /* Publishes the directory's scope.sql, if there is one and no rules are in force. */
 int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error);
+/* The same of its automation.sql. */
+int migrations_automation(store *s, const char *dir, uint64_t now_ms, buf *error);
 
 #endif

@@ -1,0 +1,168 @@
+/* The rules in force: opened, published, switched on and off. */
+#include "server/automation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/automation_private.h"
+#include "server/scope_private.h"
+
+static const char TABLE[] =
+    "CREATE TABLE automation(name TEXT NOT NULL CONSTRAINT \"a name stands once\" UNIQUE, tbl TEXT, event TEXT, columns TEXT, condition TEXT, every TEXT,"
+    " actions TEXT NOT NULL, overwrites INTEGER DEFAULT 0 CONSTRAINT \"overwrites is 0 or 1\" CHECK(typeof(coalesce(overwrites,0))='integer' AND"
+    " coalesce(overwrites,0) IN (0,1)), about TEXT,"
+    " CONSTRAINT \"a name has letters, digits, _ and -\" CHECK(name<>'' AND name NOT GLOB '*[^A-Za-z0-9_-]*'));";
+static const rule_kind KIND[] = {
+    {"automation",
+     "SELECT rowid,name,tbl,event,columns,condition,every,actions,coalesce(overwrites,0),about FROM automation WHERE rowid>? ORDER BY rowid",
+     9}};
+static const rule_tables TABLES = {TABLE, KIND, 1, "automations are INSERTs into the table automation; leave this out"};
+
+#define RULES_MAX 4096u
+
+/* ---- opening ---- */
+
+void automation_free(automation *a) {
+    if (!a) return;
+    for (unsigned i = 0; i < a->n; i++) automation_rule_fini(&a->rule[i]);
+    rule_text_fini(&a->text);
+    free(a->rule);
+    free(a->watched);
+    free(a->name);
+    free(a);
+}
+
+static int read_text(automation *a, const char *name, const char *sql, buf *error) {
+    a->name = strdup(name);
+    if (!a->name) return SATCHEL_E_NOMEM;
+    int rc = rule_text_read(&TABLES, name, sql, &a->text, error);
+    if (!rc && a->text.n > RULES_MAX) rc = rule_fail(error, name, 0, "has more than %u rules; leave some out", RULES_MAX);
+    return rc;
+}
+
+static int make(store *s, const char *name, const char *sql, automation **out, buf *error) {
+    automation *a = calloc(1, sizeof *a);
+    *out = a;
+    if (!a) return SATCHEL_E_NOMEM;
+    a->s = s;
+    int rc = sql ? read_text(a, name, sql, error) : SATCHEL_OK;
+    if (!rc && a->text.n) rc = scope_register_local(s->db);
+    return rc ? rc : automation_compile(a, error);
+}
+
+int automation_open_text(store *s, const char *name, const char *sql, automation **out, buf *error) {
+    int rc = make(s, name, sql, out, error);
+    if (!rc) return SATCHEL_OK;
+    automation_free(*out);
+    *out = NULL;
+    return rc;
+}
+
+automation_rule *automation_find(automation *a, const char *name) {
+    for (unsigned i = 0; i < a->n; i++)
+        if (!strcmp(a->rule[i].name, name)) return &a->rule[i];
+    return NULL;
+}
+
+static int read_states(automation *a) {
+    int rc;
+    sqlite3_stmt *q = db_prepare(&a->s->cache, "SELECT name,active FROM satchel_automation");
+    while ((rc = db_next(&a->s->cache, q)) == 1) {
+        automation_rule *r = automation_find(a, (const char *)sqlite3_column_text(q, 0));
+        if (r) r->active = sqlite3_column_int(q, 1) != 0;
+    }
+    for (unsigned i = 0; i < a->n; i++)
+        if (a->rule[i].active && a->rule[i].t) a->watched[a->rule[i].t - a->s->schema->table] |= (uint8_t)a->rule[i].events;
+    return rc;
+}
+
+static int read_stamp(store *s, int64_t *stamp) {
+    return db_integer(&s->cache, "SELECT stamp FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1", 0, stamp);
+}
+
+int automation_open(store *s, automation **out, buf *error) {
+    *out = NULL;
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT stamp,name,text FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1");
+    int rc = db_next(&s->cache, q);
+    if (rc < 0) return rc;
+    int64_t stamp = rc ? sqlite3_column_int64(q, 0) : 0;
+    rc = automation_open_text(s, rc ? (const char *)sqlite3_column_text(q, 1) : NULL,
+                              rc ? (const char *)sqlite3_column_text(q, 2) : NULL, out, error);
+    sqlite3_reset(q);
+    if (rc) return rc;
+    (*out)->stamp = stamp;
+    rc = read_states(*out);
+    if (!rc) return SATCHEL_OK;
+    automation_free(*out);
+    *out = NULL;
+    return rc;
+}
+
+int automation_is_current(const automation *a, bool *current) {
+    int64_t stamp;
+    int rc = read_stamp(a->s, &stamp);
+    *current = !rc && stamp == a->stamp;
+    return rc;
+}
+
+/* ---- publishing ---- */
+
+/* One that was never given here, even to what was undone. */
+static int next_stamp(store *s, int64_t *stamp) {
+    int rc = read_stamp(s, stamp);
+    if (*stamp < s->automation_stamp) *stamp = s->automation_stamp;
+    s->automation_stamp = ++*stamp;
+    return rc;
+}
+
+/* Those that stay keep their state. */
+static int keep_states(store *s, const automation *a, uint64_t now_ms) {
+    int rc = db_exec(&s->cache, "CREATE TEMP TABLE IF NOT EXISTS satchel_kept(name TEXT PRIMARY KEY)", "");
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM temp.satchel_kept", "");
+    for (unsigned i = 0; i < a->n && !rc; i++) {
+        rc = db_exec(&s->cache, "INSERT OR IGNORE INTO satchel_automation(name,active,last_ms) VALUES(?,1,?)", "si",
+                     a->rule[i].name, (int64_t)now_ms);
+        if (!rc) rc = db_exec(&s->cache, "INSERT INTO temp.satchel_kept(name) VALUES(?)", "s", a->rule[i].name);
+    }
+    return rc ? rc
+              : db_exec(&s->cache, "DELETE FROM satchel_automation WHERE name NOT IN (SELECT name FROM temp.satchel_kept)", "");
+}
+
+int automation_publish(store *s, const char *name, const char *sql, uint64_t now_ms, uint64_t *rules, buf *error) {
+    automation *a;
+    int64_t stamp;
+    *rules = 0;
+    int rc = automation_open_text(s, name, sql, &a, error);
+    if (rc) return rc;
+    *rules = a->n;
+    rc = next_stamp(s, &stamp);
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_automation_text", "");
+    if (!rc)
+        rc = db_exec(&s->cache, "INSERT INTO satchel_automation_text(stamp,name,text,at_ms) VALUES(?,?,?,?)", "issi", stamp, name,
+                     sql, (int64_t)now_ms);
+    if (!rc) rc = keep_states(s, a, now_ms);
+    automation_free(a);
+    return rc;
+}
+
+int automation_published(store *s, buf *text) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT text FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1");
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
+    buf_put(text, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    sqlite3_reset(q);
+    return text->rc;
+}
+
+int automation_switch(store *s, const char *name, bool on, buf *error) {
+    int64_t stamp;
+    int rc = db_exec(&s->cache, "UPDATE satchel_automation SET active=? WHERE name=?", "is", (int64_t)on, name);
+    if (rc) return rc;
+    if (!sqlite3_changes(s->db)) {
+        buf_printf(error, "there is no automation %s", name);
+        return SATCHEL_E_NOT_FOUND;
+    }
+    rc = next_stamp(s, &stamp);
+    return rc ? rc : db_exec(&s->cache, "UPDATE satchel_automation_text SET stamp=?", "i", stamp);
+}
