@@ -320,17 +320,19 @@ static bool step_snapshot(hub *h) {
     size_t n;
     uint64_t *used = list_used(h, &n);
     h->stepping = true;
+    /* Another may be begun while this one ends. */
+    h->building = false;
     pthread_mutex_unlock(&h->mutex);
     int rc = snapshots_step(h->snaps, used, n);
     free(used);
     pthread_mutex_lock(&h->mutex);
     h->stepping = false;
+    if (rc > 0) h->building = true;
     if (rc < 0) {
         char text[128];
         snprintf(text, sizeof text, "a snapshot could not be made: %s", satchel_rc_text(rc));
         h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc}, text);
     }
-    if (rc <= 0) h->building = false;
     wake_snapshot_waiters(h, rc);
     return true;
 }

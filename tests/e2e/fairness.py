@@ -14,7 +14,7 @@ import harness
 import wire
 
 # The abuser gives way to the devices that behave: on a busy machine it needs longer to come to where it is limited.
-SECONDS, DEVICES = (2, 8, 32), 4
+SECONDS, DEVICES = (2, 8, 20), 4
 # So low that a test of some seconds reaches them; the defaults leave an honest device alone for weeks.
 DEVICE_KIB, CONNECTS = 12, 40
 LIMITS = ("--device-kib", str(DEVICE_KIB), "--device-connects", str(CONNECTS))
