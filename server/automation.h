@@ -12,7 +12,8 @@
  *     actions     INSERT, UPDATE and DELETE statements over synced tables, with ; between. They read the row that fired them from the tables `new` and `old`, as above, and
  *                 `event`, each of one row: event(seq, at_ms, stamp_ms, author, user, device): the commit that is the cause, the server's time, the author's own, and who it
  *                 was: his number (0: the server), and the user and the name that the device was given. A timer has `event` alone, with seq 0.
- *     overwrites  1: its updates may replace a value that somebody else than the server wrote last. 0, the default: such a value is left as it is, and the history says so
+ *     overwrites  1: its updates may replace a value that somebody else than the server wrote last. 0, the default: such a value is left as it is, and the history says so;
+ *                 and what the rule writes gives way to what somebody wrote before and the server hears of later (its stamp is its commit's number, below any time), and to a deletion
  *     about       for people
  *
  * satchel_now() is the server's time there, in milliseconds. A rule is refused, naming file and line and what to do, if its SQL does not compile against the schema or writes

@@ -288,6 +288,13 @@ static bool says_nothing(const schema_column *c, const value *v) {
     return v->type == VALUE_NULL || value_equal(v, &c->default_value);
 }
 
+/* Under which clock something is written. What a rule filled in is older than whatever a person wrote: he may have written it before, and nobody has heard of it yet. */
+static field_clock own_clock(const ingest *g) {
+    field_clock by = g->clock;
+    if (g->spares) by.stamp = by.seq;
+    return by;
+}
+
 /* The row that an insert makes: what it sets, defaults for columns that its author did not know. */
 static int fill_new(ingest *g, const schema_table *t, const delta_row *in, stored_row *row) {
     row->ts = ingest_table(g, t);
@@ -308,7 +315,7 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
         }
         row->v[place] = in->v[i];
     }
-    clock_init(&row->clock, g->clock);
+    clock_init(&row->clock, own_clock(g));
     return SATCHEL_OK;
 }
 
@@ -543,6 +550,10 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     f.equal = true;
     for (unsigned i = 0; i < u->n; i++)
         if (!value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) f.equal = false;
+    if (g->spares && f.equal && f.stored.author) { /* who wrote it first has written it */
+        *out = (merge_verdict){.action = MERGE_KEEP};
+        return SATCHEL_OK;
+    }
     const value *stored = &row->v[u->place[0]], *incoming = &in->v[u->in[0]];
     f.compare = value_compare(incoming, stored);
     f.stored_null = stored->type == VALUE_NULL;
@@ -617,7 +628,7 @@ static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *
             return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, row->ts->t->col[u->place[i]]->name, satchel_rc_text(rc));
         if (!value_equal(&row->v[u->place[i]], &now)) change(changes, row, u->place[i], now);
     }
-    return clock_set(&row->clock, u->id, g->clock);
+    return clock_set(&row->clock, u->id, own_clock(g));
 }
 
 /* Gathers the delta columns from `first` on that share its unit; marks them done. Dropped columns are logged as lost (P1). */
@@ -717,6 +728,11 @@ static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revi
 
 /* ---- delete ---- */
 
+/* What a rule filled in (own_clock) is nobody's edit, and a delete by who has not heard of it loses nothing: it may have followed from his own insert. */
+static bool is_filled_in(const field_clock *c) {
+    return !c->author && c->stamp == c->seq;
+}
+
 /* Whether some field of the open row was written concurrently, and the latest clock of such; with `log`, each such value goes to the conflict
  * log, which alone can fail. */
 static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row, bool log, bool *any, field_clock *latest) {
@@ -724,7 +740,7 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
     for (unsigned i = 0; i < row->ts->t->ncol; i++) {
         const schema_column *c = row->ts->t->col[i];
         field_clock stored = clock_get(&row->clock, c->unit);
-        if (c->key || merge_is_known(&stored, &g->clock, base_of_unit(g, row->ts->t, c->unit))) continue;
+        if (c->key || is_filled_in(&stored) || merge_is_known(&stored, &g->clock, base_of_unit(g, row->ts->t, c->unit))) continue;
         if (!*any || clock_compare(&stored, latest) > 0) *latest = stored;
         *any = true;
         if (!log || row->v[i].type == VALUE_NULL) continue;

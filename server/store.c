@@ -117,7 +117,7 @@ static int lay_out(store *s, int format, uint64_t now_ms, buf *error) {
     if (!rc) rc = store_layout(s->db, format);
     if (!rc && !format) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
     if (!rc && !format) rc = begin_epoch(s, NULL, now_ms);
-    if (!rc && !format) rc = schema_init(s->db, error);
+    if (!rc) rc = schema_init(s->db, error); /* a format may have added to the registry */
     if (!rc) rc = db_rc(sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL));
     if (rc) {
         if (!error->n) db_explain(s->db, format ? "bringing the store to this version" : "making the store", error);

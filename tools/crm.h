@@ -48,6 +48,7 @@ typedef enum crm_option {
     CRM_BODY,
     CRM_AT,
     CRM_DEAL,
+    CRM_KIND,
     CRM_MINE,
     CRM_ALL,
     CRM_INTERNAL,
@@ -70,9 +71,10 @@ typedef struct crm {
 } crm;
 
 typedef int crm_verb(crm *c);
-crm_verb crm_contact_find, crm_contact_show, crm_contact_add, crm_contact_edit, crm_lead_add, crm_lead_list, crm_deal_list,
-    crm_deal_show, crm_deal_move, crm_visit_log, crm_task_list, crm_task_due, crm_task_done, crm_ticket_list, crm_ticket_show,
-    crm_ticket_reply, crm_ticket_state, crm_search;
+crm_verb crm_contact_find, crm_contact_show, crm_contact_add, crm_contact_edit, crm_lead_add, crm_lead_list, crm_lead_status,
+    crm_lead_convert, crm_deal_list, crm_deal_show, crm_deal_move, crm_visit_log, crm_task_list, crm_task_due, crm_task_done,
+    crm_ticket_list, crm_ticket_show, crm_ticket_add, crm_ticket_reply, crm_ticket_state, crm_article_find, crm_article_show,
+    crm_search;
 
 /* ---- saying (crm_print.c) ---- */
 
@@ -125,7 +127,16 @@ const char *crm_option_name(crm_option o);
 
 /* ---- finding (crm_find.c) ---- */
 
-typedef enum crm_kind { CRM_A_CONTACT, CRM_A_COMPANY, CRM_A_DEAL, CRM_A_TASK, CRM_A_TICKET, CRM_A_USER } crm_kind;
+typedef enum crm_kind {
+    CRM_A_CONTACT,
+    CRM_A_COMPANY,
+    CRM_A_LEAD,
+    CRM_A_DEAL,
+    CRM_A_TASK,
+    CRM_A_TICKET,
+    CRM_AN_ARTICLE,
+    CRM_A_USER
+} crm_kind;
 
 /* Finds the one row that `text` means: by a prefix of its id (four digits or more), its name, or what else the kind is known by. False, and says which there are or what to do,
  * if it means none or several. */
@@ -134,6 +145,16 @@ bool crm_find(crm *c, crm_kind kind, const char *text, uint8_t id[CRM_ID_BYTES])
 bool crm_find_stage(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *text, uint8_t id[CRM_ID_BYTES]);
 /* Whether `moves`, a query of the values that are allowed next, which it ends, has `to`; else says what is not so, and which there are. `what` as in "the status cannot go from lead to". */
 bool crm_is_allowed(sqlite3_stmt *moves, const char *to, const char *what);
+
+/* Whether it is one that interactions and tickets come by; else says which there are. (crm_work.c) */
+bool crm_is_channel(crm *c, const char *channel);
+
+/* ---- deals (crm_sales.c) ---- */
+
+/* What an interaction or the like does to its deal, as stage_move says: moves it, logs that as caused by `cause`, and adds the tasks of the stage. The server does the same when it hears of it, and
+ * finds it done. */
+bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event, const uint8_t cause[CRM_ID_BYTES],
+                    const int64_t *at);
 
 /* ---- the search index (crm_search.c) ----
  *
@@ -146,6 +167,6 @@ bool crm_search_make(crm *c);
 /* Whether there is anything to do for that. */
 bool crm_search_is_stale(crm *c);
 /* What a user types as an expression of FTS5, to be freed: all words, each as a beginning unless `whole`; digits also as the end of a phone number. NULL: no words, or no memory. */
-char *crm_search_words(const char *text, bool whole);
+char *crm_search_words(crm *c, const char *text, bool whole);
 
 #endif

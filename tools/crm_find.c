@@ -21,6 +21,13 @@ static const struct find {
          "SELECT crm_id('account', t.id), t.name, t.name = ?4 COLLATE NOCASE, t.id"
          " FROM account t WHERE t.id BETWEEN ?1 AND ?2 OR t.id IN (SELECT d.id FROM crm_search s JOIN crm_doc d ON d.doc = s.rowid"
          " WHERE crm_search MATCH ?3 AND d.kind = 'company')"},
+    [CRM_A_LEAD] =
+        {"lead", "id, name, company or e-mail address", "crm lead list --all shows them",
+         "SELECT crm_id('lead', t.id), coalesce(" CRM_NAME_T " || coalesce(', ' || t.company, ''), t.company, '(no name)'),"
+         " coalesce(" CRM_NAME_T
+         " = ?4 COLLATE NOCASE, 0) OR coalesce(t.company = ?4 COLLATE NOCASE, 0) OR coalesce(t.email = ?4 COLLATE NOCASE, 0), t.id"
+         " FROM lead t WHERE t.id BETWEEN ?1 AND ?2 OR t.id IN (SELECT d.id FROM crm_search s JOIN crm_doc d ON d.doc = s.rowid"
+         " WHERE crm_search MATCH ?3 AND d.kind = 'lead')"},
     [CRM_A_DEAL] = {"deal", "id or name", "crm deal list --all shows them",
                     "SELECT crm_id('deal', t.id), t.name, t.name = ?4 COLLATE NOCASE, t.id"
                     " FROM deal t WHERE t.id BETWEEN ?1 AND ?2 OR instr(lower(t.name), lower(?4))"},
@@ -31,6 +38,9 @@ static const struct find {
         {"ticket", "id or number", "crm ticket list --all shows them",
          "SELECT crm_id('ticket', t.id), coalesce(t.number || ' ', '') || t.subject, coalesce(t.number = ?4 COLLATE NOCASE, 0), t.id"
          " FROM ticket t WHERE t.id BETWEEN ?1 AND ?2 OR t.number = ?4 COLLATE NOCASE"},
+    [CRM_AN_ARTICLE] = {"article", "id or title", "crm article find TEXT looks for one",
+                        "SELECT crm_id('kb_article', t.id), t.title, fold(t.title) = fold(?4) AND t.copy_of IS NULL, t.id"
+                        " FROM kb_article t WHERE t.id BETWEEN ?1 AND ?2 OR instr(fold(t.title), fold(?4))"},
     [CRM_A_USER] =
         {"user", "id, e-mail address or name", "satchel sql 'SELECT name, email FROM user_account' shows them",
          "SELECT crm_id('user_account', t.id), t.name || coalesce(' ' || t.email, ''),"
@@ -96,7 +106,7 @@ static bool choose(crm *c, const struct find *f, const char *text, sqlite3_stmt 
 
 bool crm_find(crm *c, crm_kind kind, const char *text, uint8_t id[CRM_ID_BYTES]) {
     const struct find *f = &finds[kind];
-    char *words = crm_search_words(text, true);
+    char *words = crm_search_words(c, text, true);
     sqlite3_stmt *q = words ? ask(c, f, text, words, " ORDER BY 3 DESC, 2, 4 LIMIT 12") : NULL;
     bool found = q && choose(c, f, text, q, id);
     if (!words) crm_fail("which %s? Name it by %s", f->noun, f->known_by);

@@ -1,5 +1,4 @@
 /* crm lead, crm deal. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,31 +105,62 @@ static bool fill(crm *c, const uint8_t *deal) {
                "bit", deal, cents, currency);
 }
 
-/* What the stage that it leaves wants filled, and is not: a list of names, or NULL. */
-static char *missing_fields(crm *c, const uint8_t *deal) {
-    char *wanted = crm_text(c, "SELECT s.exit_fields FROM deal d JOIN stage s ON s.id = d.stage_id WHERE d.id = ?1", "b", deal);
-    json_t *fields = wanted ? json_loads(wanted, 0, NULL) : NULL, *field;
-    sqlite3_str *missing = sqlite3_str_new(NULL);
-    size_t i;
-    json_array_foreach(fields, i, field) {
-        char *sql = sqlite3_mprintf("SELECT 1 FROM deal WHERE id = ?1 AND \"%w\" IS NOT NULL", json_string_value(field));
-        char *filled = sql ? crm_text(c, sql, "b", deal) : NULL;
-        if (!filled) sqlite3_str_appendf(missing, "%s%s", sqlite3_str_length(missing) ? ", " : "", json_string_value(field));
-        free(filled);
-        sqlite3_free(sql);
-    }
-    json_decref(fields);
-    free(wanted);
-    return sqlite3_str_finish(missing);
+/* The tasks of the stage in which the deal is, those that are not there yet. */
+static bool add_tasks(crm *c, const uint8_t *deal) {
+    return crm_do(c,
+                  "INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row, template_id)"
+                  " SELECT t.task_id, t.title, ?2 + t.due_days * 86400000, t.assignee_id, 'deal', t.deal_id, t.template_id"
+                  " FROM deal_stage_task t WHERE t.deal_id = ?1 ON CONFLICT(id) DO NOTHING",
+                  "bi", deal, &c->now_ms);
 }
 
-static bool may_move(crm *c, const uint8_t *deal, const char *from, const char *to) {
-    char what[256], *missing = missing_fields(c, deal);
+/* Moves the deal, logs it as the next of its steps, and adds what is to be done. */
+static bool enter(crm *c, const uint8_t *deal, const uint8_t *stage) {
+    return crm_do(c,
+                  "INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user)"
+                  " SELECT satchel_id(d.id, s.step), d.id, s.step, d.stage_id, ?2, ?3, ?4 FROM deal d"
+                  " JOIN (SELECT coalesce(max(step), 0) + 1 AS step FROM deal_stage_log WHERE deal_id = ?1) s WHERE d.id = ?1",
+                  "bbib", deal, stage, &c->now_ms, c->user) &&
+           crm_do(c, "UPDATE deal SET stage_id = ?2 WHERE id = ?1", "bb", deal, stage) && add_tasks(c, deal);
+}
+
+bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event, const uint8_t cause[CRM_ID_BYTES],
+                    const int64_t *at) {
+    char *moves = crm_text(c, "SELECT 1 FROM deal_event_move WHERE deal_id = ?1 AND on_event = ?2", "bt", deal, event);
+    bool done =
+        !moves ||
+        (crm_do(
+             c,
+             "INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)"
+             " SELECT log_id, deal_id, step, from_stage, to_stage, ?3, ?4, ?5 FROM deal_event_move WHERE deal_id = ?1 AND on_event = ?2",
+             "btibb", deal, event, at, c->user, cause) &&
+         crm_do(
+             c,
+             "UPDATE deal SET stage_id = (SELECT to_stage FROM deal_event_move WHERE deal_id = ?1 AND on_event = ?2) WHERE id = ?1",
+             "bt", deal, event) &&
+         add_tasks(c, deal));
+    free(moves);
+    return done;
+}
+
+/* What the stages that are then behind it want filled, and is not: a list of names, or NULL. */
+static char *missing_fields(crm *c, const uint8_t *deal, const uint8_t *stage) {
+    return crm_text(
+        c,
+        "SELECT group_concat(field, ', ') FROM (SELECT m.field FROM deal_missing m JOIN stage s ON s.id = m.stage_id"
+        " WHERE m.deal_id = ?1 AND m.to_stage = ?2 GROUP BY m.field ORDER BY min(s.pos), min(instr(s.exit_fields, m.field)))",
+        "bb", deal, stage);
+}
+
+static bool may_move(crm *c, const uint8_t *deal, const char *from, const char *to, const uint8_t *stage) {
+    char what[256];
+    snprintf(what, sizeof what, "the deal cannot move from %s to", from);
+    if (!crm_is_allowed(crm_query(c, next_stages, "b", deal), to, what)) return false;
+    char *missing = missing_fields(c, deal, stage);
     bool filled = !missing;
     if (missing) crm_fail("the stage %s wants filled in before a deal leaves it: %s; see 'crm deal move --help'", from, missing);
-    sqlite3_free(missing);
-    snprintf(what, sizeof what, "the deal cannot move from %s to", from);
-    return filled && crm_is_allowed(crm_query(c, next_stages, "b", deal), to, what);
+    free(missing);
+    return filled;
 }
 
 int crm_deal_move(crm *c) {
@@ -140,12 +170,96 @@ int crm_deal_move(crm *c) {
     char *to = crm_text(c, name_sql, "b", stage), *name = crm_text(c, "SELECT name FROM deal WHERE id = ?1", "b", deal);
     char *from = crm_text(c, "SELECT s.name FROM deal d JOIN stage s ON s.id = d.stage_id WHERE d.id = ?1", "b", deal);
     bool stays = from && to && !strcmp(from, to);
-    bool moved =
-        from && to && name &&
-        (stays || (may_move(c, deal, from, to) && crm_do(c, "UPDATE deal SET stage_id = ?2 WHERE id = ?1", "bb", deal, stage)));
+    bool moved = from && to && name && (stays || (may_move(c, deal, from, to, stage) && enter(c, deal, stage)));
     if (moved) crm_say(c, deal, stays ? "deal %s is in %s already" : "deal %s moved to %s", name, to);
     free(to);
     free(from);
     free(name);
     return !moved;
+}
+
+/* ---- leads that become deals ---- */
+
+int crm_lead_status(crm *c) {
+    uint8_t lead[CRM_ID_BYTES];
+    char what[96];
+    if (!crm_find(c, CRM_A_LEAD, c->arg[0], lead)) return 1;
+    char *from = crm_text(c, "SELECT status FROM lead WHERE id = ?1", "b", lead);
+    bool moved = from != NULL;
+    if (moved && strcmp(from, c->arg[1])) {
+        snprintf(what, sizeof what, "the lead's status cannot go from %s to", from);
+        moved =
+            crm_is_allowed(crm_query(c, "SELECT to_status FROM lead_status_move WHERE from_status = ?1 ORDER BY 1", "t", from),
+                           c->arg[1], what) &&
+            crm_do(c, "UPDATE lead SET status = ?2 WHERE id = ?1", "bt", lead, c->arg[1]);
+    }
+    if (moved) crm_say(c, lead, "lead is %s", c->arg[1]);
+    free(from);
+    return !moved;
+}
+
+/* The company that --company names, or a new one by the lead's. NULL in *company: by the lead's, if it has one. */
+static bool convert_company(crm *c, const uint8_t *lead, uint8_t room[CRM_ID_BYTES], const uint8_t **company) {
+    *company = c->opt[CRM_COMPANY] ? room : NULL;
+    if (*company) return crm_find(c, CRM_A_COMPANY, c->opt[CRM_COMPANY], room);
+    return crm_do(c,
+                  "INSERT INTO account(id, name, created_by, created_at) SELECT v.account_id, l.company, ?2, ?3"
+                  " FROM lead l JOIN lead_conversion v ON v.lead_id = l.id WHERE l.id = ?1 AND v.account_id IS NOT NULL",
+                  "bbi", lead, c->user, &c->now_ms);
+}
+
+static bool convert_contact(crm *c, const uint8_t *lead, const uint8_t *company) {
+    static const char point[] =
+        "INSERT INTO contact_point(id, contact_id, kind, value, is_primary)"
+        " SELECT CASE ?2 WHEN 'email' THEN v.email_id ELSE v.phone_id END, v.contact_id, ?2, CASE ?2 WHEN 'email' THEN l.email ELSE l.phone END, 1"
+        " FROM lead l JOIN lead_conversion v ON v.lead_id = l.id WHERE l.id = ?1 AND length(CASE ?2 WHEN 'email' THEN l.email ELSE l.phone END) > 0";
+    return crm_do(
+               c,
+               "INSERT INTO contact(id, account_id, given, family, job_title, region_code, source, created_by, created_at)"
+               " SELECT v.contact_id, coalesce(?4, v.account_id), l.given, l.family, l.job_title, l.region_code, l.source, ?2, ?3"
+               " FROM lead l JOIN lead_conversion v ON v.lead_id = l.id WHERE l.id = ?1",
+               "bbib", lead, c->user, &c->now_ms, company) &&
+           crm_do(c, point, "bt", lead, "email") && crm_do(c, point, "bt", lead, "phone");
+}
+
+static bool convert_deal(crm *c, const uint8_t *lead, const uint8_t *company, const uint8_t *deal) {
+    return crm_do(
+               c,
+               "INSERT INTO deal(id, name, account_id, stage_id, created_by, created_at)"
+               " SELECT v.deal_id, v.deal_name, coalesce(?4, v.account_id), v.stage_id, ?2, ?3 FROM lead_conversion v WHERE v.lead_id = ?1",
+               "bbib", lead, c->user, &c->now_ms, company) &&
+           crm_do(
+               c,
+               "INSERT INTO deal_contact(deal_id, contact_id, added_at) SELECT deal_id, contact_id, ?2 FROM lead_conversion WHERE lead_id = ?1",
+               "bi", lead, &c->now_ms) &&
+           fill(c, deal) && add_tasks(c, deal);
+}
+
+static bool may_convert(crm *c, const uint8_t *lead) {
+    char *status = crm_text(c, "SELECT status FROM lead WHERE id = ?1", "b", lead);
+    bool may = status && !strcmp(status, "qualified");
+    if (status && !may) crm_fail("the lead is %s; only a qualified one is converted: 'crm lead status LEAD qualified'", status);
+    free(status);
+    return may;
+}
+
+static bool conversion_id(crm *c, const uint8_t *lead, uint8_t deal[CRM_ID_BYTES]) {
+    sqlite3_stmt *q = crm_query(c, "SELECT deal_id FROM lead_conversion WHERE lead_id = ?1", "b", lead);
+    bool found = q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == CRM_ID_BYTES;
+    if (found) memcpy(deal, sqlite3_column_blob(q, 0), CRM_ID_BYTES);
+    sqlite3_finalize(q);
+    return found;
+}
+
+int crm_lead_convert(crm *c) {
+    uint8_t lead[CRM_ID_BYTES], room[CRM_ID_BYTES], deal[CRM_ID_BYTES];
+    const uint8_t *company;
+    if (!crm_find(c, CRM_A_LEAD, c->arg[0], lead) || !may_convert(c, lead) || !conversion_id(c, lead, deal)) return 1;
+    if (!convert_company(c, lead, room, &company) || !convert_contact(c, lead, company) ||
+        !convert_deal(c, lead, company, deal) || !crm_do(c, "UPDATE lead SET status = 'converted' WHERE id = ?1", "b", lead))
+        return 1;
+    char *shown = crm_text(c, "SELECT crm_id('deal', t.id) || ' ' || t.name FROM deal t WHERE t.id = ?1", "b", deal);
+    crm_say(c, deal, "lead converted: deal %s", shown ? shown : "");
+    free(shown);
+    return 0;
 }

@@ -66,7 +66,7 @@ static bool make(crm *c) {
         "DROP TABLE IF EXISTS crm_search; DROP TABLE IF EXISTS crm_doc; DROP TABLE IF EXISTS crm_stale;"
         "CREATE TABLE crm_stale(id BLOB PRIMARY KEY) WITHOUT ROWID;"
         "CREATE TABLE crm_doc(doc INTEGER PRIMARY KEY, id BLOB UNIQUE, kind TEXT);"
-        "CREATE VIRTUAL TABLE crm_search USING fts5(name, company, email, phone, tokenize = \"unicode61 remove_diacritics 2\", prefix = '2 3');"
+        "CREATE VIRTUAL TABLE crm_search USING fts5(name UNINDEXED, company UNINDEXED, email UNINDEXED, phone, folded, prefix = '2 3');"
         "INSERT INTO crm_stale SELECT id FROM contact UNION SELECT id FROM account UNION SELECT id FROM lead;";
     for (int i = 0; i < SOURCES * EVENTS; i++)
         if (!make_trigger(c, &sources[i / EVENTS], &events[i % EVENTS])) return false;
@@ -74,6 +74,10 @@ static bool make(crm *c) {
 }
 
 /* ---- taking in what changed ---- */
+
+#define SHOWN_AND_FOLDED                                                                                                         \
+    "INSERT INTO crm_search(rowid, name, company, email, phone, folded) SELECT doc, name, company, email, phone,"                \
+    " fold(coalesce(name, '') || ' ' || coalesce(company, '') || ' ' || coalesce(email, '')) FROM (SELECT d.doc,"
 
 /* "+kind": a file without statistics would else be searched by the index of kinds. */
 static bool refresh(crm *c) {
@@ -85,17 +89,15 @@ static bool refresh(crm *c) {
         "INSERT INTO crm_doc(id, kind)"
         " SELECT id, 'contact' FROM contact WHERE id IN crm_stale AND merged_into IS NULL AND NOT erased"
         " UNION ALL SELECT id, 'company' FROM account WHERE id IN crm_stale"
-        " UNION ALL SELECT id, 'lead' FROM lead WHERE id IN crm_stale;"
-        "INSERT INTO crm_search(rowid, name, company, email, phone) SELECT d.doc, " CRM_NAME_T ","
-        " (SELECT name FROM account WHERE id = t.account_id),"
-        " (SELECT group_concat(value, ' ') FROM contact_point WHERE contact_id = t.id AND kind <> 'phone'),"
-        " (SELECT group_concat(phone_key(value), ' ') FROM contact_point WHERE contact_id = t.id AND +kind = 'phone')"
-        " FROM crm_doc d JOIN contact t ON t.id = d.id WHERE d.kind = 'contact' AND d.id IN crm_stale;"
-        "INSERT INTO crm_search(rowid, name, email) SELECT d.doc, t.name, t.website"
-        " FROM crm_doc d JOIN account t ON t.id = d.id WHERE d.kind = 'company' AND d.id IN crm_stale;"
-        "INSERT INTO crm_search(rowid, name, company, email, phone) SELECT d.doc, " CRM_NAME_T
-        ", t.company, t.email, phone_key(t.phone)"
-        " FROM crm_doc d JOIN lead t ON t.id = d.id WHERE d.kind = 'lead' AND d.id IN crm_stale;"
+        " UNION ALL SELECT id, 'lead' FROM lead WHERE id IN crm_stale;" SHOWN_AND_FOLDED " " CRM_NAME_T
+        " AS name, (SELECT name FROM account WHERE id = t.account_id) AS company,"
+        " (SELECT group_concat(value, ' ') FROM contact_point WHERE contact_id = t.id AND kind <> 'phone') AS email,"
+        " (SELECT group_concat(phone_key(value), ' ') FROM contact_point WHERE contact_id = t.id AND +kind = 'phone') AS phone"
+        " FROM crm_doc d JOIN contact t ON t.id = d.id WHERE d.kind = 'contact' AND d.id IN crm_stale);" SHOWN_AND_FOLDED
+        " t.name AS name, NULL AS company, t.website AS email, NULL AS phone"
+        " FROM crm_doc d JOIN account t ON t.id = d.id WHERE d.kind = 'company' AND d.id IN crm_stale);" SHOWN_AND_FOLDED
+        " " CRM_NAME_T " AS name, t.company, t.email, phone_key(t.phone) AS phone"
+        " FROM crm_doc d JOIN lead t ON t.id = d.id WHERE d.kind = 'lead' AND d.id IN crm_stale);"
         "DELETE FROM crm_stale;";
     return run(c, sqlite3_mprintf("%s", sql));
 }
@@ -145,13 +147,15 @@ static void put_phone(sqlite3_str *out, const char *text) {
     sqlite3_str_appendall(out, "\" *");
 }
 
-char *crm_search_words(const char *text, bool whole) {
-    if (!text[strspn(text, " \t\r\n")]) return NULL;
+char *crm_search_words(crm *c, const char *text, bool whole) {
+    char *folded = text[strspn(text, " \t\r\n")] ? crm_text(c, "SELECT fold(?1)", "t", text) : NULL;
+    if (!folded) return NULL;
     sqlite3_str *out = sqlite3_str_new(NULL);
-    sqlite3_str_appendall(out, "({name company email} : (");
-    put_words(out, text, whole);
+    sqlite3_str_appendall(out, "(folded : (");
+    put_words(out, folded, whole);
     sqlite3_str_appendall(out, "))");
     if (phone_digits(text)) put_phone(out, text);
+    free(folded);
     char *made = sqlite3_str_finish(out), *words = made ? strdup(made) : NULL;
     sqlite3_free(made);
     return words;
@@ -164,7 +168,7 @@ static int look(crm *c, const char *kind) {
         "  (SELECT phone FROM lead WHERE id = d.id)) AS phone"
         " FROM crm_search s JOIN crm_doc d ON d.doc = s.rowid"
         " WHERE crm_search MATCH ?1 AND (?2 IS NULL OR d.kind = ?2) ORDER BY s.rank, d.id LIMIT ?3";
-    char *words = crm_search_words(c->arg[0], false);
+    char *words = crm_search_words(c, c->arg[0], false);
     if (!words) return crm_fail("nothing to look for");
     int status = crm_print_table(c, NULL, crm_query(c, sql, "tti", words, kind, &c->limit));
     free(words);

@@ -41,6 +41,27 @@ static bool add_event(crm *c, const uint8_t *ticket, const char *kind, const cha
         "bttibi", ticket, kind, body, &c->now_ms, c->user, c->opt[CRM_INTERNAL] ? &yes : &no);
 }
 
+static bool is_kind(crm *c, const char *kind) {
+    return !kind || crm_is_allowed(crm_query(c, "SELECT column1 FROM (VALUES('question'), ('problem'), ('complaint'))", ""), kind,
+                                   "--kind cannot be");
+}
+
+int crm_ticket_add(crm *c) {
+    uint8_t id[CRM_ID_BYTES];
+    const char *from = c->opt[CRM_EMAIL] ? c->opt[CRM_EMAIL] : c->opt[CRM_PHONE];
+    const char *channel = c->opt[CRM_CHANNEL] ? c->opt[CRM_CHANNEL] : c->opt[CRM_EMAIL] ? "email" : "phone";
+    if (c->opt[CRM_EMAIL] && c->opt[CRM_PHONE]) return crm_fail("what did it come from? Give --email or --phone, not both");
+    if (!is_kind(c, c->opt[CRM_KIND]) || !crm_is_channel(c, channel) || !crm_new_id(c, id) ||
+        !crm_do(
+            c,
+            "INSERT INTO ticket(id, subject, kind, channel, reached_by, opened_at) VALUES(?1, ?2, coalesce(?3, 'question'), ?4, ?5, ?6)",
+            "btttti", id, c->arg[0], c->opt[CRM_KIND], channel, from, &c->now_ms) ||
+        !add_event(c, id, "opened", c->opt[CRM_BODY]))
+        return 1;
+    crm_say(c, id, "ticket opened: %s", c->arg[0]);
+    return 0;
+}
+
 static char *ticket_name(crm *c, const uint8_t *id) {
     return crm_text(c, "SELECT coalesce(number || ' ', '') || subject FROM ticket WHERE id = ?1", "b", id);
 }

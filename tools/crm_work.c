@@ -15,7 +15,7 @@ static bool count_visit(crm *c, const uint8_t *contact, const char *channel, con
                             "bi", contact, at);
 }
 
-static bool is_channel(crm *c, const char *channel) {
+bool crm_is_channel(crm *c, const char *channel) {
     return crm_is_allowed(
         crm_query(c, "SELECT column1 FROM (VALUES('meeting'), ('phone'), ('email'), ('web'), ('social'), ('chat'), ('pos'))", ""),
         channel, "--channel cannot be");
@@ -31,17 +31,19 @@ int crm_visit_log(crm *c) {
     const char *channel = c->opt[CRM_CHANNEL] ? c->opt[CRM_CHANNEL] : "meeting";
     int64_t room;
     const int64_t *at;
-    if (!is_channel(c, channel) || !is_direction(c, c->opt[CRM_DIRECTION]) || !crm_take_time(c, CRM_AT, &room, &at)) return 1;
+    if (c->opt[CRM_KIND] && !c->opt[CRM_DEAL]) return crm_fail("--kind says what it was for a deal: name that with --deal");
+    if (!crm_is_channel(c, channel) || !is_direction(c, c->opt[CRM_DIRECTION]) || !crm_take_time(c, CRM_AT, &room, &at)) return 1;
     if (!crm_find(c, CRM_A_CONTACT, c->arg[0], contact)) return 1;
     if (c->opt[CRM_DEAL] && !crm_find(c, CRM_A_DEAL, c->opt[CRM_DEAL], deal)) return 1;
     if (!at) at = &c->now_ms;
     if (!crm_new_id(c, id) ||
-        !crm_do(c,
-                "INSERT INTO interaction(id, contact_id, account_id, deal_id, channel, direction, at, subject, body, by_user)"
-                " VALUES(?1, ?2, (SELECT account_id FROM contact WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                "bbbttittb", id, contact, c->opt[CRM_DEAL] ? deal : NULL, channel, c->opt[CRM_DIRECTION], at, c->opt[CRM_SUBJECT],
-                c->opt[CRM_BODY], c->user) ||
-        !count_visit(c, contact, channel, at))
+        !crm_do(
+            c,
+            "INSERT INTO interaction(id, contact_id, account_id, deal_id, channel, direction, at, subject, body, by_user, kind)"
+            " VALUES(?1, ?2, (SELECT account_id FROM contact WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "bbbttittbt", id, contact, c->opt[CRM_DEAL] ? deal : NULL, channel, c->opt[CRM_DIRECTION], at, c->opt[CRM_SUBJECT],
+            c->opt[CRM_BODY], c->user, c->opt[CRM_KIND]) ||
+        (c->opt[CRM_KIND] && !crm_deal_event(c, deal, c->opt[CRM_KIND], id, at)) || !count_visit(c, contact, channel, at))
         return 1;
     char *name = crm_text(c, "SELECT " CRM_NAME_T " FROM contact t WHERE id = ?1", "b", contact);
     crm_say(c, id, "%s logged: %s", channel, name ? name : c->arg[0]);
@@ -53,7 +55,8 @@ int crm_visit_log(crm *c) {
 
 static int list_tasks(crm *c, const int64_t *until) {
     static const char sql[] =
-        "SELECT crm_id('task', t.id) AS id, t.due_at, CASE WHEN t.done_at IS NULL AND t.due_at < ?1 THEN 'overdue' ELSE '' END AS state, t.title, u.name AS assignee,"
+        "SELECT crm_id('task', t.id) AS id, t.due_at, CASE WHEN t.done_at IS NOT NULL THEN '' WHEN t.due_at < ?1 THEN 'overdue'"
+        " WHEN t.remind_at <= ?1 THEN 'reminder' ELSE '' END AS state, t.title, u.name AS assignee,"
         " t.parent_kind AS about, crm_id(t.parent_row) AS \".parent_id\","
         " coalesce((SELECT " CRM_NAME_X
         " FROM contact x WHERE x.id = t.parent_row), (SELECT name FROM account x WHERE x.id = t.parent_row),"
@@ -61,7 +64,7 @@ static int list_tasks(crm *c, const int64_t *until) {
         ", x.company) FROM lead x WHERE x.id = t.parent_row),"
         "  (SELECT subject FROM ticket x WHERE x.id = t.parent_row)) AS whom, t.done_at"
         " FROM task t LEFT JOIN user_account u ON u.id = t.assignee_id"
-        " WHERE (?2 IS NULL OR t.due_at < ?2) AND (?3 IS NOT NULL OR t.done_at IS NULL) AND (?4 IS NULL OR t.assignee_id = ?5)"
+        " WHERE (?2 IS NULL OR t.due_at < ?2 OR t.remind_at < ?2) AND (?3 IS NOT NULL OR t.done_at IS NULL) AND (?4 IS NULL OR t.assignee_id = ?5)"
         " ORDER BY t.due_at IS NULL, t.due_at, t.id LIMIT ?6";
     return crm_print_table(c, NULL,
                            crm_query(c, sql, "iittbi", &c->now_ms, until, c->opt[CRM_ALL], c->opt[CRM_MINE], c->user, &c->limit));

@@ -1,5 +1,19 @@
 -- More about customers: fields that a company adds itself, what is valid, feedback, who brought whom.
 
+-- The form in which an address is compared (the view address_form); the rule `address-norm` fills it, and what a person wrote stays as it is.
+ALTER TABLE address ADD COLUMN norm TEXT;
+INSERT INTO satchel_rule(tbl, col, rule) VALUES('address', 'norm', 'server');
+
+-- Every price that a product had, and since when: by it a receipt is seen to be of a price that was not in force any more (the view old_price_sales).
+CREATE TABLE product_price(
+  product_id BLOB,
+  version INTEGER,
+  price_cents INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY(product_id, version)
+) WITHOUT ROWID;
+INSERT INTO satchel_table(name, mode, key) VALUES('product_price', 'server', 'natural');
+
 -- A field of the company's own, of any table that says who it belongs to below.
 CREATE TABLE custom_field_def(
   id BLOB PRIMARY KEY,
@@ -25,17 +39,25 @@ CREATE INDEX custom_value_field ON custom_value(field_id, value);
 INSERT INTO satchel_table(name, key) VALUES('custom_value', 'natural');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES('custom_value', 'entity', 'first');
 
--- What a device may not write. check_sql is an expression over the row's columns; code and words are what the app and the refusal say.
-CREATE TABLE validation_rule(
-  id BLOB PRIMARY KEY,
-  tbl TEXT NOT NULL,
-  col TEXT,                  -- the column to point at; NULL: the row
-  check_sql TEXT NOT NULL,
-  code TEXT NOT NULL,
-  words TEXT NOT NULL
-);
-CREATE UNIQUE INDEX validation_rule_code ON validation_rule(code);
-INSERT INTO satchel_table(name, mode) VALUES('validation_rule', 'server');
+-- What a row must satisfy, on devices and on the server. Those of tables of later migrations stand there.
+INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
+  ('contact_point', 'value', 'kind <> ''email'' OR value LIKE ''_%@_%''', 'EMAIL_FORM', 'an e-mail address has something on both sides of an @'),
+  ('contact_point', 'value', 'kind <> ''phone'' OR length(value) BETWEEN 3 AND 40', 'PHONE_LENGTH', 'a phone number has 3 to 40 characters'),
+  ('lead', 'email', 'email IS NULL OR email LIKE ''_%@_%''', 'LEAD_EMAIL_FORM', 'an e-mail address has something on both sides of an @'),
+  ('lead', 'company_size', 'company_size IS NULL OR company_size >= 0', 'LEAD_SIZE', 'a company has no fewer than 0 people'),
+  ('deal', 'currency', 'currency IS NULL OR currency GLOB ''[A-Z][A-Z][A-Z]''', 'DEAL_CURRENCY', 'a currency is three capital letters, as EUR'),
+  ('custom_field_def', 'options', 'type <> ''option'' OR (json_valid(options) AND json_type(options) = ''array'')', 'FIELD_OPTIONS',
+   'the options of a field are a JSON array, as ["yes", "no"]'),
+-- The definitions are on every device. A value whose definition is not there is let pass: it outlives it. That a required
+-- field has no row at all is not seen: rows are looked at. "+0 days" knows how long a month is.
+  ('custom_value', 'value', 'coalesce(value, '''') = '''' OR NOT EXISTS(SELECT 1 FROM custom_field_def d WHERE d.id = field_id AND NOT CASE d.type
+     WHEN ''integer'' THEN CAST(CAST(value AS INTEGER) AS TEXT) = value
+     WHEN ''date'' THEN value IS date(value, ''+0 days'')
+     WHEN ''flag'' THEN value IN (''0'', ''1'')
+     WHEN ''option'' THEN EXISTS(SELECT 1 FROM json_each(d.options) o WHERE o.value = custom_value.value)
+     ELSE 1 END)', 'CUSTOM_TYPE', 'the value is not of the kind that its field is: an integer, a date as 2026-12-31, 0 or 1, or one of its options'),
+  ('custom_value', 'value', 'coalesce(value, '''') <> '''' OR NOT EXISTS(SELECT 1 FROM custom_field_def d WHERE d.id = field_id AND d.required = 1)',
+   'CUSTOM_REQUIRED', 'this field may not be left empty');
 
 CREATE TABLE feedback(
   id BLOB PRIMARY KEY,

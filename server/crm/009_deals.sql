@@ -6,19 +6,42 @@ CREATE INDEX interaction_deal ON interaction(deal_id, at);
 -- After so many days without anything a deal of this stage is idle; NULL: never.
 ALTER TABLE stage ADD COLUMN idle_days INTEGER;
 
--- One row for each arrival in a stage, the first (from_stage NULL) included: of a deal, arrivals less departures are 1 where it is and 0 elsewhere.
+-- Whoever moves a deal has filled what the stages that are then behind it want (stage.exit_fields); a lost one is let go as it is. The view deal_missing tells beforehand
+-- what it would be.
+INSERT INTO satchel_check(tbl, col, on_change, check_sql, code, words) VALUES('deal', 'stage_id', 1,
+  'NOT EXISTS (SELECT 1 FROM stage t JOIN stage s ON s.pipeline_id = t.pipeline_id AND s.pos < t.pos AND s.kind = ''open'' AND s.exit_fields IS NOT NULL
+     WHERE t.id = deal.stage_id AND t.kind <> ''lost''
+       AND ((deal.account_id IS NULL AND s.exit_fields LIKE ''%"account_id"%'') OR (deal.amount_cents IS NULL AND s.exit_fields LIKE ''%"amount_cents"%'')
+         OR (deal.currency IS NULL AND s.exit_fields LIKE ''%"currency"%'') OR (deal.probability IS NULL AND s.exit_fields LIKE ''%"probability"%'')
+         OR (deal.close_date IS NULL AND s.exit_fields LIKE ''%"close_date"%'') OR (coalesce(length(deal.next_step), 0) = 0 AND s.exit_fields LIKE ''%"next_step"%'')))',
+  'DEAL_EXIT', 'a stage that the deal has left wants something filled in first, such as the amount or the next step');
+
+-- One row for each arrival in a stage, the first included; the last one says where the deal is. Whoever makes a move may log it, the device at once and the server when it
+-- hears of it: the same step of a deal is the same row, and who was first tells what it was.
 CREATE TABLE deal_stage_log(
-  id BLOB PRIMARY KEY,       -- satchel_id(deal, to_stage, cause)
+  id BLOB PRIMARY KEY,       -- satchel_id(deal, step)
   deal_id BLOB NOT NULL,
+  step INTEGER NOT NULL CHECK(step >= 0), -- 0: where the deal began
   from_stage BLOB,
   to_stage BLOB NOT NULL,
   at INTEGER NOT NULL,       -- when it happened, which may be long before anybody synced
   by_user BLOB,
   cause BLOB                 -- the interaction or quote that moved it; NULL: somebody did
 );
-CREATE INDEX deal_stage_log_deal ON deal_stage_log(deal_id, at);
+CREATE UNIQUE INDEX deal_stage_log_step ON deal_stage_log(deal_id, step);
 CREATE INDEX deal_stage_log_to ON deal_stage_log(to_stage);
-INSERT INTO satchel_table(name, mode) VALUES('deal_stage_log', 'append');
+INSERT INTO satchel_table(name, key) VALUES('deal_stage_log', 'natural');
+INSERT INTO satchel_rule(tbl, col, rule) VALUES
+  ('deal_stage_log', 'deal_id', 'first'),
+  ('deal_stage_log', 'step', 'first'),
+  ('deal_stage_log', 'from_stage', 'first'),
+  ('deal_stage_log', 'to_stage', 'first'),
+  ('deal_stage_log', 'at', 'first'),
+  ('deal_stage_log', 'by_user', 'first'),
+  ('deal_stage_log', 'cause', 'first');
+
+-- Whoever first sees that a stage is entered makes its tasks, a device or the server: a task of one key is one task.
+INSERT INTO satchel_table(name, key) VALUES('task', 'natural');
 
 -- What is to be done when a stage is entered; and, without a stage, when something else comes up.
 CREATE TABLE task_template(
@@ -70,6 +93,7 @@ CREATE TABLE quote_line(
 CREATE INDEX quote_line_quote ON quote_line(quote_id);
 CREATE INDEX quote_line_product ON quote_line(product_id);
 INSERT INTO satchel_table(name) VALUES('quote_line');
+INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES('quote_line', 'qty', 'qty <> 0', 'QUOTE_QTY', 'a line of a quote is of at least one piece');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('quote_line', 'quote_id', 'first'),
   ('quote_line', 'qty', 'group:line'),
@@ -134,6 +158,8 @@ CREATE TABLE appointment(
 CREATE INDEX appointment_owner ON appointment(owner_id, starts_at);
 CREATE INDEX appointment_tentative ON appointment(id) WHERE tentative = 1;
 INSERT INTO satchel_table(name) VALUES('appointment');
+INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
+  ('appointment', 'ends_at', 'ends_at > starts_at', 'APPOINTMENT_ENDS', 'an appointment ends after it begins');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('appointment', 'starts_at', 'group:slot'),
   ('appointment', 'ends_at', 'group:slot'),

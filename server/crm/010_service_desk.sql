@@ -26,6 +26,13 @@ INSERT INTO satchel_table(name, mode) VALUES('escalation_rule', 'server');
 
 CREATE INDEX ticket_state ON ticket(state); -- the rule looks at those that are open, every minute
 
+-- The address or number that an inquiry came from, as it was written down, and in the form of contact_point.norm; by that the server finds the contact.
+ALTER TABLE ticket ADD COLUMN reached_by TEXT;
+ALTER TABLE ticket ADD COLUMN reached_norm TEXT;
+INSERT INTO satchel_rule(tbl, col, rule) VALUES('ticket', 'reached_by', 'first'), ('ticket', 'reached_norm', 'server');
+CREATE INDEX ticket_of_nobody ON ticket(reached_norm) WHERE contact_id IS NULL;
+CREATE INDEX interaction_ticket ON interaction(ticket_id) WHERE ticket_id IS NOT NULL;
+
 -- Two who write one article at once both keep their text, as of a note.
 CREATE TABLE kb_article(
   id BLOB PRIMARY KEY,

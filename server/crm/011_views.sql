@@ -48,17 +48,107 @@ CREATE VIEW contact_point_form AS
                  replace(replace(replace(replace(replace(replace(replace(p.value, '(0)', ''), ' ', ''), '-', ''), '.', ''), '/', ''), '(', ''), ')', '') AS digits
             FROM contact_point p) x;
 
+-- address.norm: case, accents, points and the ways to write a street do not matter.
+CREATE VIEW address_form AS
+  SELECT x.address_id AS address_id, x.zip || '|' || trim(replace(replace(x.city, '  ', ' '), '  ', ' ')) || '|' ||
+         trim(replace(replace(replace(replace(x.street, 'strasse', 'str'), 'street', 'st'), '  ', ' '), '  ', ' ')) || '|' || x.country AS norm
+    FROM (SELECT a.id AS address_id, replace(replace(fold(coalesce(a.zip, '')), ' ', ''), '-', '') AS zip,
+                 replace(replace(replace(fold(coalesce(a.city, '')), '.', ''), ',', ' '), '-', ' ') AS city,
+                 replace(replace(replace(fold(coalesce(a.street, '')), '.', ''), ',', ' '), '-', ' ') AS street,
+                 trim(fold(coalesce(a.country, ''))) AS country FROM address a) x;
+
+-- What somebody is looked for by, folded: names, companies, e-mail addresses and social names, and phones as digits, to be compared by their end.
+CREATE VIEW search_text AS
+  SELECT 'contact' AS kind, c.id AS row_id, 'name' AS what, fold(trim(coalesce(c.given, '') || ' ' || coalesce(c.family, ''))) AS text
+    FROM contact c WHERE c.merged_into IS NULL AND c.erased = 0
+  UNION ALL SELECT 'contact', c.id, 'company', fold(a.name) FROM contact c JOIN account a ON a.id = c.account_id WHERE c.merged_into IS NULL AND c.erased = 0
+  UNION ALL SELECT 'contact', c.id, p.kind, CASE p.kind WHEN 'phone' THEN p.norm ELSE fold(p.norm) END
+    FROM contact c JOIN contact_point p ON p.contact_id = c.id WHERE c.merged_into IS NULL AND c.erased = 0 AND p.norm IS NOT NULL
+  UNION ALL SELECT 'company', a.id, 'name', fold(a.name) FROM account a
+  UNION ALL SELECT 'company', a.id, 'website', fold(a.website) FROM account a WHERE a.website IS NOT NULL
+  UNION ALL SELECT 'lead', l.id, 'name', fold(trim(coalesce(l.given, '') || ' ' || coalesce(l.family, ''))) FROM lead l
+  UNION ALL SELECT 'lead', l.id, 'company', fold(l.company) FROM lead l WHERE l.company IS NOT NULL
+  UNION ALL SELECT 'lead', l.id, 'email', fold(l.email) FROM lead l WHERE l.email IS NOT NULL
+  UNION ALL SELECT 'lead', l.id, 'phone', replace(replace(replace(replace(replace(replace(l.phone, '(0)', ''), ' ', ''), '-', ''), '/', ''), '(', ''), ')', '')
+    FROM lead l WHERE l.phone IS NOT NULL;
+
+-- ---- companies and people ----
+
+-- Companies by their yearly revenue, from so many cents on; NULL: nobody knows it.
+CREATE VIEW accounts_by_revenue AS
+  SELECT x.from_cents AS from_cents, count(*) AS accounts, CAST(coalesce(sum(x.employees), 0) AS BIGINT) AS employees, CAST(sum(x.contacts) AS BIGINT) AS contacts,
+         CAST(sum(x.revenue_cents) AS BIGINT) AS revenue_cents
+    FROM (SELECT CASE WHEN a.revenue_cents >= 5000000000 THEN 5000000000 WHEN a.revenue_cents >= 1000000000 THEN 1000000000
+                   WHEN a.revenue_cents >= 100000000 THEN 100000000 WHEN a.revenue_cents IS NOT NULL THEN 0 END AS from_cents,
+                 a.employees AS employees, a.revenue_cents AS revenue_cents, (SELECT count(*) FROM contact c WHERE c.account_id = a.id) AS contacts FROM account a) x
+    GROUP BY x.from_cents;
+
+-- How old people are, by the year of their birth alone: what is left out is the birthday.
+CREATE VIEW contact_age AS
+  SELECT c.id AS contact_id, c.region_code AS region_code, CAST(substr(month_of(satchel_now()), 1, 4) AS BIGINT) - c.birth_year AS age
+    FROM contact c WHERE c.birth_year IS NOT NULL AND c.erased = 0;
+
+-- What is known of the company's own fields; a value whose definition is not here has no name.
+CREATE VIEW custom_fields AS
+  SELECT v.entity AS entity, v.entity_row AS entity_row, v.field_id AS field_id, d.name AS name, d.type AS type, d.pos AS pos, v.value AS value
+    FROM custom_value v LEFT JOIN custom_field_def d ON d.id = v.field_id;
+
+-- Which row has not been given a field that it must have. What stands in a field is checked when it is written; that somebody has yet to write it, here.
+CREATE VIEW custom_missing AS
+  SELECT x.entity AS entity, x.entity_row AS entity_row, d.id AS field_id, d.name AS name
+    FROM (SELECT 'account' AS entity, a.id AS entity_row FROM account a UNION ALL SELECT 'contact', c.id FROM contact c WHERE c.merged_into IS NULL AND c.erased = 0
+          UNION ALL SELECT 'lead', l.id FROM lead l UNION ALL SELECT 'deal', o.id FROM deal o UNION ALL SELECT 'ticket', t.id FROM ticket t) x
+    JOIN custom_field_def d ON d.entity = x.entity AND d.required = 1 AND d.active = 1
+    WHERE NOT EXISTS (SELECT 1 FROM custom_value v WHERE v.entity_row = x.entity_row AND v.field_id = d.id AND v.value IS NOT NULL);
+
+-- What was sold at a price that was not in force any more when it was sold, as a till knew no other, or under a number that no price had.
+CREATE VIEW old_price_sales AS
+  SELECT x.line_id AS line_id, x.purchase_id AS purchase_id, x.store_id AS store_id, x.product_id AS product_id, x.at AS at, x.qty AS qty, x.unit_cents AS unit_cents,
+         x.price_version AS price_version, r.version AS version_in_force, r.price_cents AS cents_in_force
+    FROM (SELECT l.id AS line_id, l.purchase_id AS purchase_id, p.store_id AS store_id, l.product_id AS product_id, p.at AS at, l.qty AS qty,
+                 l.unit_cents AS unit_cents, l.price_version AS price_version,
+                 (SELECT max(o.version) FROM product_price o WHERE o.product_id = l.product_id AND o.since <= p.at) AS version
+            FROM purchase_line l JOIN purchase p ON p.id = l.purchase_id WHERE l.qty > 0) x
+    JOIN product_price r ON r.product_id = x.product_id AND r.version = x.version
+    WHERE x.price_version < x.version
+      OR (x.price_version IS NOT NULL AND NOT EXISTS (SELECT 1 FROM product_price o WHERE o.product_id = x.product_id AND o.version = x.price_version));
+
 -- ---- deals ----
 
--- A deal with its value in the reports' currency, rounded half up; the rate is the one that came last.
+-- A deal with its value in the reports' currency, rounded half up; the rate is the one that came last. Until the office gives it an owner it is its maker's.
 CREATE VIEW deal_value AS
   SELECT v.*, (v.base_cents * v.chance + 50) / 100 AS weighted_cents
-    FROM (SELECT d.id AS deal_id, d.name AS name, d.account_id AS account_id, d.owner_id AS owner_id, d.stage_id AS stage_id, s.name AS stage,
+    FROM (SELECT d.id AS deal_id, d.name AS name, d.account_id AS account_id, coalesce(d.owner_id, d.created_by) AS owner_id, d.stage_id AS stage_id, s.name AS stage,
                  s.pipeline_id AS pipeline_id, s.pos AS pos, s.kind AS kind, d.close_date AS close_date, d.created_at AS created_at,
                  coalesce(d.probability, s.probability) AS chance,
                  coalesce((d.amount_cents * CASE WHEN d.currency IS NULL THEN 1000000 ELSE
                    (SELECT r.micro FROM currency_rate r WHERE r.currency = d.currency ORDER BY r.since DESC LIMIT 1) END + 500000) / 1000000, 0) AS base_cents
             FROM deal d JOIN stage s ON s.id = d.stage_id) v;
+
+-- What a deal lacks for a move to another stage of its pipeline: what those before that one want filled (stage.exit_fields, a JSON list of columns).
+CREATE VIEW deal_missing AS
+  SELECT d.id AS deal_id, t.id AS to_stage, f.name AS field, s.id AS stage_id
+    FROM deal d JOIN stage c ON c.id = d.stage_id JOIN stage t ON t.pipeline_id = c.pipeline_id AND t.kind <> 'lost'
+    JOIN stage s ON s.pipeline_id = t.pipeline_id AND s.pos < t.pos AND s.kind = 'open'
+    JOIN (SELECT 'account_id' AS name UNION ALL SELECT 'amount_cents' UNION ALL SELECT 'currency' UNION ALL SELECT 'probability'
+          UNION ALL SELECT 'close_date' UNION ALL SELECT 'next_step') f ON s.exit_fields LIKE '%"' || f.name || '"%'
+    WHERE CASE f.name WHEN 'account_id' THEN d.account_id IS NULL WHEN 'amount_cents' THEN d.amount_cents IS NULL WHEN 'currency' THEN d.currency IS NULL
+            WHEN 'probability' THEN d.probability IS NULL WHEN 'close_date' THEN d.close_date IS NULL WHEN 'next_step' THEN length(coalesce(d.next_step, '')) = 0 END;
+
+-- Where an event takes a deal from where it is, and the row of the log by which that is told; on a device the same as on the server, so that both may do it.
+CREATE VIEW deal_event_move AS
+  SELECT x.deal_id AS deal_id, x.on_event AS on_event, x.from_stage AS from_stage, x.to_stage AS to_stage, x.step AS step, satchel_id(x.deal_id, x.step) AS log_id
+    FROM (SELECT d.id AS deal_id, m.on_event AS on_event, d.stage_id AS from_stage, m.to_stage AS to_stage,
+                 (SELECT coalesce(max(l.step), 0) + 1 FROM deal_stage_log l WHERE l.deal_id = d.id) AS step
+            FROM deal d JOIN stage_move m ON m.from_stage = d.stage_id
+            WHERE m.on_event IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deal_missing f WHERE f.deal_id = d.id AND f.to_stage = m.to_stage)
+              AND NOT EXISTS (SELECT 1 FROM stage_move o WHERE o.from_stage = m.from_stage AND o.on_event = m.on_event AND o.to_stage < m.to_stage)) x;
+
+-- What is to be done for a deal in the stage where it is, with the key of the task that is made of it.
+CREATE VIEW deal_stage_task AS
+  SELECT satchel_id(d.id, t.id) AS task_id, d.id AS deal_id, t.id AS template_id, t.title AS title, t.due_days AS due_days,
+         coalesce(d.owner_id, d.created_by) AS assignee_id
+    FROM deal d JOIN task_template t ON t.stage_id = d.stage_id AND t.cause = 'stage' AND t.active = 1;
 
 -- Deals whose money is not in any report, as their currency has no rate.
 CREATE VIEW deal_without_rate AS
@@ -135,7 +225,7 @@ CREATE VIEW goal_progress AS
 CREATE VIEW stage_stay AS
   SELECT x.deal_id AS deal_id, x.stage_id AS stage_id, x.arrived_at AS arrived_at, x.left_at - x.arrived_at AS ms
     FROM (SELECT l.deal_id AS deal_id, l.to_stage AS stage_id, l.at AS arrived_at,
-                 lead(l.at) OVER (PARTITION BY l.deal_id ORDER BY l.at, l.id) AS left_at FROM deal_stage_log l) x
+                 lead(l.at) OVER (PARTITION BY l.deal_id ORDER BY l.at, l.step) AS left_at FROM deal_stage_log l) x
     WHERE x.left_at IS NOT NULL;
 
 -- How fast, by the job title of whom the deal is with: the one who was added to it first.
@@ -149,7 +239,8 @@ CREATE VIEW stage_velocity AS
 CREATE VIEW deal_activity AS
   SELECT a.deal_id AS deal_id, a.name AS name, a.owner_id AS owner_id, a.stage_id AS stage_id, a.close_date AS close_date, a.last_at AS last_at,
          a.last_at + a.idle_days * 86400000 AS idle_at
-    FROM (SELECT d.id AS deal_id, d.name AS name, d.owner_id AS owner_id, d.stage_id AS stage_id, d.close_date AS close_date, s.idle_days AS idle_days,
+    FROM (SELECT d.id AS deal_id, d.name AS name, coalesce(d.owner_id, d.created_by) AS owner_id, d.stage_id AS stage_id, d.close_date AS close_date,
+                 s.idle_days AS idle_days,
                  (SELECT max(x.at) FROM (SELECT d.created_at AS at
                     UNION ALL SELECT max(l.at) FROM deal_stage_log l WHERE l.deal_id = d.id
                     UNION ALL SELECT max(i.at) FROM interaction i WHERE i.deal_id = d.id
@@ -184,7 +275,24 @@ CREATE VIEW deal_priority_reason AS
   UNION ALL SELECT p.deal_id, p.by_company, 'a large company' FROM deal_priority p WHERE p.by_company > 0
   UNION ALL SELECT p.deal_id, p.by_people, 'somebody who decides takes part' FROM deal_priority p WHERE p.by_people > 0;
 
+-- In which order somebody's open deals deserve work. Of equal ones the one that is worth more comes first, then the one that is to close first: the same order wherever it is asked for.
+CREATE VIEW deal_ranking AS
+  SELECT x.owner_id AS owner_id, x.deal_id AS deal_id, x.name AS name, x.priority AS priority,
+         row_number() OVER (PARTITION BY x.owner_id ORDER BY x.priority DESC, x.weighted_cents DESC, x.no_day, x.close_date, x.deal_id) AS place
+    FROM (SELECT v.owner_id AS owner_id, v.deal_id AS deal_id, v.name AS name, coalesce(d.priority, 0) AS priority, v.weighted_cents AS weighted_cents,
+                 CASE WHEN v.close_date IS NULL THEN 1 ELSE 0 END AS no_day, v.close_date AS close_date
+            FROM deal_value v JOIN deal d ON d.id = v.deal_id WHERE v.kind = 'open') x;
+
 -- ---- leads ----
+
+-- What a lead becomes, with the keys that it gets: a company, if the lead names one, a contact, and a deal in the first stage of the first pipeline. A device may make
+-- the rows at once, and the server makes those that are not there.
+CREATE VIEW lead_conversion AS
+  SELECT l.id AS lead_id, CASE WHEN length(coalesce(l.company, '')) > 0 THEN satchel_id(l.id, 'account') END AS account_id, satchel_id(l.id, 'contact') AS contact_id,
+         satchel_id(l.id, 'email') AS email_id, satchel_id(l.id, 'phone') AS phone_id, satchel_id(l.id, 'deal') AS deal_id,
+         coalesce(CASE WHEN length(l.company) > 0 THEN l.company END, trim(coalesce(l.given, '') || ' ' || coalesce(l.family, ''))) AS deal_name,
+         (SELECT s.id FROM stage s WHERE s.kind = 'open' ORDER BY s.pipeline_id, s.pos, s.id LIMIT 1) AS stage_id
+    FROM lead l;
 
 -- Which rules a lead meets. What lead.score will be is their sum within 1 and 100: on a device an estimate, until the server has said it.
 CREATE VIEW lead_score_match AS
@@ -252,24 +360,66 @@ CREATE VIEW ticket_escalation AS
     FROM ticket_clock c JOIN escalation_rule r ON r.active = 1 AND (r.kind IS NULL OR r.kind = c.kind)
     WHERE c.state IN ('open', 'pending') AND c.level < r.to_level AND (r.clock = 'resolve' OR c.first_response_at IS NULL);
 
+-- A ticket's figures. What was written before it was opened, by a clock that was slow, counts as at once.
+CREATE VIEW ticket_times AS
+  SELECT t.id AS ticket_id, month_of(t.opened_at) AS month, t.kind AS kind, u.team_id AS team_id,
+         CASE WHEN t.first_response_at < t.opened_at THEN 0 ELSE t.first_response_at - t.opened_at END AS first_response_ms,
+         CASE WHEN t.first_response_at <= t.sla_due_at THEN 1 ELSE 0 END AS in_time,
+         CASE WHEN t.state IN ('resolved', 'closed') THEN 1 ELSE 0 END AS resolved,
+         CASE WHEN t.resolved_at < t.opened_at THEN 0 ELSE t.resolved_at - t.opened_at END AS resolution_ms, t.csat AS csat
+    FROM ticket t LEFT JOIN user_account u ON u.id = t.assignee_id;
+
 -- By the month in which it was opened and its kind, so that complaints stand apart. Means are of those that have a value.
 CREATE VIEW tickets_figures AS
-  SELECT month_of(t.opened_at) AS month, t.kind AS kind, count(*) AS opened,
-         count(t.first_response_at) AS responded,
-         CASE WHEN count(t.first_response_at) > 0 THEN CAST(sum(t.first_response_at - t.opened_at) AS BIGINT) / count(t.first_response_at) END AS first_response_ms,
-         CAST(sum(CASE WHEN t.first_response_at <= t.sla_due_at THEN 1 ELSE 0 END) AS BIGINT) AS responded_in_time,
-         CAST(sum(CASE WHEN t.state IN ('resolved', 'closed') THEN 1 ELSE 0 END) AS BIGINT) AS resolved,
-         CAST(sum(CASE WHEN t.state IN ('resolved', 'closed') THEN 10000 ELSE 0 END) AS BIGINT) / count(*) AS resolution_rate_bp,
-         CASE WHEN count(t.resolved_at) > 0 THEN CAST(sum(t.resolved_at - t.opened_at) AS BIGINT) / count(t.resolved_at) END AS resolution_ms,
+  SELECT t.month AS month, t.kind AS kind, count(*) AS opened, count(t.first_response_ms) AS responded,
+         CASE WHEN count(t.first_response_ms) > 0 THEN CAST(sum(t.first_response_ms) AS BIGINT) / count(t.first_response_ms) END AS first_response_ms,
+         CAST(sum(t.in_time) AS BIGINT) AS responded_in_time,
+         CAST(sum(t.resolved) AS BIGINT) AS resolved, CAST(sum(t.resolved) AS BIGINT) * 10000 / count(*) AS resolution_rate_bp,
+         CASE WHEN count(t.resolution_ms) > 0 THEN CAST(sum(t.resolution_ms) AS BIGINT) / count(t.resolution_ms) END AS resolution_ms,
          count(t.csat) AS csat_n, CASE WHEN count(t.csat) > 0 THEN CAST(sum(t.csat) AS BIGINT) * 100 / count(t.csat) END AS csat_hundredths
-    FROM ticket t GROUP BY month_of(t.opened_at), t.kind;
+    FROM ticket_times t GROUP BY t.month, t.kind;
+
+-- What customers said of their tickets, by the month in which they were opened and the team of whom they are with; team_id NULL: of nobody, or of somebody without a team.
+CREATE VIEW csat_by_team AS
+  SELECT t.month AS month, t.team_id AS team_id, m.name AS team, count(*) AS csat_n, CAST(sum(t.csat) AS BIGINT) AS points,
+         CAST(sum(t.csat) AS BIGINT) * 100 / count(*) AS csat_hundredths
+    FROM ticket_times t LEFT JOIN team m ON m.id = t.team_id WHERE t.csat IS NOT NULL GROUP BY t.month, t.team_id, m.name;
+
+-- ticket.reached_norm: what has letters is an address or a name, else a number.
+CREATE VIEW ticket_reach_form AS
+  SELECT x.ticket_id AS ticket_id, CASE WHEN x.text <> upper(x.text) THEN x.text WHEN x.digits LIKE '00%' THEN '+' || substr(x.digits, 3) ELSE x.digits END AS norm
+    FROM (SELECT t.id AS ticket_id, lower(trim(t.reached_by)) AS text,
+                 replace(replace(replace(replace(replace(replace(replace(t.reached_by, '(0)', ''), ' ', ''), '-', ''), '.', ''), '/', ''), '(', ''), ')', '') AS digits
+            FROM ticket t WHERE t.reached_by IS NOT NULL) x;
+
+-- Whom a ticket of nobody may be from: everybody who is reached by what it came from.
+CREATE VIEW ticket_sender AS
+  SELECT t.id AS ticket_id, p.contact_id AS contact_id
+    FROM ticket t JOIN contact_point p ON p.kind IN ('email', 'phone', 'social') AND p.norm = t.reached_norm
+    JOIN contact c ON c.id = p.contact_id AND c.merged_into IS NULL WHERE t.contact_id IS NULL;
+
+-- Everything that one contact has asked or complained of, over all channels; ORDER BY at, row_id. What was said in a ticket without naming him is his as well.
+CREATE VIEW contact_inquiry AS
+  SELECT t.contact_id AS contact_id, t.id AS ticket_id, t.opened_at AS at, t.channel AS channel, t.kind AS kind, t.subject AS subject, t.state AS state, t.id AS row_id
+    FROM ticket t WHERE t.contact_id IS NOT NULL
+  UNION ALL SELECT t.contact_id, t.id, i.at, i.channel, t.kind, i.subject, t.state, i.id FROM ticket t JOIN interaction i ON i.ticket_id = t.id
+    WHERE t.contact_id IS NOT NULL
+  UNION ALL SELECT i.contact_id, NULL, i.at, i.channel, i.kind, i.subject, NULL, i.id FROM interaction i
+    WHERE i.contact_id IS NOT NULL AND i.ticket_id IS NULL AND i.direction = 'in';
+
+-- Articles and scripts as words to look for: ... WHERE words LIKE '%' || fold('what is looked for') || '%'. A copy is what somebody else wrote at the same time.
+CREATE VIEW article_words AS
+  SELECT a.id AS article_id, a.kind AS kind, a.title AS title, a.body AS body, a.version AS version, a.published AS published, a.copy_of AS copy_of,
+         fold(a.title || ' ' || coalesce(a.body, '')) AS words
+    FROM kb_article a;
 
 -- ---- tasks and appointments ----
 
 -- Open tasks that are due, or to be thought of, before the day (UTC) is over.
 CREATE VIEW due_tasks AS
   SELECT t.id AS task_id, t.title AS title, t.due_at AS due_at, t.remind_at AS remind_at, t.assignee_id AS assignee_id, t.parent_kind AS parent_kind,
-         t.parent_row AS parent_row, CASE WHEN t.due_at < satchel_now() THEN 1 ELSE 0 END AS late
+         t.parent_row AS parent_row, CASE WHEN t.due_at < satchel_now() THEN 1 ELSE 0 END AS late,
+         CASE WHEN t.remind_at <= satchel_now() THEN 1 ELSE 0 END AS rings
     FROM task t WHERE t.done_at IS NULL AND (t.due_at < (satchel_now() / 86400000 + 1) * 86400000 OR t.remind_at < (satchel_now() / 86400000 + 1) * 86400000);
 
 -- Pairs of one person's appointments that overlap.
@@ -292,4 +442,6 @@ CREATE VIEW cross_sell AS
     JOIN product x ON x.id = l2.product_id AND x.active = 1
     WHERE NOT EXISTS (SELECT 1 FROM purchase p3 CROSS JOIN purchase_line l3 -- his few purchases first, not all of the product
                        WHERE p3.contact_id = p0.contact_id AND l3.purchase_id = p3.id AND l3.product_id = l2.product_id)
+      AND NOT EXISTS (SELECT 1 FROM loyalty_card k CROSS JOIN purchase p4 CROSS JOIN purchase_line l4 -- nor with his card, without a name
+                       WHERE k.contact_id = p0.contact_id AND p4.card_id = k.id AND l4.purchase_id = p4.id AND l4.product_id = l2.product_id)
     GROUP BY p0.contact_id, l0.product_id, l2.product_id;

@@ -12,6 +12,21 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
     WHERE id = (SELECT id FROM new) AND norm IS DISTINCT FROM (SELECT f.norm FROM contact_point_form f WHERE f.point_id = contact_point.id)',
  'phones, e-mail addresses and social names in the form by which they are compared');
 
+INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
+('address-norm', 'address', 'put', 'street,city,zip,country',
+ 'UPDATE address SET norm = (SELECT f.norm FROM address_form f WHERE f.address_id = address.id)
+    WHERE id = (SELECT id FROM new) AND norm IS DISTINCT FROM (SELECT f.norm FROM address_form f WHERE f.address_id = address.id)',
+ 'addresses in the form by which they are compared');
+
+-- A price that changes without a number of its own is given the next one; that is a change again, and is noted as what it is.
+INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
+('product-price', 'product', 'put', 'price_cents,price_version',
+ 'UPDATE product SET price_version = price_version + 1
+    WHERE id = (SELECT n.id FROM new n CROSS JOIN old o WHERE o.price_cents <> n.price_cents AND o.price_version = n.price_version);
+  INSERT INTO product_price(product_id, version, price_cents, since)
+    SELECT p.id, p.price_version, p.price_cents, e.at_ms FROM product p CROSS JOIN event e WHERE p.id = (SELECT id FROM new) ON CONFLICT(product_id, version) DO NOTHING',
+ 'every price that a product had');
+
 INSERT INTO automation(name, tbl, event, condition, actions, overwrites, about) VALUES
 ('first-purchase', 'purchase', 'insert', 'new.refund_of IS NULL AND new.total_cents >= 0',
  'UPDATE contact SET status = ''customer'' WHERE status IN (''prospect'', ''lead'', ''inactive'')
@@ -57,12 +72,15 @@ INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VAL
     WHERE id = (SELECT id FROM new) AND owner_id IS NULL AND EXISTS (SELECT 1 FROM lead_candidate c WHERE c.lead_id = lead.id)',
  'a lead goes to whom its job title and region say (assign_rule)'),
 ('lead-task', 'lead', 'update', 'owner_id',
- 'new.owner_id IS NOT NULL AND new.status IN (''new'', ''working'', ''qualified'')',
- 'INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row, template_id)
+ 'new.owner_id IS NOT NULL',
+ 'UPDATE task SET assignee_id = (SELECT owner_id FROM new) WHERE parent_row = (SELECT id FROM new) AND parent_kind = ''lead'' AND template_id IS NOT NULL AND done_at IS NULL
+    AND assignee_id <> (SELECT owner_id FROM new);
+  INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row, template_id)
     SELECT satchel_id(n.id, n.owner_id, t.id), t.title, e.stamp_ms + t.due_days * 86400000, n.owner_id, ''lead'', n.id, t.id
-      FROM new n CROSS JOIN event e CROSS JOIN task_template t WHERE t.cause = ''assigned'' AND t.active = 1
+      FROM new n CROSS JOIN event e CROSS JOIN task_template t WHERE t.cause = ''assigned'' AND t.active = 1 AND n.status IN (''new'', ''working'', ''qualified'')
+        AND NOT EXISTS (SELECT 1 FROM task o WHERE o.parent_row = n.id AND o.template_id = t.id AND o.done_at IS NULL)
     ON CONFLICT(id) DO NOTHING',
- 'who is given a lead gets a task');
+ 'who is given a lead gets a task, and those that rules had made for whoever had it before; a task that a person gave to somebody stays with him');
 
 INSERT INTO automation(name, tbl, event, columns, condition, actions, overwrites, about) VALUES
 ('lead-handoff', 'lead', 'put', 'status,owner_id',
@@ -88,10 +106,38 @@ INSERT INTO automation(name, tbl, event, columns, condition, actions, overwrites
  'UPDATE sequence_enrolment SET ended_at = (SELECT stamp_ms FROM event) WHERE lead_id = (SELECT id FROM new) AND ended_at IS NULL',
  1, 'a lead that is nurtured no more gets no further steps');
 
+-- What a device has made of the lead already has the same keys. A deal that is not there says that nothing was made, and then the company may be new, too.
+INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VALUES
+('lead-converted', 'lead', 'update', 'status', 'new.status = ''converted'' AND new.deal_id IS NULL',
+ 'INSERT INTO account(id, name, owner_id, created_by, created_at)
+    SELECT c.account_id, n.company, n.owner_id, n.created_by, e.stamp_ms FROM new n JOIN lead_conversion c ON c.lead_id = n.id CROSS JOIN event e
+      WHERE c.account_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deal d WHERE d.id = c.deal_id) ON CONFLICT(id) DO NOTHING;
+  INSERT INTO contact(id, account_id, given, family, job_title, region_code, source, owner_id, created_by, created_at)
+    SELECT c.contact_id, c.account_id, n.given, n.family, n.job_title, n.region_code, n.source, n.owner_id, n.created_by, e.stamp_ms
+      FROM new n JOIN lead_conversion c ON c.lead_id = n.id CROSS JOIN event e WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING;
+  INSERT INTO contact_point(id, contact_id, kind, value, is_primary)
+    SELECT c.email_id, c.contact_id, ''email'', n.email, 1 FROM new n JOIN lead_conversion c ON c.lead_id = n.id
+      WHERE length(n.email) > 0 AND NOT EXISTS (SELECT 1 FROM deal d WHERE d.id = c.deal_id) ON CONFLICT(id) DO NOTHING;
+  INSERT INTO contact_point(id, contact_id, kind, value, is_primary)
+    SELECT c.phone_id, c.contact_id, ''phone'', n.phone, 1 FROM new n JOIN lead_conversion c ON c.lead_id = n.id
+      WHERE length(n.phone) > 0 AND NOT EXISTS (SELECT 1 FROM deal d WHERE d.id = c.deal_id) ON CONFLICT(id) DO NOTHING;
+  INSERT INTO deal(id, name, account_id, stage_id, owner_id, created_by, created_at)
+    SELECT c.deal_id, c.deal_name, c.account_id, c.stage_id, n.owner_id, n.created_by, e.stamp_ms
+      FROM new n JOIN lead_conversion c ON c.lead_id = n.id CROSS JOIN event e WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING;
+  INSERT INTO deal_contact(deal_id, contact_id, role, added_at)
+    SELECT c.deal_id, c.contact_id, NULL, e.stamp_ms FROM new n JOIN lead_conversion c ON c.lead_id = n.id CROSS JOIN event e
+      WHERE NOT EXISTS (SELECT 1 FROM deal_contact x WHERE x.deal_id = c.deal_id) ON CONFLICT(deal_id, contact_id) DO NOTHING;
+  UPDATE deal SET owner_id = (SELECT owner_id FROM new) WHERE owner_id IS NULL AND id = (SELECT c.deal_id FROM new n JOIN lead_conversion c ON c.lead_id = n.id);
+  UPDATE lead SET deal_id = (SELECT c.deal_id FROM lead_conversion c WHERE c.lead_id = lead.id),
+      contact_id = (SELECT c.contact_id FROM lead_conversion c WHERE c.lead_id = lead.id),
+      account_id = (SELECT d.account_id FROM lead_conversion c JOIN deal d ON d.id = c.deal_id WHERE c.lead_id = lead.id)
+    WHERE id = (SELECT id FROM new) AND deal_id IS NULL',
+ 'a lead that is converted is a company, a contact and a deal; the lead keeps which');
+
 INSERT INTO automation(name, every, actions, about) VALUES
 ('nurture-step', '15m',
- 'INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row)
-    SELECT satchel_id(n.id, s.id), s.title, n.started_at + s.after_days * 86400000, l.owner_id, ''lead'', l.id
+ 'INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row, template_id)
+    SELECT satchel_id(n.id, s.id), s.title, n.started_at + s.after_days * 86400000, l.owner_id, ''lead'', l.id, s.id
       FROM sequence_enrolment n JOIN sequence_step s ON s.sequence_id = n.sequence_id JOIN lead l ON l.id = n.lead_id CROSS JOIN event e
       WHERE n.ended_at IS NULL AND s.pos > n.step_pos AND n.started_at + s.after_days * 86400000 <= e.at_ms
     ON CONFLICT(id) DO NOTHING;
@@ -103,60 +149,60 @@ INSERT INTO automation(name, every, actions, about) VALUES
 
 -- ---- deals ----
 
+-- The steps of a deal are numbered, and the last one says where it is: what a device or another rule has logged already is so known, and is not logged again.
 INSERT INTO automation(name, tbl, event, actions, about) VALUES
 ('stage-first', 'deal', 'insert',
- 'INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(n.id, n.stage_id, n.id), n.id, NULL, n.stage_id, coalesce(n.created_at, e.stamp_ms), n.created_by, NULL FROM new n CROSS JOIN event e
-      WHERE NOT EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = n.id) ON CONFLICT(id) DO NOTHING',
+ 'INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)
+    SELECT satchel_id(n.id, 0), n.id, 0, NULL, coalesce((SELECT l.from_stage FROM deal_stage_log l WHERE l.deal_id = n.id AND l.step = 1), n.stage_id),
+           coalesce(n.created_at, e.stamp_ms), n.created_by, NULL
+      FROM new n CROSS JOIN event e WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING',
  'the stage in which a deal began');
 
--- What moved the deal may have logged it already (stage-by-interaction, stage-by-quote, a device): then arrivals less departures are 1.
 INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VALUES
 ('stage-log', 'deal', 'update', 'stage_id', 'new.stage_id <> old.stage_id',
- 'INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(n.id, o.stage_id, n.id), n.id, NULL, o.stage_id, coalesce(n.created_at, e.stamp_ms), n.created_by, NULL
-      FROM new n CROSS JOIN old o CROSS JOIN event e WHERE NOT EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = n.id) ON CONFLICT(id) DO NOTHING;
-  INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(n.id, n.stage_id, e.stamp_ms), n.id, o.stage_id, n.stage_id, e.stamp_ms, e.user, NULL FROM new n CROSS JOIN old o CROSS JOIN event e
-      WHERE (SELECT count(*) FROM deal_stage_log l WHERE l.deal_id = n.id AND l.to_stage = n.stage_id)
-          - (SELECT count(*) FROM deal_stage_log l WHERE l.deal_id = n.id AND l.from_stage = n.stage_id) < 1 ON CONFLICT(id) DO NOTHING',
+ 'INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)
+    SELECT satchel_id(n.id, 0), n.id, 0, NULL, o.stage_id, coalesce(n.created_at, e.stamp_ms), n.created_by, NULL
+      FROM new n CROSS JOIN old o CROSS JOIN event e WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING;
+  INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)
+    SELECT satchel_id(n.id, l.step + 1), n.id, l.step + 1, l.to_stage, n.stage_id, e.stamp_ms, e.user, NULL
+      FROM new n JOIN deal_stage_log l ON l.deal_id = n.id CROSS JOIN event e
+      WHERE l.step = (SELECT max(x.step) FROM deal_stage_log x WHERE x.deal_id = n.id) AND l.to_stage <> n.stage_id ON CONFLICT(id) DO NOTHING',
  'each move of a deal, at the time when it was made');
+
+-- A device logs its move with it; where the move was lost to somebody else's, or came to the same, its row says what has not been.
+INSERT INTO automation(name, tbl, event, actions, about) VALUES
+('stage-log-lost', 'deal_stage_log', 'insert',
+ 'DELETE FROM deal_stage_log WHERE deal_id = (SELECT n.deal_id FROM new n CROSS JOIN event e WHERE e.author <> 0)
+    AND step > (SELECT max(l.step) FROM deal_stage_log l JOIN deal d ON d.id = l.deal_id AND d.stage_id = l.to_stage WHERE l.deal_id = deal_stage_log.deal_id);
+  DELETE FROM deal_stage_log WHERE id = (SELECT n.id FROM new n CROSS JOIN event e WHERE e.author <> 0)
+    AND to_stage = (SELECT l.to_stage FROM deal_stage_log l WHERE l.deal_id = deal_stage_log.deal_id AND l.step < deal_stage_log.step ORDER BY l.step DESC LIMIT 1)',
+ 'a move that a device logged and that was none');
 
 INSERT INTO automation(name, tbl, event, condition, actions, overwrites, about) VALUES
 ('stage-by-interaction', 'interaction', 'insert', 'new.kind IS NOT NULL AND new.deal_id IS NOT NULL',
- 'INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(d.id, d.stage_id, d.id), d.id, NULL, d.stage_id, coalesce(d.created_at, n.at), d.created_by, NULL
-      FROM new n JOIN deal d ON d.id = n.deal_id WHERE NOT EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = d.id)
-        AND EXISTS (SELECT 1 FROM stage_move m WHERE m.from_stage = d.stage_id AND m.on_event = n.kind) ON CONFLICT(id) DO NOTHING;
-  INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(d.id, m.to_stage, n.id), d.id, d.stage_id, m.to_stage, n.at, n.by_user, n.id
-      FROM new n JOIN deal d ON d.id = n.deal_id JOIN stage_move m ON m.from_stage = d.stage_id AND m.on_event = n.kind
-      WHERE m.to_stage = (SELECT b.to_stage FROM stage_move b WHERE b.from_stage = m.from_stage AND b.on_event = m.on_event ORDER BY b.to_stage LIMIT 1) ON CONFLICT(id) DO NOTHING;
-  UPDATE deal SET stage_id = (SELECT m.to_stage FROM stage_move m WHERE m.from_stage = deal.stage_id AND m.on_event = (SELECT kind FROM new) ORDER BY m.to_stage LIMIT 1)
-    WHERE id = (SELECT deal_id FROM new) AND EXISTS (SELECT 1 FROM stage_move m WHERE m.from_stage = deal.stage_id AND m.on_event = (SELECT kind FROM new))',
+ 'INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)
+    SELECT m.log_id, m.deal_id, m.step, m.from_stage, m.to_stage, n.at, n.by_user, n.id
+      FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = n.kind WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING;
+  UPDATE deal SET stage_id = (SELECT m.to_stage FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = n.kind)
+    WHERE id = (SELECT m.deal_id FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = n.kind)',
  1, 'an interaction of a kind that stage_move names (demo_booked) moves its deal; the stage that a person chose before is what it starts from');
 
 INSERT INTO automation(name, tbl, event, columns, condition, actions, overwrites, about) VALUES
 ('stage-by-quote', 'quote', 'update', 'status', 'new.status = ''accepted''',
- 'INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(d.id, d.stage_id, d.id), d.id, NULL, d.stage_id, coalesce(d.created_at, e.stamp_ms), d.created_by, NULL
-      FROM new n JOIN deal d ON d.id = n.deal_id CROSS JOIN event e WHERE NOT EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = d.id)
-        AND EXISTS (SELECT 1 FROM stage_move m WHERE m.from_stage = d.stage_id AND m.on_event = ''quote_accepted'') ON CONFLICT(id) DO NOTHING;
-  INSERT INTO deal_stage_log(id, deal_id, from_stage, to_stage, at, by_user, cause)
-    SELECT satchel_id(d.id, m.to_stage, n.id), d.id, d.stage_id, m.to_stage, e.stamp_ms, e.user, n.id
-      FROM new n JOIN deal d ON d.id = n.deal_id JOIN stage_move m ON m.from_stage = d.stage_id AND m.on_event = ''quote_accepted'' CROSS JOIN event e
-      WHERE m.to_stage = (SELECT b.to_stage FROM stage_move b WHERE b.from_stage = m.from_stage AND b.on_event = m.on_event ORDER BY b.to_stage LIMIT 1) ON CONFLICT(id) DO NOTHING;
-  UPDATE deal SET stage_id = (SELECT m.to_stage FROM stage_move m WHERE m.from_stage = deal.stage_id AND m.on_event = ''quote_accepted'' ORDER BY m.to_stage LIMIT 1)
-    WHERE id = (SELECT deal_id FROM new) AND EXISTS (SELECT 1 FROM stage_move m WHERE m.from_stage = deal.stage_id AND m.on_event = ''quote_accepted'')',
+ 'INSERT INTO deal_stage_log(id, deal_id, step, from_stage, to_stage, at, by_user, cause)
+    SELECT m.log_id, m.deal_id, m.step, m.from_stage, m.to_stage, e.stamp_ms, e.user, n.id
+      FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = ''quote_accepted'' CROSS JOIN event e WHERE n.id IS NOT NULL ON CONFLICT(id) DO NOTHING;
+  UPDATE deal SET stage_id = (SELECT m.to_stage FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = ''quote_accepted'')
+    WHERE id = (SELECT m.deal_id FROM new n JOIN deal_event_move m ON m.deal_id = n.deal_id AND m.on_event = ''quote_accepted'')',
  1, 'an accepted quote moves its deal, as stage_move says');
 
 -- A deal that comes in with a day to begin that is long past is history, and nothing is to be done for it.
 INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
 ('stage-tasks', 'deal', 'put', 'stage_id',
  'INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row, template_id)
-    SELECT satchel_id(n.id, t.id), t.title, e.stamp_ms + t.due_days * 86400000, coalesce(n.owner_id, n.created_by), ''deal'', n.id, t.id
-      FROM new n CROSS JOIN event e JOIN task_template t ON t.stage_id = n.stage_id AND t.cause = ''stage'' AND t.active = 1
-      WHERE n.created_at IS NULL OR n.created_at > e.stamp_ms - 7 * 86400000 OR EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = n.id AND l.from_stage IS NOT NULL)
+    SELECT t.task_id, t.title, e.stamp_ms + t.due_days * 86400000, t.assignee_id, ''deal'', t.deal_id, t.template_id
+      FROM new n JOIN deal_stage_task t ON t.deal_id = n.id CROSS JOIN event e
+      WHERE n.created_at IS NULL OR n.created_at > e.stamp_ms - 7 * 86400000 OR EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = n.id AND l.step > 0)
     ON CONFLICT(id) DO NOTHING',
  'who enters a stage gets its tasks, once for a deal and a template');
 
@@ -168,7 +214,20 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
 ('deal-priority-people', 'deal_contact', 'put', NULL,
  'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
     WHERE id = (SELECT deal_id FROM new) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
- 'the same when somebody takes part');
+ 'the same when somebody takes part'),
+('deal-priority-left', 'deal_contact', 'delete', NULL,
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE id = (SELECT deal_id FROM old) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when somebody takes part no more'),
+('deal-priority-title', 'contact', 'update', 'job_title',
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE id IN (SELECT x.deal_id FROM deal_contact x WHERE x.contact_id = (SELECT id FROM new))
+      AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when one of them is something else'),
+('deal-priority-company', 'account', 'update', 'revenue_cents,employees',
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE account_id = (SELECT id FROM new) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when the company is known to be another size');
 
 INSERT INTO automation(name, tbl, event, condition, actions, about) VALUES
 ('quote-number', 'quote', 'insert', 'new.number IS NULL',
@@ -214,7 +273,8 @@ INSERT INTO automation(name, every, actions, about) VALUES
 INSERT INTO automation(name, tbl, event, actions, about) VALUES
 ('cross-sell-done', 'purchase_line', 'insert',
  'DELETE FROM suggestion WHERE product_id = (SELECT product_id FROM new)
-    AND contact_id = (SELECT p.contact_id FROM purchase p WHERE p.id = (SELECT purchase_id FROM new))',
+    AND contact_id = (SELECT coalesce(p.contact_id, (SELECT c.contact_id FROM loyalty_card c WHERE c.id = p.card_id)) FROM purchase p
+                       WHERE p.id = (SELECT purchase_id FROM new))',
  'what somebody bought is suggested no more');
 
 -- ---- appointments ----
@@ -227,8 +287,12 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
       AND o.id <> appointment.id AND o.cancelled = 0 AND o.tentative = 0 AND o.starts_at < appointment.ends_at AND appointment.starts_at < o.ends_at) THEN 1 ELSE 0 END;
   UPDATE appointment SET tentative = 0 WHERE tentative = 1 AND id <> (SELECT id FROM new) AND NOT EXISTS (SELECT 1 FROM appointment o
     WHERE o.owner_id = appointment.owner_id AND o.id <> appointment.id AND o.cancelled = 0 AND o.starts_at < appointment.ends_at
-      AND appointment.starts_at < o.ends_at AND (o.tentative = 0 OR o.id < appointment.id))',
- 'of two that overlap the one that came later is tentative'),
+      AND appointment.starts_at < o.ends_at AND (o.tentative = 0 OR o.id < appointment.id));
+  INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row)
+    SELECT satchel_id(a.id, a.starts_at, a.ends_at, w.who), ''Two appointments at once: '' || a.title, a.starts_at, w.who, ''appointment'', a.id
+      FROM appointment a JOIN (SELECT n.owner_id AS who FROM new n UNION SELECT u.id FROM user_account u JOIN event e ON e.user = u.id) w ON w.who IS NOT NULL
+      WHERE a.id = (SELECT id FROM new) AND a.tentative = 1 ON CONFLICT(id) DO NOTHING',
+ 'of two that overlap the one that came later is tentative; whose it is and who made it get a task'),
 ('appointment-freed', 'appointment', 'delete', NULL,
  'UPDATE appointment SET tentative = 0 WHERE tentative = 1 AND NOT EXISTS (SELECT 1 FROM appointment o
     WHERE o.owner_id = appointment.owner_id AND o.id <> appointment.id AND o.cancelled = 0 AND o.starts_at < appointment.ends_at
@@ -252,6 +316,18 @@ INSERT INTO automation(name, tbl, event, columns, actions, overwrites, about) VA
     WHERE id = (SELECT id FROM new) AND sla_due_at IS DISTINCT FROM (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)',
  1, 'when the first answer is due (sla_policy); opened_at only where it was empty');
 
+-- An inquiry of one whom the desk does not hold is threaded by where it came from, if that is one contact's alone; whichever of the two came first.
+INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VALUES
+('ticket-contact', 'ticket', 'put', 'reached_by,contact_id', 'new.contact_id IS NULL AND new.reached_by IS NOT NULL',
+ 'UPDATE ticket SET reached_norm = (SELECT f.norm FROM ticket_reach_form f WHERE f.ticket_id = ticket.id) WHERE id = (SELECT id FROM new) AND reached_norm IS NULL;
+  UPDATE ticket SET contact_id = (SELECT s.contact_id FROM ticket_sender s WHERE s.ticket_id = ticket.id LIMIT 1)
+    WHERE id = (SELECT id FROM new) AND contact_id IS NULL AND (SELECT count(DISTINCT s.contact_id) FROM ticket_sender s WHERE s.ticket_id = ticket.id) = 1',
+ 'whose address or number a ticket came from'),
+('ticket-contact-later', 'contact_point', 'put', 'norm,contact_id', 'new.norm IS NOT NULL',
+ 'UPDATE ticket SET contact_id = (SELECT s.contact_id FROM ticket_sender s WHERE s.ticket_id = ticket.id LIMIT 1) WHERE contact_id IS NULL AND reached_norm = (SELECT norm FROM new)
+    AND (SELECT count(DISTINCT s.contact_id) FROM ticket_sender s WHERE s.ticket_id = ticket.id) = 1',
+ 'the same for tickets that were there before the contact');
+
 -- By the time at which it was written, though it came later: never before the ticket, never after the server's own time.
 INSERT INTO automation(name, tbl, event, condition, actions, overwrites, about) VALUES
 ('ticket-answered', 'ticket_event', 'insert', 'new.kind = ''reply'' AND new.internal = 0 AND new.by_user IS NOT NULL',
@@ -262,9 +338,10 @@ INSERT INTO automation(name, tbl, event, condition, actions, overwrites, about) 
  1, 'the earliest answer of ours; an earlier one replaces a later one');
 
 INSERT INTO automation(name, tbl, event, columns, condition, actions, overwrites, about) VALUES
-('ticket-resolved', 'ticket', 'put', 'state', 'new.state IN (''resolved'', ''closed'') AND new.resolved_at IS NULL',
- 'UPDATE ticket SET resolved_at = (SELECT stamp_ms FROM event) WHERE id = (SELECT id FROM new) AND resolved_at IS NULL',
- 1, 'when it was resolved, if whoever did it has not said so'),
+('ticket-resolved', 'ticket', 'put', 'state,resolved_at', 'new.state IN (''resolved'', ''closed'')',
+ 'UPDATE ticket SET resolved_at = (SELECT stamp_ms FROM event) WHERE id = (SELECT id FROM new) AND resolved_at IS NULL;
+  UPDATE ticket SET resolved_at = (SELECT at_ms FROM event) WHERE id = (SELECT id FROM new) AND resolved_at > (SELECT at_ms FROM event)',
+ 1, 'when it was resolved, if whoever did it has not said so; never after the server''s own time'),
 ('ticket-reopened', 'ticket', 'update', 'state', 'new.state IN (''open'', ''pending'') AND new.resolved_at IS NOT NULL',
  'UPDATE ticket SET resolved_at = NULL WHERE id = (SELECT id FROM new) AND resolved_at IS NOT NULL',
  1, 'what is open is not resolved');
@@ -291,3 +368,8 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
 ('article-version', 'kb_article', 'update', 'title,body',
  'UPDATE kb_article SET version = version + 1 WHERE id = (SELECT id FROM new)',
  'each text of an article has a number');
+
+INSERT INTO automation(name, tbl, event, condition, actions, about) VALUES
+('article-copy', 'kb_article', 'insert', 'new.copy_of IS NOT NULL AND new.published = 1',
+ 'UPDATE kb_article SET published = 0 WHERE id = (SELECT id FROM new)',
+ 'of two texts of one article the one that stays is published, the other waits on the desk');

@@ -20,7 +20,7 @@ INSERT INTO scope_bucket(tbl, name) VALUES
   ('team', 'office'), ('territory', 'office'), ('user_account', 'office'), ('user_territory', 'office'),
   ('pipeline', 'office'), ('stage', 'office'), ('stage_move', 'office'), ('lead_status_move', 'office'), ('ticket_state_move', 'office');
 INSERT INTO scope_bucket(tbl, name) VALUES
-  ('custom_field_def', 'all'), ('validation_rule', 'all'), ('currency_rate', 'all'),
+  ('custom_field_def', 'all'), ('currency_rate', 'all'), ('product_price', 'all'),
   ('score_rule', 'office'), ('assign_rule', 'office'), ('sequence', 'office'), ('sequence_step', 'office'), ('task_template', 'office'),
   ('quote_status_move', 'office'), ('sla_policy', 'office'), ('escalation_rule', 'office'),
   ('counter', 'server');
@@ -131,7 +131,8 @@ INSERT INTO scope_parent(tbl, parent, columns, buckets) VALUES('ticket_event', '
 -- A till gives back what its store sold in thirty days; who looks after a customer sees two years. A receipt stands, whatever became of the customer.
 INSERT INTO scope_bucket(tbl, name, value, condition) VALUES('purchase', 'store', 'store_id', 'at >= satchel_now() - 30 * 86400000');
 INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALUES
-  ('purchase', 'contact', 'contact_id', 'contact_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory');
+  ('purchase', 'contact', 'contact_id', 'contact_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory'),
+  ('purchase', 'loyalty_card', 'card_id', 'contact_id IS NULL AND card_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory');
 INSERT INTO scope_parent(tbl, parent, columns) VALUES('purchase_line', 'purchase', 'purchase_id');
 
 -- Every till has every card, but the points of its own members only, and those that a receipt of the last thirty days gave.
@@ -230,7 +231,7 @@ INSERT INTO scope_write(profile, tbl, ops, columns, anywhere) VALUES
   ('manager', 'goal', 'insert,update,delete', NULL, 0),
 
   ('agent', 'ticket', 'insert', NULL, 0),
-  ('agent', 'ticket', 'update', 'kind,priority,state,level,first_response_at,resolved_at', 0),
+  ('agent', 'ticket', 'update', 'kind,priority,state,level,contact_id,subject,first_response_at,resolved_at', 0),
   ('agent', 'ticket_event', 'insert', NULL, 0),
   ('agent', 'interaction', 'insert', NULL, 1),
   ('agent', 'consent_event', 'insert', NULL, 1),

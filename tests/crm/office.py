@@ -1,9 +1,13 @@
 """A small company for the checks of capabilities: its server with server/crm, its people, and the devices that they carry."""
+import contextlib
 import itertools
+import json
 import os
 import sys
+import time
+import unicodedata
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))  # after this directory: both have an automation.py
 import harness
 
 SCHEMA = os.path.join(harness.ROOT, "server/crm")
@@ -34,6 +38,31 @@ INSERT INTO user_territory(user_id, territory_id) VALUES({ANN}, {NORTH}), ({BOB}
 """
 CARRIERS = {"ann": ("rep", ANN), "bob": ("rep", BOB), "eve": ("rep", EVE), "mia": ("manager", MIA), "tom": ("agent", TOM), "uma": ("agent", UMA),
             "kim": ("till", STORE), "leo": ("till", OTHER_STORE)}
+
+
+def folded(text):
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in decomposed if not unicodedata.category(c).startswith("M"))
+
+
+def day_of(ms):
+    return time.strftime("%Y-%m-%d", time.gmtime(ms // 1000))
+
+
+FUNCTIONS = {"fold": lambda text: None if text is None else folded(str(text)), "day_of": lambda ms: None if ms is None else day_of(ms),
+             "month_of": lambda ms: None if ms is None else day_of(ms)[:7]}
+
+
+def ask(side, query):
+    """What a view gives, on the server or on a device, with SQL functions of the engine's names: a list of tuples, blobs as literals. On a device it is the
+    library that says it; on the server, where no program prints rows, functions made here."""
+    if isinstance(side, harness.Device):
+        return [tuple(json.loads(line).values()) for line in side.run("sql", "--json", "-", stdin=query + "\n;").stdout.splitlines()]
+    with contextlib.closing(harness.open_file(side.store)) as db:
+        for name, function in FUNCTIONS.items():
+            db.create_function(name, 1, function, deterministic=True)
+        db.create_function("satchel_now", 0, lambda: int(time.time() * 1000))
+        return [tuple(f"x'{v.hex()}'" if isinstance(v, bytes) else v for v in row) for row in db.execute(query)]
 
 
 class Office(harness.Case):

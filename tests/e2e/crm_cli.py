@@ -197,7 +197,7 @@ class CrmCli(harness.Case):
         self.assertEqual(self.names(self.ann, "acme"), ["Acme"])
         number = max(int(name[:3]) for name in os.listdir(schema) if name[:3].isdigit()) + 1
         with open(os.path.join(schema, f"{number:03}_later.sql"), "w", encoding="utf-8") as f:
-            f.write("ALTER TABLE contact ADD COLUMN nickname TEXT; ALTER TABLE lead ADD COLUMN fax TEXT; ALTER TABLE contact DROP COLUMN birth_year;")
+            f.write("ALTER TABLE contact ADD COLUMN nickname TEXT; ALTER TABLE lead ADD COLUMN fax TEXT; ALTER TABLE lead DROP COLUMN campaign_id;")
         self.office.stop()
         self.office.start("--schema", schema)
         self.office.sql(f"INSERT INTO contact(id, given, nickname, account_id) VALUES({key(0xc1)}, 'Olga', 'Ola', {ACME});")
@@ -271,8 +271,9 @@ class CrmCli(harness.Case):
 
 class CrmUsage(harness.Case):
     def test_help_and_wrong_usage(self):
-        verbs = ["contact find", "contact show", "contact add", "contact edit", "lead add", "lead list", "deal list", "deal show", "deal move", "visit log",
-                 "task list", "task due", "task done", "ticket list", "ticket show", "ticket reply", "ticket state", "search"]
+        verbs = ["contact find", "contact show", "contact add", "contact edit", "lead add", "lead list", "lead status", "lead convert", "deal list", "deal show", "deal move", "visit log",
+                 "task list", "task due", "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "article find", "article show",
+                 "search"]
         overview = crm("--help")
         for verb in verbs:
             self.assertIn("\n  " + verb + " ", overview)

@@ -19,7 +19,7 @@ NOTHING = "0"
 
 # What all profiles get, and what those get that are no till.
 ALL = dict.fromkeys(["store", "product", "loyalty_program", "contact_status_move", "contact_lifecycle_move",
-                     "custom_field_def", "validation_rule", "currency_rate"], WHOLE)
+                     "custom_field_def", "currency_rate", "product_price"], WHOLE)
 OFFICE = dict.fromkeys(["team", "territory", "user_account", "user_territory", "pipeline", "stage", "stage_move", "lead_status_move",
                         "ticket_state_move", "score_rule", "assign_rule", "sequence", "sequence_step", "task_template", "quote_status_move",
                         "sla_policy", "escalation_rule"], WHOLE) | {"kb_article": "published = 1"}
@@ -55,7 +55,8 @@ CUSTOMERS = {
             "(parent_kind = 'account' AND parent_row IN (SELECT id FROM account WHERE {account}))))",
     "ticket": "assignee_id IN ({self}) OR (state <> 'closed' AND contact_id IN (SELECT id FROM contact WHERE {contact}))",
     "ticket_event": "ticket_id IN (SELECT id FROM ticket WHERE assignee_id IN ({self}))",
-    "purchase": "at >= {two_years} AND contact_id IN (SELECT id FROM contact WHERE {contact})",
+    "purchase": "at >= {two_years} AND (contact_id IN (SELECT id FROM contact WHERE {contact}) OR "
+                "(contact_id IS NULL AND card_id IN (SELECT id FROM loyalty_card WHERE contact_id IN (SELECT id FROM contact WHERE {contact}))))",
     "purchase_line": "purchase_id IN (SELECT id FROM purchase WHERE {purchase})",
     "loyalty_card": "contact_id IN (SELECT id FROM contact WHERE {contact})",
     "loyalty_entry": "card_id IN (SELECT id FROM loyalty_card WHERE {loyalty_card})",

@@ -171,6 +171,47 @@ static void what_somebody_wrote_stays_unless_the_rule_overwrites(void **state) {
     SQL("SELECT l FROM item", "auto");
 }
 
+static void what_somebody_wrote_before_the_rule_and_is_heard_of_later_stays(void **state) {
+    world *w = *state;
+    publish(w,
+            "INSERT INTO automation(name, tbl, event, columns, actions) VALUES\n"
+            "('fill', 'item', 'put', 'n', 'UPDATE item SET l=''auto''||(SELECT n FROM new) WHERE id IN (SELECT id FROM new)');");
+    takes(w, &w->phone, w->base, 0, "+ item('a') n=1");
+    uint64_t known = head(w) - 1;
+    SQL("SELECT l FROM item", "auto1");
+    takes(w, &w->phone, head(w), 1, "~ item('a') n+=1");
+    SQL("SELECT l FROM item", "auto2");
+    takes(w, &w->tablet, known, -60, "~ item('a') l='auto3'");
+    takes(w, &w->phone, head(w), 2, "~ item('a') n+=1"); /* the same, and it is the tablet's still */
+    SQL("SELECT l FROM item", "auto3");
+    takes(w, &w->phone, head(w), 3, "~ item('a') n+=1");
+    SQL("SELECT l FROM item", "auto3");
+    takes(w, &w->tablet, known, -50, "~ item('a') l='mine'");
+    SQL("SELECT l FROM item", "mine");
+    takes(w, &w->phone, head(w), 4, "~ item('a') n+=1");
+    SQL("SELECT l FROM item", "mine");
+    SQL("SELECT words FROM satchel_automation_run ORDER BY id DESC LIMIT 1", "item.l is left as somebody wrote it");
+}
+
+static void delete_M14_by_who_has_not_heard_what_a_rule_filled_in_deletes(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO automation(name, tbl, event, condition, actions, overwrites) VALUES\n"
+               "('fill', 'item', 'insert', 'new.n > 0', 'UPDATE item SET l=''auto'' WHERE id IN (SELECT id FROM new)', 0),\n"
+               "('say', 'item', 'insert', 'new.n = 0', 'UPDATE item SET l=''said'' WHERE id IN (SELECT id FROM new)', 1);");
+    takes(w, &w->phone, w->base, 0, "+ item('x') n=1");
+    SQL("SELECT l FROM item WHERE id='x'", "auto");
+    takes(w, &w->phone, w->base, 1, "- item('x')");
+    SQL("SELECT count(*) FROM item WHERE id='x'", "0");
+    /* A rule that overwrites has something to say, and so has a person. */
+    takes(w, &w->phone, w->base, 2, "+ item('y') f='other'");
+    takes(w, &w->phone, w->base, 3, "- item('y')");
+    SQL("SELECT l FROM item WHERE id='y'", "said");
+    takes(w, &w->phone, w->base, 4, "+ item('z') n=1");
+    takes(w, &w->tablet, head(w), 5, "~ item('z') l='mine'");
+    takes(w, &w->phone, w->base, 6, "- item('z')");
+    SQL("SELECT l FROM item WHERE id='z'", "mine");
+}
+
 static void rule_that_is_off_does_nothing_and_is_tried_without_effect(void **state) {
     world *w = *state;
     buf report, error;
@@ -311,6 +352,8 @@ int main(void) {
         TEST(failing_rule_hurts_neither_its_cause_nor_others),
         TEST(effects_are_causes_and_a_loop_is_bounded_and_named),
         TEST(what_somebody_wrote_stays_unless_the_rule_overwrites),
+        TEST(what_somebody_wrote_before_the_rule_and_is_heard_of_later_stays),
+        TEST(delete_M14_by_who_has_not_heard_what_a_rule_filled_in_deletes),
         TEST(rule_that_is_off_does_nothing_and_is_tried_without_effect),
         TEST(timer_runs_once_however_long_the_server_stood_still),
         TEST(rules_with_a_mistake_are_refused_with_its_place),

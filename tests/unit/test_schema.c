@@ -637,6 +637,32 @@ static void schema_migrate_declarations_are_checked(void **state) {
     }
 }
 
+static void schema_migrate_later_declaration_makes_a_key_natural_and_nothing_else(void **state) {
+    (void)state;
+    for (int at = 0; at < 2; at++) {
+        side s;
+        open_side(&s, at ? SCHEMA_REPLICA : SCHEMA_SERVER);
+        must(&s, 1, CONTACT);
+        must(&s, 2,
+             "INSERT INTO satchel_table(name, key) VALUES('contact', 'natural');\n"
+             "CREATE TABLE t(a INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name, mode) VALUES('t', 'append');\n");
+        schema *d = load(&s);
+        assert_int_equal(d->ntable, 2);
+        assert_int_equal(schema_table_by_name(d, "contact")->id, 1);
+        assert_true(schema_table_by_name(d, "contact")->natural);
+        assert_int_equal(schema_table_by_name(d, "t")->id, 2);
+        assert_false(schema_table_by_name(d, "t")->natural);
+        schema_free(d);
+        close_side(&s);
+    }
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, key) VALUES('contact', 'unique');", SATCHEL_E_MIGRATION, 2,
+                  "declared already");
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, mode, key) VALUES('contact', 'append', 'natural');",
+                  SATCHEL_E_MIGRATION, 2, "declared already");
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, wins, key) VALUES('contact', 'delete', 'natural');",
+                  SATCHEL_E_MIGRATION, 2, "declared already");
+}
+
 static void schema_migrate_rules_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -807,6 +833,7 @@ int main(void) {
         cmocka_unit_test(schema_migrate_data_statements_are_refused),
         cmocka_unit_test(schema_migrate_table_shapes_are_refused_C4_C9_C10),
         cmocka_unit_test(schema_migrate_declarations_are_checked),
+        cmocka_unit_test(schema_migrate_later_declaration_makes_a_key_natural_and_nothing_else),
         cmocka_unit_test(schema_migrate_rules_are_checked),
         cmocka_unit_test(schema_migrate_rules_once_given_stay),
         cmocka_unit_test(schema_migrate_over_a_limit_is_refused),

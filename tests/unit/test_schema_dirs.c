@@ -56,6 +56,7 @@ static sqlite3 *run(schema_side side, const char *dir, const char *const *names,
     buf_init(&error, 0);
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     sqlite3_create_function(db, "satchel_local", 0, SQLITE_UTF8, local, set_local, NULL, NULL);
+    sqlite3_create_function(db, "satchel_refuse", 1, SQLITE_UTF8, local, set_local, NULL, NULL);
     assert_int_equal(schema_init(db, &error), SATCHEL_OK);
     for (uint32_t epoch = 1; names[epoch - 1]; epoch++) {
         char *sql = read_file(dir, names[epoch - 1], ".sql"), *data = read_file(dir, names[epoch - 1], ".data.sql");
