@@ -34,7 +34,7 @@ typedef struct session_checks {
     bool waiting; /* for the answer to its message */
     unsigned tries, unanswered;
     uint64_t due_ms, again_ms; /* due_ms 0: the file says */
-    uint64_t repaired; /* rows */
+    uint64_t repaired;         /* rows */
 } session_checks;
 
 struct session {
