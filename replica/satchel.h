@@ -207,8 +207,8 @@ typedef enum satchel_event_type {
     SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */
     SATCHEL_EVENT_PROGRESS = 6, /* first sync: `number` rows of `total` */
     SATCHEL_EVENT_CLOCK = 7,    /* this device's clock is wrong by more than five minutes; `text` says by how much */
-    SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; `text` says so */
-    SATCHEL_EVENT_CHECKED = 9   /* all `total` rows are compared with the server, `number` repaired; rc SATCHEL_E_BUSY: not now */
+    SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; rc: some could not be */
+    SATCHEL_EVENT_CHECKED = 9   /* `total` rows were compared with the server, `number` repaired; rc: not all, E_BUSY: not now */
 } satchel_event_type;
 
 typedef struct satchel_event {

@@ -32,7 +32,8 @@ typedef struct session_checks {
     bool wanted;  /* by the app */
     bool running; /* the walk has begun */
     bool waiting; /* for the answer to its message */
-    unsigned tries, unanswered;
+    unsigned tries, passes, unanswered;
+    int rc;                    /* why a range was not repaired */
     uint64_t due_ms, again_ms; /* due_ms 0: the file says */
     uint64_t repaired;         /* rows */
 } session_checks;

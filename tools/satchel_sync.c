@@ -132,10 +132,11 @@ static void print_event(const satchel_event *e) {
         printf("%s\n", text);
         break;
     case SATCHEL_EVENT_CHECKED:
-        if (e->rc)
+        if (e->rc == SATCHEL_E_BUSY && !e->total)
             puts("the rows could not be compared with the server's now: they change all the time");
         else
-            printf("%llu rows were compared with the server's: %llu repaired\n", (unsigned long long)e->total, n);
+            printf("%llu rows were compared with the server's: %llu repaired%s\n", (unsigned long long)e->total, n,
+                   e->rc ? "; others could not be compared or repaired" : "");
         break;
     case SATCHEL_EVENT_PROGRESS:
         break;
