@@ -208,7 +208,8 @@ typedef enum satchel_event_type {
     SATCHEL_EVENT_PROGRESS = 6, /* first sync: `number` rows of `total` */
     SATCHEL_EVENT_CLOCK = 7,    /* this device's clock is wrong by more than five minutes; `text` says by how much */
     SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; rc: some could not be */
-    SATCHEL_EVENT_CHECKED = 9   /* `total` rows were compared with the server, `number` repaired; rc: not all, E_BUSY: not now */
+    SATCHEL_EVENT_CHECKED = 9,  /* `total` rows were compared with the server, `number` repaired; rc: not all, E_BUSY: not now */
+    SATCHEL_EVENT_SETTLED = 10  /* an admin settled the refusal of transaction `number`, as `text` says: it is rejected no more */
 } satchel_event_type;
 
 typedef struct satchel_event {
@@ -235,7 +236,7 @@ SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
  * (inserts replace, updates set, counters add, deletes delete), and marks the old one as resolved by it. Fix the cause first. Between
  * transactions only, in the thread that uses satchel_db.
  *   SATCHEL_E_NOT_FOUND  there is no refused transaction of that number
- *   SATCHEL_E_RESOLVED   it was resolved before
+ *   SATCHEL_E_RESOLVED   it was resolved before, here or by an admin; also of a retry that was refused for that
  *   SATCHEL_E_ROW_MISSING  a row that it updates is not here any more, deleted or left: nothing was done; discard it, or write it anew
  *   SATCHEL_E_MISUSE     a transaction is open on satchel_db
  *   SATCHEL_E_BUSY and what a COMMIT may be refused for */

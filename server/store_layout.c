@@ -92,6 +92,9 @@ static const char FORMAT_4[] =
     "ALTER TABLE satchel_device ADD COLUMN next_fingerprint BLOB;"
     "CREATE UNIQUE INDEX satchel_device_next ON satchel_device(next_fingerprint) WHERE next_fingerprint IS NOT NULL;"
     "ALTER TABLE satchel_device ADD COLUMN trust BLOB;"
+    /* What an admin made of it the device has not said that it knows. */
+    "ALTER TABLE satchel_refused ADD COLUMN untold INT NOT NULL DEFAULT 0;"
+    "CREATE INDEX satchel_refused_untold ON satchel_refused(author,number) WHERE untold;"
     "ALTER TABLE satchel_enrol ADD COLUMN profile TEXT;"
     "ALTER TABLE satchel_enrol ADD COLUMN user BLOB;"
     "ALTER TABLE satchel_enrol ADD COLUMN store BLOB;";

@@ -14,8 +14,9 @@ struct store {
     bool open;                     /* a transaction is open */
     /* What a scope remembers may be untrue when this has changed: something was undone, or rules or grants are others. */
     uint64_t scope_events;
-    int64_t scope_version; /* the last that was given to rules here: one that was undone is not given again */
-    int64_t scope_now_ms;  /* satchel_now() of this connection (scope.h) */
+    int64_t scope_version;  /* the last that was given to rules here: one that was undone is not given again */
+    int64_t scope_now_ms;   /* satchel_now() of this connection (scope.h) */
+    int64_t settled_author; /* of this device's incarnation the last refusal was that an admin settled: it is to hear of it */
     buf error;
 };
 

@@ -92,8 +92,8 @@ static const char *state_name(satchel_sync_state state) {
 }
 
 static const char *event_name(satchel_event_type type) {
-    static const char *const names[] = {"",       "state",    "refused", "conflict", "schema",
-                                        "forked", "progress", "clock",   "repaired", "checked"};
+    static const char *const names[] = {"",         "state", "refused",  "conflict", "schema", "forked",
+                                        "progress", "clock", "repaired", "checked",  "settled"};
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
@@ -120,6 +120,9 @@ static void print_event(const satchel_event *e) {
         break;
     case SATCHEL_EVENT_CONFLICT:
         printf("a value of transaction %llu in %s lost; see satchel conflicts\n", n, table);
+        break;
+    case SATCHEL_EVENT_SETTLED:
+        printf("the refusal of transaction %llu was settled: %s\n", n, text);
         break;
     case SATCHEL_EVENT_SCHEMA:
         printf("migration %llu was applied: %s\n", n, text);

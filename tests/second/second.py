@@ -190,6 +190,13 @@ class Second(harness.Case):
         self.compare()
         states = {r["number"]: r["state"] for r in self.server.ctl("rejected", "--all")}
         self.assertEqual(states, {guard: "discarded", check: "retried", depends: "discarded"})
+        # What an admin settles is told to the device.
+        late = write(("insert", "review", {"id": b"\x03", "isrc": "PT-1", "stars": 9}))
+        self.second.sync()
+        self.assertEqual([(n, CODES[code]) for n, code, _ in store.refused()], [(late, "E_CHECK")])
+        self.server.ctl("rejected", "discard", "second", late)
+        self.compare()
+        self.assertEqual(store.refused(), [])
 
     def test_second_N3_copied_file_is_forked_and_nothing_is_lost(self):
         self.fill()

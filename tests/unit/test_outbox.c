@@ -419,6 +419,41 @@ static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
     buf_fini(&message);
 }
 
+static void settled_there(fixture *x, uint64_t number, bool expected) {
+    bool ended;
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    msg_result r = {.number = number, .rc = SATCHEL_E_RESOLVED};
+    assert_int_equal(file_end(x->f, outbox_settled_there(x->f, &r, &ended)), SATCHEL_OK);
+    assert_int_equal(ended, expected);
+}
+
+static void N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so(void **state) {
+    fixture *x = *state;
+    bool moot;
+    uint64_t number = 0, n = 0;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(x, 2, SATCHEL_E_RESOLVED, "too late");
+    settled_there(x, 1, true);
+    settled_there(x, 1, false);
+    settled_there(x, 2, false); /* that was its own result */
+    settled_there(x, 3, false); /* this waits */
+    settled_there(x, 9, false);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 2);
+    assert_int_equal(app_integer(x, "SELECT state FROM satchel_outbox WHERE n=3"), 0);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 1);
+    assert_int_equal(number, 1);
+    assert_int_equal(outbox_count_untold(x->f, 1, &n), SATCHEL_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_RESOLVED);
+    /* Its changes were settled with those that it was to replace. */
+    assert_int_equal(outbox_retry(x->w, 2, &moot), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_edit(x->w, 2), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_sound(x);
+}
+
 static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     fixture *x = *state;
     bool moot;
@@ -749,6 +784,7 @@ int main(void) {
         T(N6_discarded_refusal_is_told_once),
         T(discard_of_what_was_sent_waits_for_its_result),
         T(N6_retry_runs_the_changes_as_a_new_transaction),
+        T(N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so),
         T(N6_retry_of_what_is_already_so_is_moot),
         T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),
