@@ -92,14 +92,15 @@ static const char FORMAT_4[] =
     "ALTER TABLE satchel_device ADD COLUMN next_fingerprint BLOB;"
     "CREATE UNIQUE INDEX satchel_device_next ON satchel_device(next_fingerprint) WHERE next_fingerprint IS NOT NULL;"
     "ALTER TABLE satchel_device ADD COLUMN trust BLOB;"
-    /* What an admin made of it the device has not said that it knows. */
-    "ALTER TABLE satchel_refused ADD COLUMN untold INT NOT NULL DEFAULT 0;"
-    "CREATE INDEX satchel_refused_untold ON satchel_refused(author,number) WHERE untold;"
     "ALTER TABLE satchel_enrol ADD COLUMN profile TEXT;"
     "ALTER TABLE satchel_enrol ADD COLUMN user BLOB;"
     "ALTER TABLE satchel_enrol ADD COLUMN store BLOB;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4};
+/* N6: untold: what an admin made of a refusal, its device has not said that it knows. */
+static const char FORMAT_5[] = "ALTER TABLE satchel_refused ADD COLUMN untold INT NOT NULL DEFAULT 0;"
+                               "CREATE INDEX satchel_refused_untold ON satchel_refused(author,number) WHERE untold;";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {
