@@ -366,9 +366,10 @@ void scope_rules(const sim *s, char *out, size_t room);
 bool scope_has_profile(const sim *s, unsigned i);
 /* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
 int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
-/* As the store has it now: whose items a device holds, a bit for each user; and whether the rules in force mask column mx, too. */
-unsigned scope_users(sim *s, unsigned i);
-bool scope_masks_mx(sim *s);
+/* As the store has it now: which rules are in force, and whose items a device holds by them, a bit for each user. */
+enum { RULES_BEFORE = 1, RULES_MX = 2 }; /* a device stands in for the one before, not for the next; column mx is masked, too */
+unsigned scope_rules_in_force(sim *s);
+unsigned scope_users(sim *s, unsigned i, unsigned rules);
 /* Who is paused does not stay so. */
 void scope_tend(sim *s);
 /* Which items a device is to show, as a condition for the store. */
