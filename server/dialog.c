@@ -600,7 +600,7 @@ static int on_wiped(dialog *c, dialog_world *w) {
     if (!rc) rc = say(w, &out);
     buf_fini(&out);
     if (!rc) w->log(w->ctx, &(log_fields){.level = 'w', .event = "wiped"}, "the device has erased its data");
-    c->wipe = true;
+    c->wipe = c->wiped = true;
     return rc;
 }
 

@@ -18,7 +18,8 @@ typedef struct dialog {
     int64_t device;
     char name[LIMIT_NAME_BYTES + 1];
     dialog_phase phase;
-    bool wipe; /* it is to erase itself: nothing is taken from it but that it did */
+    bool wipe;  /* it is to erase itself: nothing is taken from it but that it did */
+    bool wiped; /* it said that it did */
     uint32_t incarnation;
     uint32_t author;
     uint64_t settled;     /* of hello */

@@ -597,6 +597,7 @@ static void deliver_work(hub *h, work *w) {
     c->losses_asked = false;
     for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
     w->nsaid = 0;
+    if (w->d.wiped) hub_device_wiped(h, c);
     if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
     /* Another page names a view only when it changes: a new welcome tells the device that it does not. */
     if (c->announced && c->view == c->d.target && !c->wants_snapshot)
