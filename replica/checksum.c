@@ -163,12 +163,11 @@ int checksum_ask(file *f, checksum_walk *w) {
     if (rc) return rc;
     rc = at_rest(f, &rests);
     if (!rc && !rests) rc = SATCHEL_E_BUSY;
-    if (!rc) rc = ask(f, w);
-    if (rc < 0) {
-        file_rollback(f);
-        return rc;
-    }
-    int end = file_end(f, SATCHEL_OK);
+    if (rc) return file_end(f, rc);
+    rc = ask(f, w);
+    int end = file_end(f, rc < 0 ? rc : SATCHEL_OK);
+    /* It stands behind ranges that nobody will be asked about. */
+    if (end) checksum_reset(w);
     return end ? end : rc;
 }
 
@@ -214,8 +213,18 @@ static int put_back(file *f, checksum_walk *w) {
     int rc = sums_open(&r, w->asked.p, w->asked.n, &head);
     if (!rc) rc = sums_next(&r, &one);
     if (rc == 1) rc = place(f, w, one.range.table, one.range.has_from, one.range.from);
-    buf_clear(&w->asked);
     return rc ? rc : SATCHEL_E_BUSY;
+}
+
+int checksum_pass(file *f, checksum_walk *w, uint32_t *table) {
+    static _Thread_local sums_range one;
+    sums_reader r;
+    msg_sums head;
+    int rc = sums_open(&r, w->asked.p, w->asked.n, &head);
+    if (!rc) rc = sums_next(&r, &one);
+    if (rc != 1) return rc ? rc : SATCHEL_E_MALFORMED;
+    *table = one.range.table;
+    return move_on(f, w, &one.range);
 }
 
 typedef struct taking {
@@ -259,8 +268,8 @@ static int is_same(taking *k, const schema_table *t, bool *same) {
     return rc < 0 ? rc : SATCHEL_OK;
 }
 
-/* Rows that are right are not written again: the app is told of those that were wrong. */
-static int apply_rows(taking *k, const schema_table *t, uint64_t *wrong) {
+/* Rows that are right are not written again: the app is told of those that were wrong. *again: one is not what was sent even now. */
+static int apply_rows(taking *k, const schema_table *t, uint64_t *wrong, bool *again) {
     wire w;
     delta_reader reader;
     int rc = SATCHEL_OK, more = 0;
@@ -271,43 +280,80 @@ static int apply_rows(taking *k, const schema_table *t, uint64_t *wrong) {
         rc = is_same(k, t, &same);
         if (rc || same) continue;
         rc = overlay_apply_snapshot(k->f->overlay, &k->row, k->f->state.cursor);
+        if (!rc) rc = is_same(k, t, &same);
+        *again |= !same;
         ++*wrong;
     }
     return rc ? rc : more;
 }
 
-static int apply_range(taking *k, checksum_repair *told) {
+static int apply_range(taking *k, bool cut, checksum_repair *told) {
     file *f = k->f;
     const schema_table *t = schema_table_by_id(f->schema, k->range.table);
     int64_t before = 0, after = 0;
+    bool again = false;
+    *told = (checksum_repair){.table = k->range.table};
     if (!t || t->until != SCHEMA_NEVER) return SATCHEL_E_MALFORMED;
     int rc = count_range(f, t, &k->range, &before);
     if (!rc) rc = overlay_clear_range(f->overlay, &k->range, f->state.cursor, f->state.view ? DELTA_LEAVE : DELTA_DELETE);
     if (!rc) rc = count_range(f, t, &k->range, &after);
-    *told = (checksum_repair){.table = t->id, .rows = (uint64_t)(before - after)};
-    return rc ? rc : apply_rows(k, t, &told->rows);
+    told->rows = (uint64_t)(before - after);
+    if (!rc) rc = apply_rows(k, t, &told->rows, &again);
+    /* Where nothing was wrong the digests differ of what is the same; or what is wrong comes behind the cut. */
+    if (again || (!told->rows && !cut)) told->rc = SATCHEL_E_INTERNAL;
+    return rc;
 }
 
-static int take_ranges(taking *k, checksum_walk *w, snapshot_reader *reader, const msg_repair *head, checksum_repair *told,
-                       unsigned *n) {
-    int rc = SATCHEL_OK, more;
-    while ((more = snapshot_next(reader, &k->range)) == 1) {
-        rc = apply_range(k, &told[*n]);
-        if (rc) return rc;
-        ++*n;
+/* An answer, and how much of it is taken. */
+typedef struct answer {
+    msg_repair head;
+    snapshot_reader ranges;
+    unsigned most; /* ranges; the next one is passed over */
+    int refused;   /* why the next one could not be taken */
+    checksum_repair *told;
+    unsigned *n;
+} answer;
+
+static bool begins_alike(const snapshot_range *a, const snapshot_range *b) {
+    bool same = a->table == b->table && a->has_from == b->has_from;
+    for (unsigned i = 0; same && a->has_from && i < a->nkey; i++) same = i < b->nkey && value_equal(&a->from[i], &b->from[i]);
+    return same;
+}
+
+/* The walk goes on behind the range that was asked about where k->range begins. */
+static int pass_refused(taking *k, checksum_walk *w) {
+    static _Thread_local sums_range one;
+    sums_reader r;
+    msg_sums head;
+    int more = 0, rc = sums_open(&r, w->asked.p, w->asked.n, &head);
+    while (!rc && (more = sums_next(&r, &one)) == 1) {
+        if (begins_alike(&one.range, &k->range)) return move_on(k->f, w, &one.range);
+        w->rows += one.rows;
+    }
+    return rc ? rc : more ? more : SATCHEL_E_MALFORMED;
+}
+
+static int take_ranges(taking *k, checksum_walk *w, answer *a) {
+    int more;
+    while ((more = snapshot_next(&a->ranges, &k->range)) == 1 && *a->n < a->most) {
+        bool cut = a->head.cut && *a->n + 1 == a->head.ranges;
+        a->refused = apply_range(k, cut, &a->told[*a->n]);
+        if (a->refused) return a->refused;
+        ++*a->n;
     }
     if (more < 0) return more;
-    rc = pass_compared(k->f, w, head->compared);
-    return !rc && head->cut ? move_on(k->f, w, &k->range) : rc;
+    if (more) return pass_refused(k, w);
+    int rc = pass_compared(k->f, w, a->head.compared);
+    return !rc && a->head.cut ? move_on(k->f, w, &k->range) : rc;
 }
 
-static int take(file *f, checksum_walk *w, snapshot_reader *reader, const msg_repair *head, checksum_repair *told, unsigned *n) {
+static int take(file *f, checksum_walk *w, answer *a) {
     taking *k = calloc(1, sizeof *k);
     if (!k) return SATCHEL_E_NOMEM;
     k->f = f;
     rows_init(&k->rows, f->db);
     arena_init(&k->arena);
-    int rc = take_ranges(k, w, reader, head, told, n);
+    int rc = take_ranges(k, w, a);
     rows_fini(&k->rows);
     arena_fini(&k->arena);
     free(k);
@@ -324,21 +370,35 @@ static int still_fits(file *f, const checksum_walk *w, const msg_repair *head, b
     return rc;
 }
 
-int checksum_take(file *f, checksum_walk *w, const void *message, size_t nmessage, checksum_repair *told, unsigned *n) {
-    snapshot_reader reader;
-    msg_repair head;
+static int take_message(file *f, checksum_walk *w, const void *message, size_t nmessage, answer *a) {
     bool fits = true;
-    *n = 0;
-    int rc = repair_open(&reader, message, nmessage, &head);
+    *a->n = 0;
+    a->refused = 0;
+    int rc = repair_open(&a->ranges, message, nmessage, &a->head);
     if (rc) return rc;
     if ((rc = file_begin(f))) return rc == SATCHEL_E_BUSY ? put_back(f, w) : rc;
-    if (head.ranges) rc = still_fits(f, w, &head, &fits);
-    if (!rc && fits && head.compared) {
-        rc = file_end(f, take(f, w, &reader, &head, told, n));
-        if (rc) *n = 0;
-        buf_clear(&w->asked);
-        return rc;
+    if (a->head.ranges) rc = still_fits(f, w, &a->head, &fits);
+    bool takes = !rc && fits && a->head.compared;
+    rc = file_end(f, takes ? take(f, w, a) : rc);
+    return rc == SATCHEL_E_BUSY || (!rc && !takes) ? put_back(f, w) : rc;
+}
+
+/* It fails again however often it is tried. */
+static bool is_lasting(int rc) {
+    satchel_class class = satchel_rc_class(rc);
+    return class == SATCHEL_CLASS_REFUSED || class == SATCHEL_CLASS_PERMANENT || rc == SATCHEL_E_CORRUPT;
+}
+
+int checksum_take(file *f, checksum_walk *w, const void *message, size_t nmessage, checksum_repair *told, unsigned *n) {
+    answer a = {.most = LIMIT_SUMS, .told = told, .n = n};
+    int rc = take_message(f, w, message, nmessage, &a), refused = a.refused;
+    if (refused && is_lasting(refused)) {
+        uint32_t table = told[*n].table;
+        a.most = *n;
+        rc = take_message(f, w, message, nmessage, &a);
+        if (!rc) told[(*n)++] = (checksum_repair){.table = table, .rc = refused};
     }
-    rc = file_end(f, rc);
-    return rc ? rc : put_back(f, w);
+    if (rc) *n = 0;
+    if (rc && rc != SATCHEL_E_BUSY) checksum_reset(w);
+    return rc;
 }

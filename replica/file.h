@@ -59,7 +59,7 @@ typedef struct file_state {
     uint64_t overlay;    /* counts the transactions that left; tells other processes' indexes that theirs is stale */
     int64_t clock_offset_ms;
     uint64_t check_due_ms; /* when what is here is compared with the server next; 0: nobody has said */
-    unsigned npast; /* epochs before `epoch`, the latest first */
+    unsigned npast;        /* epochs before `epoch`, the latest first */
     past_epoch past[LIMIT_PAST];
 } file_state;
 

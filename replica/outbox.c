@@ -253,6 +253,7 @@ static int retry_all(retry *r, uint64_t number) {
             r->code = sqlite3_column_int64(q, 3);
             found = true;
             if (state != TXN_REFUSED) rc = state == TXN_PENDING ? SATCHEL_E_NOT_FOUND : SATCHEL_E_RESOLVED;
+            if (state == TXN_REFUSED && r->code == SATCHEL_E_RESOLVED) rc = SATCHEL_E_RESOLVED;
             if (rc != 1) break;
         }
         rc = retry_part(r, sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));

@@ -23,7 +23,8 @@ void outbox_writer_close(outbox_writer *w);
 /* Why the last commit was refused: words ("" if it was not) and code. */
 const char *outbox_writer_error(const outbox_writer *w);
 int outbox_writer_error_code(const outbox_writer *w);
-/* Runs the changes of refused transaction `number` again as a new transaction; see satchel_retry. *moot is set if they changed nothing (then the
+/* Runs the changes of refused transaction `number` again as a new transaction; see satchel_retry. SATCHEL_E_RESOLVED also for one that was itself refused
+ * for being too late: its changes were settled with those that it was to replace. *moot is set if they changed nothing (then the
  * caller discards the old one). */
 int outbox_retry(outbox_writer *w, uint64_t number, bool *moot);
 /* Begins a transaction with them, which resolves `number` if it commits something; see satchel_edit. */
@@ -60,6 +61,9 @@ int outbox_push(file *f, outbox_cursor *at, buf *message, uint64_t *last);
 /* Inside file_begin. Stores one result (N5, N6): accepted moves the row to TXN_ACCEPTED (and out of the overlay at once if the cursor has passed it);
  * refused takes it out of the overlay. A result that is known already has no effect. *changed tells whether it had one. */
 int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed);
+/* Inside file_begin. N6: an admin was first and has settled the refusal (a result SATCHEL_E_RESOLVED for a transaction that is refused): it is not open
+ * any more, and the server is to be told that this is known. *ended tells whether it was open; what was refused for being late itself stays. */
+int outbox_settled_there(file *f, const msg_result *r, bool *ended);
 /* Inside file_begin. The same for a refusal that was found here: a pending transaction that cannot be sent. */
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms);
 /* Inside file_begin. Moves settled_number to the last number below which nothing is pending. */
@@ -77,6 +81,8 @@ int outbox_confirm(file *f, const outbox_txn *t);
 int outbox_discard(file *f, uint64_t number);
 /* Discards of which the server was not told: the first above `after`. 1, 0 or an error. */
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number);
+/* How many there are up to a number. */
+int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n);
 /* Inside file_begin. The server has been told of the discards up to `number`. */
 int outbox_told(file *f, uint64_t number);
 

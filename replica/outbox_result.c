@@ -147,6 +147,16 @@ static int mark_discarded(file *f, const outbox_txn *t) {
     return explain(f, rc);
 }
 
+int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
+    outbox_txn t;
+    *ended = false;
+    int rc = outbox_get(f, r->number, &t);
+    if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK;
+    if (rc || t.state != TXN_REFUSED || t.code == SATCHEL_E_RESOLVED) return rc;
+    *ended = true;
+    return mark_discarded(f, &t);
+}
+
 static int discard(file *f, uint64_t number) {
     outbox_txn t;
     int rc = outbox_get(f, number, &t);
@@ -177,6 +187,16 @@ int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
         sqlite3_reset(q);
     }
     return rc;
+}
+
+int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT count(*) FROM satchel_outbox WHERE state>=3 AND state=4 AND n<=? AND code<>0");
+    db_bind(q, "i", (int64_t)up_to);
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return explain(f, rc);
+    *n = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
 }
 
 int outbox_told(file *f, uint64_t number) {

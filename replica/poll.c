@@ -417,8 +417,7 @@ static int poll_until(satchel *s, poll_loop *l, uint64_t until_ms) {
             wait_aside(s, l, until_ms, LOCK_MS);
             continue;
         }
-        if (over)
-            return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : is_settled(s, l);
+        if (over) return l->stopped ? handle_fail(s, l->stopped, "%s", l->stopped_text) : is_settled(s, l);
         if ((rc = turn(s, l, until_ms, &moved))) return rc;
         if (is_settled(s, l) && (moved || !was_settled)) return 1;
     }

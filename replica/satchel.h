@@ -205,17 +205,16 @@ SATCHEL_API int satchel_get_status(satchel *s, satchel_status_info *out);
 SATCHEL_API void satchel_on_change(satchel *s, void (*changed)(void *ctx, const char *table), void *ctx);
 
 typedef enum satchel_event_type {
-    SATCHEL_EVENT_STATE = 1, /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
-    SATCHEL_EVENT_REFUSED =
-        2, /* transaction `number` was refused: rc, text, table; its changes are undone here. See satchel_refusal, satchel_retry, satchel_edit, satchel_discard */
+    SATCHEL_EVENT_STATE = 1,    /* `state` changed; `rc` and `text` say why when it became OFFLINE or STOPPED */
+    SATCHEL_EVENT_REFUSED = 2,  /* transaction `number` was refused, its changes undone: rc, text, table. See satchel_refusal */
     SATCHEL_EVENT_CONFLICT = 3, /* a value of this device lost (a new row of satchel_conflicts): number, table */
     SATCHEL_EVENT_SCHEMA = 4,   /* a migration was applied: `number` is the schema epoch, `text` its name */
     SATCHEL_EVENT_FORKED = 5,   /* the file had been restored or copied; it goes on as incarnation `number` and nothing is lost */
     SATCHEL_EVENT_PROGRESS = 6, /* first sync: `number` rows of `total` */
     SATCHEL_EVENT_CLOCK = 7,    /* this device's clock is wrong by more than five minutes; `text` says by how much */
-    SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; `text` says so */
-    SATCHEL_EVENT_CHECKED = 9   /* all rows were compared with the server: `total` of them, of which `number` were repaired; rc SATCHEL_E_BUSY: it could
-                                   not be done now */
+    SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; rc: some could not be */
+    SATCHEL_EVENT_CHECKED = 9,  /* `total` rows were compared with the server, `number` repaired; rc: not all, E_BUSY: not now */
+    SATCHEL_EVENT_SETTLED = 10  /* an admin settled the refusal of transaction `number`, as `text` says: it is rejected no more */
 } satchel_event_type;
 
 typedef struct satchel_event {
@@ -242,7 +241,7 @@ SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
  * (inserts replace, updates set, counters add, deletes delete), and marks the old one as resolved by it. Fix the cause first. Between
  * transactions only, in the thread that uses satchel_db.
  *   SATCHEL_E_NOT_FOUND  there is no refused transaction of that number
- *   SATCHEL_E_RESOLVED   it was resolved before
+ *   SATCHEL_E_RESOLVED   it was resolved before, here or by an admin; also of a retry that was refused for that
  *   SATCHEL_E_ROW_MISSING  a row that it updates is not here any more, deleted or left: nothing was done; discard it, or write it anew
  *   SATCHEL_E_MISUSE     a transaction is open on satchel_db
  *   SATCHEL_E_BUSY and what a COMMIT may be refused for */

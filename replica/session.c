@@ -98,7 +98,7 @@ static void forget_connection(session *s) {
     s->flight_bytes = 0;
     s->granted = s->credit_due = 0;
     s->push = (outbox_cursor){0};
-    s->told = s->told_after = 0;
+    s->told = s->ntold = s->told_after = 0;
 }
 
 /* ---- output ---- */
@@ -269,9 +269,18 @@ static int known_have_come(session *s, uint64_t now_ms, bool *come) {
     return SATCHEL_OK;
 }
 
+/* One of a lower number may be discarded after one of a higher was told: then it begins anew. */
+static int look_below_told(session *s) {
+    uint64_t n = 0;
+    int rc = s->told ? outbox_count_untold(s->file, s->told, &n) : SATCHEL_OK;
+    if (!rc && n > s->ntold) s->told = s->ntold = 0;
+    return session_file_error(s, rc);
+}
+
 static int say_resolves(session *s) {
+    int rc = look_below_told(s);
+    if (rc) return rc;
     uint64_t number = s->told;
-    int rc;
     while (s->queued + 4 < QUEUE_SLOTS && (rc = outbox_next_untold(s->file, number, &number)) != 0) {
         msg_resolve m = {.number = number, .action = 1};
         if (rc < 0) return session_file_error(s, rc);
@@ -280,6 +289,7 @@ static int say_resolves(session *s) {
         rc = session_say(s);
         if (rc) return rc;
         s->told = number;
+        s->ntold++;
         s->told_after = s->push.number;
     }
     return SATCHEL_OK;
@@ -288,7 +298,7 @@ static int say_resolves(session *s) {
 static int send_new(session *s, uint64_t now_ms) {
     bool come;
     int rc = known_have_come(s, now_ms, &come);
-    if (!rc) rc = say_resolves(s);
+    if (!rc && come) rc = say_resolves(s); /* what is on its way was not sent after them */
     if (!rc && come) rc = push_all(s, now_ms);
     return rc;
 }

@@ -7,11 +7,14 @@
 #include "replica/session_internal.h"
 
 #define DAY_MS UINT64_C(86400000)
-/* Pauses after a range that could not be compared, because commits are on their way, grow to this; and so often before it is given up. */
+/* Pauses after a range that could not be compared, because commits are on their way, or the server's own rows are wrong, grow to this; and so often before it
+ * is given up. */
 #define AGAIN_MS 100u
 #define AGAIN_MOST_MS 3000u
 #define TRIES 12u
-/* Conversations that may end upon a question before it is put off as well: a server may not know it. */
+/* Then the walk goes on behind it, so often on end. */
+#define PASSES 3u
+/* Conversations that may end upon a question of one walk, which begins anew, before it is put off as well: a server may not know it. */
 #define UNANSWERED 3u
 
 /* Not all devices at one time, though they connect at one: what they hold, and when they came, differs. */
@@ -49,11 +52,12 @@ bool session_check_wanted(const session *s) {
 
 static void finish(session *s, int rc, uint64_t now_ms) {
     session_checks *c = &s->checks;
-    satchel_event e = {.type = SATCHEL_EVENT_CHECKED, .rc = rc, .number = c->repaired, .total = c->walk.rows};
+    satchel_event e = {.type = SATCHEL_EVENT_CHECKED, .rc = rc ? rc : c->rc, .number = c->repaired, .total = c->walk.rows};
     checksum_reset(&c->walk);
     c->running = c->wanted = false;
     c->repaired = 0;
-    c->tries = c->unanswered = 0;
+    c->tries = c->passes = c->unanswered = 0;
+    c->rc = SATCHEL_OK;
     set_due(s, now_ms + DAY_MS / 2 + jitter_ms(s, now_ms));
     session_emit(s, &e);
 }
@@ -63,7 +67,8 @@ void session_checksum_begin(session *s, uint64_t now_ms) {
     c->unanswered += c->waiting;
     checksum_reset(&c->walk);
     c->running = c->waiting = false;
-    c->tries = 0;
+    c->tries = c->passes = 0;
+    c->rc = SATCHEL_OK;
     c->again_ms = 0;
     if (c->unanswered >= UNANSWERED) finish(s, SATCHEL_E_BUSY, now_ms);
 }
@@ -85,7 +90,10 @@ static int ask(session *s, uint64_t now_ms) {
         put_off(s, now_ms);
         return SATCHEL_OK;
     }
-    if (rc < 0) return session_file_error(s, rc);
+    if (rc < 0) {
+        c->waiting = true;
+        return session_file_error(s, rc);
+    }
     if (rc == 0) {
         finish(s, SATCHEL_OK, now_ms);
         return SATCHEL_OK;
@@ -105,32 +113,61 @@ int session_checksum_step(session *s, uint64_t now_ms) {
     return ask(s, now_ms);
 }
 
-static void tell_repaired(session *s, const checksum_repair *told, unsigned n) {
-    char text[160];
-    for (unsigned i = 0; i < n; i++) {
-        const schema_table *t = schema_table_by_id(s->file->schema, told[i].table);
-        const char *name = t ? t->name : "";
-        s->checks.repaired += told[i].rows;
-        snprintf(text, sizeof text, "%" PRIu64 " rows of %s were not what the server has, and were repaired", told[i].rows, name);
-        session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REPAIRED, .number = told[i].rows, .table = name, .text = text});
+static void put_words(char *out, size_t room, const checksum_repair *told, const char *name) {
+    if (!told->rc)
+        snprintf(out, room, "%" PRIu64 " rows of %s were not what the server has, and were repaired", told->rows, name);
+    else if (told->rc == SATCHEL_E_BUSY)
+        snprintf(out, room, "rows of %s could not be compared with the server's now", name);
+    else
+        snprintf(out, room, "rows of %s are not what the server has, and could not be repaired: %s", name,
+                 satchel_rc_text(told->rc));
+}
+
+static void tell(session *s, const checksum_repair *told) {
+    char text[LIMIT_TEXT_BYTES];
+    session_checks *c = &s->checks;
+    const schema_table *t = schema_table_by_id(s->file->schema, told->table);
+    satchel_event e = {.type = SATCHEL_EVENT_REPAIRED, .rc = told->rc, .table = t ? t->name : "", .text = text};
+    if (!told->rc && !told->rows) return;
+    put_words(text, sizeof text, told, e.table);
+    if (told->rc)
+        c->rc = told->rc;
+    else
+        e.number = told->rows;
+    c->repaired += e.number;
+    session_emit(s, &e);
+}
+
+/* Its first range was not compared, again and again: then others are, and the next walk tries this one again. */
+static int pass_or_put_off(session *s, uint64_t now_ms) {
+    session_checks *c = &s->checks;
+    checksum_repair told = {.rc = SATCHEL_E_BUSY};
+    if (c->tries < TRIES || c->passes == PASSES) {
+        put_off(s, now_ms);
+        return SATCHEL_OK;
     }
+    int rc = checksum_pass(s->file, &c->walk, &told.table);
+    if (rc) return session_file_error(s, rc);
+    c->passes++;
+    c->tries = TRIES - 1;
+    tell(s, &told);
+    return SATCHEL_OK;
 }
 
 int session_on_repair(session *s, const void *p, size_t n, uint64_t now_ms) {
     session_checks *c = &s->checks;
     checksum_repair told[LIMIT_SUMS];
-    unsigned repaired;
+    unsigned ntold;
     if (!c->waiting) return SATCHEL_OK; /* of a question from before a fork */
     c->waiting = false;
-    c->unanswered = 0;
-    int rc = checksum_take(s->file, &c->walk, p, n, told, &repaired);
-    if (rc == SATCHEL_E_BUSY) {
-        put_off(s, now_ms);
-        return SATCHEL_OK;
+    int rc = checksum_take(s->file, &c->walk, p, n, told, &ntold);
+    if (rc == SATCHEL_E_BUSY) return pass_or_put_off(s, now_ms);
+    if (rc) {
+        c->waiting = true;
+        return session_fail(s, rc, "the server sent a repair that cannot be taken: %s", satchel_rc_text(rc));
     }
-    if (rc) return session_fail(s, rc, "the server sent a repair that cannot be taken: %s", satchel_rc_text(rc));
-    c->tries = 0;
+    c->tries = c->passes = 0;
     session_announce(s);
-    tell_repaired(s, told, repaired);
+    for (unsigned i = 0; i < ntold; i++) tell(s, &told[i]);
     return SATCHEL_OK;
 }

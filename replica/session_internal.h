@@ -26,15 +26,19 @@ typedef struct flight {
     size_t bytes;
 } flight;
 
+/* What a result did: it became of a transaction that had none; a refusal was settled by an admin. */
+typedef enum session_effect { EFFECT_NONE, EFFECT_ANSWERED, EFFECT_SETTLED } session_effect;
+
 /* session_checksum.c. */
 typedef struct session_checks {
     checksum_walk walk;
     bool wanted;  /* by the app */
     bool running; /* the walk has begun */
     bool waiting; /* for the answer to its message */
-    unsigned tries, unanswered;
+    unsigned tries, passes, unanswered;
+    int rc;                    /* why a range was not repaired */
     uint64_t due_ms, again_ms; /* due_ms 0: the file says */
-    uint64_t repaired; /* rows */
+    uint64_t repaired;         /* rows */
 } session_checks;
 
 struct session {
@@ -65,9 +69,10 @@ struct session {
     flight flight[FLIGHT_SLOTS];
     unsigned nflight;
     size_t flight_bytes;
-    uint64_t told;               /* resolves were sent up to this number */
-    uint64_t told_after;         /* they are known to have arrived when a later number than this has a result */
-    bool settled[LIMIT_RESULTS]; /* which results of the message at hand had an effect */
+    uint64_t told;                        /* resolves were sent up to this number, */
+    uint64_t ntold;                       /* so many that may not have arrived */
+    uint64_t told_after;                  /* they are known to have arrived when a later number than this has a result */
+    session_effect effect[LIMIT_RESULTS]; /* of the results of the message at hand */
     session_checks checks;
     buf message, received, error;
 };

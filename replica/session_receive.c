@@ -167,19 +167,39 @@ static void land_flights(session *s, uint64_t number, bool empty) {
     memmove(s->flight, s->flight + gone, s->nflight * sizeof *s->flight);
 }
 
+/* What was sent after them was answered: they have arrived. Not so one of a lower number that was discarded since: then all are told again. */
+static int forget_told(session *s) {
+    uint64_t n;
+    int rc = outbox_count_untold(s->file, s->told, &n);
+    if (!rc && n == s->ntold) rc = outbox_told(s->file, s->told);
+    s->told = s->ntold = 0;
+    return rc;
+}
+
+/* *answered: the number, if the result is the answer to something that this device has sent. */
+static int take_result(session *s, const msg_result *r, uint64_t now_ms, session_effect *effect, uint64_t *answered) {
+    bool changed, ended = false;
+    int rc = outbox_result(s->file, r, now_ms, &changed);
+    if (changed) *answered = r->number;
+    if (!rc && !changed && r->rc == SATCHEL_E_RESOLVED) rc = outbox_settled_there(s->file, r, &ended);
+    *effect = changed ? EFFECT_ANSWERED : ended ? EFFECT_SETTLED : EFFECT_NONE;
+    return rc;
+}
+
 static int take_results(session *s, const void *p, size_t n, uint64_t now_ms, uint64_t *highest, unsigned *count) {
     results_reader reader;
     msg_result r;
+    uint64_t answered = 0;
     int rc = results_open(&reader, p, n);
     while (!rc && (rc = results_next(&reader, &r)) == 1) {
         if (*count == LIMIT_RESULTS) return SATCHEL_E_LIMIT;
-        rc = outbox_result(s->file, &r, now_ms, &s->settled[*count]);
+        rc = take_result(s, &r, now_ms, &s->effect[*count], &answered);
         if (r.number > *highest) *highest = r.number;
         if (!r.rc && r.seq > s->target) s->target = r.seq;
         ++*count;
     }
     if (!rc) rc = outbox_settle(s->file);
-    if (!rc && s->told && *highest > s->told_after) rc = outbox_told(s->file, s->told);
+    if (!rc && s->ntold && answered > s->told_after) rc = forget_told(s);
     return rc;
 }
 
@@ -189,12 +209,14 @@ static void tell_refusals(session *s, const void *p, size_t n) {
     char text[LIMIT_TEXT_BYTES];
     if (results_open(&reader, p, n)) return;
     for (unsigned i = 0; results_next(&reader, &r) == 1; i++) {
-        if (!r.rc || !s->settled[i]) continue;
+        if (!r.rc || s->effect[i] == EFFECT_NONE) continue;
         const schema_table *t = r.table ? schema_table_by_id(s->file->schema, r.table) : NULL;
         snprintf(text, sizeof text, "%.*s", (int)r.ntext, r.text);
-        session_emit(s,
-                     &(satchel_event){
-                         .type = SATCHEL_EVENT_REFUSED, .rc = r.rc, .number = r.number, .table = t ? t->name : "", .text = text});
+        session_emit(s, &(satchel_event){.type = s->effect[i] == EFFECT_SETTLED ? SATCHEL_EVENT_SETTLED : SATCHEL_EVENT_REFUSED,
+                                         .rc = r.rc,
+                                         .number = r.number,
+                                         .table = t ? t->name : "",
+                                         .text = text});
     }
 }
 

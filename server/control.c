@@ -148,7 +148,10 @@ static void free_call(control_call *call) {
     json_decref(call->request);
     json_decref(call->reply);
     buf_fini(&call->error);
-    free(call->state.result);
+    if (call->work && call->work->drop)
+        call->work->drop(call->state.result);
+    else
+        free(call->state.result);
     free(call);
 }
 
@@ -178,8 +181,9 @@ static void log_call(const control_call *call) {
 static void on_done(service_job *job) {
     control_call *call = (control_call *)job;
     control_peer *p = call->peer;
+    void (*after)(control_call *) = call->command ? call->command->after : call->work->after;
     log_call(call);
-    if (call->command && call->command->after && !job->rc) call->command->after(call);
+    if (after && !job->rc) after(call);
     if (p) {
         p->call = NULL;
         buf_put_byte(&call->error, 0);

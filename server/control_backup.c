@@ -1,6 +1,7 @@
 /* Works of the admin that read the whole store, through connections of their own: a backup, a check, the digests. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/satchel_rc.h"
 #include "server/backup.h"
@@ -52,13 +53,10 @@ static int work_verify(control_call *call, const progress *watch) {
     checksum_truth *wants = NULL;
     int rc = json_is_true(json_object_get(call->request, "repair")) ? checksum_truth_new(&wants) : SATCHEL_OK;
     if (!rc) rc = store_verify_files(store_path, snapshot_path, watch, &report, &problems, wants, &call->error);
+    call->state.result = wants;
     control_put_report(call->reply, "report", &report);
     control_put_number(call->reply, "problems", problems);
     buf_fini(&report);
-    if (!rc && wants && checksum_truth_wanted(wants))
-        call->state.result = wants;
-    else
-        checksum_truth_free(wants);
     return rc;
 }
 
@@ -68,17 +66,27 @@ static int finish_verify(control_call *call, store *s, ingest *g, uint64_t now_m
     buf report = {0};
     unsigned healed = 0;
     (void)now_ms;
-    call->state.result = NULL;
-    if (!wants) return SATCHEL_OK;
+    if (!wants || !checksum_truth_wanted(wants)) return SATCHEL_OK;
     int rc = ingest_scope_look(g);
     if (!rc) rc = checksum_truth_read(wants, store_db(s), NULL);
     if (!rc) rc = checksum_truth_compare(wants, store_db(s), store_schema(s), ingest_scope(g), &report, &healed);
-    if (!rc) hub_tell_healed(call->job.service->hub, &report, healed);
     control_put_report(call->reply, "repair", &report);
     control_put_number(call->reply, "repaired", healed);
     buf_fini(&report);
-    checksum_truth_free(wants);
     return control_failed(call, rc, s, "cannot put the store right");
+}
+
+static void after_verify(control_call *call) {
+    const char *repair = json_string_value(json_object_get(call->reply, "repair"));
+    buf report = {0};
+    if (!repair) return;
+    buf_put(&report, repair, strlen(repair));
+    hub_tell_healed(call->job.service->hub, &report, (unsigned)json_integer_value(json_object_get(call->reply, "repaired")));
+    buf_fini(&report);
+}
+
+static void drop_wants(void *result) {
+    checksum_truth_free(result);
 }
 
 static int work_digest(control_call *call, const progress *watch) {
@@ -93,8 +101,8 @@ static int work_digest(control_call *call, const progress *watch) {
 }
 
 const control_work control_backup_works[] = {
-    {"backup", work_backup, finish_backup},
-    {"verify", work_verify, finish_verify},
-    {"digest", work_digest, NULL},
+    {"backup", work_backup, finish_backup, NULL, NULL},
+    {"verify", work_verify, finish_verify, after_verify, drop_wants},
+    {"digest", work_digest, NULL, NULL, NULL},
     {0},
 };

@@ -26,6 +26,10 @@ typedef struct control_work {
     int (*work)(control_call *call, const progress *watch);
     /* On the writer's thread, if the work was done; may be NULL. */
     int (*finish)(control_call *call, store *s, ingest *g, uint64_t now_ms);
+    /* As a command's. */
+    void (*after)(control_call *call);
+    /* Frees state.result, which may be NULL; itself NULL: free() does. */
+    void (*drop)(void *result);
 } control_work;
 
 /* How far a work is, between its thread and the loop's. */
@@ -35,7 +39,7 @@ typedef struct control_state {
     const char *_Atomic what; /* NULL: nothing to tell yet */
     atomic_uint_fast64_t done, total;
     atomic_bool stop;
-    void *result; /* from work to finish; freed with the call */
+    void *result; /* from work to finish; freed with the call, whether finish ran or not */
 } control_state;
 
 /* Sends a line before the answer, from the work's thread, and returns when the other side has taken it. False: nobody takes it (he has gone, the server
@@ -58,8 +62,9 @@ const control_command *control_find(const char *name);
 const control_work *control_find_work(const char *name);
 
 /* Each file of commands has a table of them, ended by one without a name; control_commands.c lists the tables. */
-extern const control_command control_ca_commands[], control_device_commands[], control_rejected_commands[], control_token_commands[], control_store_commands[],
-    control_transfer_commands[], control_scope_commands[], control_automation_commands[];
+extern const control_command control_ca_commands[], control_device_commands[], control_rejected_commands[],
+    control_token_commands[], control_store_commands[], control_transfer_commands[], control_scope_commands[],
+    control_automation_commands[];
 /* As those of works. */
 extern const control_work control_backup_works[], control_transfer_works[], control_scope_works[];
 

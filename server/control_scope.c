@@ -263,6 +263,6 @@ const control_command control_scope_commands[] = {
 };
 
 const control_work control_scope_works[] = {
-    {"scope.dry_run", work_dry_run, NULL},
+    {"scope.dry_run", work_dry_run, NULL, NULL, NULL},
     {0},
 };

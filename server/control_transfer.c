@@ -33,6 +33,6 @@ const control_command control_transfer_commands[] = {
 };
 
 const control_work control_transfer_works[] = {
-    {"export", work_export, NULL},
+    {"export", work_export, NULL, NULL, NULL},
     {0},
 };

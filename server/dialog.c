@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/refusal.h"
 #include "server/row_query.h"
 #include "server/store_keys.h"
 #include "server/store_private.h"
@@ -140,6 +141,27 @@ static int say_known_results(dialog *c, dialog_world *w) {
     }
     if (q) sqlite3_reset(q);
     buf_fini(&hold);
+    if (!rc) rc = say_results(w, b);
+    batch_free(b);
+    return rc;
+}
+
+int dialog_settled(dialog *c, dialog_world *w) {
+    static const char RETRIED[] = "an admin has retried it", DISCARDED[] = "an admin has discarded it";
+    result_batch *b = batch_new();
+    if (!b) return SATCHEL_E_NOMEM;
+    sqlite3_stmt *q =
+        db_prepare(&w->s->cache, "SELECT number,state='retried' FROM satchel_refused INDEXED BY satchel_refused_untold"
+                                 " WHERE author=? AND untold ORDER BY number");
+    db_bind(q, "i", (int64_t)c->author);
+    int rc;
+    while ((rc = db_next(&w->s->cache, q)) == 1) {
+        const char *text = sqlite3_column_int(q, 1) ? RETRIED : DISCARDED;
+        msg_result r = {
+            .number = (uint64_t)sqlite3_column_int64(q, 0), .rc = SATCHEL_E_RESOLVED, .text = text, .ntext = strlen(text)};
+        if ((rc = add_result(w, b, &r))) break;
+    }
+    if (q) sqlite3_reset(q);
     if (!rc) rc = say_results(w, b);
     batch_free(b);
     return rc;
@@ -362,6 +384,7 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     rc = say_welcome(c, w, &author);
     if (!rc) rc = say_schema(w, m.schema_epoch);
     if (!rc) rc = say_known_results(c, w);
+    if (!rc) rc = dialog_settled(c, w);
     if (!rc) rc = dialog_losses(c, w);
     c->phase = DIALOG_READY;
     return rc;
@@ -440,17 +463,10 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     msg_resolve m;
     int rc = resolve_decode(message, n, &m);
     if (rc) return rc;
-    /* Whoever is first settles it (N6); a second time there is nothing left to do. */
-    rc = db_exec(&w->s->cache,
-                 "UPDATE satchel_refused SET state='discarded',resolved_ms=? WHERE number=? AND state='open' AND author IN"
-                 " (SELECT author FROM satchel_author WHERE device=?)",
-                 "iii", (int64_t)w->now_ms, (int64_t)m.number, c->device);
-    if (!rc)
-        rc = db_exec(
-            &w->s->cache,
-            "DELETE FROM satchel_refused_row WHERE number=? AND author IN (SELECT author FROM satchel_author WHERE device=?)",
-            "ii", (int64_t)m.number, c->device);
-    return rc;
+    int64_t of;
+    bool open;
+    rc = refusal_of(w->s, c->author, m.number, &of, &open);
+    return rc || !of ? rc : refusal_settle(w->s, of, m.number, "discarded", w->now_ms);
 }
 
 /* ---- losses ---- */
@@ -584,7 +600,7 @@ static int on_wiped(dialog *c, dialog_world *w) {
     if (!rc) rc = say(w, &out);
     buf_fini(&out);
     if (!rc) w->log(w->ctx, &(log_fields){.level = 'w', .event = "wiped"}, "the device has erased its data");
-    c->wipe = true;
+    c->wipe = c->wiped = true;
     return rc;
 }
 

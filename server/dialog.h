@@ -18,7 +18,8 @@ typedef struct dialog {
     int64_t device;
     char name[LIMIT_NAME_BYTES + 1];
     dialog_phase phase;
-    bool wipe; /* it is to erase itself: nothing is taken from it but that it did */
+    bool wipe;  /* it is to erase itself: nothing is taken from it but that it did */
+    bool wiped; /* it said that it did */
     uint32_t incarnation;
     uint32_t author;
     uint64_t settled;     /* of hello */
@@ -63,6 +64,8 @@ int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRI
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
 /* Finds which view the device is to hold now: c->target. SATCHEL_E_RULE, with words: its profile's query fails; c->target is as it was. */
 int dialog_target(dialog *c, dialog_world *w, buf *words);
+/* Says what an admin has settled of this incarnation's refusals: as results, until the device says that it knows. */
+int dialog_settled(dialog *c, dialog_world *w);
 /* Says losses of this device above loss_cursor, some messages full of them at most (see losses_left). */
 int dialog_losses(dialog *c, dialog_world *w);
 

@@ -364,16 +364,24 @@ bool hub_submit(hub *h, hub_job *job) {
     return i != NULL;
 }
 
-void hub_drop_device(hub *h, int64_t device, int rc) {
-    pthread_mutex_lock(&h->mutex);
+static void drop_device(hub *h, int64_t device, const session *but, int rc) {
     for (size_t i = 0; i < h->nslots; i++) {
         session *c = h->slots[i];
-        if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
+        if (c && c != but && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
     if (rc == SATCHEL_E_WIPED) {
         h->wiped_changed = true;
         pthread_cond_signal(&h->writer_cond);
     }
+}
+
+void hub_device_wiped(hub *h, const session *c) {
+    drop_device(h, c->d.device, c, SATCHEL_E_WIPED);
+}
+
+void hub_drop_device(hub *h, int64_t device, int rc) {
+    pthread_mutex_lock(&h->mutex);
+    drop_device(h, device, NULL, rc);
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }

@@ -96,7 +96,8 @@ bool hub_read_step(hub *h, unsigned reader);
 int hub_start(hub *h);
 void hub_stop(hub *h);
 
-/* Rows of the store that were not what its log says, a line each, are so again (checksum_store.h): told in the log, and counted. */
+/* Rows of the store that were not what its log says, a line each, are so again (checksum_store.h): told in the log, and counted. Called after the commit: what was read
+ * of them until then is forgotten. From any thread. */
 void hub_tell_healed(hub *h, const buf *report, unsigned wrong);
 
 /* Of the store, for readers of one's own beside the writer. */

@@ -103,34 +103,9 @@ static void done_healing(hub_job *job, int rc) {
     free(j);
 }
 
-/* Told from within a job, the rows are not committed yet, and a reader may still remember what they were. A job's end comes after the commits of all before it. */
-typedef struct forgetting {
-    hub_job job;
-    hub *h;
-} forgetting;
-
-static int run_forgetting(hub_job *job, store *s, ingest *g, uint64_t now_ms) {
-    (void)job, (void)s, (void)g, (void)now_ms;
-    return SATCHEL_OK;
-}
-
-static void done_forgetting(hub_job *job, int rc) {
-    (void)rc;
-    checksum_memo_clear(((forgetting *)job)->h->memo);
-    free(job);
-}
-
-static void forget_when_committed(hub *h) {
-    forgetting *j = calloc(1, sizeof *j);
-    if (!j) return; /* within the hour it is forgotten anyway */
-    *j = (forgetting){.job = {.run = run_forgetting, .done = done_forgetting}, .h = h};
-    if (!hub_submit(h, &j->job)) free(j);
-}
-
 void hub_tell_healed(hub *h, const buf *report, unsigned wrong) {
     const char *p = (const char *)report->p, *end = p + report->n;
     checksum_memo_clear(h->memo);
-    if (wrong) forget_when_committed(h);
     while (p < end) {
         const char *line = memchr(p, '\n', (size_t)(end - p));
         char text[LIMIT_TEXT_BYTES];

@@ -254,32 +254,57 @@ static int run_frame(group *gr, input *i) {
     return rc;
 }
 
+/* To a session whose device is to hear of something. */
+static int say_news(group *gr, uint64_t id, int (*news)(dialog *, dialog_world *)) {
+    work *w;
+    int rc = work_for(gr, id, &w);
+    if (!w || w->close_rc || w->d.phase != DIALOG_READY) return rc;
+    gr->current = w;
+    rc = news(&w->d, &gr->world);
+    gr->current = NULL;
+    return rc ? rc : w->said_rc;
+}
+
+/* Losses of a session's device that it was not told of. */
+static int say_losses(group *gr, uint64_t id) {
+    return say_news(gr, id, dialog_losses);
+}
+
+/* The session of an incarnation, which has one at most that is not closing; 0 if it has none. */
+static uint64_t session_of(hub *h, int64_t author) {
+    uint64_t id = 0;
+    pthread_mutex_lock(&h->mutex);
+    for (size_t at = 0; !id && at < h->nslots; at++) {
+        session *c = h->slots[at];
+        if (c && !c->closing && c->d.phase == DIALOG_READY && c->d.author == author) id = c->id;
+    }
+    pthread_mutex_unlock(&h->mutex);
+    return id;
+}
+
+/* An admin has settled a refusal: its device hears of it at once if it is connected, else in its next hello. */
+static int say_settled(group *gr) {
+    uint64_t id = session_of(gr->h, gr->h->config.store->settled_author);
+    return id ? say_news(gr, id, dialog_settled) : SATCHEL_OK;
+}
+
 /* A job that fails is undone alone; its code waits in `n` for done(). */
 static int run_job(group *gr, input *i) {
     store *s = gr->h->config.store;
     store_position position = s->now;
     int rc = store_savepoint(s);
     if (rc) return rc;
+    s->settled_author = 0;
     rc = i->job->run(i->job, s, gr->h->ingest, gr->now_ms);
     if (rc) {
         store_savepoint_rollback(s);
         s->now = position;
     } else {
         rc = store_savepoint_release(s);
+        if (!rc && s->settled_author) rc = say_settled(gr);
     }
     i->n = (size_t)-rc;
     return is_store_failure(rc) ? rc : SATCHEL_OK;
-}
-
-/* Losses of a session's device that it was not told of. */
-static int say_losses(group *gr, uint64_t id) {
-    work *w;
-    int rc = work_for(gr, id, &w);
-    if (!w || w->close_rc || w->d.phase != DIALOG_READY) return rc;
-    gr->current = w;
-    rc = dialog_losses(&w->d, &gr->world);
-    gr->current = NULL;
-    return rc ? rc : w->said_rc;
 }
 
 /* The cursor that a session's device has made durable, if it moved since it was saved. Under the mutex; device 0: it did not. */
@@ -594,6 +619,7 @@ static void deliver_work(hub *h, work *w) {
     c->losses_asked = false;
     for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
     w->nsaid = 0;
+    if (w->d.wiped) hub_device_wiped(h, c);
     if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
     /* Another page names a view only when it changes: a new welcome tells the device that it does not. */
     if (c->announced && c->view == c->d.target && !c->wants_snapshot)

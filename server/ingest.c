@@ -8,6 +8,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/automation_private.h"
 #include "server/ingest_private.h"
+#include "server/refusal.h"
 
 static int sink_begin(void *ctx, bool again) {
     (void)again;
@@ -199,16 +200,28 @@ static int tell_refusal(ingest *g, int rc, ingest_result *out) {
     return g->bad_text.rc ? g->bad_text.rc : out->hold.rc;
 }
 
+/* N6: a retry that is refused stands in the place of what it retried, which nobody is to make as well. */
+static int replace(ingest *g, const push_txn *txn) {
+    int64_t of;
+    bool open;
+    int rc = txn->resolves ? refusal_of(g->s, g->author->author, txn->resolves, &of, &open) : SATCHEL_OK;
+    return rc || !txn->resolves || !of ? rc : refusal_settle(g->s, of, txn->resolves, "retried", g->now_ms);
+}
+
+/* What came too late to settle a refusal is nothing to be settled in its turn, or its changes would be made twice. */
 static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
-    int err = tell_refusal(g, rc, out);
+    bool open = rc != SATCHEL_E_RESOLVED;
+    int err = replace(g, txn);
+    if (!err) err = tell_refusal(g, rc, out);
     out->result.number = txn->number;
     if (!err) err = save_result(g, txn, &out->result);
     if (!err)
-        err = db_exec(&g->s->cache, "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,delta) VALUES(?,?,?,?,?,?,?)",
-                      "iibiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
-                      (int64_t)txn->stamp, (int64_t)txn->base, (int64_t)txn->schema_epoch, txn->part ? NULL : txn->delta,
-                      txn->ndelta);
-    return err ? err : each_part(g, txn, note_refused_rows);
+        err = db_exec(&g->s->cache,
+                      "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,delta) VALUES(?,?,?,?,?,?,?,?)",
+                      "iibiiisb", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
+                      (int64_t)txn->stamp, (int64_t)txn->base, (int64_t)txn->schema_epoch, open ? "open" : "discarded",
+                      txn->part ? NULL : txn->delta, txn->ndelta);
+    return err || !open ? err : each_part(g, txn, note_refused_rows);
 }
 
 /* ---- one transaction ---- */
@@ -245,28 +258,16 @@ static int merge_part(ingest *g, const push_txn *part) {
     return g->has_hidden ? SATCHEL_E_MALFORMED : SATCHEL_OK;
 }
 
-#define AUTHORS_OF_DEVICE "(SELECT b.author FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?)"
-
-/* N6: a transaction that retries a refused one settles it, unless somebody did before. A refusal that is not known at all was made by a server
- * that has been put back since. */
+/* N6: a transaction that retries a refused one settles it, unless somebody did before. */
 static int settle(ingest *g, uint64_t number) {
-    sqlite3_stmt *q =
-        db_prepare(&g->s->cache, "SELECT max(state='open') FROM satchel_refused WHERE number=? AND author IN " AUTHORS_OF_DEVICE);
-    db_bind(q, "ii", (int64_t)number, (int64_t)g->author->author);
-    int rc = db_next(&g->s->cache, q);
-    if (rc != 1) return rc;
-    bool known = sqlite3_column_type(q, 0) != SQLITE_NULL, open = sqlite3_column_int(q, 0) != 0;
-    sqlite3_reset(q);
-    if (known && !open)
+    int64_t of;
+    bool open;
+    int rc = refusal_of(g->s, g->author->author, number, &of, &open);
+    if (rc || !of) return rc;
+    if (!open)
         return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before",
                              (unsigned long long)number);
-    rc = db_exec(
-        &g->s->cache,
-        "UPDATE satchel_refused SET state='retried',resolved_ms=? WHERE number=? AND state='open' AND author IN " AUTHORS_OF_DEVICE,
-        "iii", (int64_t)g->now_ms, (int64_t)number, (int64_t)g->author->author);
-    if (rc) return rc;
-    return db_exec(&g->s->cache, "DELETE FROM satchel_refused_row WHERE number=? AND author IN " AUTHORS_OF_DEVICE, "ii",
-                   (int64_t)number, (int64_t)g->author->author);
+    return refusal_settle(g->s, of, number, "retried", g->now_ms);
 }
 
 int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {

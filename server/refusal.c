@@ -39,17 +39,43 @@ static int find_open(store *s, const char *device, uint64_t number, int64_t *aut
     return open ? SATCHEL_OK : store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
 }
 
-static int settle(store *s, int64_t author, uint64_t number, const char *state, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=?", "siii", state,
-                     (int64_t)now_ms, author, (int64_t)number);
-    return rc ? rc
-              : db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", author, (int64_t)number);
+int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open) {
+    sqlite3_stmt *q = db_prepare(
+        &s->cache,
+        "SELECT f.author,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
+        " ON f.author=b.author WHERE a.author=?1 AND f.number=?2 ORDER BY f.author=?1 DESC, f.state='open' DESC LIMIT 1");
+    db_bind(q, "ii", author, (int64_t)number);
+    int rc = db_next(&s->cache, q);
+    *of = 0;
+    if (rc != 1) return rc;
+    *of = sqlite3_column_int64(q, 0);
+    *open = sqlite3_column_int(q, 1) != 0;
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms) {
+    int rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=0 WHERE author=? AND number=? AND untold", "ii", of,
+                     (int64_t)number);
+    if (!rc)
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=? AND state='open'",
+                     "siii", state, (int64_t)now_ms, of, (int64_t)number);
+    return rc ? rc : db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", of, (int64_t)number);
+}
+
+/* By an admin: the device does not know of it yet. */
+static int settle_here(store *s, int64_t author, uint64_t number, const char *state, uint64_t now_ms) {
+    int rc = refusal_settle(s, author, number, state, now_ms);
+    if (!rc)
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=1 WHERE author=? AND number=?", "ii", author, (int64_t)number);
+    if (!rc) s->settled_author = author;
+    return rc;
 }
 
 int refusal_discard(store *s, const char *device, uint64_t number, uint64_t now_ms) {
     int64_t author;
     int rc = find_open(s, device, number, &author);
-    return rc ? rc : settle(s, author, number, "discarded", now_ms);
+    return rc ? rc : settle_here(s, author, number, "discarded", now_ms);
 }
 
 /* The delta of one that came in one message, or of each of its parts. */
@@ -350,7 +376,7 @@ int refusal_retry(store *s, ingest *g, const char *device, uint64_t number, cons
     if (!rc) rc = join(s, author, number, &delta);
     if (!rc) rc = apply_edits(s, edits, &delta, error);
     if (!rc) rc = ingest_it(g, &delta, now_ms, seq, error);
-    if (!rc) rc = settle(s, author, number, "retried", now_ms);
+    if (!rc) rc = settle_here(s, author, number, "retried", now_ms);
     buf_fini(&delta);
     return rc;
 }

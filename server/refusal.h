@@ -1,14 +1,21 @@
 /* refusal.h - a device's refused transaction as an admin looks at it, and as he settles it by making it his own.
  *
  * The store keeps the changes of a refused transaction as they were sent. What an admin makes of them goes through the door that his SQL goes through
- * (ingest.h), so every rule but the device's own rights holds for it, and devices hear of it as of any change. The device keeps its refusal until it is
- * discarded there: a retry from there is refused with SATCHEL_E_RESOLVED (N6). */
+ * (ingest.h), so every rule but the device's own rights holds for it, and devices hear of it as of any change. Whoever is first settles it, an admin or the
+ * device (N6): a retry after that is refused with SATCHEL_E_RESOLVED, and is nothing to be settled in its turn. What an admin did the device is told (dialog.h)
+ * until it says that it knows. */
 #ifndef SERVER_REFUSAL_H
 #define SERVER_REFUSAL_H
 
 #include <jansson.h>
 
 #include "server/ingest.h"
+
+/* The refusal that an incarnation means by a number: its own, else one that was told to another incarnation of its device, an open one first. *of: the
+ * incarnation that it was told to; 0: it is not known here, since it was made by a server that was put back since. */
+int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open);
+/* Settles what refusal_of found as "retried" or "discarded", which its device does know; nothing if somebody was first. */
+int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms);
 
 /* Appends as one JSON object, values as in record.h:
  *   {"device","number","state","code","rule","message","table","depends","at_ms","base","changes":[

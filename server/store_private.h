@@ -17,6 +17,7 @@ struct store {
     int64_t scope_version;    /* the last that was given to rules here: one that was undone is not given again */
     int64_t automation_stamp; /* likewise of the automations */
     int64_t scope_now_ms;     /* satchel_now() of this connection (scope.h) */
+    int64_t settled_author;   /* of this device's incarnation the last refusal was that an admin settled: it is to hear of it */
     buf error;
 };
 

@@ -7,6 +7,9 @@
 #include "protocol/satchel_rc.h"
 #include "server/row_query.h"
 
+/* Rows that came into the old view alone since the cursor; with more a snapshot tells of none. */
+#define STRANGE_MOST 100000u
+
 typedef struct making {
     pages *r;
     const schema *shape;
@@ -19,6 +22,9 @@ typedef struct making {
     uint64_t commits;
     delta_writer rows; /* of the open commit */
     delta_row row;
+    db_cache strange; /* on a database in memory, once there is such a row */
+    unsigned nstrange;
+    buf key;
 } making;
 
 /* ---- parts ---- */
@@ -55,7 +61,7 @@ static int close_part(making *m, bool more) {
     buf_fini(&message);
     buf_clear(&m->body);
     m->commits = 0;
-    m->too_much = m->c->bytes > m->most_bytes;
+    m->too_much = m->too_much || m->c->bytes > m->most_bytes;
     return rc;
 }
 
@@ -81,7 +87,93 @@ static int put_rows(making *m, page_commit *commit) {
     return rc;
 }
 
+/* ---- rows that the device never had ---- */
+
+/* The old view holds them now, or did for a while; the device was not told of them, and is told no key of theirs (S1). */
+static int open_strange(making *m) {
+    sqlite3 *db = NULL;
+    if (m->strange.db) return SATCHEL_OK;
+    int sq = sqlite3_open(":memory:", &db);
+    if (sq == SQLITE_OK)
+        sq = sqlite3_exec(db, "CREATE TABLE strange(tbl INT, key BLOB, PRIMARY KEY(tbl,key)) WITHOUT ROWID", NULL, NULL, NULL);
+    if (sq == SQLITE_OK)
+        db_cache_init(&m->strange, db);
+    else
+        sqlite3_close(db);
+    return db_rc(sq);
+}
+
+static void close_strange(making *m) {
+    sqlite3 *db = m->strange.db;
+    if (!db) return;
+    db_cache_fini(&m->strange);
+    sqlite3_close(db);
+}
+
+static int put_key(making *m) {
+    buf_clear(&m->key);
+    for (unsigned i = 0; i < m->row.nkey; i++) value_put(&m->key, &m->row.key[i]);
+    return m->key.rc;
+}
+
+/* 1 or 0, of the row at hand. */
+static int is_strange(making *m) {
+    if (!m->nstrange) return 0;
+    int rc = put_key(m);
+    if (rc) return rc;
+    sqlite3_stmt *q = db_prepare(&m->strange, "SELECT 1 FROM strange WHERE tbl=? AND key=?");
+    db_bind(q, "ib", (int64_t)m->row.table, m->key.p, m->key.n);
+    rc = db_next(&m->strange, q);
+    if (rc == 1) sqlite3_reset(q);
+    return rc;
+}
+
+/* A row that was put: one that has only moved within the old view the device had before. */
+static int note_put(making *m, uint64_t seq) {
+    int had = 0, rc = put_key(m);
+    if (rc) return rc;
+    sqlite3_stmt *q = db_prepare(&m->r->cache, "SELECT bucket_set FROM satchel_left WHERE tbl=? AND key=? AND seq=?");
+    db_bind(q, "ibi", (int64_t)m->row.table, m->key.p, m->key.n, (int64_t)seq);
+    rc = db_next(&m->r->cache, q);
+    if (rc == 1) {
+        had = view_holds(m->from, m->r->sets, (uint32_t)sqlite3_column_int64(q, 0));
+        sqlite3_reset(q);
+    }
+    if (rc < 0 || had) return rc < 0 ? rc : had < 0 ? had : SATCHEL_OK;
+    rc = open_strange(m);
+    if (!rc)
+        rc = db_exec(&m->strange, "INSERT OR IGNORE INTO strange VALUES(?,?)", "ib", (int64_t)m->row.table, m->key.p, m->key.n);
+    m->too_much = m->too_much || ++m->nstrange > STRANGE_MOST;
+    return rc;
+}
+
+/* Rows that the device is told of are strange no more. */
+static int forget_strange(making *m, const page_commit *commit) {
+    static _Thread_local delta_reader reader;
+    wire w;
+    int rc = SATCHEL_OK, more = 0;
+    if (!m->nstrange) return rc;
+    wire_open(&w, commit->delta, commit->ndelta);
+    delta_open(&reader, &w);
+    while (!rc && (more = delta_next(&reader, &m->row)) == 1) {
+        if (m->row.op != DELTA_PUT) continue;
+        rc = put_key(m);
+        if (!rc)
+            rc = db_exec(&m->strange, "DELETE FROM strange WHERE tbl=? AND key=?", "ib", (int64_t)m->row.table, m->key.p,
+                         m->key.n);
+    }
+    return rc ? rc : more;
+}
+
 /* ---- the log in between ---- */
+
+static int put_if_gone(making *m, uint64_t seq) {
+    if (m->row.op == DELTA_PUT) return note_put(m, seq);
+    if (m->row.op == DELTA_UPDATE) return SATCHEL_OK;
+    int strange = is_strange(m);
+    if (!strange) delta_put_row(&m->rows, &m->row);
+    return strange < 0 ? strange : SATCHEL_OK;
+}
 
 /* Of what the old view alone hears, only that rows are gone. */
 static int put_gone(making *m, page_commit *commit) {
@@ -89,10 +181,9 @@ static int put_gone(making *m, page_commit *commit) {
     wire w;
     wire_open(&w, commit->delta, commit->ndelta);
     delta_open(&reader, &w);
-    int more;
-    while ((more = delta_next(&reader, &m->row)) == 1)
-        if (m->row.op == DELTA_DELETE || m->row.op == DELTA_LEAVE) delta_put_row(&m->rows, &m->row);
-    return more ? more : put_rows(m, commit);
+    int rc = SATCHEL_OK, more = 0;
+    while (!rc && !m->too_much && (more = delta_next(&reader, &m->row)) == 1) rc = put_if_gone(m, commit->seq);
+    return rc ? rc : more < 0 ? more : put_rows(m, commit);
 }
 
 static int put_filtered(making *m, page_commit *commit) {
@@ -118,7 +209,9 @@ static int put_entry(making *m, sqlite3_stmt *q) {
                           .stamp = (uint64_t)sqlite3_column_int64(q, 4),
                           .delta = sqlite3_column_blob(q, 5),
                           .ndelta = (size_t)sqlite3_column_bytes(q, 5)};
-    return both ? put_filtered(m, &commit) : put_gone(m, &commit);
+    if (!both) return put_gone(m, &commit);
+    int rc = forget_strange(m, &commit);
+    return rc ? rc : put_filtered(m, &commit);
 }
 
 static int put_log(making *m) {
@@ -135,7 +228,8 @@ static int put_log(making *m) {
 
 static int put_row(making *m, size_t size) {
     page_commit commit = {.seq = m->c->to};
-    int rc = SATCHEL_OK;
+    int rc = m->row.op == DELTA_LEAVE ? is_strange(m) : 0;
+    if (rc) return rc < 0 ? rc : SATCHEL_OK;
     if (delta_size(&m->rows) && delta_size(&m->rows) + size > LIMIT_PAGE_BYTES) rc = put_rows(m, &commit);
     delta_put_row(&m->rows, &m->row);
     return rc;
@@ -217,6 +311,8 @@ int view_change_make(pages *r, const schema *shape, uint64_t from_view, uint64_t
         if (m->too_much) can = false;
         delta_writer_fini(&m->rows);
         buf_fini(&m->body);
+        buf_fini(&m->key);
+        close_strange(m);
         view_release(m->from);
         view_release(m->to);
     }

@@ -1,7 +1,8 @@
 /* view_change.h - what brings a device from the view that it holds to the one that it is to hold: one commit in parts, as of the state that is read.
  *
  * First the log in between, of which a row is told if both views hear it, and, when the old one does, that it is gone; then every row that the new view alone
- * holds, whole; then the keys of those that the old one alone holds, as leaves. So a row that both hold goes on as it was, and never blinks. */
+ * holds, whole; then the keys of those that the old one alone holds, as leaves. So a row that both hold goes on as it was, and never blinks. Of a row that came into
+ * the old view alone behind the cursor nothing is told, not that it left or was deleted either: the device never had it. */
 #ifndef SERVER_VIEW_CHANGE_H
 #define SERVER_VIEW_CHANGE_H
 

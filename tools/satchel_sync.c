@@ -92,8 +92,8 @@ static const char *state_name(satchel_sync_state state) {
 }
 
 static const char *event_name(satchel_event_type type) {
-    static const char *const names[] = {"",       "state",    "refused", "conflict", "schema",
-                                        "forked", "progress", "clock",   "repaired", "checked"};
+    static const char *const names[] = {"",         "state", "refused",  "conflict", "schema", "forked",
+                                        "progress", "clock", "repaired", "checked",  "settled"};
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
@@ -121,6 +121,9 @@ static void print_event(const satchel_event *e) {
     case SATCHEL_EVENT_CONFLICT:
         printf("a value of transaction %llu in %s lost; see satchel conflicts\n", n, table);
         break;
+    case SATCHEL_EVENT_SETTLED:
+        printf("the refusal of transaction %llu was settled: %s\n", n, text);
+        break;
     case SATCHEL_EVENT_SCHEMA:
         printf("migration %llu was applied: %s\n", n, text);
         break;
@@ -132,10 +135,11 @@ static void print_event(const satchel_event *e) {
         printf("%s\n", text);
         break;
     case SATCHEL_EVENT_CHECKED:
-        if (e->rc)
+        if (e->rc == SATCHEL_E_BUSY && !e->total)
             puts("the rows could not be compared with the server's now: they change all the time");
         else
-            printf("%llu rows were compared with the server's: %llu repaired\n", (unsigned long long)e->total, n);
+            printf("%llu rows were compared with the server's: %llu repaired%s\n", (unsigned long long)e->total, n,
+                   e->rc ? "; others could not be compared or repaired" : "");
         break;
     case SATCHEL_EVENT_PROGRESS:
         break;

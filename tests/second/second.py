@@ -190,6 +190,14 @@ class Second(harness.Case):
         self.compare()
         states = {r["number"]: r["state"] for r in self.server.ctl("rejected", "--all")}
         self.assertEqual(states, {guard: "discarded", check: "retried", depends: "discarded"})
+        # What an admin settles is told to the device.
+        late = write(("insert", "review", {"id": b"\x03", "isrc": "PT-1", "stars": 9}))
+        self.second.sync()
+        self.assertEqual([(n, CODES[code]) for n, code, _ in store.refused()], [(check, "E_CHECK"), (late, "E_CHECK")])
+        self.server.ctl("rejected", "discard", "second", late)
+        write(("update", "artist", [2], {"country": "and on"}))  # who has nothing to do goes before it has read that
+        self.compare()
+        self.assertEqual([n for n, _, _ in store.refused()], [check])
 
     def test_second_N3_copied_file_is_forked_and_nothing_is_lost(self):
         self.fill()

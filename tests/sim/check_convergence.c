@@ -14,7 +14,7 @@ static void put_condition(sim *s, unsigned i, const schema_table *t, char *out, 
 /* Every row of a table, in the order of its key; of the store, those that device `part` is to show, as it is to show them (SIM_DEVICES: all). */
 static sqlite3_stmt *rows_of(sim *s, sqlite3 *db, const schema_table *t, unsigned part) {
     char sql[2048], condition[500] = "";
-    bool masked = part < SIM_DEVICES && !strcmp(t->name, "item"), masks_mx = masked && scope_masks_mx(s);
+    bool masked = part < SIM_DEVICES && !strcmp(t->name, "item"), masks_mx = masked && scope_rules_in_force(s) & RULES_MX;
     if (part < SIM_DEVICES) put_condition(s, part, t, condition, sizeof condition);
     int n = 0;
     for (unsigned i = 0; i < t->ncol; i++) {

@@ -80,11 +80,11 @@ static const assignment *last_assignment(unsigned key) {
     return NULL;
 }
 
-static void look_at_users(sim *s, unsigned i, uint64_t early) {
+static void look_at_users(sim *s, unsigned i, unsigned rules, uint64_t early) {
     unsigned key = s->device[i].key;
     const assignment *last = last_assignment(key);
     users_before[i] = users_now[i];
-    users_now[i] = scope_has_profile(s, i) ? scope_users(s, i) : 0;
+    users_now[i] = scope_has_profile(s, i) ? scope_users(s, i, rules) : 0;
     if (last && last->users == users_now[i]) return;
     if (nmade == ASSIGNMENTS) sim_fail(s, "devices are given to more users than a simulation holds");
     made[nmade++] = (assignment){.early = last ? early : 0, .seq = last ? looked : 0, .key = key, .users = users_now[i]};
@@ -102,9 +102,10 @@ void check_scope_look(sim *s) {
     looked_devices = s->ndevices;
     disk_look(true);
     look_at_items(s);
-    for (unsigned i = 0; i < s->ndevices; i++) look_at_users(s, i, early);
+    unsigned rules = scope_rules_in_force(s);
+    for (unsigned i = 0; i < s->ndevices; i++) look_at_users(s, i, rules, early);
     mx_before = mx_now;
-    mx_now = scope_masks_mx(s);
+    mx_now = rules & RULES_MX;
     disk_look(false);
 }
 

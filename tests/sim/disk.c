@@ -7,12 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/sim/pages.h"
+
 #define SECTOR 512u
 #define DISKS 64u
 #define FILES 32u
 #define NAME_BYTES 256u
 #define SHM_REGIONS 64u
-#define LEAST_BYTES 262144u /* of a file's memory: what grows from less is copied again and again */
+#define LEAST_BYTES 65536u /* of a growing memory */
 
 typedef struct bytes {
     uint8_t *p;
@@ -28,7 +30,8 @@ typedef struct unsynced {
 
 typedef struct disk_file {
     char name[NAME_BYTES]; /* "" : free */
-    bytes seen, undo;
+    pages seen;
+    bytes undo;
     unsynced *pending;
     size_t npending, pending_cap;
     unsigned open;
@@ -46,7 +49,6 @@ struct disk {
     char name[32];
     uint64_t random;
     disk_file file[FILES];
-    bytes spare;
     uint64_t die_at, fail_at; /* calls left; 0: not set */
     bool dead, full, refused; /* refused: a write, since it is full */
     disk_figures figures;
@@ -75,41 +77,14 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-/* A simulator without memory has nothing to say. */
-static void *need(void *p) {
-    if (!p) {
-        fputs("sim: out of memory\n", stderr);
-        exit(2);
-    }
-    return p;
-}
-
 /* ---- bytes ---- */
 
 static void bytes_size(bytes *b, size_t n) {
     if (n > b->cap) {
         b->cap = n < LEAST_BYTES / 2 ? LEAST_BYTES : n * 2;
-        b->p = need(realloc(b->p, b->cap));
+        b->p = pages_need(realloc(b->p, b->cap));
     }
     b->n = n;
-}
-
-/* What lies between the end and `n` is zero. */
-static void bytes_extend(bytes *b, size_t n) {
-    size_t end = b->n;
-    bytes_size(b, n);
-    if (n > end) memset(b->p + end, 0, n - end);
-}
-
-static void bytes_write(bytes *b, size_t at, const void *p, size_t n) {
-    if (at > b->n) bytes_extend(b, at);
-    if (at + n > b->n) bytes_size(b, at + n);
-    if (n) memcpy(b->p + at, p, n);
-}
-
-static void bytes_copy(bytes *to, const bytes *from) {
-    to->n = 0;
-    bytes_write(to, 0, from->p, from->n);
 }
 
 /* ---- files of a disk ---- */
@@ -139,8 +114,6 @@ static disk_file *make(disk *d, const char *name) {
         disk_file *f = &d->file[i];
         if (f->name[0]) continue;
         snprintf(f->name, sizeof f->name, "%s", name);
-        f->seen = (bytes){.p = d->spare.p, .cap = d->spare.cap};
-        d->spare = (bytes){0};
         return f;
     }
     fprintf(stderr, "sim: disk %s has too many files\n", d->name);
@@ -157,16 +130,10 @@ static void forget_shm(disk_file *f) {
     f->nshm = 0;
 }
 
-/* The largest memory of a file that was is the next new one's: logs come and go, and each would grow from nothing. */
-static void drop(disk *d, disk_file *f) {
+static void drop(disk_file *f) {
     forget_shm(f);
-    if (f->seen.cap > d->spare.cap) {
-        bytes more = f->seen;
-        f->seen = d->spare;
-        d->spare = more;
-    }
+    pages_free(&f->seen);
     free(f->pending);
-    free(f->seen.p);
     free(f->undo.p);
     *f = (disk_file){0};
 }
@@ -175,11 +142,12 @@ static void drop(disk *d, disk_file *f) {
 static void note(disk_file *f, size_t at, size_t n) {
     if (f->npending == f->pending_cap) {
         f->pending_cap = f->pending_cap ? f->pending_cap * 2 : 64;
-        f->pending = need(realloc(f->pending, f->pending_cap * sizeof *f->pending));
+        f->pending = pages_need(realloc(f->pending, f->pending_cap * sizeof *f->pending));
     }
     unsynced u = {.at = at, .n = n, .end = f->seen.n, .old = f->undo.n};
     if (at < u.end) u.old_bytes = n && n < u.end - at ? n : u.end - at;
-    if (u.old_bytes) bytes_write(&f->undo, u.old, f->seen.p + at, u.old_bytes);
+    bytes_size(&f->undo, u.old + u.old_bytes);
+    if (u.old_bytes) pages_read(&f->seen, at, f->undo.p + u.old, u.old_bytes);
     f->pending[f->npending++] = u;
 }
 
@@ -191,26 +159,22 @@ static void take_back(disk_file *f, bytes *redo) {
     for (size_t i = f->npending; i-- > 0;) {
         const unsynced *u = &f->pending[i];
         all -= u->n;
-        if (u->n) memcpy(redo->p + all, f->seen.p + u->at, u->n);
-        bytes_size(&f->seen, u->end);
-        if (u->old_bytes) memcpy(f->seen.p + u->at, f->undo.p + u->old, u->old_bytes);
+        if (u->n) pages_read(&f->seen, u->at, redo->p + all, u->n);
+        pages_size(&f->seen, u->end);
+        if (u->old_bytes) pages_write(&f->seen, u->at, f->undo.p + u->old, u->old_bytes);
     }
 }
 
 /* ---- faults ---- */
 
-static unsigned looking;
+unsigned disk_looking;
 
 void disk_look(bool on) {
-    looking += on ? 1 : -1u;
-}
-
-bool disk_is_looking(void) {
-    return looking != 0;
+    disk_looking += on ? 1 : -1u;
 }
 
 static int call(disk *d) {
-    if (looking) return SQLITE_OK;
+    if (disk_is_looking()) return SQLITE_OK;
     d->figures.calls++;
     if (d->die_at && !--d->die_at) d->dead = true;
     return d->dead ? SQLITE_IOERR : SQLITE_OK;
@@ -219,7 +183,7 @@ static int call(disk *d) {
 /* A call that may fail once. */
 static int risky(disk *d, int code) {
     int rc = call(d);
-    if (rc || looking) return rc;
+    if (rc || disk_is_looking()) return rc;
     if (!d->fail_at || --d->fail_at) return SQLITE_OK;
     d->figures.failed++;
     return code;
@@ -244,11 +208,11 @@ void disk_fail_at(disk *d, uint64_t at) {
 }
 
 /* Some of the sectors of a write. */
-static void tear(disk *d, bytes *b, size_t at, const uint8_t *p, size_t n) {
+static void tear(disk *d, pages *f, size_t at, const uint8_t *p, size_t n) {
     for (size_t done = 0; done < n; done += SECTOR) {
         size_t some = n - done < SECTOR ? n - done : SECTOR;
         if (next_random(&d->random) & 1)
-            bytes_write(b, at + done, p + done, some);
+            pages_write(f, at + done, p + done, some);
         else
             d->figures.lost += some;
     }
@@ -274,9 +238,9 @@ static void lose_power(disk *d, disk_file *f) {
     for (size_t i = 0; i < f->npending; i++) {
         const unsynced *u = &f->pending[i];
         if (i < kept && u->n)
-            bytes_write(&f->seen, u->at, p, u->n);
+            pages_write(&f->seen, u->at, p, u->n);
         else if (i < kept)
-            bytes_extend(&f->seen, u->at);
+            pages_extend(&f->seen, u->at);
         else if (kept && (i == kept || any_order) && u->n)
             tear(d, &f->seen, u->at, p, u->n);
         else
@@ -320,7 +284,7 @@ static int file_close(sqlite3_file *file) {
     unlock_all(h);
     h->f->open--;
     h->d->figures.open--;
-    if ((h->delete_on_close || h->f->unlinked) && !h->f->open) drop(h->d, h->f);
+    if ((h->delete_on_close || h->f->unlinked) && !h->f->open) drop(h->f);
     return SQLITE_OK;
 }
 
@@ -331,7 +295,7 @@ static int file_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 of
     if (rc) return rc;
     size_t have = at < h->f->seen.n ? h->f->seen.n - at : 0;
     if (have > n) have = n;
-    if (have) memcpy(out, h->f->seen.p + at, have);
+    pages_read(&h->f->seen, at, out, have);
     if (have == n) return SQLITE_OK;
     memset((uint8_t *)out + have, 0, n - have);
     return SQLITE_IOERR_SHORT_READ;
@@ -348,7 +312,7 @@ static int file_write(sqlite3_file *file, const void *p, int amount, sqlite3_int
         return SQLITE_FULL;
     }
     note(h->f, at, n);
-    bytes_write(&h->f->seen, at, p, n);
+    pages_write(&h->f->seen, at, p, n);
     h->d->figures.written += n;
     return SQLITE_OK;
 }
@@ -359,7 +323,7 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size) {
     if (rc) return rc;
     if ((size_t)size < h->f->seen.n) {
         note(h->f, (size_t)size, 0);
-        bytes_size(&h->f->seen, (size_t)size);
+        pages_size(&h->f->seen, (size_t)size);
     }
     return SQLITE_OK;
 }
@@ -446,7 +410,7 @@ static int shm_map(sqlite3_file *file, int region, int size, int extend, void vo
     }
     if ((unsigned)region >= SHM_REGIONS) return SQLITE_IOERR_SHMSIZE;
     if ((unsigned)region >= f->nshm && !extend) return SQLITE_OK;
-    while (f->nshm <= (unsigned)region) f->shm[f->nshm++] = need(calloc(1, (size_t)size));
+    while (f->nshm <= (unsigned)region) f->shm[f->nshm++] = pages_need(calloc(1, (size_t)size));
     *out = f->shm[region];
     return SQLITE_OK;
 }
@@ -551,7 +515,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_dir) {
     disk_file *f = find(d, name);
     if (!f) return SQLITE_IOERR_DELETE_NOENT;
     if (f->open) return SQLITE_IOERR_DELETE;
-    drop(d, f);
+    drop(f);
     return SQLITE_OK;
 }
 
@@ -633,7 +597,7 @@ void disk_uninstall(void) {
 }
 
 disk *disk_new(const char *name, uint64_t seed) {
-    disk *d = need(calloc(1, sizeof *d));
+    disk *d = pages_need(calloc(1, sizeof *d));
     snprintf(d->name, sizeof d->name, "%s", name);
     d->random = seed;
     for (unsigned i = 0; i < DISKS; i++) {
@@ -650,8 +614,7 @@ void disk_free(disk *d) {
     for (unsigned i = 0; i < DISKS; i++)
         if (disks[i] == d) disks[i] = NULL;
     for (unsigned i = 0; i < FILES; i++)
-        if (d->file[i].name[0]) drop(d, &d->file[i]);
-    free(d->spare.p);
+        if (d->file[i].name[0]) drop(&d->file[i]);
     free(d);
 }
 
@@ -662,11 +625,11 @@ static void copy_one(disk *from, const char *from_name, disk *to, const char *to
     snprintf(a, sizeof a, "%s%s", from_name, end);
     snprintf(b, sizeof b, "%s%s", to_name, end);
     disk_file *source = find(from, a), *target = find(to, b);
-    if (target) drop(to, target);
+    if (target) drop(target);
     if (!source) return;
     target = make(to, b);
     source = find(from, a);
-    bytes_copy(&target->seen, &source->seen);
+    pages_copy(&target->seen, &source->seen);
 }
 
 void disk_copy(disk *from, const char *from_name, disk *to, const char *to_name) {
@@ -680,7 +643,7 @@ void disk_remove(disk *d, const char *name) {
         char path[NAME_BYTES];
         snprintf(path, sizeof path, "%s%s", name, ends[i]);
         disk_file *f = find(d, path);
-        if (f) drop(d, f);
+        if (f) drop(f);
     }
 }
 
@@ -709,7 +672,18 @@ bool disk_unlink(const char *path) {
     if (f && f->open)
         f->unlinked = true;
     else if (f)
-        drop(d, f);
+        drop(f);
+    return f != NULL;
+}
+
+bool disk_log_bytes(const char *path, size_t *n) {
+    static const char end[] = "-wal";
+    const char *name;
+    size_t length = strlen(path);
+    if (length < sizeof end || strcmp(path + length - (sizeof end - 1), end) != 0) return false;
+    disk *d = disk_of(path, &name);
+    disk_file *f = d ? find(d, name) : NULL;
+    if (f) *n = f->seen.n;
     return f != NULL;
 }
 

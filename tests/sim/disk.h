@@ -36,7 +36,10 @@ void disk_fail_at(disk *d, uint64_t call);
 
 /* The simulator's own looking (nested): no call fails or counts meanwhile. */
 void disk_look(bool on);
-bool disk_is_looking(void);
+extern unsigned disk_looking;
+static inline bool disk_is_looking(void) {
+    return disk_looking != 0;
+}
 
 /* ---- files from outside ---- */
 
@@ -51,6 +54,8 @@ bool disk_has(const disk *d, const char *name);
 /* A change of a name on a disk, or of a real file in a directory of its name, is a call of that disk: false, with errno, if its process is gone. True for all
  * other paths. */
 bool disk_beside(const char *path);
+/* The bytes of a write-ahead log on a disk; false: there is none of that path. */
+bool disk_log_bytes(const char *path, size_t *n);
 /* As unlink(2): an open file is there until it is closed. False if no disk has the file. */
 bool disk_unlink(const char *path);
 

@@ -15,28 +15,73 @@ static picture before, after;
 
 /* ---- pictures ---- */
 
-static void copy_text(model_value *to, sqlite3_stmt *q, int column) {
-    const char *text = (const char *)sqlite3_column_text(q, column);
-    snprintf(to->text, sizeof to->text, "%s", text ? text : "NULL");
+static void put_text(model_value *to, const char *text, size_t n) {
+    if (n >= sizeof to->text) n = sizeof to->text - 1;
+    memcpy(to->text, text, n);
+    to->text[n] = 0;
+}
+
+static void put_integer(model_value *to, int64_t n) {
+    char digits[24], *p = digits + sizeof digits;
+    uint64_t rest = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    do *--p = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (n < 0) *--p = '-';
+    put_text(to, p, (size_t)(digits + sizeof digits - p));
+}
+
+/* As SQLite's quote() has it, which is asked where that is not said in a line. */
+static void put_literal(sim *s, sqlite3 *db, model_value *to, sqlite3_stmt *q, int column) {
+    int type = sqlite3_column_type(q, column);
+    const char *text = type == SQLITE_TEXT ? (const char *)sqlite3_column_text(q, column) : NULL;
+    size_t n = text ? strlen(text) : 0;
+    if (type == SQLITE_NULL) {
+        put_text(to, "NULL", 4);
+    } else if (type == SQLITE_INTEGER) {
+        put_integer(to, sqlite3_column_int64(q, column));
+    } else if (text && n < sizeof to->text - 2 && !memchr(text, '\'', n)) {
+        to->text[0] = to->text[n + 1] = '\'';
+        memcpy(to->text + 1, text, n);
+        to->text[n + 2] = 0;
+    } else {
+        sqlite3_stmt *quote = sim_query(s, db, "SELECT quote(?)");
+        sqlite3_bind_value(quote, 1, sqlite3_column_value(q, column));
+        text = sqlite3_step(quote) == SQLITE_ROW ? (const char *)sqlite3_column_text(quote, 0) : NULL;
+        if (!text) sim_fail(s, "a value cannot be quoted: %s", sqlite3_errmsg(db));
+        put_text(to, text, strlen(text));
+        sqlite3_reset(quote);
+    }
+}
+
+#define EPOCHS 4u
+
+/* Its key's literals and its columns, those that the epoch has. */
+static const char *query_of(model_table t, unsigned epoch) {
+    static char all[MODEL_TABLES][EPOCHS][512];
+    const model_schema *m = &MODEL[t];
+    char *sql = all[t][epoch];
+    if (*sql) return sql;
+    int n = snprintf(sql, sizeof all[t][epoch], "SELECT %s", m->key);
+    for (unsigned i = 0; i < m->n; i++)
+        n += snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, ",%s",
+                      model_has(&m->column[i], epoch) ? m->column[i].name : "NULL");
+    snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, " FROM %s", epoch < 3 ? m->name : m->renamed);
+    return sql;
 }
 
 static void take_table(sim *s, sqlite3 *db, unsigned epoch, model_table t, picture *p) {
     const model_schema *m = &MODEL[t];
-    char sql[512];
-    int n = snprintf(sql, sizeof sql, "SELECT %s", m->key);
-    for (unsigned i = 0; i < m->n; i++)
-        n += model_has(&m->column[i], epoch) ? snprintf(sql + n, sizeof sql - (size_t)n, ",quote(%s)", m->column[i].name)
-                                             : snprintf(sql + n, sizeof sql - (size_t)n, ",NULL");
-    snprintf(sql + n, sizeof sql - (size_t)n, " FROM %s", epoch < 3 ? m->name : m->renamed);
-    sqlite3_stmt *q = sim_query(s, db, sql);
+    if (epoch >= EPOCHS) sim_fail(s, "a schema has epoch %u", epoch);
+    sqlite3_stmt *q = sim_query(s, db, query_of(t, epoch));
     while (sqlite3_step(q) == SQLITE_ROW) {
         if (p->n == PICTURE_ROWS) sim_fail(s, "more rows than a picture holds");
         p->row[p->n].table = t;
-        copy_text(&p->row[p->n].key, q, 0);
-        for (unsigned i = 0; i < m->n; i++) copy_text(&p->row[p->n].v[i], q, (int)i + 1);
+        const char *key = (const char *)sqlite3_column_text(q, 0);
+        put_text(&p->row[p->n].key, key, strlen(key));
+        for (unsigned i = 0; i < m->n; i++) put_literal(s, db, &p->row[p->n].v[i], q, (int)i + 1);
         p->n++;
     }
-    if (sqlite3_reset(q)) sim_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_reset(q)) sim_fail(s, "%s: %s", query_of(t, epoch), sqlite3_errmsg(db));
 }
 
 static void take_picture(sim *s, sqlite3 *db, unsigned epoch, picture *p) {
@@ -185,11 +230,14 @@ uint64_t facts_common(const sim *s, unsigned a, unsigned b) {
 /* Which life of the server a device's cursor counts in. */
 unsigned facts_life_of(sim *s, unsigned i) {
     unsigned life = 0;
-    for (unsigned k = 1; k < s->nlives; k++) {
-        char hex[2 * EPOCH_BYTES + 1];
-        for (unsigned b = 0; b < EPOCH_BYTES; b++) snprintf(hex + 2 * b, 3, "%02x", s->life[k].epoch[b]);
-        if (sim_ask(s, satchel_db(s->device[i].s), "SELECT lower(hex(epoch))='%s' FROM satchel_state", hex) == 1) life = k;
-    }
+    disk_look(true);
+    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT epoch FROM satchel_state");
+    const void *epoch = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_blob(q, 0) : NULL;
+    bool whole = epoch && sqlite3_column_bytes(q, 0) == EPOCH_BYTES;
+    for (unsigned k = 1; whole && k < s->nlives; k++)
+        if (!memcmp(s->life[k].epoch, epoch, EPOCH_BYTES)) life = k;
+    if (sqlite3_reset(q)) sim_fail(s, "the epoch of device %u: %s", i, sqlite3_errmsg(satchel_db(s->device[i].s)));
+    disk_look(false);
     return life;
 }
 

@@ -63,11 +63,11 @@ memory_figures memory_measure(unsigned node) {
 #define SIZES 512u /* larger ones are few */
 #define CHUNK_BYTES (1u << 20)
 
-typedef struct piece {
-    struct piece *next;
-} piece;
-
-static piece *kept[SIZES];
+/* Beside the pieces and not in them: who was given back long ago is in no cache. */
+static struct {
+    void **piece;
+    size_t n, room;
+} kept[SIZES];
 static uint8_t *chunk;
 static size_t chunk_left;
 
@@ -103,11 +103,8 @@ static void *cut_piece(size_t bytes) {
 static void *take_piece(size_t n) {
     size_t class = size_class(n);
     if (class == SIZES) return malloc(n);
-    piece *p = kept[class];
-    if (!p) return cut_piece(class * STEP);
-    kept[class] = p->next;
-    if (kept[class]) __builtin_prefetch(kept[class], 1); /* given back long ago, it is in no cache */
-    return p;
+    if (!kept[class].n) return cut_piece(class * STEP);
+    return kept[class].piece[--kept[class].n];
 }
 
 static void give_piece(void *p, size_t n) {
@@ -116,9 +113,12 @@ static void give_piece(void *p, size_t n) {
         free(p);
         return;
     }
-    piece *give = p;
-    give->next = kept[class];
-    kept[class] = give;
+    if (kept[class].n == kept[class].room) {
+        kept[class].room = kept[class].room ? kept[class].room * 2 : 64;
+        kept[class].piece = realloc(kept[class].piece, kept[class].room * sizeof(void *));
+        if (!kept[class].piece) abort();
+    }
+    kept[class].piece[kept[class].n++] = p;
 }
 
 static void *resize_piece(void *p, size_t was, size_t n) {

@@ -547,7 +547,7 @@ static void put_first(model *m, model_table t, const char *key, const char *name
 }
 
 void model_begin(model *m, model_clock first, const uint64_t epoch_at[4]) {
-    *m = (model){.row = calloc(MODEL_ROWS, sizeof *m->row)};
+    *m = (model){.row = malloc(MODEL_ROWS * sizeof *m->row)};
     memcpy(m->epoch_at, epoch_at, sizeof m->epoch_at);
     for (unsigned i = 0; i < 8; i++) {
         char item[8], line[8];

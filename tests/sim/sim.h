@@ -154,14 +154,14 @@ typedef struct sim_device {
     bool doubtful;                 /* it is not known whether a transaction was settled in its file */
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
     uint64_t barred_since;
-    bool wiping, wiped;            /* it was told to erase itself; it has, and nobody uses it any more */
-    unsigned barred_at;            /* transactions that there were then */
-    bool answers_late;             /* on its next connection */
-    uint64_t came_with;            /* the last number that it had when it connected */
-    uint64_t sent;                 /* the number up to which history_sent has marked all as durable */
-    uint64_t saved_at;             /* 0: there is no saved copy */
-    int64_t looked;                /* as of so many changes, history_look; -1: never */
-    bool has_items;                /* the table is there since it runs */
+    bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
+    unsigned barred_at;                                   /* transactions that there were then */
+    bool answers_late;                                    /* on its next connection */
+    uint64_t came_with;                                   /* the last number that it had when it connected */
+    uint64_t sent;                                        /* the number up to which history_sent has marked all as durable */
+    uint64_t saved_at;                                    /* 0: there is no saved copy */
+    int64_t looked;                                       /* as of so many changes, history_look; -1: never */
+    bool has_items;                                       /* the table is there since it runs */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
 } sim_device;
 
@@ -188,7 +188,7 @@ typedef struct sim_txn {
     unsigned saved;   /* and for each saved copy */
     unsigned durable; /* for each file that no loss of power may take it from */
     bool unsure;      /* its COMMIT failed: the file will say */
-    bool given_up;    /* it was discarded, or tried to be: if it comes back all the same, nobody knows what its author had seen then */
+    bool given_up;    /* discarded, or tried to be: if it comes back, nobody knows what its author had seen */
     bool given;       /* the server had it when the last file that held it lost it by right */
     bool in_backup;
     bool cut_off;                                            /* the server had not got it when its author was revoked */
@@ -266,10 +266,10 @@ struct sim {
     uint64_t backup_at; /* 0: there is none */
     uint64_t floor;     /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
-    bool restoring; /* at its next start */
+    bool restoring;  /* at its next start */
     unsigned starts; /* of the server */
-    bool published; /* other rules, at least once */
-    bool rotten;    /* a device has rows that are not what it was sent */
+    bool published;  /* other rules, at least once */
+    bool rotten;     /* a device has rows that are not what it was sent */
 
     sim_device device[SIM_DEVICES];
     unsigned ndevices;
@@ -366,9 +366,10 @@ void scope_rules(const sim *s, char *out, size_t room);
 bool scope_has_profile(const sim *s, unsigned i);
 /* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
 int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
-/* As the store has it now: whose items a device holds, a bit for each user; and whether the rules in force mask column mx, too. */
-unsigned scope_users(sim *s, unsigned i);
-bool scope_masks_mx(sim *s);
+/* As the store has it now: which rules are in force, and whose items a device holds by them, a bit for each user. */
+enum { RULES_BEFORE = 1, RULES_MX = 2 }; /* a device stands in for the one before, not for the next; column mx is masked, too */
+unsigned scope_rules_in_force(sim *s);
+unsigned scope_users(sim *s, unsigned i, unsigned rules);
 /* Who is paused does not stay so. */
 void scope_tend(sim *s);
 /* Which items a device is to show, as a condition for the store. */

@@ -149,10 +149,11 @@ void history_opened(sim *s, unsigned i) {
 }
 
 static void look_at(sim_device *d, sqlite3_stmt *q) {
-    unsigned n;
     while (sqlite3_step(q) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(q, 0);
-        if (text && sscanf(text, "a%u", &n) == 1 && n < SIM_TXNS) d->seen[n / 8] |= (uint8_t)(1u << n % 8);
+        if (!text || text[0] != 'a' || text[1] < '0' || text[1] > '9') continue;
+        unsigned long n = strtoul(text + 1, NULL, 10);
+        if (n < SIM_TXNS) d->seen[n / 8] |= (uint8_t)(1u << n % 8);
     }
 }
 

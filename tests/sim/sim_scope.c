@@ -23,8 +23,6 @@ bool scope_world(const sim *s) {
     return s->options.seed % 3 == 0;
 }
 
-enum { RULES_BEFORE = 1, RULES_MX = 2 };
-
 static void put_rules(unsigned epoch, unsigned rules, char *out, size_t room) {
     const char *tag = epoch < 3 ? "tag" : "mark";
     snprintf(out, room, RULES, tag, rules & RULES_BEFORE ? USERS - 1 : 1, USERS, SCOPE_HORIZON_DAYS,
@@ -35,15 +33,16 @@ void scope_rules(const sim *s, char *out, size_t room) {
     put_rules(s->migrations, 0, out, room);
 }
 
-/* Which of them are in force; the server runs. */
-static unsigned rules_in_force(sim *s) {
-    static const char sql[] = "SELECT coalesce((SELECT (instr(text,':user+3')>0)+2*(instr(text,'f,mx')>0) FROM satchel_scope"
-                              " ORDER BY version DESC LIMIT 1),0)";
-    return (unsigned)sim_ask(s, store_db(s->store), "%s", sql);
-}
-
-bool scope_masks_mx(sim *s) {
-    return rules_in_force(s) & RULES_MX;
+unsigned scope_rules_in_force(sim *s) {
+    unsigned rules = 0;
+    disk_look(true);
+    sqlite3_stmt *q = sim_query(s, store_db(s->store), "SELECT text FROM satchel_scope ORDER BY version DESC LIMIT 1");
+    const char *text = sqlite3_step(q) == SQLITE_ROW ? (const char *)sqlite3_column_text(q, 0) : NULL;
+    if (text && strstr(text, ":user+3")) rules |= RULES_BEFORE;
+    if (text && strstr(text, "f,mx")) rules |= RULES_MX;
+    if (sqlite3_reset(q)) sim_fail(s, "satchel_scope: %s", sqlite3_errmsg(store_db(s->store)));
+    disk_look(false);
+    return rules;
 }
 
 /* One in four holds everything. */
@@ -67,9 +66,9 @@ static unsigned user_of(sim *s, unsigned i) {
     return (unsigned)v.u.i;
 }
 
-unsigned scope_users(sim *s, unsigned i) {
+unsigned scope_users(sim *s, unsigned i, unsigned rules) {
     unsigned user = user_of(s, i);
-    return 1u << user | 1u << (user + (rules_in_force(s) & RULES_BEFORE ? USERS - 1 : 1)) % USERS;
+    return 1u << user | 1u << (user + (rules & RULES_BEFORE ? USERS - 1 : 1)) % USERS;
 }
 
 void scope_item_condition(sim *s, unsigned i, char *out, size_t room) {
@@ -78,7 +77,7 @@ void scope_item_condition(sim *s, unsigned i, char *out, size_t room) {
         out, room,
         "(sv IS NULL OR %u>>sv&1 OR id IN (SELECT CAST(substr(key,3) AS TEXT) FROM satchel_grant JOIN satchel_device d ON d.id=device"
         " WHERE d.name='d%u'))",
-        scope_users(s, i), s->device[i].key);
+        scope_users(s, i, scope_rules_in_force(s)), s->device[i].key);
 }
 
 /* ---- the admin ---- */

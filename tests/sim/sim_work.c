@@ -176,7 +176,8 @@ static void change(work *w, intent in) {
 #define TOPIC_MS (3 * HOUR)
 
 static intent topic(const sim *s) {
-    sim draw = {.random = s->options.seed ^ s->now / TOPIC_MS * UINT64_C(0x9e3779b97f4a7c15)};
+    static sim draw; /* of which only this counts */
+    draw.random = s->options.seed ^ s->now / TOPIC_MS * UINT64_C(0x9e3779b97f4a7c15);
     return (intent){.row = sim_below(&draw, SIM_ROWS), .what = sim_below(&draw, 90), .which = sim_below(&draw, 48)};
 }
 

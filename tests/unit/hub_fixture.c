@@ -389,3 +389,10 @@ int run_job(hub_job *job, store *s, ingest *g, uint64_t at) {
 void done_job(hub_job *job, int rc) {
     ((test_job *)job)->got = rc;
 }
+
+void server(world *w, const char *text) {
+    test_job j = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = text};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+}

@@ -76,5 +76,7 @@ typedef struct test_job {
 } test_job;
 int run_job(hub_job *job, store *s, ingest *g, uint64_t at);
 void done_job(hub_job *job, int rc);
+/* SQL of the server's, as one commit. */
+void server(world *w, const char *text);
 
 #endif

@@ -29,7 +29,9 @@ typedef struct talk {
 static void on_event(void *ctx, const satchel_event *e) {
     talk *t = ctx;
     size_t n = strlen(t->events);
-    if (e->type == SATCHEL_EVENT_REPAIRED)
+    if (e->type == SATCHEL_EVENT_REPAIRED && e->rc)
+        snprintf(t->events + n, sizeof t->events - n, "not repaired: %s %s;", e->table, satchel_rc_name(e->rc));
+    if (e->type == SATCHEL_EVENT_REPAIRED && !e->rc)
         snprintf(t->events + n, sizeof t->events - n, "repaired %llu %s;", (unsigned long long)e->number, e->table);
     if (e->type == SATCHEL_EVENT_CHECKED)
         snprintf(t->events + n, sizeof t->events - n, "checked %llu of %llu %s;", (unsigned long long)e->number,
@@ -270,16 +272,88 @@ static void S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone
     talk *t = *state;
     uint64_t now = NOW;
     unsigned asked = 0;
+    plant(
+        t,
+        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO item(id, name) SELECT printf('k%06d', i), 'n' FROM n");
     session_check(t->s);
     for (; session_check_wanted(t->s) && asked < 100; now += 5000, asked++) {
         assert_true(asks(t, now));
-        assert_int_equal(t->ranges, 3);
         repair_begin(&(msg_repair){.seq = 11}, &t->message);
         assert_int_equal(say(t, now), SATCHEL_OK);
     }
     assert_in_range(asked, 5, 20);
-    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+    assert_non_null(strstr(t->events, "item E_BUSY;checked 0 of 0 E_BUSY;"));
     assert_false(asks(t, now));
+}
+
+/* The first range of a question. */
+static uint32_t first_table(talk *t) {
+    static sums_range first;
+    sums_reader r;
+    msg_sums head;
+    assert_int_equal(sums_open(&r, t->frame.p, t->frame.n, &head), SATCHEL_OK);
+    assert_int_equal(sums_next(&r, &first), 1);
+    return first.range.table;
+}
+
+/* The server's own rows are wrong there, and cannot be put right. */
+static void S6_range_that_is_never_compared_is_told_and_those_behind_it_are(void **state) {
+    talk *t = *state;
+    uint64_t now = NOW;
+    session_check(t->s);
+    for (unsigned i = 0; session_check_wanted(t->s) && i < 100; i++, now += 5000) {
+        if (!asks(t, now)) continue;
+        bool compares = first_table(t) != ITEM;
+        repair_begin(&(msg_repair){.seq = 11, .compared = compares ? t->ranges : 0}, &t->message);
+        assert_int_equal(say(t, now), SATCHEL_OK);
+    }
+    assert_string_equal(t->events, "not repaired: item E_BUSY;checked 0 of 3 E_BUSY;");
+    assert_true(asks(t, now + 2 * DAY));
+    assert_int_equal(t->ranges, 3);
+}
+
+static void S6_range_that_cannot_be_taken_is_told_and_those_around_it_are_repaired(void **state) {
+    talk *t = *state;
+    static snapshot_range bad;
+    static delta_row row;
+    delta_writer w;
+    buf delta;
+    plant(t, "UPDATE item SET name='Eve' WHERE id='a'; UPDATE tag SET label='three' WHERE id='x'; DELETE FROM pair");
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    repair_begin(&(msg_repair){.seq = 11, .compared = 3, .ranges = 3}, &t->message);
+    put_items(t, NULL, NULL);
+    buf_init(&delta, 0);
+    delta_writer_init(&w);
+    row = item_put("x", "of another table", 1, 1);
+    delta_put_row(&w, &row);
+    assert_int_equal(delta_finish(&w, &delta), SATCHEL_OK);
+    for (uint32_t table = TAG; table <= PAIR; table++) {
+        bad = (snapshot_range){.table = table, .nkey = table == PAIR ? 2 : 1, .delta = delta.p, .ndelta = delta.n};
+        snapshot_put_range(&bad, &t->message);
+    }
+    delta_writer_fini(&w);
+    buf_fini(&delta);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_string_equal(t->events, "repaired 1 item;not repaired: tag E_MALFORMED;");
+    assert_string_equal(item(t->x, "a"), "Ann|1|10|~");
+    assert_string_equal(app_text(t->x, "SELECT label FROM tag WHERE id='x'"), "three");
+    assert_true(asks(t, NOW));
+    assert_int_equal(first_table(t), PAIR);
+    answer(t, 1);
+    assert_false(asks(t, NOW));
+    assert_string_equal(t->events, "repaired 1 item;not repaired: tag E_MALFORMED;checked 1 of 3 E_MALFORMED;");
+    assert_true(asks(t, NOW + 2 * DAY));
+    assert_int_equal(t->ranges, 3);
+}
+
+static void S6_range_that_differs_though_it_is_as_it_was_sent_is_told(void **state) {
+    talk *t = *state;
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    answer_items(t);
+    assert_false(asks(t, NOW));
+    assert_string_equal(t->events, "not repaired: item E_INTERNAL;checked 0 of 6 E_INTERNAL;");
 }
 
 static void S6_many_rows_are_asked_about_in_ranges_without_a_gap(void **state) {
@@ -391,6 +465,67 @@ static void S6_server_that_never_answers_is_left_alone(void **state) {
     assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
 }
 
+/* One that fails over the second question. */
+static void S6_server_that_ends_every_conversation_is_left_alone(void **state) {
+    talk *t = *state;
+    unsigned asked = 0;
+    session_check(t->s);
+    for (unsigned i = 0; i < 10; i++) {
+        if (asks(t, NOW)) {
+            asked++;
+            answer(t, 1);
+            assert_true(asks(t, NOW));
+            assert_int_equal(t->ranges, 2);
+        }
+        session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
+        assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+        msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
+        welcome_encode(&m, &t->message);
+        assert_int_equal(say(t, NOW), SATCHEL_OK);
+    }
+    assert_int_equal(asked, 3);
+    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+}
+
+/* In the conversations that end for it, and no others. */
+static unsigned failures(talk *t, bool (*fails)(talk *t)) {
+    unsigned failed = 0;
+    session_check(t->s);
+    for (unsigned i = 0; i < 10; i++) {
+        failed += fails(t);
+        session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
+        assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+        msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
+        welcome_encode(&m, &t->message);
+        assert_int_equal(say(t, NOW), SATCHEL_OK);
+    }
+    return failed;
+}
+
+static bool answers_nonsense(talk *t) {
+    if (!asks(t, NOW)) return false;
+    repair_begin(&(msg_repair){.seq = t->cursor, .compared = t->ranges + 1}, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_E_MALFORMED);
+    return true;
+}
+
+static bool cannot_be_asked(talk *t) {
+    return session_wake(t->s, NOW) != SATCHEL_OK;
+}
+
+static void S6_server_whose_answers_make_no_sense_is_left_alone(void **state) {
+    talk *t = *state;
+    assert_int_equal(failures(t, answers_nonsense), 3);
+    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+}
+
+static void S6_table_that_cannot_be_read_does_not_keep_the_device_from_syncing(void **state) {
+    talk *t = *state;
+    plant(t, "DROP TABLE pair");
+    assert_int_equal(failures(t, cannot_be_asked), 3);
+    assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -401,10 +536,16 @@ int main(void) {
         TEST(S6_answer_is_not_taken_once_a_page_has_come),
         TEST(S6_cut_answer_is_asked_on_behind_its_end),
         TEST(S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone),
+        TEST(S6_range_that_is_never_compared_is_told_and_those_behind_it_are),
+        TEST(S6_range_that_cannot_be_taken_is_told_and_those_around_it_are_repaired),
+        TEST(S6_range_that_differs_though_it_is_as_it_was_sent_is_told),
         TEST(S6_many_rows_are_asked_about_in_ranges_without_a_gap),
         TEST(S6_row_that_comes_or_goes_moves_the_end_of_no_range_but_its_own),
         TEST(S6_day_of_the_comparison_outlives_the_process),
         TEST(S6_server_that_never_answers_is_left_alone),
+        TEST(S6_server_that_ends_every_conversation_is_left_alone),
+        TEST(S6_server_whose_answers_make_no_sense_is_left_alone),
+        TEST(S6_table_that_cannot_be_read_does_not_keep_the_device_from_syncing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

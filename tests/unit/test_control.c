@@ -330,6 +330,67 @@ static void call_while_draining_is_refused(void **state) {
     w->o.service.draining = false;
 }
 
+/* Two notes, one of which somebody has changed behind the server's back. */
+static void spoil(world *w) {
+    expect_ok(w, "{\"command\":\"sql\",\"text\":\"INSERT INTO note(id,words) VALUES(1,'a'),(2,'b');\"}");
+    assert_int_equal(sqlite3_exec(store_db(w->o.store), "UPDATE note SET words='x' WHERE id=1", NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void S6_rows_that_verify_puts_right_are_told_to_the_hub(void **state) {
+    world *w = *state;
+    hub_stats stats;
+    spoil(w);
+    json_t *o = call(w, "{\"command\":\"verify\",\"repair\":true}");
+    assert_int_equal(json_integer_value(json_object_get(o, "repaired")), 1);
+    json_decref(o);
+    hub_get_stats(w->o.hub, &stats);
+    assert_int_equal(stats.checksum_healed, 1);
+    o = call(w, "{\"command\":\"verify\",\"repair\":true}");
+    assert_int_equal(json_integer_value(json_object_get(o, "problems")), 0);
+    assert_null(json_object_get(o, "repaired"));
+    json_decref(o);
+}
+
+#define THREADS 4 /* libuv's */
+
+typedef struct waiting {
+    uv_work_t thread[THREADS];
+    uv_sem_t go;
+    int ended;
+} waiting;
+
+static void wait_there(uv_work_t *thread) {
+    uv_sem_wait(&((waiting *)thread->data)->go);
+}
+
+static void count_ended(uv_work_t *thread, int status) {
+    (void)status;
+    ((waiting *)thread->data)->ended++;
+}
+
+/* All threads are taken until the server drains, so that the work ends after that; what it found is not used, and freed. */
+static void work_that_ends_while_draining_is_refused(void **state) {
+    world *w = *state;
+    waiting busy = {0};
+    spoil(w);
+    assert_int_equal(uv_sem_init(&busy.go, 0), 0);
+    for (int i = 0; i < THREADS; i++) {
+        busy.thread[i].data = &busy;
+        assert_int_equal(uv_queue_work(&w->o.loop.uv, &busy.thread[i], wait_there, count_ended), 0);
+    }
+    send_text(w, "{\"command\":\"verify\",\"repair\":true}\n");
+    outside_settle(&w->o);
+    w->o.service.draining = true;
+    for (int i = 0; i < THREADS; i++) uv_sem_post(&busy.go);
+    json_t *o = receive(w);
+    assert_string_equal(json_string_value(json_object_get(o, "code")), "E_CLOSED");
+    assert_int_equal(json_integer_value(json_object_get(o, "problems")), 1);
+    json_decref(o);
+    w->o.service.draining = false;
+    while (busy.ended < THREADS) outside_settle(&w->o);
+    uv_sem_destroy(&busy.go);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_world, drop_world)
 
 int main(void) {
@@ -345,6 +406,8 @@ int main(void) {
         CASE(request_over_the_limit_is_refused_and_closed),
         CASE(peer_that_goes_while_its_call_runs_is_forgotten),
         CASE(call_while_draining_is_refused),
+        CASE(S6_rows_that_verify_puts_right_are_told_to_the_hub),
+        CASE(work_that_ends_while_draining_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/refusal.h"
 #include "tests/unit/hub_fixture.h"
 
 static void hello_of_a_new_device_gets_welcome_and_a_snapshot(void **state) {
@@ -456,6 +457,51 @@ static void resolve_settles_a_refusal(void **state) {
     SAID(a, "results(3:E_DEPENDS)");
 }
 
+/* A job of the admin's. */
+static int discard_first(hub_job *job, store *s, ingest *g, uint64_t now_ms) {
+    (void)job, (void)g;
+    return refusal_discard(s, "phone", 1, now_ms);
+}
+
+static void N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows(void **state) {
+    world *w = *state;
+    static const char *const TOLD[] = {"welcome(snapshot) results(1:E_RESOLVED)",
+                                       "welcome(snapshot) results(2:E_CHECK) results(1:E_RESOLVED)",
+                                       "welcome(snapshot) results(1:E_CHECK,2:E_CHECK) results(1:E_RESOLVED)"};
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    PUSH(a, 0, "+ item(2) n=5000", "+ item(3) n=5000");
+    settle(w);
+    SAID(a, "results(1:E_CHECK,2:E_CHECK)");
+    test_job j = {.job = {.run = discard_first, .done = done_job}, .got = 1};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+    SAID(a, "results(1:E_RESOLVED)");
+    SAID(b, "");
+    /* It was lost on the way. The device knows what became of its numbers; or it does not know that either. */
+    for (unsigned back = 0; back <= 2; back++) {
+        a = dial(w, &w->phone, "phone");
+        msg_hello m = make_hello(w, a);
+        m.last_number = 2;
+        m.settled_number = 2 - back;
+        hello_as(w, a, &m);
+        settle(w);
+        SAID(a, TOLD[back]);
+    }
+    msg_resolve resolve = {.number = 1, .action = 1};
+    buf out;
+    buf_init(&out, 0);
+    assert_int_equal(resolve_encode(&resolve, &out), SATCHEL_OK);
+    send_message(w, a, &out, false);
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT number,state,untold FROM satchel_refused"), "1|discarded|0 ; 2|open|0");
+    j.got = 1;
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_E_RESOLVED);
+    SAID(a, "");
+}
+
 static void write_once(world *w) {
     assert_true(hub_write_step(w->h));
     drain(w);
@@ -538,6 +584,7 @@ int main(void) {
         TEST(losses_reach_the_loser_at_once_or_at_its_next_hello),
         TEST(losses_in_great_number_come_in_batches_as_they_are_sent),
         TEST(resolve_settles_a_refusal),
+        TEST(N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

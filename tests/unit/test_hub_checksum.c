@@ -13,62 +13,7 @@
 #include "server/checksum_memo.h"
 #include "server/checksum_store.h"
 #include "server/hub_private.h"
-#include "server/scope.h"
-#include "tests/unit/hub_fixture.h"
-
-#define RULES                                                                                                                    \
-    "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"                                   \
-    "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user');\n"              \
-    "INSERT INTO scope_mask(profile,tbl,columns) VALUES('rep','item','b');\n"
-
-static holding phone, tablet;
-
-/* SQL of the server's, as one commit. */
-static void server(world *w, const char *text) {
-    test_job j = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = text};
-    assert_true(hub_submit(w->h, &j.job));
-    settle(w);
-    assert_int_equal(j.got, SATCHEL_OK);
-}
-
-static int setup_rows(void **state) {
-    setup(state);
-    world *w = *state;
-    holding_open(&phone, store_schema(w->v.s));
-    holding_open(&tablet, store_schema(w->v.s));
-    server(w, "DELETE FROM item; INSERT INTO item(id,a,n,b) VALUES(1,'ann',1,x'01'),(2,'bob',2,x'02'),(3,'ann',3,x'03'),"
-              "(4,'cid',4,x'04');");
-    return 0;
-}
-
-static int teardown_rows(void **state) {
-    holding_close(&phone);
-    holding_close(&tablet);
-    return teardown(state);
-}
-#undef TEST
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_rows, teardown_rows)
-
-static int run_publish(hub_job *job, store *s, ingest *g, uint64_t at) {
-    uint64_t moved;
-    buf error;
-    buf_init(&error, 0);
-    int rc = scope_publish(s, "scope.sql", RULES, at, &moved, &error);
-    if (rc) print_error("%.*s\n", (int)error.n, (const char *)error.p);
-    buf_fini(&error);
-    (void)job, (void)g;
-    return rc;
-}
-
-static void publish(world *w) {
-    test_job j = {.job = {.run = run_publish, .done = done_job}, .got = 1};
-    sql_exec(&w->v, "UPDATE satchel_device SET profile='rep',user=CAST(x'0303'||'ann' AS BLOB) WHERE name='phone'");
-    assert_true(hub_submit(w->h, &j.job));
-    settle(w);
-    assert_int_equal(j.got, SATCHEL_OK);
-    hub_scope_changed(w->h);
-    settle(w);
-}
+#include "tests/unit/hub_scoped.h"
 
 static hub_stats stats(world *w) {
     hub_stats st;
@@ -76,24 +21,10 @@ static hub_stats stats(world *w) {
     return st;
 }
 
-static link *connect(world *w, device *d, const char *name, holding *holds) {
-    link *l = dial(w, d, name);
-    l->holds = holds;
-    hello(w, l);
-    settle(w);
-    pull(w, l, 16);
-    settle(w);
+/* What each asks about is what the phone holds. */
+static link *asking(link *l) {
     said(l);
     return l;
-}
-
-static link *connect_phone(world *w) {
-    return connect(w, &w->phone, "phone", &phone);
-}
-
-/* What it asks about is what the phone holds. */
-static link *connect_tablet(world *w) {
-    return connect(w, &w->tablet, "tablet", &tablet);
 }
 
 static void wrong(const char *sql) {
@@ -148,14 +79,14 @@ static void send_sums(world *w, link *l) {
 
 static void S6_same_rows_get_no_range(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     COMPARED(l, "repair(2)");
     assert_null(strstr(w->log, "checksum"));
 }
 
 static void S6_wrong_missing_and_extra_rows_get_their_range_alone(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     wrong("UPDATE item SET n=7 WHERE id=1");
     COMPARED(l, "repair(2 item:1,2)");
     assert_non_null(strstr(w->log, "checksum"));
@@ -172,8 +103,8 @@ static void S6_wrong_missing_and_extra_rows_get_their_range_alone(void **state) 
 
 static void S6_rows_outside_the_view_and_masked_columns_are_neither_compared_nor_sent(void **state) {
     world *w = *state;
-    publish(w);
-    link *l = connect_phone(w);
+    publish(w, RULES(MASK));
+    link *l = asking(connect_phone(w, NULL));
     assert_string_equal(holding_sql(&phone, "SELECT id,a,n,b FROM item"), "1|ann|1|- 3|ann|3|-");
     COMPARED(l, "repair(2)");
     wrong("UPDATE item SET n=9 WHERE id=1");
@@ -188,7 +119,7 @@ static void S6_rows_outside_the_view_and_masked_columns_are_neither_compared_nor
 
 static void S6_nothing_is_compared_that_a_page_is_still_to_bring(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     uint64_t cursor = l->cursor;
     server(w, "UPDATE item SET n=8 WHERE id=4");
     assert_string_equal(holding_sql(&phone, "SELECT n FROM item WHERE id=4"), "8");
@@ -204,7 +135,7 @@ static void S6_nothing_is_compared_that_a_page_is_still_to_bring(void **state) {
 
 static void S6_second_question_before_the_answer_is_an_error(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     send_sums(w, l);
     send_sums(w, l);
     settle(w);
@@ -213,7 +144,7 @@ static void S6_second_question_before_the_answer_is_an_error(void **state) {
 
 static void S6_store_that_is_not_what_its_log_says_is_put_right_and_the_device_is_not(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     sql_exec(&w->v, "UPDATE item SET n=70 WHERE id=1");
     sql_exec(&w->v, "DELETE FROM item WHERE id=3");
     COMPARED(l, "repair(0)"); /* the first range */
@@ -240,7 +171,7 @@ static unsigned known(world *w, link *l) {
 
 static void S6_range_that_was_read_for_one_device_is_not_read_for_the_next(void **state) {
     world *w = *state;
-    link *l = connect_phone(w), *other = connect_tablet(w);
+    link *l = asking(connect_phone(w, NULL)), *other = asking(connect_tablet(w, NULL));
     assert_int_equal(known(w, l), 0);
     assert_int_equal(known(w, other), 2);
     assert_int_equal(known(w, l), 0); /* not for whom it was read */
@@ -260,16 +191,16 @@ static void S6_range_that_was_read_for_one_device_is_not_read_for_the_next(void 
 
 static void S6_range_that_was_read_long_ago_or_of_another_view_is_read(void **state) {
     world *w = *state;
-    link *l = connect_phone(w), *other = connect_tablet(w);
+    link *l = asking(connect_phone(w, NULL)), *other = asking(connect_tablet(w, NULL));
     assert_int_equal(known(w, l), 0);
     for (unsigned i = 0; i < 3; i++) {
         w->now_ms += CHECKSUM_MEMO_MS / 2 - 1000;
         assert_int_equal(known(w, other), i < 2 ? 2 : 0);
     }
-    publish(w); /* the tablet still holds everything, the phone two rows */
+    publish(w, RULES(MASK)); /* what was read until now was of all rows; the phone holds two */
     assert_string_equal(holding_sql(&phone, "SELECT id,a,n,b FROM item"), "1|ann|1|- 3|ann|3|-");
     said(l);
-    /* It has more than it may, as the tablet does. */
+    /* It has what it had before, and may not. */
     wrong(
         "DELETE FROM item; INSERT INTO item(id,a,n,b) VALUES(1,'ann',1,x'01'),(2,'bob',2,x'02'),(3,'ann',3,x'03'),(4,'cid',4,x'04')");
     COMPARED(l, "repair(2 item:1 item:3)");
@@ -279,7 +210,7 @@ static void S6_range_that_was_read_long_ago_or_of_another_view_is_read(void **st
 
 static void S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before(void **state) {
     world *w = *state;
-    link *l = connect_phone(w), *other = connect_tablet(w);
+    link *l = asking(connect_phone(w, NULL)), *other = asking(connect_tablet(w, NULL));
     assert_int_equal(known(w, l), 0);
     wrong("UPDATE item SET n=7 WHERE id=1");
     COMPARED(other, "repair(2 item:1,2)");
@@ -298,31 +229,42 @@ static void S6_device_or_store_that_is_wrong_is_found_whatever_was_read_before(v
     assert_int_equal(known(w, other), 0);
 }
 
-/* What a reader finds between the job and its commit: the rows as they were. */
-static int run_heal(hub_job *job, store *s, ingest *g, uint64_t at) {
-    test_job *j = (test_job *)job;
-    world *w = (world *)(uintptr_t)j->text;
-    (void)s, (void)g;
-    hub_tell_healed(w->h, &(buf){0}, 1);
+/* A repair, and what a reader finds between it and its commit: the rows as they were. */
+typedef struct repair_job {
+    hub_job job;
+    hub *h;
+    bool done;
+} repair_job;
+
+static int run_repair(hub_job *job, store *s, ingest *g, uint64_t at) {
+    checksum_memo *memo = ((repair_job *)job)->h->memo;
     checksum_known k = {.name = {1}, .rows = 1, .seq = 1, .device = 7, .made_ms = at};
-    checksum_memo_keep(w->h->memo, &k, checksum_memo_turn(w->h->memo));
+    (void)s, (void)g;
+    checksum_memo_keep(memo, &k, checksum_memo_turn(memo));
     return SATCHEL_OK;
+}
+
+static void done_repair(hub_job *job, int rc) {
+    repair_job *j = (repair_job *)job;
+    assert_int_equal(rc, SATCHEL_OK);
+    hub_tell_healed(j->h, &(buf){0}, 1);
+    j->done = true;
 }
 
 static void S6_range_that_was_read_before_the_repair_was_committed_is_not_remembered(void **state) {
     world *w = *state;
-    test_job j = {.job = {.run = run_heal, .done = done_job}, .got = 1, .text = (const char *)w};
+    repair_job j = {.job = {.run = run_repair, .done = done_repair}, .h = w->h};
     checksum_known k = {.name = {1}};
     assert_true(hub_submit(w->h, &j.job));
     settle(w);
-    assert_int_equal(j.got, SATCHEL_OK);
+    assert_true(j.done);
     assert_false(checksum_memo_find(w->h->memo, &k, 8, w->now_ms));
 }
 
 static void S6_row_that_is_put_back_lies_where_the_rules_say_today(void **state) {
     world *w = *state;
-    publish(w); /* when the log had the rows, there were no rules */
-    link *l = connect_phone(w);
+    publish(w, RULES(MASK)); /* when the log had the rows, there were no rules */
+    link *l = asking(connect_phone(w, NULL));
     sql_exec(&w->v, "CREATE TEMP TABLE lay AS SELECT id,satchel_set s FROM main.item");
     sql_exec(&w->v, "DELETE FROM item WHERE id=1");
     COMPARED(l, "repair(0)");
@@ -338,8 +280,8 @@ static void S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_f
     world *w = *state;
     unsigned wrong_rows = 1;
     buf report;
-    publish(w);
-    link *l = connect_phone(w);
+    publish(w, RULES(MASK));
+    link *l = asking(connect_phone(w, NULL));
     server(w,
            "INSERT INTO item(id,a,n) VALUES(9,'dan',1); UPDATE item SET n=5 WHERE id=4; DELETE FROM item WHERE id=1;"
            "INSERT INTO item(id,a,n) VALUES(1,'dan',2); DELETE FROM item WHERE id=2; INSERT INTO item(id,a,n) VALUES(2,'ann',2);"
@@ -362,7 +304,7 @@ static void S6_device_that_asks_without_end_is_told_to_wait(void **state) {
     world *w = *state;
     unsigned answered = 0;
     server(w, "WITH k(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM k WHERE i<15000) INSERT INTO item(id,a) SELECT i,'x' FROM k");
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     const char *answer = "repair(2)";
     for (; answered < 100 && strcmp(answer, "repair(2)") == 0; answered++) {
         send_sums(w, l);
@@ -377,7 +319,7 @@ static void S6_device_that_asks_without_end_is_told_to_wait(void **state) {
 
 static void S6_range_of_more_rows_than_the_limit_is_an_error(void **state) {
     world *w = *state;
-    link *l = connect_phone(w);
+    link *l = asking(connect_phone(w, NULL));
     const schema_table *t = schema_table_by_name(store_schema(w->v.s), "item");
     buf m;
     buf_init(&m, 0);

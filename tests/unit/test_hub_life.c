@@ -74,6 +74,18 @@ static void T12_wipe_is_acknowledged_by_the_device_s_own_word_and_answered_when_
     SAID(again, "error(E_WIPED) closed");
 }
 
+/* The store was put back to before the wipe was ordered: one copy of the file had heard of it, the other is served. */
+static void T12_copy_that_is_connected_while_the_other_says_that_it_has_erased_itself_is_told_to(void **state) {
+    world *w = *state;
+    link *copy = greet(w);
+    said(copy);
+    link *l = dial(w, &w->phone, "phone");
+    say_error_of(w, l, SATCHEL_E_WIPED);
+    SAID(l, "error(E_WIPED)");
+    assert_int_equal(phone(w).state, DEVICE_WIPED);
+    SAID(copy, "error(E_WIPED) closed");
+}
+
 static void device_that_closes_for_another_reason_is_not_wiped(void **state) {
     world *w = *state;
     move(w, DEVICE_WIPE);
@@ -122,6 +134,7 @@ int main(void) {
         TEST(paused_device_is_asked_to_come_back_later_and_served_again_after_resume),
         TEST(device_to_be_wiped_is_told_so_at_hello_and_nothing_is_taken_from_it),
         TEST(T12_wipe_is_acknowledged_by_the_device_s_own_word_and_answered_when_it_is_noted),
+        TEST(T12_copy_that_is_connected_while_the_other_says_that_it_has_erased_itself_is_told_to),
         TEST(device_that_closes_for_another_reason_is_not_wiped),
         TEST(resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged),
     };

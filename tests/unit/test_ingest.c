@@ -341,7 +341,62 @@ static void N6_retry_of_what_an_admin_discarded_is_refused(void **state) {
     t.resolves = 1;
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ strict(x'01') c=9"), SATCHEL_OK);
     assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
-    SQL("SELECT number,state FROM satchel_refused", "1|discarded ; 2|open");
+    /* To nobody is what came too late something to be settled in its turn. */
+    SQL("SELECT number,state FROM satchel_refused", "1|discarded ; 2|discarded");
+    SQL("SELECT count(*) FROM satchel_refused_row", "0");
+    assert_int_equal(retry_here(w, 2, NULL, NULL), SATCHEL_E_RESOLVED);
+    t = make_txn(&w->phone, w->base, 2);
+    t.resolves = 2;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ strict(x'01') c=9"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
+    SQL("SELECT count(*) FROM strict", "0");
+}
+
+static void N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') n+=5; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    push_txn t = make_txn(&w->phone, w->base, 1);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5; + strict(x'01') c=200"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    SQL("SELECT number,state FROM satchel_refused", "1|retried ; 2|open");
+    SQL("SELECT DISTINCT number FROM satchel_refused_row", "2");
+    assert_int_equal(retry_here(w, 1, NULL, NULL), SATCHEL_E_RESOLVED);
+    t = make_txn(&w->phone, w->base, 2);
+    t.resolves = 2;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5; + strict(x'01') c=9"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    SQL("SELECT n FROM item", "6");
+    SQL("SELECT number,state FROM satchel_refused", "1|retried ; 2|retried");
+}
+
+/* Copies of a file give the same numbers: each means its own. */
+static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
+    world *w = *state;
+    author_info fresh;
+    refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 1), SATCHEL_OK);
+    assert_int_equal(store_author_fork(w->v.s, w->phone.a.device, 1, &fresh), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    sql_exec(
+        &w->v,
+        "INSERT INTO satchel_result SELECT 9,number,x'0909090909090909',rc,seq,effective,depends,tbl,key,message,at_ms FROM satchel_result WHERE rc<>0");
+    char text[200];
+    snprintf(
+        text, sizeof text,
+        "UPDATE satchel_result SET author=%u WHERE author=9; INSERT INTO satchel_refused(author,number,id) VALUES(%u,1,x'0909090909090909')",
+        fresh.author, fresh.author);
+    sql_exec(&w->v, text);
+    int64_t of;
+    bool open;
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of, &open), SATCHEL_OK);
+    assert_true(of == w->phone.a.author && !open);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 1, &of, &open), SATCHEL_OK);
+    assert_true(of == fresh.author && open);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 2, &of, &open), SATCHEL_OK);
+    assert_int_equal(of, 0);
 }
 
 static void N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken(void **state) {
@@ -688,6 +743,8 @@ int main(void) {
         TEST(N6_admin_makes_a_refusal_in_parts_his_own_with_other_values),
         TEST(N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_over_the_limit),
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
+        TEST(N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried),
+        TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
         TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
         TEST(refused_for_names_and_types),
         TEST(refused_for_constraints),

@@ -21,6 +21,16 @@ static void give_item(fixture *x) {
     assert_int_equal(page_apply(x, 10, &r, 1), SATCHEL_OK);
 }
 
+/* The item, and what the app did; the server refuses its first transaction. */
+static void refuse_sql(fixture *x, const char *sql, int rc) {
+    give_item(x);
+    app_sql(x, sql);
+    refuse_with(x, 1, rc, "no");
+}
+
+#define TWO_ROWS                                                                                                                 \
+    "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT"
+
 /* One push message from the cursor on; returns how many transactions (or parts) it has, the first in *first. */
 static unsigned push(fixture *x, outbox_cursor *at, buf *message, push_txn *first) {
     push_reader reader;
@@ -390,11 +400,7 @@ static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
     push_txn first;
     outbox_cursor at = {0};
     buf_init(&message, 0);
-    give_item(x);
-    app_sql(
-        x,
-        "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
-    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_UNIQUE);
     assert_string_equal(item(x, "a"), "Ann|5|100|~");
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
     assert_false(moot);
@@ -413,13 +419,46 @@ static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
     buf_fini(&message);
 }
 
+static void settled_there(fixture *x, uint64_t number, bool expected) {
+    bool ended;
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    msg_result r = {.number = number, .rc = SATCHEL_E_RESOLVED};
+    assert_int_equal(file_end(x->f, outbox_settled_there(x->f, &r, &ended)), SATCHEL_OK);
+    assert_int_equal(ended, expected);
+}
+
+static void N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so(void **state) {
+    fixture *x = *state;
+    bool moot;
+    uint64_t number = 0, n = 0;
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(x, 2, SATCHEL_E_RESOLVED, "too late");
+    settled_there(x, 1, true);
+    settled_there(x, 1, false);
+    settled_there(x, 2, false); /* that was its own result */
+    settled_there(x, 3, false); /* this waits */
+    settled_there(x, 9, false);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 2);
+    assert_int_equal(app_integer(x, "SELECT state FROM satchel_outbox WHERE n=3"), 0);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 1);
+    assert_int_equal(number, 1);
+    assert_int_equal(outbox_count_untold(x->f, 1, &n), SATCHEL_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_RESOLVED);
+    /* Its changes were settled with those that it was to replace. */
+    assert_int_equal(outbox_retry(x->w, 2, &moot), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_edit(x->w, 2), SATCHEL_E_RESOLVED);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_sound(x);
+}
+
 static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     fixture *x = *state;
     bool moot;
     delta_row theirs = item_set("a", ITEM_NAME, text_of("mine"));
-    give_item(x);
-    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
-    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_CHECK);
     assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
     assert_true(moot);
@@ -431,9 +470,7 @@ static void N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all(void **s
     fixture *x = *state;
     bool moot;
     delta_row theirs = row_of(ITEM, DELTA_LEAVE, "a");
-    give_item(x);
-    app_sql(x, "BEGIN; UPDATE item SET stock=stock+5 WHERE id='a'; INSERT INTO item(id) VALUES('b'); COMMIT");
-    refuse_with(x, 1, SATCHEL_E_SCOPE, "no");
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_SCOPE);
     assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_ROW_MISSING);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
@@ -446,9 +483,8 @@ static void N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all(void **s
 static void N6_retry_that_cannot_be_is_told_and_leaves_the_refusal(void **state) {
     fixture *x = *state;
     bool moot;
-    give_item(x);
-    app_sql(x, "INSERT INTO tag(id) VALUES('t'); UPDATE item SET stock='many'; INSERT INTO item(id) VALUES('waits')");
-    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_sql(x, "INSERT INTO tag(id) VALUES('t'); UPDATE item SET stock='many'; INSERT INTO item(id) VALUES('waits')",
+               SATCHEL_E_CHECK);
     refuse_with(x, 2, SATCHEL_E_TYPE, "no");
     assert_int_equal(fixture_migrate(x, "DROP TABLE tag;"), SATCHEL_OK);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_UNKNOWN_TABLE);
@@ -462,11 +498,10 @@ static void N6_retry_that_cannot_be_is_told_and_leaves_the_refusal(void **state)
 static void N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns(void **state) {
     fixture *x = *state;
     bool moot;
-    give_item(x);
-    app_sql(
-        x, "BEGIN; DELETE FROM item WHERE id='a'; INSERT INTO item(id, price, note) VALUES('b', 7, hex(zeroblob(2000))); COMMIT");
+    refuse_sql(
+        x, "BEGIN; DELETE FROM item WHERE id='a'; INSERT INTO item(id, price, note) VALUES('b', 7, hex(zeroblob(2000))); COMMIT",
+        SATCHEL_E_CHECK);
     assert_int_equal(app_integer(x, "SELECT parts FROM satchel_outbox"), 1);
-    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
     assert_string_equal(item(x, "a"), "Ann|5|100|~");
     assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN price;"), SATCHEL_OK);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
@@ -489,11 +524,7 @@ static void N6_edit_of_a_refusal_is_one_transaction_in_its_place(void **state) {
     push_txn first;
     outbox_cursor at = {0};
     buf_init(&message, 0);
-    give_item(x);
-    app_sql(
-        x,
-        "BEGIN; UPDATE item SET name='mine', stock=stock+5 WHERE id='a'; INSERT INTO item(id, name) VALUES('b', 'Bob'); COMMIT");
-    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_UNIQUE);
     assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
     assert_int_equal(outbox_edit(x->w, 1), SATCHEL_E_MISUSE);
     app_sql(x, "UPDATE item SET name='Bill' WHERE id='b'; DELETE FROM item WHERE id='a'");
@@ -516,9 +547,7 @@ static void N6_edit_of_a_refusal_is_one_transaction_in_its_place(void **state) {
 
 static void N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal(void **state) {
     fixture *x = *state;
-    give_item(x);
-    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
-    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_UNIQUE);
     assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
     app_sql(x, "UPDATE item SET name='other' WHERE id='a'; ROLLBACK");
     assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
@@ -600,9 +629,7 @@ static void N6_retry_and_edit_leave_an_unfinished_statement_alone(void **state) 
     fixture *x = *state;
     bool moot;
     sqlite3_stmt *q = NULL;
-    give_item(x);
-    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
-    refuse_with(x, 1, SATCHEL_E_UNIQUE, "no");
+    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_UNIQUE);
     assert_int_equal(sqlite3_prepare_v2(x->app, "INSERT INTO item(id) VALUES('n') RETURNING id", -1, &q, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(q), SQLITE_ROW);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_MISUSE);
@@ -818,6 +845,7 @@ int main(void) {
         T(N6_discarded_refusal_is_told_once),
         T(discard_of_what_was_sent_waits_for_its_result),
         T(N6_retry_runs_the_changes_as_a_new_transaction),
+        T(N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so),
         T(N6_retry_of_what_is_already_so_is_moot),
         T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),

@@ -61,6 +61,12 @@ static int run_discard_of_refused(fixture *x) {
     return outbox_discard(x->f, 6);
 }
 
+static int run_settled_there(fixture *x) {
+    bool ended;
+    int rc = file_begin(x->f);
+    return file_end(x->f, rc ? rc : outbox_settled_there(x->f, &(msg_result){.number = 6, .rc = SATCHEL_E_RESOLVED}, &ended));
+}
+
 static int run_fork(fixture *x) {
     int rc = file_begin(x->f);
     return file_end(x->f, rc ? rc : outbox_fork(x->f, 2));
@@ -91,6 +97,7 @@ static const operation OPERATION[] = {
     {"refused", NULL, run_refused, 0},
     {"discard of a pending one", NULL, run_discard_of_pending, 0},
     {"discard of a refused one", NULL, run_discard_of_refused, 0},
+    {"a refused one that an admin has settled", NULL, run_settled_there, 0},
     {"fork", NULL, run_fork, 0},
     {"rewind", NULL, run_rewind, 0},
     {"prune", NULL, run_prune, 0},

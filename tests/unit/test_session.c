@@ -484,6 +484,57 @@ static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 0);
 }
 
+static void N6_discard_of_a_lower_number_is_told_as_well(void **state) {
+    talk *t = *state;
+    msg_resolve m;
+    static const uint64_t TOLD[] = {2, 1, 2}; /* both again: whether the first arrived is not known */
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(t->x, 2, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_discard(t->x->f, 2), SATCHEL_OK);
+    open_talk(t);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(sent(t), MSG_RESOLVE);
+        assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+        assert_int_equal(m.number, TOLD[i]);
+        if (i) continue;
+        while (sent(t)) continue;
+        assert_int_equal(outbox_discard(t->x->f, 1), SATCHEL_OK);
+        app_sql(t->x, "INSERT INTO item(id) VALUES('c')");
+        assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    }
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(say_result(t, &(msg_result){.number = 3, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n<3"), 0);
+}
+
+static void N6_what_an_admin_settled_ends_and_is_told_to_be_known(void **state) {
+    talk *t = *state;
+    msg_resolve resolve;
+    msg_welcome m = welcome(t);
+    m.known_number = 1;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    open_with(t, &m);
+    while (sent(t)) continue;
+    t->events[0] = 0;
+    /* The device has not heard of the refusal, when it is settled already. */
+    msg_result refused = {.number = 1, .rc = SATCHEL_E_CHECK, .text = "no", .ntext = 2};
+    msg_result settled = {.number = 1, .rc = SATCHEL_E_RESOLVED, .text = "an admin has retried it", .ntext = 23};
+    assert_int_equal(say_result(t, &refused, 1), SATCHEL_OK);
+    assert_int_equal(say_result(t, &settled, 1), SATCHEL_OK);
+    assert_non_null(strstr(t->events, "event 2 1 ;"));
+    assert_non_null(strstr(t->events, "event 10 1 ;"));
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &resolve), SATCHEL_OK);
+    assert_int_equal(resolve.number, 1);
+    /* Told again it does nothing, and does not answer what was sent. */
+    t->events[0] = 0;
+    assert_int_equal(say_result(t, &settled, 1), SATCHEL_OK);
+    assert_null(strstr(t->events, "event"));
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 1);
+}
+
 static void N7_new_epoch_is_given_again_what_its_backup_lacks(void **state) {
     talk *t = *state;
     push_txn first, last;
@@ -774,6 +825,8 @@ int main(void) {
         T(N3_settled_number_of_another_copy_is_seen),
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
+        T(N6_discard_of_a_lower_number_is_told_as_well),
+        T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),
         T(each_page_gives_its_credit_back),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import cbor2
 
 from . import delta, schema
+from .codes import CODES
 from .overlay import Overlay
 from .values import digest, get_key, next_stamp, put_key, same
 
@@ -166,6 +167,9 @@ class Store:
         """A result says only what became of the transaction; it is not for a result to change what is confirmed (N4)."""
         with self.transaction():
             for r in results:
+                if CODES.get(r["code"]) == "E_RESOLVED":
+                    # An admin has settled it. It was this one that came too late if it is refused for that.
+                    self.db.execute("UPDATE outbox SET state = ? WHERE n = ? AND state = ? AND code <> ?", (DISCARDED, r["number"], REFUSED, r["code"]))
                 if not self.db.execute("SELECT 1 FROM outbox WHERE n = ? AND state = 0", (r["number"],)).fetchone():
                     continue
                 if r["code"]:
