@@ -25,9 +25,9 @@
  * but changes one name is a RENAME and keeps the id. Column ids therefore ascend in table order at every epoch.
  *
  * A table is declared after its CREATE and in the same migration (a local table may hold rows that were never captured), its
- * rules after that. A later migration may declare it again to make its key natural, and change nothing else of it so. A rule is never changed; a later migration may give one to a column that had none, except that a column
- * joins a group only in the migration that makes it. What a rule names (guard's table, keep's column) follows a RENAME and
- * cannot be dropped before the column.
+ * rules after that. A later migration may declare it again to make its key natural, and change nothing else of it so. A rule is
+ * never changed; a later migration may give one to a column that had none, except that a column joins a group only in the migration
+ * that makes it. What a rule names (guard's table, keep's column) follows a RENAME and cannot be dropped before the column.
  *
  * A check is looked at when a row is inserted, or what it reads of the row is changed (see on_change), or the key: a row that is older than the check is left alone until then.
  * A row that fails it is SATCHEL_E_CHECK with the words "CODE: words": to the app on a device its statement fails, which leaves nothing behind (OR IGNORE does

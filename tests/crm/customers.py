@@ -8,7 +8,7 @@ import time
 import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
-from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, NORTH, OTHER_STORE, STORE, TOM, ask, day_of, folded
+from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of, folded
 
 NOW = int(time.time() * 1000)
 
@@ -94,7 +94,8 @@ def all_of_one_contact(office):
     hq, ann = office.hq, office.ann
     ann.sync()
     for day in (400, 40, 4):
-        add(hq, "interaction", f"INSERT INTO interaction(id, contact_id, channel, at, by_user, subject) VALUES({office.new()}, {contact}, 'phone', {NOW - day * DAY_MS}, {ANN}, 'call')")
+        add(hq, "interaction", f"INSERT INTO interaction(id, contact_id, channel, at, by_user, subject) VALUES({office.new()}, {contact}, 'phone', {NOW - day * DAY_MS}, {ANN}, "
+            "'call')")
     hq.sql(f"INSERT INTO loyalty_card(id, program_id, code, contact_id) SELECT {card}, id, 'J-1', {contact} FROM loyalty_program LIMIT 1")
     for n, who in enumerate(("contact_id", "contact_id", "card_id")):
         sold = office.new()
@@ -103,7 +104,8 @@ def all_of_one_contact(office):
         add(hq, "points", f"INSERT INTO loyalty_entry(id, card_id, kind, points, purchase_id, at) VALUES({office.new()}, {card}, 'earn', 20, {sold}, {NOW - (20 + n) * DAY_MS})")
     add(hq, "ticket", f"INSERT INTO ticket(id, subject, contact_id, assignee_id, opened_at) VALUES({ticket}, 'broken', {contact}, {TOM}, {NOW - 9 * DAY_MS})")
     add(hq, "ticket_event", f"INSERT INTO ticket_event(id, ticket_id, kind, body, at) VALUES({office.new()}, {ticket}, 'comment', 'secret', {NOW - 8 * DAY_MS})")
-    hq.sql(f"INSERT INTO deal(id, name, account_id, stage_id, amount_cents, currency, owner_id, created_at) SELECT {deal}, 'J', {account}, id, 5000, 'EUR', {ANN}, {NOW - 7 * DAY_MS}"
+    hq.sql(f"INSERT INTO deal(id, name, account_id, stage_id, amount_cents, currency, owner_id, created_at) SELECT {deal}, 'J', {account}, id, 5000, 'EUR', {ANN}, "
+        f"{NOW - 7 * DAY_MS}"
            " FROM stage WHERE name = 'Prospecting'")
     add(hq, "deal", f"INSERT INTO deal_contact(deal_id, contact_id, role, added_at) VALUES({deal}, {contact}, 'buyer', 1)")
     add(ann, "note", f"INSERT INTO note(id, parent_kind, parent_row, body, at, by_user) VALUES({office.new()}, 'contact', {contact}, 'likes trains', {NOW - 6 * DAY_MS}, {ANN})")
@@ -218,7 +220,8 @@ def demographics(office):
     this_year = int(day_of(int(time.time() * 1000))[:4])
     born = [None, *range(this_year - 60, this_year - 10)]
     account, _ = customer(office, "Ages")
-    office.hq.sql("".join(f"INSERT INTO contact(id, account_id, family, birth_year, region_code) VALUES({office.new()}, {account}, 'Age', {y or 'NULL'}, '{'NS'[(y or 0) % 2]}');" for y in born))
+    office.hq.sql("".join(f"INSERT INTO contact(id, account_id, family, birth_year, region_code) VALUES({office.new()}, {account}, 'Age', {y or 'NULL'}, "
+        f"'{'NS'[(y or 0) % 2]}');" for y in born))
     office.ann.sync()
     for side in (office.hq, office.ann):
         by_hand = sorted(f"x'{i.hex()}'" for i, y, r in side.read("SELECT id, birth_year, region_code FROM contact WHERE family = 'Age'")
@@ -231,7 +234,8 @@ def demographics(office):
     return f"of {len(born)} people {len(by_hand)} of 20 to 40 in one region, the same by hand, on the server and offline; a birth in 1066 is not taken"
 
 
-@capability("C07", "Ways to be reached", Merge("contact_pref", "allowed"), Text("scope.sql", "INSERT INTO scope_parent(tbl, parent, columns) VALUES('contact_pref', 'contact', 'contact_id');",
+@capability("C07", "Ways to be reached", Merge("contact_pref", "allowed"), Text("scope.sql", "INSERT INTO scope_parent(tbl, parent, columns) VALUES('contact_pref', 'contact', "
+            "'contact_id');",
                  "INSERT INTO scope_bucket(tbl, name) VALUES('contact_pref', 'server');"),
             Text("002_customers.sql", " CHECK(allowed IN (0, 1))"))
 def ways_to_be_reached(office):
@@ -262,7 +266,8 @@ later("customers", "C07", "Ways to be reached, by campaigns", "marketing: a send
 
 @capability("C08", "Likes and dislikes", Merge("contact_tag", "added_at"),
             Text("002_customers.sql", "VALUES('contact_tag', 'update', 'natural')", "VALUES('contact_tag', 'delete', 'natural')"),
-            Text("002_customers.sql", "INSERT INTO satchel_table(name, wins, key) VALUES('contact_tag', 'update', 'natural')", "INSERT INTO satchel_table(name, wins) VALUES('contact_tag', 'update')"))
+            Text("002_customers.sql", "INSERT INTO satchel_table(name, wins, key) VALUES('contact_tag', 'update', 'natural')",
+                "INSERT INTO satchel_table(name, wins) VALUES('contact_tag', 'update')"))
 def likes_and_dislikes(office):
     _, contact = customer(office, "Likes")
     ann, bob = office.ann, office.bob
@@ -278,11 +283,13 @@ def likes_and_dislikes(office):
     sync(ann, bob)
     sync(bob, ann)
     for side in (office.hq, ann, bob):
-        same(side.read(f"SELECT tag, added_at FROM contact_tag WHERE contact_id = {contact} ORDER BY tag"), [("chess", 8), ("no peanuts", 5), ("tea", 9), ("wine", 5), ("yoga", 6)], "tags")
+        same(side.read(f"SELECT tag, added_at FROM contact_tag WHERE contact_id = {contact} ORDER BY tag"),
+            [("chess", 8), ("no peanuts", 5), ("tea", 9), ("wine", 5), ("yoga", 6)], "tags")
     return "tags of two offline devices are all there; one that both gave is one; given again beats taken away, and what is taken away alone is gone"
 
 
-@capability("C09", "What was bought", Text("006_commerce.sql", "INSERT INTO satchel_table(name, mode) VALUES('purchase', 'append');", "INSERT INTO satchel_table(name) VALUES('purchase');"),
+@capability("C09", "What was bought", Text("006_commerce.sql", "INSERT INTO satchel_table(name, mode) VALUES('purchase', 'append');",
+            "INSERT INTO satchel_table(name) VALUES('purchase');"),
             Text("006_commerce.sql", "CREATE UNIQUE INDEX purchase_receipt ", "CREATE INDEX purchase_receipt "),
             Text("scope.sql", "INSERT INTO scope_parent(tbl, parent, columns) VALUES('purchase_line', 'purchase', 'purchase_id');",
                  "INSERT INTO scope_bucket(tbl, name) VALUES('purchase_line', 'server');"))
@@ -293,7 +300,8 @@ def what_was_bought(office):
     product, receipt, line, register = (office.new() for _ in range(4))
     hq.sql(f"INSERT INTO product(id, sku, name, price_cents) VALUES({product}, 'B-1', 'Book', 1250)")
     sync(kim, spare)
-    sold = (f"BEGIN; INSERT INTO purchase(id, channel, store_id, device_id, receipt_no, contact_id, total_cents, at) VALUES({receipt}, 'pos', {STORE}, {register}, 'R-1', {contact}, 2500, {NOW});"
+    sold = (f"BEGIN; INSERT INTO purchase(id, channel, store_id, device_id, receipt_no, contact_id, total_cents, at) VALUES({receipt}, 'pos', {STORE}, {register}, 'R-1', "
+        f"{contact}, 2500, {NOW});"
             f"INSERT INTO purchase_line(id, purchase_id, product_id, qty, unit_cents, price_version) VALUES({line}, {receipt}, {product}, 2, 1250, 1); COMMIT;")
     kim.sql(sold + f"INSERT INTO interaction(id, contact_id, channel, at, body) VALUES({office.new()}, {contact}, 'pos', {NOW}, '{os.urandom(20000).hex()}')")
     # The first answer never arrives, so that all of it is sent again.
@@ -360,7 +368,8 @@ def interactions(office):
     for device, who in ((ann, ANN), (bob, BOB)):
         own = [s for s in said if s[3] is device]
         own.sort(key=lambda s: folded(s[2]))  # not the order in which it happened
-        device.sql("BEGIN;" + "".join(f"INSERT INTO interaction(id, contact_id, channel, direction, at, by_user, subject) VALUES({office.new()}, {contact}, '{c}', 'out', {at}, {who}, '{s}');"
+        device.sql("BEGIN;" + "".join(f"INSERT INTO interaction(id, contact_id, channel, direction, at, by_user, subject) VALUES({office.new()}, {contact}, '{c}', 'out', {at}, "
+            f"{who}, '{s}');"
                                       for at, c, s, _ in own) + "COMMIT")
     sync(bob, ann)
     expected = sorted((at, c, s) for at, c, s, _ in said)
@@ -388,7 +397,8 @@ def meetings(office):
     last = 1793611800000
     for side in (office.hq, mia, ann, bob):
         same(side.read(f"SELECT visit_count, last_contact_at FROM contact WHERE id = {contact}"), [(2, last)], "visits, and the last of them")
-        same(side.read(f"SELECT subject, channel FROM interaction WHERE contact_id = {contact} ORDER BY at"), [("met Ann Rep", "meeting"), ("rang", "phone"), ("met Bob Rep", "meeting")], "meetings")
+        same(side.read(f"SELECT subject, channel FROM interaction WHERE contact_id = {contact} ORDER BY at"),
+            [("met Ann Rep", "meeting"), ("rang", "phone"), ("met Bob Rep", "meeting")], "meetings")
     return "two people's meetings and a call, logged with `crm visit log` offline: their manager's device has all 3, 2 visits counted, the last contact by its own time"
 
 
@@ -428,7 +438,8 @@ def search(office):
         same(sorted((r["kind"], r["id"]) for r in rows), sorted(by_hand), f"search for {text}")
         found[text] = len(rows)
     assert found["nobody"] == 0 and all(n for text, n in found.items() if text != "nobody"), found
-    return f"{len(found)} searches offline for words, e-mail addresses and ends of phone numbers, without case and accents: {sum(found.values())} found, as by hand in the server's view"
+    return (f"{len(found)} searches offline for words, e-mail addresses and ends of phone numbers, without case and accents: "
+            f"{sum(found.values())} found, as by hand in the server's view")
 
 
 def branch(office, name):
@@ -453,13 +464,15 @@ def branch(office, name):
 @capability("C15", "Fields of one's own", Text("007_customer_detail.sql", "EXISTS(SELECT 1 FROM json_each(d.options) o WHERE o.value = custom_value.value)", "1"),
             Text("007_customer_detail.sql", "d.id = field_id AND d.required = 1)", "d.id = field_id AND d.required = 2)"), View("custom_missing"), View("custom_fields"),
             Text("007_customer_detail.sql", "INSERT INTO satchel_table(name, key) VALUES('custom_value', 'natural');", "INSERT INTO satchel_table(name) VALUES('custom_value');"),
-            Text("scope.sql", "('custom_field_def', 'all')", "('custom_field_def', 'server')"), Text("scope.sql", "('custom_value', 'account', 'entity_row', 'entity = ''account''', 'keep', NULL),"))
+            Text("scope.sql", "('custom_field_def', 'all')", "('custom_field_def', 'server')"), Text("scope.sql",
+                "('custom_value', 'account', 'entity_row', 'entity = ''account''', 'keep', NULL),"))
 def fields_of_ones_own(office):
     server, old, new = branch(office, "fields")
     account, other, industry, fax, since = (office.new() for _ in range(5))
     server.sql(f"INSERT INTO account(id, name) VALUES({account}, 'Ads')")
     sync(new)
-    old.sql(f"INSERT INTO account(id, name, industry) VALUES({other}, 'Old Ads', 'print'); INSERT INTO note(id, parent_kind, parent_row, body) VALUES({office.new()}, 'account', {other}, 'n')")
+    old.sql(f"INSERT INTO account(id, name, industry) VALUES({other}, 'Old Ads', 'print'); "
+        f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({office.new()}, 'account', {other}, 'n')")
     server.sql(f"INSERT INTO custom_field_def(id, entity, name, type, options, required) VALUES({industry}, 'account', 'advertiser kind', 'option', "
                f"'[\"luxury retail\", \"automotive\", \"hospitality\"]', 1), ({fax}, 'account', 'machines', 'integer', NULL, 0), ({since}, 'account', 'since', 'date', NULL, 0)")
     new.sync()
@@ -479,7 +492,8 @@ def fields_of_ones_own(office):
     shown = "SELECT name, type, value FROM custom_fields WHERE entity_row = {} ORDER BY pos, name"
     for side in (server, old, new):
         same(ask(side, shown.format(account)), [("advertiser kind", "option", "automotive"), ("machines", "integer", "4"), ("since", "date", "2026-02-28")], "fields of a company")
-    refusals = [(put(industry, "'aviation'"), "CUSTOM_TYPE"), (put(fax, "'many'"), "CUSTOM_TYPE"), (put(since, "'2026-02-30'"), "CUSTOM_TYPE"), (put(industry, "NULL"), "CUSTOM_REQUIRED")]
+    refusals = [(put(industry, "'aviation'"), "CUSTOM_TYPE"), (put(fax, "'many'"), "CUSTOM_TYPE"), (put(since, "'2026-02-30'"), "CUSTOM_TYPE"),
+        (put(industry, "NULL"), "CUSTOM_REQUIRED")]
     for sql, code in refusals:
         words = old.sql(sql, expect=1).stderr
         assert code in words, f"{sql}: {words}"
@@ -496,13 +510,15 @@ def fields_of_ones_own(office):
     office.hq.sql(put(fax, "'12'", mine))
     office.ann.sync()
     same(ask(office.ann, shown.format(mine)) + ask(office.ann, lacking), [("machines", "integer", "12")], "on Ann's device")
-    same(json.loads(crm("--db", office.ann.path, "--json", "contact", "show", person[2:-1]))["fields"], [{"whose": "account", "field": "machines", "value": "12"}], "crm contact show")
+    same(json.loads(crm("--db", office.ann.path, "--json", "contact", "show", person[2:-1]))["fields"], [{"whose": "account", "field": "machines", "value": "12"}],
+        "crm contact show")
     office.hq.sql(f"UPDATE custom_field_def SET required = 0 WHERE id = {fax}")
     return (f"3 fields added on the server: shown by a device that was {server.epoch() - 6} migrations behind, with what it wrote meanwhile; {len(refusals)} wrong values "
             f"refused by the device, and one by the server, by the same code ({name} CUSTOM_TYPE)")
 
 
-@capability("C16", "Made to fit", Merge("deal", "stage_id"), Text("scope.sql", "('stage', 'office')", "('stage', 'server')"), Text("scope.sql", "('stage_move', 'office')", "('stage_move', 'server')"), Automation("lead-score-all"))
+@capability("C16", "Made to fit", Merge("deal", "stage_id"), Text("scope.sql", "('stage', 'office')", "('stage', 'server')"),
+            Text("scope.sql", "('stage_move', 'office')", "('stage_move', 'server')"), Automation("lead-score-all"))
 def made_to_fit(office):
     hq, ann = office.hq, office.ann
     account, _ = customer(office, "Fit")
@@ -529,7 +545,8 @@ def made_to_fit(office):
 
 
 # What nobody may write, with what the refusal names: a rule of satchel_check, or what the table itself says.
-INVALID = (("contact_point", "contact_id, kind, value", "{contact}, 'email', 'nobody'", "EMAIL_FORM:"), ("contact_point", "contact_id, kind, value", "{contact}, 'phone', '1'", "PHONE_LENGTH:"),
+INVALID = (("contact_point", "contact_id, kind, value", "{contact}, 'email', 'nobody'", "EMAIL_FORM:"),
+           ("contact_point", "contact_id, kind, value", "{contact}, 'phone', '1'", "PHONE_LENGTH:"),
            ("lead", "email", "'@'", "LEAD_EMAIL_FORM:"), ("lead", "company_size", "-1", "LEAD_SIZE:"),
            ("deal", "stage_id, name, currency", "(SELECT min(id) FROM stage), 'd', 'eur'", "DEAL_CURRENCY:"),
            ("contact", "birth_year", "1066", "birth_year"), ("contact_point", "contact_id, kind, value", "{contact}, 'pigeon', 'x'", "kind"))
@@ -568,4 +585,5 @@ def valid_entries(office):
             assert code in said and text in said, f"{code}, by {side}: {said} instead of {text}"
     for side in (server, old, new):
         same(side.one("SELECT (SELECT count(*) FROM contact_point) + (SELECT count(*) FROM lead) + (SELECT count(*) FROM deal)"), 0, "rows that nobody may write")
-    return f"{len(rows)} rows that are not valid: refused on a device, in the office, and by the server when it comes from a device without the rule, in the same words ({', '.join(codes)})"
+    return (f"{len(rows)} rows that are not valid: refused on a device, in the office, and by the server when it comes from a device without the rule, "
+            f"in the same words ({', '.join(codes)})")

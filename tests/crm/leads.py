@@ -7,7 +7,7 @@ import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
 from customers import NOW, same, sync
-from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, NORTH, OTHER_STORE, SOUTH, STORE, ask, folded
+from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, OTHER_STORE, STORE, ask, folded
 
 
 def lead(office, columns="", values="", owner=ANN, status="working"):
@@ -23,8 +23,10 @@ def many_sources(office):
     ann, hq = office.ann, office.hq
     ann.sync()
     for n in range(5):
-        crm("--db", ann.path, "--user", "Ann Rep", "lead", "add", "--given", f"G{n}", "--family", "Fair", "--company", f"C{n}", "--email", f"g{n}@fair.example", "--source", "fair", "--region", "W")
-    ann.sql("".join(f"INSERT INTO lead(id, given, family, company, source, region_code, created_by) VALUES({office.new()}, 'G{n}', 'Fair', 'C{n}', 'fair', 'W', {ANN});" for n in range(5, 200))
+        crm("--db", ann.path, "--user", "Ann Rep", "lead", "add", "--given", f"G{n}", "--family", "Fair", "--company", f"C{n}", "--email", f"g{n}@fair.example", "--source",
+            "fair", "--region", "W")
+    ann.sql("".join(f"INSERT INTO lead(id, given, family, company, source, region_code, created_by) VALUES({office.new()}, 'G{n}', 'Fair', 'C{n}', 'fair', 'W', "
+        f"{ANN});" for n in range(5, 200))
             # Random, so that it does not shrink and the proxy can tell when most of it has passed.
             + f"INSERT INTO lead(id, family, company, created_by) VALUES({office.new()}, 'Badge', '{os.urandom(20000).hex()}', {ANN})")
     same(ann.status()["pending"], 201, "transactions that wait")
@@ -105,7 +107,8 @@ def scoring(office):
     for _ in range(60):
         title, source = chance.choice(("CEO", "Chief Émperor", "Student", "Buyer", "Diréctor of Sales", "Head of IT")), chance.choice(("referral", "purchased", "WEB", "fair"))
         size, mail = chance.choice((3, 50, 249, 1000, "NULL")), chance.choice(("'a@b.example'", "NULL"))
-        people.append(f"INSERT INTO lead(id, family, job_title, source, company_size, email, region_code, created_by) VALUES({{}}, 'Scored', '{title}', '{source}', {size}, {mail}, 'W', {ANN});")
+        people.append(f"INSERT INTO lead(id, family, job_title, source, company_size, email, region_code, created_by) VALUES({{}}, 'Scored', '{title}', '{source}', {size}, "
+            f"{mail}, 'W', {ANN});")
     ann.sql("BEGIN;" + "".join(p.format(office.new()) for p in people * 2) + "COMMIT")
     columns = ("id", "job_title", "source", "company_size", "email", "phone", "status", "region_code", "company", "score")
 
@@ -138,12 +141,15 @@ def scoring(office):
          hq.read("SELECT count(*), count(DISTINCT lead_id) FROM score_reason WHERE lead_id IN (SELECT id FROM lead WHERE family = 'Scored')"), "reasons on the device")
     assert ask(ann, "SELECT count(*) FROM lead_score_reasons")[0][0] > len(second)
     name, _ = office.refusal(ann, "UPDATE lead SET score = 77 WHERE id = (SELECT id FROM lead WHERE family = 'Scored' LIMIT 1)")
-    hq.sql("UPDATE score_rule SET active = 1 WHERE field = 'size' AND op = 'below'; UPDATE score_rule SET points = -10 WHERE value = 'purchased'; DELETE FROM score_rule WHERE words = 'rules'")
-    return f"{len(second)} leads: scores and reasons as computed by hand, before and after 3 rules changed, equal ones equal, all of 1 to 100; offline an estimate; a device's own score is refused ({name})"
+    hq.sql("UPDATE score_rule SET active = 1 WHERE field = 'size' AND op = 'below'; UPDATE score_rule SET points = -10 WHERE value = 'purchased'; "
+        "DELETE FROM score_rule WHERE words = 'rules'")
+    return (f"{len(second)} leads: scores and reasons as computed by hand, before and after 3 rules changed, equal ones equal, all of 1 to 100; offline an estimate; "
+            f"a device's own score is refused ({name})")
 
 
 @capability("C22", "Assignment by title and region", Automation("lead-assign"), Automation("lead-task"), View("lead_candidate"), Merge("lead", "owner_id"),
-            Data("DELETE FROM assign_rule"), Text("scope.sql", "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', NULL),", "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', 'territory'),"))
+            Data("DELETE FROM assign_rule"), Text("scope.sql", "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', NULL),",
+                "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', 'territory'),"))
 def assignment(office):
     ann, eve, hq = office.ann, office.eve, office.hq
     rule = office.new()
@@ -164,7 +170,8 @@ def assignment(office):
     sync(eve, ann)
     eve.sync()
     ann.sync()
-    same(ann.read(f"SELECT l.phone, n.body, l.owner_id = {ANN} FROM lead l JOIN note n ON n.parent_row = l.id WHERE l.id = {key}"), [("0171 5551234", "wants a demo", 1)], "what Eve wrote")
+    same(ann.read(f"SELECT l.phone, n.body, l.owner_id = {ANN} FROM lead l JOIN note n ON n.parent_row = l.id WHERE l.id = {key}"), [("0171 5551234", "wants a demo", 1)],
+        "what Eve wrote")
     for table, column in (("lead", "id"), ("note", "parent_row"), ("task", "parent_row"), ("score_reason", "lead_id")):
         same(eve.one(f"SELECT count(*) FROM {table} WHERE {column} = {key}"), 0, f"{table} on Eve's device")
     same(eve.read("SELECT count(*) FROM satchel_rejected"), [(0,)], "refusals")
@@ -182,7 +189,8 @@ def assignment(office):
         same(least[owner], min(least.values()), "who of the North had fewest")
     name, _ = office.refusal(ann, f"UPDATE lead SET owner_id = {EVE} WHERE id = {key}")
     hq.sql(f"DELETE FROM assign_rule WHERE prio < 10")
-    return f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; nobody gives leads away ({name})"
+    return (f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; "
+            f"nobody gives leads away ({name})")
 
 
 @capability("C23", "Nurturing", Automation("nurture-begin"), Automation("nurture-step"), Automation("nurture-end"), Merge("sequence_enrolment", "step_pos"),
@@ -194,7 +202,8 @@ def nurturing(office):
     ann.sql(f"UPDATE lead SET status = 'nurturing' WHERE id = {key}")
     ann.sync()
     ann.sync()
-    same(ann.read(f"SELECT q.name, e.step_pos, e.ended_at FROM sequence_enrolment e JOIN sequence q ON q.id = e.sequence_id WHERE e.lead_id = {key}"), [("After the fair", 0, None)], "enrolment")
+    same(ann.read(f"SELECT q.name, e.step_pos, e.ended_at FROM sequence_enrolment e JOIN sequence q ON q.id = e.sequence_id WHERE e.lead_id = {key}"),
+        [("After the fair", 0, None)], "enrolment")
     # Ann has no network from here, and six days pass.
     begun = NOW - 6 * DAY_MS
     steps = f"SELECT title, due_at, hex(assignee_id) FROM task WHERE parent_row = {key} AND template_id IN (SELECT id FROM sequence_step) ORDER BY due_at"
@@ -217,10 +226,12 @@ def nurturing(office):
     same([t for t, *_ in hq.read(steps)], ["Invite to the next fair", *(t for t, *_ in due)], "it goes on where it was")
     ann.sync()
     name, _ = office.refusal(ann, f"UPDATE sequence_enrolment SET step_pos = 0 WHERE lead_id = {key}")
-    return f"2 steps due while the rep was offline, the timer run 3 times: 2 tasks, at their own times; ended and begun again: the third, once; a device cannot turn it back ({name})"
+    return (f"2 steps due while the rep was offline, the timer run 3 times: 2 tasks, at their own times; ended and begun again: the third, once; "
+            f"a device cannot turn it back ({name})")
 
 
-@capability("C24", "Hand-off", Automation("lead-handoff"), Merge("lead", "handed_at"), Text("scope.sql", "('lead_handoff', 'lead', 'lead_id')", "('lead_handoff', 'lead', 'from_user')"),
+@capability("C24", "Hand-off", Automation("lead-handoff"), Merge("lead", "handed_at"),
+            Text("scope.sql", "('lead_handoff', 'lead', 'lead_id')", "('lead_handoff', 'lead', 'from_user')"),
             Data("DELETE FROM task_template WHERE cause = 'handed'"))
 def hand_off(office):
     ann, bob, mia, hq = office.ann, office.bob, office.mia, office.hq
@@ -242,7 +253,8 @@ def hand_off(office):
     for side in (hq, ann, mia):
         same(side.read(f"SELECT hex(h.from_user), hex(h.to_user), h.at, l.handed_at FROM lead_handoff h JOIN lead l ON l.id = h.lead_id WHERE l.id = {key}"),
              [(BOB[2:-1].upper(), ANN[2:-1].upper(), at, at)], "the hand-off")
-    same(hq.read(f"SELECT count(*) FROM task t JOIN task_template x ON x.id = t.template_id AND x.cause = 'handed' WHERE t.parent_row = {key} AND t.assignee_id = {ANN}"), [(1,)], "tasks of it")
+    same(hq.read(f"SELECT count(*) FROM task t JOIN task_template x ON x.id = t.template_id AND x.cause = 'handed' WHERE t.parent_row = {key} AND t.assignee_id = {ANN}"), [(1,)],
+        "tasks of it")
     name, _ = office.refusal(ann, f"UPDATE lead_handoff SET to_user = {BOB} WHERE lead_id = {key}")
     hq.sql(f"DELETE FROM assign_rule WHERE id = {rule}")
     return f"qualified twice: one hand-off, from Bob who made it to Ann who got it, with one task, at the first time; seen by their manager; not to be changed ({name})"
@@ -265,11 +277,14 @@ def first_source(office):
         for source, status, score in side.read("SELECT source, status, score FROM lead"):
             line = report[source or "unknown"]
             line[:] = [line[0] + 1, line[1] + (status in ("qualified", "converted")), line[2] + (status == "converted"), line[3] + (score or 0), line[4] + (score is not None)]
-        same(sorted(side.read("SELECT source, leads, qualified, converted, points, scored FROM leads_by_source")), sorted((s, *line) for s, line in report.items()), "leads by source")
-    return f"edits by a device and by the office left the first source as it was, one given later was taken once; {len(report)} sources in the report of a device and the server's, as counted by hand"
+        same(sorted(side.read("SELECT source, leads, qualified, converted, points, scored FROM leads_by_source")), sorted((s, *line) for s, line in report.items()),
+            "leads by source")
+    return (f"edits by a device and by the office left the first source as it was, one given later was taken once; "
+            f"{len(report)} sources in the report of a device and the server's, as counted by hand")
 
 
-@capability("C26", "Referrals", Automation("referral-first"), Merge("referral", "state"), Text("007_customer_detail.sql", "CREATE UNIQUE INDEX referral_counts_once ", "CREATE INDEX referral_counts_once "),
+@capability("C26", "Referrals", Automation("referral-first"), Merge("referral", "state"),
+            Text("007_customer_detail.sql", "CREATE UNIQUE INDEX referral_counts_once ", "CREATE INDEX referral_counts_once "),
             Text("scope.sql", "('till', 'referral', 'insert', NULL, 1),"))
 def referrals(office):
     kim, leo, hq = office.kim, office.leo, office.hq
@@ -290,15 +305,18 @@ def referrals(office):
     except AssertionError as error:
         assert "E_UNIQUE" in str(error), error
     name, _ = office.refusal(kim, claim.replace("by_user", "state").format(office.new(), one, office.new(), NOW, "'counts'"))
-    return f"two stores claimed one customer while offline: the claim that came first counts, the other is kept as late, oneself does not count; the office cannot have two, a till says nothing of it ({name})"
+    return (f"two stores claimed one customer while offline: the claim that came first counts, the other is kept as late, oneself does not count; "
+            f"the office cannot have two, a till says nothing of it ({name})")
 
 
-@capability("C27", "Research", Merge("note", "body"), Text("scope.sql", "('note', 'account', 'parent_row', 'parent_kind = ''account''', NULL),", "('note', 'account', 'parent_row', 'parent_kind = ''account''', 'territory'),"),
+@capability("C27", "Research", Merge("note", "body"), Text("scope.sql", "('note', 'account', 'parent_row', 'parent_kind = ''account''', NULL),",
+            "('note', 'account', 'parent_row', 'parent_kind = ''account''', 'territory'),"),
             Text("scope.sql", "('rep', 'note', 'insert,update,delete', NULL, 0),"))
 def research(office):
     ann, bob, hq = office.ann, office.bob, office.hq
     account, shared = office.new(), office.new()
-    hq.sql(f"INSERT INTO account(id, name, owner_id) VALUES({account}, 'Searched', {ANN}); INSERT INTO note(id, parent_kind, parent_row, body) VALUES({shared}, 'account', {account}, 'founded 1998')")
+    hq.sql(f"INSERT INTO account(id, name, owner_id) VALUES({account}, 'Searched', {ANN}); "
+        f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({shared}, 'account', {account}, 'founded 1998')")
     sync(ann, bob)
     for device, who, say in ((ann, ANN, "sells pumps"), (bob, BOB, "sells valves")):
         device.sql(f"INSERT INTO note(id, parent_kind, parent_row, body, by_user) VALUES({office.new()}, 'account', {account}, '{say}', {who});"
@@ -313,7 +331,8 @@ def research(office):
     return "two people's notes on one company, and both texts of the one note that both edited offline, are on 3 sides; fields that each filled in stand side by side"
 
 
-@capability("C28", "Objections", View("objections_report"), Text("008_leads.sql", "INSERT INTO satchel_table(name, mode) VALUES('objection', 'append');", "INSERT INTO satchel_table(name) VALUES('objection');"),
+@capability("C28", "Objections", View("objections_report"), Text("008_leads.sql", "INSERT INTO satchel_table(name, mode) VALUES('objection', 'append');",
+            "INSERT INTO satchel_table(name) VALUES('objection');"),
             Text("scope.sql", "('rep', 'objection', 'insert', NULL, 1),"))
 def objections(office):
     ann, bob, hq = office.ann, office.bob, office.hq
@@ -324,7 +343,8 @@ def objections(office):
     sync(ann, bob)
     for device, who in ((ann, ANN), (bob, BOB)):
         about = [("lead", k) for k in leads[device]] * 2 + ([("deal", d) for d in deals.values()] if device is ann else [])
-        device.sql("".join(f"INSERT INTO objection(id, parent_kind, parent_row, kind, words, at, by_user) VALUES({office.new()}, '{kind}', {row}, '{('budget', 'price', 'timing')[n % 3]}', 'no', {NOW}, {who});"
+        device.sql("".join(f"INSERT INTO objection(id, parent_kind, parent_row, kind, words, at, by_user) VALUES({office.new()}, '{kind}', {row}, "
+            f"'{('budget', 'price', 'timing')[n % 3]}', 'no', {NOW}, {who});"
                            for n, (kind, row) in enumerate(about)))
     sync(ann, bob)
     sizes = {}
@@ -338,9 +358,11 @@ def objections(office):
             line[1 if parent == "lead" else 2].add(row)
             if parent == "deal" and ends.get(row) in ("won", "lost"):
                 line[3 if ends[row] == "won" else 4].add(row)
-        same(sorted(side.read("SELECT kind, said, leads, deals, deals_won, deals_lost FROM objections_report")), sorted((k, n, *map(len, sets)) for k, (n, *sets) in report.items()), "objections")
+        same(sorted(side.read("SELECT kind, said, leads, deals, deals_won, deals_lost FROM objections_report")),
+            sorted((k, n, *map(len, sets)) for k, (n, *sets) in report.items()), "objections")
         sizes[side] = len(rows)
     assert sizes[hq] >= 10 and sizes[ann] >= 8 and sizes[bob] >= 2, sizes
     name, _ = office.refusal(ann, f"UPDATE objection SET kind = 'other' WHERE parent_row = {deals['Won']}")
     same(name, "E_APPEND_ONLY", "why what was said stays")
-    return f"{sizes[hq]} objections of two reps noted offline: the report by kind, leads, deals, won and lost equals the rows on the server and on each device; none is changed afterwards ({name})"
+    return (f"{sizes[hq]} objections of two reps noted offline: the report by kind, leads, deals, won and lost equals the rows on the server and on each device; "
+            f"none is changed afterwards ({name})")

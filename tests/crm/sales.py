@@ -3,13 +3,12 @@ import collections
 import json
 import time
 
-import harness
 from capabilities import Automation, Data, Merge, Text, View, capability
 from crm_cli import crm
-from office import ANN, BOB, DAY_MS, EVE, MIA, NORTH, STORE, TOM, ask, day_of
+from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of
 
 NOW = int(time.time() * 1000)
-NEW_BUSINESS, RENEWAL = (f"x'018bcfe568007000800000000000a00{n}'" for n in (1, 2))
+NEW_BUSINESS = "x'018bcfe568007000800000000000a001'"
 PROSPECTING, QUALIFIED, DEMO, PROPOSAL, NEGOTIATION, WON, LOST = (f"x'018bcfe568007000800000000000b10{n}'" for n in range(1, 8))
 DUE, CONTACTED, OFFERED, RENEWED = (f"x'018bcfe568007000800000000000b20{n}'" for n in range(1, 5))
 
