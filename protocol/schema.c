@@ -399,14 +399,26 @@ unsigned schema_layout(const schema_table *t, uint32_t epoch, const schema_colum
     return n;
 }
 
+/* 2026-12-31, with or without a time behind it: SQLite reads no number in it, so it stays the text that it is. */
+static bool is_date(const value *v) {
+    static const char form[] = "0000-00-00";
+    const uint32_t length = sizeof form - 1;
+    const char *text = (const char *)v->u.p;
+    if (v->type != VALUE_TEXT || v->n < length || (v->n > length && text[length] != ' ' && text[length] != 'T')) return false;
+    for (uint32_t i = 0; i < length; i++)
+        if (form[i] == '-' ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
+    return true;
+}
+
 bool schema_takes(const schema_column *c, const value *v) {
     if (v->type == VALUE_NULL || c->affinity == AFFINITY_ANY) return true;
     switch (c->affinity) {
     case AFFINITY_INTEGER:
         return v->type == VALUE_INTEGER;
     case AFFINITY_REAL:
-    case AFFINITY_NUMERIC:
         return v->type == VALUE_INTEGER || v->type == VALUE_REAL;
+    case AFFINITY_NUMERIC:
+        return v->type == VALUE_INTEGER || v->type == VALUE_REAL || (c->rule != RULE_COUNTER && is_date(v));
     case AFFINITY_TEXT:
         return v->type == VALUE_TEXT;
     default:

@@ -145,7 +145,8 @@ const schema_table *schema_table_in_epoch(const schema *s, uint32_t epoch, const
 /* The columns of `t` as they stood in `epoch`, in table order (which is how a changeset captured then has them).
  * `out` has room for LIMIT_COLUMNS; returns how many, 0 if the table did not exist. */
 unsigned schema_layout(const schema_table *t, uint32_t epoch, const schema_column **out);
-/* True if a column takes a value of this type: integer columns INTEGER; real ones INTEGER and REAL; numeric ones both;
+/* True if a column takes a value of this type: integer columns INTEGER; real ones INTEGER and REAL; numeric ones both,
+ * and, as DATE and DATETIME are numeric, a TEXT that begins as 2026-12-31 (no counter does);
  * text TEXT; blob BLOB; untyped ones anything. NULL is taken by all (NOT NULL is checked elsewhere). */
 bool schema_takes(const schema_column *c, const value *v);
 

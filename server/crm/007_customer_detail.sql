@@ -95,6 +95,25 @@ INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('referral', 'by_user', 'first'),
   ('referral', 'state', 'server');
 
+-- Whose name and data were erased, on every device. What a device that does not know yet writes about that person is refused, so that nothing comes back; the row of the
+-- contact stays without them (`erased` = 1), as the ledger needs it. Preferences and consents tell nobody who it was, and are let pass.
+CREATE TABLE erasure(
+  contact_id BLOB PRIMARY KEY,
+  at INTEGER NOT NULL
+);
+INSERT INTO satchel_table(name, mode, key) VALUES('erasure', 'server', 'natural');
+INSERT INTO satchel_check(tbl, check_sql, code, words) VALUES
+  ('contact', 'coalesce(given, family, job_title, tenure_since, birth_year) IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact.id)',
+   'ERASED_CONTACT', 'this person''s data were erased'),
+  ('contact_point', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact_point.contact_id)', 'ERASED_POINT', 'this person''s data were erased'),
+  ('contact_tag', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact_tag.contact_id)', 'ERASED_TAG', 'this person''s data were erased'),
+  ('address', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = owner_row)', 'ERASED_ADDRESS', 'this person''s data were erased'),
+  ('note', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = parent_row)', 'ERASED_NOTE', 'this person''s data were erased'),
+  ('interaction', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = interaction.contact_id)', 'ERASED_INTERACTION', 'this person''s data were erased'),
+  ('custom_value', 'value IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = entity_row)', 'ERASED_VALUE',
+   'this person''s data were erased'),
+  ('feedback', 'body IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = feedback.contact_id)', 'ERASED_FEEDBACK', 'this person''s data were erased');
+
 -- The numbers that the server gave out last, by name: Q-2026 of quotes, T-2026 of tickets. On no device.
 CREATE TABLE counter(
   name TEXT PRIMARY KEY,

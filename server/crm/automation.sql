@@ -206,6 +206,13 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
     ON CONFLICT(id) DO NOTHING',
  'who enters a stage gets its tasks, once for a deal and a template');
 
+-- A device makes them with its move; where the move was lost to somebody else's there is nothing to be done.
+INSERT INTO automation(name, tbl, event, condition, actions, about) VALUES
+('stage-tasks-lost', 'task', 'insert', 'new.template_id IS NOT NULL AND new.parent_kind = ''deal'' AND new.done_at IS NULL',
+ 'DELETE FROM task WHERE id = (SELECT n.id FROM new n CROSS JOIN event e JOIN task_template t ON t.id = n.template_id JOIN deal d ON d.id = n.parent_row
+    WHERE e.author <> 0 AND t.stage_id <> d.stage_id AND NOT EXISTS (SELECT 1 FROM deal_stage_log l WHERE l.deal_id = d.id AND l.to_stage = t.stage_id))',
+ 'a task of a stage in which the deal has not been');
+
 INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
 ('deal-priority', 'deal', 'put', 'amount_cents,currency,probability,stage_id,account_id',
  'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)

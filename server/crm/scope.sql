@@ -20,7 +20,7 @@ INSERT INTO scope_bucket(tbl, name) VALUES
   ('team', 'office'), ('territory', 'office'), ('user_account', 'office'), ('user_territory', 'office'),
   ('pipeline', 'office'), ('stage', 'office'), ('stage_move', 'office'), ('lead_status_move', 'office'), ('ticket_state_move', 'office');
 INSERT INTO scope_bucket(tbl, name) VALUES
-  ('custom_field_def', 'all'), ('currency_rate', 'all'), ('product_price', 'all'),
+  ('custom_field_def', 'all'), ('currency_rate', 'all'), ('product_price', 'all'), ('erasure', 'all'),
   ('score_rule', 'office'), ('assign_rule', 'office'), ('sequence', 'office'), ('sequence_step', 'office'), ('task_template', 'office'),
   ('quote_status_move', 'office'), ('sla_policy', 'office'), ('escalation_rule', 'office'),
   ('counter', 'server');

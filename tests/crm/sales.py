@@ -180,7 +180,7 @@ def own_stages(office):
 
 
 @capability("C32", "Moves by events", Automation("stage-by-interaction"), Automation("stage-by-quote"), Automation("stage-log"), Automation("stage-log-lost"), Automation("stage-first"),
-            View("deal_event_move"),
+            Automation("stage-tasks-lost"), View("deal_event_move"),
             Text("009_deals.sql", "INSERT INTO satchel_table(name, key) VALUES('deal_stage_log', 'natural')", "INSERT INTO satchel_table(name) VALUES('deal_stage_log')"),
             Data("UPDATE stage_move SET on_event = NULL"))
 def moves_by_events(office):
@@ -215,6 +215,7 @@ def moves_by_events(office):
     same(log_of(office.hq, seen), [(0, "Qualified", NOW - DAY_MS), (1, "Demo", heard)], "the log of what the agent heard")
     same([name for _, name, _ in log_of(office.hq, sold)], ["Negotiation", "Won"], "the log of the accepted quote")
     same(office.hq.one(f"SELECT count(*) FROM interaction WHERE deal_id = {both}"), 2, "interactions")
+    same(tasks_of(office.hq, lost), templates(office, PROPOSAL, WON), "tasks where two moves were lost to another")
     same(tasks_of(office.hq, both), templates(office, QUALIFIED, DEMO), "tasks")
     same([d.one("SELECT count(*) FROM satchel_rejected") for d in (ann, other, tom)], [0, 0, 0], "refusals")
     return "a demo booked offline on 2 devices, logged by both and the server: 1 row, 1 set of tasks; one that an agent heard of, a quote, a plain move: 1 row each, by event time"

@@ -19,7 +19,7 @@ NOTHING = "0"
 
 # What all profiles get, and what those get that are no till.
 ALL = dict.fromkeys(["store", "product", "loyalty_program", "contact_status_move", "contact_lifecycle_move",
-                     "custom_field_def", "currency_rate", "product_price"], WHOLE)
+                     "custom_field_def", "currency_rate", "product_price", "erasure"], WHOLE)
 OFFICE = dict.fromkeys(["team", "territory", "user_account", "user_territory", "pipeline", "stage", "stage_move", "lead_status_move",
                         "ticket_state_move", "score_rule", "assign_rule", "sequence", "sequence_step", "task_template", "quote_status_move",
                         "sla_policy", "escalation_rule"], WHOLE) | {"kb_article": "published = 1"}

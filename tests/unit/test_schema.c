@@ -236,6 +236,26 @@ static void schema_takes_follows_affinity(void **state) {
     }
 }
 
+static void schema_takes_dates_in_numeric_columns_that_are_no_counters(void **state) {
+    (void)state;
+    static const char *const DATES[] = {"2026-12-31", "2026-12-31 23:59:59.5", "2026-12-31T23:59Z"};
+    static const char *const OTHERS[] = {"", "20261231", "2026-12-3", "2026-12-311", "2026/12/31", "12.5", "31-12-2026"};
+    schema_column c = {.affinity = AFFINITY_NUMERIC};
+    value v;
+    for (size_t i = 0; i < sizeof DATES / sizeof *DATES; i++) {
+        v = value_text(DATES[i], strlen(DATES[i]));
+        c.rule = RULE_LWW;
+        assert_true(schema_takes(&c, &v));
+        c.rule = RULE_COUNTER;
+        assert_false(schema_takes(&c, &v));
+    }
+    c.rule = RULE_LWW;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        v = value_text(OTHERS[i], strlen(OTHERS[i]));
+        assert_false(schema_takes(&c, &v));
+    }
+}
+
 /* ---- ids ---- */
 
 static void schema_migrate_rename_keeps_ids_and_rules_P1(void **state) {
@@ -816,6 +836,7 @@ int main(void) {
         cmocka_unit_test(schema_migrate_describes_tables_columns_and_rules),
         cmocka_unit_test(schema_load_evaluates_defaults_with_affinity),
         cmocka_unit_test(schema_takes_follows_affinity),
+        cmocka_unit_test(schema_takes_dates_in_numeric_columns_that_are_no_counters),
         cmocka_unit_test(schema_migrate_rename_keeps_ids_and_rules_P1),
         cmocka_unit_test(schema_migrate_drop_and_add_gives_new_ids_P1),
         cmocka_unit_test(schema_layout_gives_each_epochs_columns_P1),

@@ -18,6 +18,8 @@ static const char *const CRM[] = {"001_people",  "002_customers",    "003_activi
                                   "005_service", "006_commerce",     "007_customer_detail", "008_leads",
                                   "009_deals",   "010_service_desk", "011_views",           NULL};
 static const char *const MUSIC[] = {"001_catalogue", "002_shop", NULL};
+static const char *const TRADE[] = {"001_trade", NULL};
+static const char *const SONGS[] = {"001_songs", NULL};
 
 static char *read_file(const char *dir, const char *name, const char *suffix) {
     char path[512];
@@ -103,12 +105,18 @@ static void same_on_both_sides(const char *dir, const char *const *names, unsign
 
 static void crm_gives_both_sides_one_schema(void **state) {
     (void)state;
-    same_on_both_sides("server/crm", CRM, 61);
+    same_on_both_sides("server/crm", CRM, 62);
 }
 
 static void music_gives_both_sides_one_schema(void **state) {
     (void)state;
     same_on_both_sides("tests/schemas/music", MUSIC, 10);
+}
+
+static void public_shapes_give_both_sides_one_schema(void **state) {
+    (void)state;
+    same_on_both_sides("tests/schemas/trade", TRADE, 11);
+    same_on_both_sides("tests/schemas/songs", SONGS, 11);
 }
 
 static void music_uses_every_rule(void **state) {
@@ -256,6 +264,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crm_gives_both_sides_one_schema),
         cmocka_unit_test(music_gives_both_sides_one_schema),
+        cmocka_unit_test(public_shapes_give_both_sides_one_schema),
         cmocka_unit_test(music_uses_every_rule),
         cmocka_unit_test(music_search_follows_local_and_applied_rows),
         cmocka_unit_test(schema_migrate_runs_over_tables_under_capture),
