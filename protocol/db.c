@@ -49,6 +49,21 @@ int db_rc(int sqlite_rc) {
     }
 }
 
+bool db_is_failure(int rc) {
+    switch (rc) {
+    case SATCHEL_E_BUSY:
+    case SATCHEL_E_IO:
+    case SATCHEL_E_FULL:
+    case SATCHEL_E_READONLY:
+    case SATCHEL_E_CORRUPT:
+    case SATCHEL_E_NOT_A_DATABASE:
+    case SATCHEL_E_NOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void db_cache_init(db_cache *c, sqlite3 *db) {
     memset(c, 0, sizeof *c);
     c->db = db;

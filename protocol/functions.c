@@ -1,7 +1,6 @@
 #include "protocol/functions.h"
 
 #include <stdlib.h>
-#include <time.h>
 #include <utf8proc.h>
 
 #include "protocol/buf.h"
@@ -31,21 +30,30 @@ static void satchel_id(sqlite3_context *context, int argc, sqlite3_value **argv)
     buf_fini(&b);
 }
 
+/* The Gregorian calendar, from days since 1970; years begin in March, so that the leap day is the last. */
+static void civil(int64_t days, int *year, int *month, int *day) {
+    int64_t z = days + 719468, era = z / 146097; /* of 400 years */
+    if (z % 146097 < 0) era--;
+    int64_t of_era = z - era * 146097, year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100), m = (5 * of_year + 2) / 153;
+    *day = (int)(of_year - (153 * m + 2) / 5 + 1);
+    *month = (int)(m < 10 ? m + 3 : m - 9);
+    *year = (int)(year_of_era + era * 400 + (*month <= 2));
+}
+
 /* The user data is the format. */
 static void date_of(sqlite3_context *context, int argc, sqlite3_value **argv) {
     (void)argc;
     int type = sqlite3_value_numeric_type(argv[0]);
     int64_t ms = sqlite3_value_int64(argv[0]);
     if ((type != SQLITE_INTEGER && type != SQLITE_FLOAT) || ms < FIRST_MS || ms >= LAST_MS) return;
-    struct tm tm;
+    int year, month, day;
     char text[16];
-    time_t at = (time_t)((ms - (ms % DAY_MS + DAY_MS) % DAY_MS) / 1000);
-    if (!gmtime_r(&at, &tm)) return;
-    const char *month = sqlite3_user_data(context);
-    if (month)
-        sqlite3_snprintf(sizeof text, text, "%04d-%02d", tm.tm_year + 1900, tm.tm_mon + 1);
+    civil((ms - (ms % DAY_MS + DAY_MS) % DAY_MS) / DAY_MS, &year, &month, &day);
+    if (sqlite3_user_data(context))
+        sqlite3_snprintf(sizeof text, text, "%04d-%02d", year, month);
     else
-        sqlite3_snprintf(sizeof text, text, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+        sqlite3_snprintf(sizeof text, text, "%04d-%02d-%02d", year, month, day);
     sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 

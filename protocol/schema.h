@@ -33,7 +33,7 @@
  * A row that fails it is SATCHEL_E_CHECK with the words "CODE: words": to the app on a device its statement fails, which leaves nothing behind (OR IGNORE does
  * not pass over it); the server refuses the transaction that was pushed, or its own SQL or automation. Rows that are applied on a device are not looked at. Beside the row
  * a check reads with subqueries what it likes of declared tables of mode 'server' (and json_each, json_tree): of those a device may lack rows, so say what holds
- * without. Its functions give the same for the same everywhere. A check is put into force by its INSERT; DELETE FROM satchel_check takes it
+ * without. Its functions give the same for the same everywhere, so those of SQLite's that know the time of day (date, strftime ...) are none; day_of and month_of are. A check is put into force by its INSERT; DELETE FROM satchel_check takes it
  * back, in whichever migration. It follows a RENAME and keeps what it reads from being dropped.
  *
  * Refused, naming file and line: virtual generated columns (C4), UNIQUE inside CREATE TABLE (C10: write CREATE UNIQUE INDEX;

@@ -152,10 +152,17 @@ static int check_reads_allowed(migration *m, const check_row *k, const check_rea
     /* 2048 is SQLITE_DETERMINISTIC, which no aggregate is said to be. */
     static const char *const FUNCTION =
         "SELECT 1 FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE AND (flags & 2048 OR type <> 's')";
+    /* SQLite says of these that they always give the same, but for 'now', which may as well stand in the row. */
+    static const char *const CLOCK =
+        "SELECT 1 WHERE ?1 COLLATE NOCASE NOT IN ('date', 'time', 'datetime', 'julianday', 'unixepoch', 'strftime', 'timediff')";
     if (!reads->columns.n) return fail(m, k, "it reads no column of the table");
     int rc =
         check_names(m, k, &reads->tables, TABLE,
                     "is not a table that only the server writes (mode 'server'); beside its own row a check reads such alone");
+    if (!rc)
+        rc = check_names(
+            m, k, &reads->functions, CLOCK,
+            "is a function that may tell the time of day, which is another on every side; day_of() and month_of() do not");
     return rc ? rc
               : check_names(m, k, &reads->functions, FUNCTION, "is a function that does not always give the same; leave it out");
 }

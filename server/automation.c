@@ -19,8 +19,6 @@ static const rule_kind KIND[] = {
      9}};
 static const rule_tables TABLES = {TABLE, KIND, 1, "automations are INSERTs into the table automation; leave this out"};
 
-#define RULES_MAX 4096u
-
 /* ---- opening ---- */
 
 void automation_free(automation *a) {
@@ -37,7 +35,8 @@ static int read_text(automation *a, const char *name, const char *sql, buf *erro
     a->name = strdup(name);
     if (!a->name) return SATCHEL_E_NOMEM;
     int rc = rule_text_read(&TABLES, name, sql, &a->text, error);
-    if (!rc && a->text.n > RULES_MAX) rc = rule_fail(error, name, 0, "has more than %u rules; leave some out", RULES_MAX);
+    if (!rc && a->text.n > LIMIT_AUTOMATIONS)
+        rc = rule_fail(error, name, 0, "has more than %d rules; leave some out", LIMIT_AUTOMATIONS);
     return rc;
 }
 
@@ -46,6 +45,8 @@ static int make(store *s, const char *name, const char *sql, automation **out, b
     *out = a;
     if (!a) return SATCHEL_E_NOMEM;
     a->s = s;
+    a->seen_stamp = -1;
+    a->limit_ms = LIMIT_AUTOMATION_MS;
     int rc = sql ? read_text(a, name, sql, error) : SATCHEL_OK;
     if (!rc && a->text.n) rc = scope_register_local(s->db);
     return rc ? rc : automation_compile(a, error);
@@ -78,12 +79,12 @@ static int read_states(automation *a) {
 }
 
 static int read_stamp(store *s, int64_t *stamp) {
-    return db_integer(&s->cache, "SELECT stamp FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1", 0, stamp);
+    return db_integer(&s->cache, "SELECT stamp FROM satchel_automation_text", 0, stamp);
 }
 
 int automation_open(store *s, automation **out, buf *error) {
     *out = NULL;
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT stamp,name,text FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT stamp,name,text FROM satchel_automation_text");
     int rc = db_next(&s->cache, q);
     if (rc < 0) return rc;
     int64_t stamp = rc ? sqlite3_column_int64(q, 0) : 0;
@@ -99,10 +100,17 @@ int automation_open(store *s, automation **out, buf *error) {
     return rc;
 }
 
-int automation_is_current(const automation *a, bool *current) {
+int automation_is_current(automation *a, bool *current) {
     int64_t stamp;
+    const store *s = a->s;
+    *current = a->seen_stamp == s->automation_stamp && a->seen_events == s->scope_events;
+    if (*current) return SATCHEL_OK;
     int rc = read_stamp(a->s, &stamp);
     *current = !rc && stamp == a->stamp;
+    if (*current) {
+        a->seen_stamp = s->automation_stamp;
+        a->seen_events = s->scope_events;
+    }
     return rc;
 }
 
@@ -116,38 +124,69 @@ static int next_stamp(store *s, int64_t *stamp) {
     return rc;
 }
 
-/* Those that stay keep their state. */
-static int keep_states(store *s, const automation *a, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "CREATE TEMP TABLE IF NOT EXISTS satchel_kept(name TEXT PRIMARY KEY)", "");
-    if (!rc) rc = db_exec(&s->cache, "DELETE FROM temp.satchel_kept", "");
-    for (unsigned i = 0; i < a->n && !rc; i++) {
-        rc = db_exec(&s->cache, "INSERT OR IGNORE INTO satchel_automation(name,active,last_ms) VALUES(?,1,?)", "si",
-                     a->rule[i].name, (int64_t)now_ms);
-        if (!rc) rc = db_exec(&s->cache, "INSERT INTO temp.satchel_kept(name) VALUES(?)", "s", a->rule[i].name);
-    }
+static const char *every_of(const rule_text *text, const char *name) {
+    for (size_t i = 0; i < text->n; i++)
+        if (!strcmp(text->row[i].field[FIELD_NAME], name)) return text->row[i].field[FIELD_EVERY];
+    return NULL;
+}
+
+/* One that stays keeps its state; a timer that is new, or runs at other times, counts from now. */
+static int keep_state(store *s, const automation_rule *r, const rule_text *before, uint64_t now_ms) {
+    const char *now = r->row->field[FIELD_EVERY], *was = every_of(before, r->name);
+    int rc = db_exec(&s->cache, "INSERT OR IGNORE INTO satchel_automation(name,active,last_ms) VALUES(?,1,?)", "si", r->name,
+                     (int64_t)now_ms);
+    if (rc || !now || (was && !strcmp(was, now))) return rc;
+    return db_exec(&s->cache, "UPDATE satchel_automation SET last_ms=? WHERE name=?", "is", (int64_t)now_ms, r->name);
+}
+
+static int keep_states(store *s, automation *a, const rule_text *before, uint64_t now_ms) {
+    int rc = SATCHEL_OK;
+    for (size_t i = 0; i < before->n && !rc; i++)
+        if (!automation_find(a, before->row[i].field[FIELD_NAME]))
+            rc = db_exec(&s->cache, "DELETE FROM satchel_automation WHERE name=?", "s", before->row[i].field[FIELD_NAME]);
+    for (unsigned i = 0; i < a->n && !rc; i++) rc = keep_state(s, &a->rule[i], before, now_ms);
+    return rc;
+}
+
+/* The rows of what is in force; they need not compile any more. */
+static int read_published(store *s, rule_text *out) {
+    buf text, error;
+    buf_init(&text, 0);
+    buf_init(&error, 0);
+    int rc = automation_published(s, &text);
+    buf_put_byte(&text, 0);
+    if (!rc) rc = text.rc ? text.rc : rule_text_read(&TABLES, "", (const char *)text.p, out, &error);
+    buf_fini(&text);
+    buf_fini(&error);
+    return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
+static int replace_text(store *s, const char *name, const char *sql, uint64_t now_ms) {
+    int64_t stamp;
+    int rc = next_stamp(s, &stamp);
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_automation_text", "");
     return rc ? rc
-              : db_exec(&s->cache, "DELETE FROM satchel_automation WHERE name NOT IN (SELECT name FROM temp.satchel_kept)", "");
+              : db_exec(&s->cache, "INSERT INTO satchel_automation_text(stamp,name,text,at_ms) VALUES(?,?,?,?)", "issi", stamp,
+                        name, sql, (int64_t)now_ms);
 }
 
 int automation_publish(store *s, const char *name, const char *sql, uint64_t now_ms, uint64_t *rules, buf *error) {
     automation *a;
-    int64_t stamp;
+    rule_text before = {0};
     *rules = 0;
     int rc = automation_open_text(s, name, sql, &a, error);
     if (rc) return rc;
     *rules = a->n;
-    rc = next_stamp(s, &stamp);
-    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_automation_text", "");
-    if (!rc)
-        rc = db_exec(&s->cache, "INSERT INTO satchel_automation_text(stamp,name,text,at_ms) VALUES(?,?,?,?)", "issi", stamp, name,
-                     sql, (int64_t)now_ms);
-    if (!rc) rc = keep_states(s, a, now_ms);
+    rc = read_published(s, &before);
+    if (!rc) rc = keep_states(s, a, &before, now_ms);
+    if (!rc) rc = replace_text(s, name, sql, now_ms);
+    rule_text_fini(&before);
     automation_free(a);
     return rc;
 }
 
 int automation_published(store *s, buf *text) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT text FROM satchel_automation_text ORDER BY stamp DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT text FROM satchel_automation_text");
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
     buf_put(text, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
@@ -155,9 +194,11 @@ int automation_published(store *s, buf *text) {
     return text->rc;
 }
 
-int automation_switch(store *s, const char *name, bool on, buf *error) {
+int automation_switch(store *s, const char *name, bool on, uint64_t now_ms, buf *error) {
     int64_t stamp;
-    int rc = db_exec(&s->cache, "UPDATE satchel_automation SET active=? WHERE name=?", "is", (int64_t)on, name);
+    int rc = db_exec(
+        &s->cache, "UPDATE satchel_automation SET last_ms=CASE WHEN ?1>active THEN ?2 ELSE last_ms END, active=?1 WHERE name=?3",
+        "iis", (int64_t)on, (int64_t)now_ms, name);
     if (rc) return rc;
     if (!sqlite3_changes(s->db)) {
         buf_printf(error, "there is no automation %s", name);

@@ -105,20 +105,18 @@ static int put_words(ingest *g, int64_t last, buf *out) {
 static int try_rule(ingest *g, const automation_rule *r, buf *rows, uint64_t now_ms, buf *report) {
     bool fired, failed;
     int64_t last;
-    store_position before = g->s->now;
-    uint64_t conflicts = g->conflicts;
+    ingest_position before = ingest_where(g);
     int rc = db_integer(&g->s->cache, "SELECT max(id) FROM satchel_automation_run", 0, &last);
     if (!rc) rc = store_savepoint(g->s);
     if (rc) return rc;
     rc = automation_fire_one(g, (unsigned)(r - g->rules->rule), rows, now_ms, &fired, &failed);
-    if (!rc) rc = put_commits(g, before.seq, report);
+    if (!rc) rc = put_commits(g, before.at.seq, report);
     if (!rc) rc = put_words(g, last, report);
     if (!rc && !fired) buf_printf(report, "its condition does not hold\n");
     if (!rc && fired && !report->n) buf_printf(report, "it would change nothing\n");
+    if (!rc && r->events == EVENT_UPDATE) buf_printf(report, "(tried on the row as it is: old.* is new.*)\n");
     store_savepoint_rollback(g->s);
-    g->s->now = before;
-    g->conflicts = conflicts;
-    buf_clear(&g->alerts);
+    ingest_put_back(g, &before);
     return rc ? rc : report->rc;
 }
 
@@ -128,7 +126,7 @@ int automation_try(ingest *g, const char *name, const char *table, const char *k
     buf rows;
     int rc = find_rule(g, name, &r, error);
     if (rc) return rc;
-    buf_init(&rows, AUTOMATION_BYTES);
+    buf_init(&rows, LIMIT_AUTOMATION_BYTES);
     rc = note_named(g, r, table, key_literals, &rows, error);
     if (!rc) rc = try_rule(g, r, &rows, now_ms, report);
     buf_fini(&rows);
@@ -137,14 +135,22 @@ int automation_try(ingest *g, const char *name, const char *table, const char *k
 
 /* ---- timers ---- */
 
-static int run_timer(ingest *g, const automation_rule *r, uint64_t now_ms, bool *failed) {
+static int set_last(store *s, const automation_rule *r, uint64_t now_ms) {
+    return db_exec(&s->cache, "UPDATE satchel_automation SET last_ms=? WHERE name=?", "is", (int64_t)now_ms, r->name);
+}
+
+#define TRY_AFTER_MS UINT64_C(60000)
+#define TRIES 7u
+
+static int run_timer(ingest *g, automation_rule *r, uint64_t now_ms, bool *failed) {
     buf rows;
     bool fired;
-    buf_init(&rows, AUTOMATION_BYTES);
+    buf_init(&rows, LIMIT_AUTOMATION_BYTES);
     automation_put_timer(&rows, (unsigned)(r - g->rules->rule));
     int rc = automation_fire_one(g, (unsigned)(r - g->rules->rule), &rows, now_ms, &fired, failed);
-    if (!rc && !*failed)
-        rc = db_exec(&g->s->cache, "UPDATE satchel_automation SET last_ms=? WHERE name=?", "is", (int64_t)now_ms, r->name);
+    if (!rc && !*failed) rc = set_last(g->s, r, now_ms);
+    r->tries = !*failed ? 0 : r->tries < TRIES ? r->tries + 1 : TRIES;
+    r->failed_ms = now_ms;
     buf_fini(&rows);
     return rc;
 }
@@ -161,47 +167,61 @@ int automation_run(ingest *g, const char *name, uint64_t now_ms, bool *failed, b
     return run_timer(g, r, now_ms, failed);
 }
 
+/* A minute after it has failed, then two, at last an hour and four minutes. */
+static bool waits(const automation_rule *r, uint64_t now_ms) {
+    return r->tries && now_ms - r->failed_ms < TRY_AFTER_MS << (r->tries - 1);
+}
+
+/* It ran when the clock was wrong: it counts from now. */
+static bool is_ahead(int64_t last_ms, uint64_t now_ms) {
+    return last_ms > (int64_t)now_ms + LIMIT_CLOCK_AHEAD_MS;
+}
+
 /* The last time at or before now at which it should have run lies behind that at which it did. */
 static bool is_due(const automation_rule *r, int64_t last_ms, uint64_t now_ms) {
     int64_t since = (int64_t)now_ms - r->offset_ms;
-    return r->active && !r->t && since - since % r->every_ms + r->offset_ms > last_ms;
+    return is_ahead(last_ms, now_ms) || (since - since % r->every_ms + r->offset_ms > last_ms && !waits(r, now_ms));
 }
 
-static int last_of(store *s, const automation_rule *r, int64_t *last_ms) {
+static int last_of(store *s, const automation_rule *r, uint64_t now_ms, int64_t *last_ms) {
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT last_ms FROM satchel_automation WHERE name=?");
     db_bind(q, "s", r->name);
     int rc = db_next(&s->cache, q);
-    *last_ms = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
+    *last_ms = rc == 1 ? sqlite3_column_int64(q, 0) : (int64_t)now_ms;
     if (rc == 1) sqlite3_reset(q);
     return rc < 0 ? rc : SATCHEL_OK;
 }
 
-static int find_due(automation *a, uint64_t now_ms, unsigned *from, bool *due) {
+/* The next that is due, from number *from on; NULL if none is. */
+static int find_due(automation *a, uint64_t now_ms, unsigned *from, automation_rule **due, int64_t *last_ms) {
     int rc = SATCHEL_OK;
-    int64_t last_ms;
-    for (*due = false; !rc && *from < a->n; ++*from) {
-        if (a->rule[*from].t || !a->rule[*from].active) continue;
-        rc = last_of(a->s, &a->rule[*from], &last_ms);
-        if (!rc && is_due(&a->rule[*from], last_ms, now_ms)) {
-            *due = true;
-            return SATCHEL_OK;
-        }
+    for (*due = NULL; !rc && !*due && *from < a->n; ++*from) {
+        automation_rule *r = &a->rule[*from];
+        if (r->t || !r->active) continue;
+        rc = last_of(a->s, r, now_ms, last_ms);
+        if (!rc && is_due(r, *last_ms, now_ms)) *due = r;
     }
     return rc;
 }
 
 int automation_due(ingest *g, uint64_t now_ms, bool *due) {
     unsigned from = 0;
-    *due = false;
+    int64_t last_ms;
+    automation_rule *r = NULL;
     int rc = automation_begin(g);
-    return rc ? rc : find_due(g->rules, now_ms, &from, due);
+    if (!rc) rc = find_due(g->rules, now_ms, &from, &r, &last_ms);
+    *due = r != NULL;
+    return rc;
 }
 
 int automation_timers(ingest *g, uint64_t now_ms) {
-    unsigned at = 0;
-    bool due, failed;
+    unsigned from = 0;
+    int64_t last_ms;
+    automation_rule *r;
+    bool failed;
     int rc = automation_begin(g);
-    while (!rc && !(rc = find_due(g->rules, now_ms, &at, &due)) && due) rc = run_timer(g, &g->rules->rule[at++], now_ms, &failed);
+    while (!rc && !(rc = find_due(g->rules, now_ms, &from, &r, &last_ms)) && r)
+        rc = is_ahead(last_ms, now_ms) ? set_last(g->s, r, now_ms) : run_timer(g, r, now_ms, &failed);
     return rc;
 }
 

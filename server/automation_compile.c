@@ -265,6 +265,13 @@ static int take_rule(automation *a, automation_rule *r, buf *error) {
     return rc ? rc : take_actions(a, r, error);
 }
 
+/* Without a preupdate hook SQLite makes of a DELETE without WHERE a truncation, which the hook does not see when it is set at last. So all are
+ * compiled again at their first step, when it is set; setting an authorizer does that. */
+static void expire(sqlite3 *db) {
+    sqlite3_set_authorizer(db, authorize, NULL);
+    sqlite3_set_authorizer(db, NULL, NULL);
+}
+
 int automation_compile(automation *a, buf *error) {
     a->rule = calloc(a->text.n + 1, sizeof *a->rule);
     a->watched = calloc(a->s->schema->ntable + 1, 1);
@@ -275,6 +282,7 @@ int automation_compile(automation *a, buf *error) {
         r->row = &a->text.row[i];
         rc = take_rule(a, r, error);
     }
+    expire(a->s->db);
     return rc;
 }
 
@@ -282,4 +290,5 @@ void automation_rule_fini(automation_rule *r) {
     sqlite3_finalize(r->when);
     for (unsigned i = 0; i < r->nstep; i++) sqlite3_finalize(r->step[i]);
     free(r->step);
+    free(r->words);
 }

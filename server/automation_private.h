@@ -10,8 +10,6 @@
 
 /* What a rule listens to; bits. */
 enum { EVENT_INSERT = 1, EVENT_UPDATE = 2, EVENT_DELETE = 4, EVENT_TIMER = 8 };
-/* Of what waits to be looked at by rules in one transaction. */
-#define AUTOMATION_BYTES (64u << 20)
 
 enum {
     FIELD_NAME,
@@ -36,13 +34,18 @@ typedef struct automation_rule {
     unsigned nstep;
     sqlite3_stmt **step;
     int64_t every_ms, offset_ms; /* a timer is due at offset + n * every */
+    unsigned tries;              /* of a timer that failed, one after the other */
+    uint64_t failed_ms;          /* the last of them */
+    unsigned strikes;            /* transactions that its SQL has cost */
+    uint64_t failures;           /* in this run */
+    char *words;                 /* of the first of them */
 } automation_rule;
 
 /* One change, as it was noted. Values point into the note. */
 typedef struct automation_event {
     unsigned op; /* EVENT_ */
     unsigned nchain;
-    uint16_t chain[AUTOMATION_ROUNDS +
+    uint16_t chain[LIMIT_AUTOMATION_ROUNDS +
                    1]; /* the rules, each following from the one before, that made it; the rule itself for a timer */
     const schema_table *t;
     bool changed[LIMIT_COLUMNS];
@@ -52,11 +55,15 @@ typedef struct automation_event {
 struct automation {
     store *s;
     int64_t stamp; /* 0: no rules */
+    /* The store as it was when the stamp was found to be in force. */
+    int64_t seen_stamp;
+    uint64_t seen_events;
     char *name;
     rule_text text;
     automation_rule *rule;
     unsigned n;
-    uint8_t *watched; /* by table: EVENT_ of the rules that are on */
+    uint8_t *watched;  /* by table: EVENT_ of the rules that are on */
+    unsigned limit_ms; /* of one statement */
     /* Of the change that is looked at. */
     automation_event event;
 };

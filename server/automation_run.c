@@ -12,8 +12,8 @@
 
 int automation_begin(ingest *g) {
     bool current = false;
-    buf_clear(&g->caused);
     if (g->firing) return SATCHEL_OK;
+    buf_clear(&g->caused);
     int rc = g->rules ? automation_is_current(g->rules, &current) : SATCHEL_OK;
     if (rc || current) return rc;
     buf error;
@@ -61,8 +61,9 @@ void automation_put_timer(buf *b, unsigned rule) {
 int automation_note(ingest *g, unsigned op, const stored_row *row, const row_changes *changes) {
     put_head(&g->caused, g, op, (size_t)(row->ts->t - g->schema->table));
     put_values(&g->caused, row->ts->t, row->v, changes);
+    /* Who writes row by row as the server does goes on after a refusal, and this row is written already. */
     if (g->caused.rc == SATCHEL_E_LIMIT)
-        return ingest_refuse(g, SATCHEL_E_TOO_LARGE,
+        return ingest_refuse(g, g->from_server ? SATCHEL_E_LIMIT : SATCHEL_E_TOO_LARGE,
                              "too many rows of one transaction that automations look at; change them in several");
     return g->caused.rc;
 }
@@ -91,7 +92,7 @@ static bool next_event(const schema *s, automation_event *e, const uint8_t **p, 
     e->t = e->op == EVENT_TIMER ? NULL : &s->table[what];
     e->nchain = 0;
     for (; n && buf_get_varint(p, end, &rule); n--)
-        if (e->nchain < AUTOMATION_ROUNDS) e->chain[e->nchain++] = (uint16_t)rule;
+        if (e->nchain < LIMIT_AUTOMATION_ROUNDS) e->chain[e->nchain++] = (uint16_t)rule;
     if (e->op == EVENT_TIMER) e->chain[0] = (uint16_t)what;
     return !e->t || get_values(e, p, end);
 }
@@ -115,29 +116,16 @@ typedef struct run {
     int only; /* the rule of the first round; -1: all */
     buf rows; /* the changes that are looked at */
     /* `event` */
-    field_clock cause;
+    field_clock cause, last; /* the commit that the round is about, and the last that it made */
     value user, device;
     buf hold;
     firing *f; /* of this round, in the order in which they are looked at */
     size_t n, room, at;
     unsigned round;
+    bool alone; /* each firing of this round is a commit of its own */
     bool fired, failed;
+    uint64_t deadline_ms; /* of the statement that runs */
 } run;
-
-static bool is_store_failure(int rc) {
-    switch (rc) {
-    case SATCHEL_E_BUSY:
-    case SATCHEL_E_IO:
-    case SATCHEL_E_FULL:
-    case SATCHEL_E_READONLY:
-    case SATCHEL_E_CORRUPT:
-    case SATCHEL_E_NOT_A_DATABASE:
-    case SATCHEL_E_NOMEM:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static uint64_t clock_ms(void) {
     struct timespec t;
@@ -147,7 +135,7 @@ static uint64_t clock_ms(void) {
 
 /* Takes the failure as the rule's own unless the store is at fault. */
 static int fail(run *r, firing *f, int rc, const char *words, size_t nwords) {
-    if (is_store_failure(rc)) return rc;
+    if (db_is_failure(rc)) return rc;
     if (sqlite3_get_autocommit(r->g->s->db)) return SATCHEL_E_IO;
     f->rc = rc;
     f->wrote = 0;
@@ -156,10 +144,23 @@ static int fail(run *r, firing *f, int rc, const char *words, size_t nwords) {
     return f->words ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }
 
+/* So many transactions may a rule's SQL cost. */
+#define STRIKES 2u
+static const char OUT[] = "takes too long, or more memory than there is, and is left out until it is switched on anew";
+
+/* SQLite ends the whole transaction when a statement that writes runs for too long, and may when memory is short. Then it comes again. */
 static int fail_sqlite(run *r, firing *f) {
+    automation_rule *rule = &r->a->rule[f->rule];
     const char *words = sqlite3_errmsg(r->g->s->db);
-    int sq = sqlite3_extended_errcode(r->g->s->db);
-    return fail(r, f, (sq & 0xff) == SQLITE_ERROR ? SATCHEL_E_RULE : db_rc(sq), words, strlen(words));
+    int sq = sqlite3_extended_errcode(r->g->s->db), rc = (sq & 0xff) == SQLITE_ERROR ? SATCHEL_E_RULE : db_rc(sq);
+    bool late = (sq & 0xff) == SQLITE_INTERRUPT;
+    if (late) rule->strikes = STRIKES;
+    if (sqlite3_get_autocommit(r->g->s->db)) {
+        if (!late && rc == SATCHEL_E_NOMEM) rule->strikes++;
+        return late ? SATCHEL_E_BUSY : db_is_failure(rc) ? rc : SATCHEL_E_IO;
+    }
+    if (late) return fail(r, f, SATCHEL_E_LIMIT, OUT, strlen(OUT));
+    return fail(r, f, rc == SATCHEL_E_NOMEM ? SATCHEL_E_LIMIT : rc, words, strlen(words));
 }
 
 static void bind(run *r, const automation_rule *rule, sqlite3_stmt *q) {
@@ -176,15 +177,25 @@ static void bind(run *r, const automation_rule *rule, sqlite3_stmt *q) {
     value_bind(q, event + 5, &r->device);
 }
 
+static int is_late(void *ctx) {
+    const run *r = ctx;
+    return clock_ms() > r->deadline_ms;
+}
+
+#define OPS_BETWEEN_LOOKS 10000
+
 /* satchel_now() is the time itself while a rule runs. */
 static int step(run *r, const automation_rule *rule, sqlite3_stmt *q) {
     store *s = r->g->s;
     int64_t midnight = s->scope_now_ms;
     bind(r, rule, q);
     s->scope_now_ms = (int64_t)r->now_ms;
+    r->deadline_ms = clock_ms() + r->a->limit_ms;
+    sqlite3_progress_handler(s->db, OPS_BETWEEN_LOOKS, is_late, r);
     int sq;
     do sq = sqlite3_step(q);
     while (sq == SQLITE_ROW && q != rule->when);
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
     s->scope_now_ms = midnight;
     return sq;
 }
@@ -208,7 +219,7 @@ static int act(run *r, const automation_rule *rule, firing *f) {
         sqlite3_reset(rule->step[i]);
     }
     if (rc || f->rc) {
-        ingest_author_cancel(r->g);
+        ingest_capture_cancel(r->g);
         buf_clear(&r->g->captured);
         return rc;
     }
@@ -228,9 +239,13 @@ static int refused(run *r, firing *f, int rc) {
 }
 
 static void say_spared(run *r, firing *f) {
+    const ingest *g = r->g;
     buf words;
     buf_init(&words, LIMIT_TEXT_BYTES);
-    buf_printf(&words, "%s.%s is left as somebody wrote it", r->g->spared_table->name, r->g->spared->name);
+    if (g->spared)
+        buf_printf(&words, "%s.%s is left as somebody wrote it", g->spared_table->name, g->spared->name);
+    else
+        buf_printf(&words, "a row of %s stays deleted, as somebody wanted it", g->spared_table->name);
     free(f->words);
     f->words = words.rc ? NULL : strndup((const char *)words.p, words.n);
     buf_fini(&words);
@@ -245,6 +260,7 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     g->nchain = e->nchain + 1;
     g->spares = !rule->overwrites;
     g->spared = NULL;
+    g->spared_table = NULL;
     int rc = ingest_merge_captured(g);
     if (!rc && g->dangling.n) {
         rc = ingest_check_references(g);
@@ -254,7 +270,7 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     g->spares = false;
     f->wrote = g->emitted - before;
     if (rc) return refused(r, f, rc);
-    if (g->spared) say_spared(r, f);
+    if (g->spared_table) say_spared(r, f);
     return SATCHEL_OK;
 }
 
@@ -262,6 +278,7 @@ static int fire(run *r, const automation_rule *rule, firing *f) {
     uint64_t began = clock_ms();
     f->fired = false;
     f->wrote = 0;
+    if (rule->strikes >= STRIKES) return fail(r, f, SATCHEL_E_LIMIT, OUT, strlen(OUT));
     int rc = holds(r, rule, f);
     if (rc != 1) return rc;
     f->fired = r->fired = true;
@@ -274,10 +291,11 @@ static int fire(run *r, const automation_rule *rule, firing *f) {
 /* ---- one round ---- */
 
 static bool listens(const run *r, const automation_rule *rule, unsigned number, const automation_event *e) {
-    if (r->only >= 0 && r->round == 1 && (int)number != r->only) return false;
+    bool first = r->round == 1 && r->only >= 0, asked = first && (int)number == r->only;
+    if (first && !asked) return false;
     if (e->op == EVENT_TIMER) return number == e->chain[0];
-    if ((!rule->active && r->only < 0) || !(rule->events & e->op) || rule->t != e->t) return false;
-    if (rule->any || e->op != EVENT_UPDATE) return true;
+    if ((!rule->active && !asked) || !(rule->events & e->op) || rule->t != e->t) return false;
+    if (rule->any || asked || e->op != EVENT_UPDATE) return true;
     for (unsigned i = 0; i < e->t->ncol; i++)
         if (rule->columns[i] && e->changed[i]) return true;
     return false;
@@ -310,38 +328,60 @@ static int each_firing(run *r, int (*each)(run *, const automation_rule *, firin
     return rc;
 }
 
-/* What is refused only at the end of all is nobody's in particular. */
-static int finish(run *r) {
-    int rc = ingest_finish(r->g), again = rc;
-    for (size_t i = 0; i < r->n && rc && !is_store_failure(again); i++)
-        if (r->f[i].wrote) {
-            int failed = fail(r, &r->f[i], rc, (const char *)r->g->bad_text.p, r->g->bad_text.n);
-            again = failed ? failed : AGAIN;
-        }
-    return again;
-}
+/* Where one commit of the server's began. */
+typedef struct beginning {
+    ingest_position at;
+    size_t caused;
+} beginning;
 
-static int try_round(run *r) {
-    static author_info server;
+static int begin_commit(run *r, beginning *from) {
     ingest *g = r->g;
-    store_position before = g->s->now;
-    uint64_t conflicts = g->conflicts;
     int rc = store_savepoint(g->s);
     if (rc) return rc;
-    rc = ingest_start(g, &server, 0, before.seq, hlc_next(before.high_stamp, r->now_ms), r->now_ms);
-    if (!rc) rc = each_firing(r, fire);
-    if (!rc) rc = finish(r);
+    from->caused = g->caused.n;
+    rc = ingest_own_begin(g, r->now_ms, &from->at);
+    if (!rc) return SATCHEL_OK;
+    store_savepoint_rollback(g->s);
+    ingest_put_back(g, &from->at);
+    return rc;
+}
+
+/* Undoes all since then if it fails, or if rc says that it did. */
+static int end_commit(run *r, const beginning *from, int rc) {
+    ingest *g = r->g;
+    bool changed;
+    rc = ingest_own_end(g, &from->at, rc, &changed);
     if (rc) {
         store_savepoint_rollback(g->s);
-        g->s->now = before;
-        g->conflicts = conflicts;
+        g->caused.n = from->caused;
+        g->caused.rc = SATCHEL_OK;
         return rc;
     }
-    if (scope_log_is_empty(&g->log))
-        g->s->now = before;
-    else
-        g->s->now.high_stamp = g->clock.stamp;
+    if (changed) r->last = g->clock;
     return store_savepoint_release(g->s);
+}
+
+static int fire_alone(run *r, const automation_rule *rule, firing *f) {
+    beginning from;
+    int rc = begin_commit(r, &from);
+    if (rc) return rc;
+    int fired = fire(r, rule, f);
+    rc = end_commit(r, &from, fired);
+    if (!rc || rc == AGAIN) return SATCHEL_OK;
+    return fired ? rc : fail(r, f, rc, (const char *)r->g->bad_text.p, r->g->bad_text.n);
+}
+
+/* What is refused only at the end of all is nobody's in particular: then each stands for itself. */
+static int try_round(run *r) {
+    beginning from;
+    if (r->alone) return each_firing(r, fire_alone);
+    int rc = begin_commit(r, &from);
+    if (rc) return rc;
+    int fired = each_firing(r, fire);
+    rc = end_commit(r, &from, fired);
+    if (fired || !rc || db_is_failure(rc)) return rc;
+    r->alone = true;
+    return AGAIN;
 }
 
 /* ---- history ---- */
@@ -367,17 +407,55 @@ static int put_history(run *r, const firing *f) {
     return rc;
 }
 
+/* A timer that fails is tried again and again: it is said once. */
+static int was_said(run *r, const firing *f, bool *said) {
+    sqlite3_stmt *q =
+        db_prepare(&r->g->s->cache, "SELECT words FROM satchel_automation_run WHERE name=? ORDER BY id DESC LIMIT 1");
+    db_bind(q, "s", r->a->rule[f->rule].name);
+    int rc = db_next(&r->g->s->cache, q);
+    const char *words = rc == 1 ? (const char *)sqlite3_column_text(q, 0) : NULL;
+    *said = words && !strcmp(words, f->words);
+    if (rc == 1) sqlite3_reset(q);
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
+static int note_failure(run *r, const firing *f) {
+    automation_rule *rule = &r->a->rule[f->rule];
+    bool said = false;
+    int rc = rule->t ? SATCHEL_OK : was_said(r, f, &said);
+    if (r->round == 1) r->failed = true;
+    if (rc || said || rule->failures++) return rc;
+    free(rule->words);
+    rule->words = strdup(f->words);
+    return rule->words ? SATCHEL_OK : SATCHEL_E_NOMEM;
+}
+
 static int write_history(run *r) {
     int rc = SATCHEL_OK;
     for (size_t i = 0; i < r->n && !rc; i++) {
         const firing *f = &r->f[i];
         if (!f->rc && !f->wrote && !f->words) continue;
-        rc = put_history(r, f);
-        if (!f->rc) continue;
-        r->failed = true;
-        buf_printf(&r->g->alerts, "automation %s has failed: %s\n", r->a->rule[f->rule].name, f->words);
+        if (f->rc) rc = note_failure(r, f);
+        if (!rc) rc = put_history(r, f);
     }
     return rc;
+}
+
+/* A line for each rule that failed. */
+static void say_failures(run *r) {
+    buf *lines = &r->g->alerts;
+    for (unsigned i = 0; i < r->a->n; i++) {
+        automation_rule *rule = &r->a->rule[i];
+        if (!rule->failures) continue;
+        buf_printf(lines, "automation %s has failed", rule->name);
+        if (rule->failures > 1) buf_printf(lines, ", %llu times", (unsigned long long)rule->failures);
+        size_t from = lines->n;
+        buf_printf(lines, ": %s", rule->words ? rule->words : "");
+        for (; from < lines->n; from++)
+            if (lines->p[from] == '\n') lines->p[from] = ' ';
+        buf_put_byte(lines, '\n');
+        rule->failures = 0;
+    }
 }
 
 static void forget(run *r) {
@@ -394,7 +472,7 @@ static int stop_chain(run *r, const automation_rule *rule, firing *f) {
     if (rc != 1) return rc;
     buf words;
     buf_init(&words, LIMIT_TEXT_BYTES);
-    buf_printf(&words, "stopped after %u rounds: ", AUTOMATION_ROUNDS);
+    buf_printf(&words, "stopped after %d rounds: ", LIMIT_AUTOMATION_ROUNDS);
     for (unsigned i = 0; i < e->nchain; i++) buf_printf(&words, "%s -> ", r->a->rule[e->chain[i]].name);
     buf_printf(&words, "%s", rule->name);
     rc = fail(r, f, SATCHEL_E_LIMIT, (const char *)words.p, words.n);
@@ -403,12 +481,13 @@ static int stop_chain(run *r, const automation_rule *rule, firing *f) {
 }
 
 static int run_round(run *r) {
-    int rc;
-    if (r->round > AUTOMATION_ROUNDS)
-        rc = each_firing(r, stop_chain);
-    else
-        do rc = try_round(r);
-        while (rc == AGAIN);
+    int rc = AGAIN;
+    r->alone = false;
+    if (r->round > LIMIT_AUTOMATION_ROUNDS) rc = each_firing(r, stop_chain);
+    for (unsigned tries = 0; rc == AGAIN; tries++) {
+        if (tries > LIMIT_AUTOMATION_RESTARTS) r->alone = true;
+        rc = try_round(r);
+    }
     if (!rc) rc = write_history(r);
     forget(r);
     return rc;
@@ -441,16 +520,18 @@ static int run_all(run *r) {
     g->firing = true;
     for (r->round = 1; !rc && r->rows.n; r->round++) {
         rc = run_round(r);
-        if (r->round > AUTOMATION_ROUNDS) break;
+        if (r->round > LIMIT_AUTOMATION_ROUNDS) break;
         buf spent = r->rows;
         r->rows = g->caused;
         g->caused = spent;
         buf_clear(&g->caused);
-        r->cause = g->clock;
+        r->cause = r->last;
         r->user = r->device = value_null();
     }
     g->firing = false;
-    buf_clear(&g->caused);
+    say_failures(r);
+    buf_fini(&g->caused);
+    buf_init(&g->caused, LIMIT_AUTOMATION_BYTES);
     buf_fini(&r->rows);
     buf_fini(&r->hold);
     free(r->f);
@@ -459,15 +540,15 @@ static int run_all(run *r) {
 
 static void take_rows(run *r, buf *rows) {
     r->rows = *rows;
-    buf_init(rows, AUTOMATION_BYTES);
+    buf_init(rows, LIMIT_AUTOMATION_BYTES);
 }
 
 int automation_fire(ingest *g) {
-    if (!g->caused.n) return SATCHEL_OK;
+    if (g->firing || !g->caused.n) return SATCHEL_OK;
     run r = {.g = g, .a = g->rules, .now_ms = g->now_ms, .only = -1, .cause = g->clock};
     take_rows(&r, &g->caused);
     int rc = run_all(&r);
-    if (!rc || is_store_failure(rc)) return rc;
+    if (!rc || db_is_failure(rc)) return rc;
     /* Whatever it is, the cause stands. */
     buf_printf(&g->alerts, "automations could not be run after commit %llu: %s\n", (unsigned long long)r.cause.seq,
                satchel_rc_name(rc));

@@ -75,20 +75,20 @@ static int run_history(control_call *call, store *s, ingest *g, uint64_t now_ms)
     return failed(call, rc, s, "cannot read the history");
 }
 
-static int switch_rule(control_call *call, store *s, bool on) {
+static int switch_rule(control_call *call, store *s, bool on, uint64_t now_ms) {
     const char *name = control_text(call, "name");
     if (!name) return control_misuse(call, "which automation?");
-    return failed(call, automation_switch(s, name, on, &call->error), s, "cannot switch it");
+    return failed(call, automation_switch(s, name, on, now_ms, &call->error), s, "cannot switch it");
 }
 
 static int run_on(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    return switch_rule(call, s, true);
+    (void)g;
+    return switch_rule(call, s, true, now_ms);
 }
 
 static int run_off(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    return switch_rule(call, s, false);
+    (void)g;
+    return switch_rule(call, s, false, now_ms);
 }
 
 static int run_try(control_call *call, store *s, ingest *g, uint64_t now_ms) {

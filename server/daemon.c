@@ -285,6 +285,11 @@ static int remind_of_rules(const parts *p) {
         log_event(&(log_fields){.level = 'w', .event = "store"},
                   "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back",
                   p->schema_dir);
+    if (!rc && p->schema_dir) rc = store_automation_differs(p->store, p->schema_dir, &differs);
+    if (!rc && differs)
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "%s/automation.sql is not what is in force: publish it (satchelctl automation publish) or put it back",
+                  p->schema_dir);
     return rc;
 }
 

@@ -31,7 +31,7 @@ int ingest_new(store *s, ingest **out) {
     g->s = s;
     g->undo_points = true;
     scope_log_init(&g->log, &s->cache);
-    buf_init(&g->caused, AUTOMATION_BYTES);
+    buf_init(&g->caused, LIMIT_AUTOMATION_BYTES);
     capture_sink sink = {.ctx = g, .begin = sink_begin, .part = sink_part};
     int rc = capture_open(s->db, &sink, &g->capture);
     if (!rc) {
@@ -316,11 +316,14 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
     return rc ? rc : ingest_finish(g);
 }
 
-/* Takes back what a transaction did so far. */
-static void undo(ingest *g, const store_position *before, uint64_t conflicts) {
-    if (g->undo_points) store_savepoint_rollback(g->s);
-    g->s->now = *before;
-    g->conflicts = conflicts;
+ingest_position ingest_where(const ingest *g) {
+    return (ingest_position){.at = g->s->now, .conflicts = g->conflicts, .alerts = g->alerts.n};
+}
+
+void ingest_put_back(ingest *g, const ingest_position *before) {
+    g->s->now = before->at;
+    g->conflicts = before->conflicts;
+    if (g->alerts.n > before->alerts) g->alerts.n = before->alerts;
 }
 
 void ingest_undo_points(ingest *g, bool on) {
@@ -335,15 +338,15 @@ static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
 }
 
 static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
-    store_position before = g->s->now;
+    ingest_position before = ingest_where(g);
     int clamped = 0;
     uint64_t effective = hlc_effective(txn->effective ? txn->effective : txn->stamp, author->last_effective, now_ms, &clamped);
     int rc = ingest_start(g, author, txn->number, txn->base, effective, now_ms);
     if (!rc && g->undo_points) rc = store_savepoint(g->s);
     if (rc) return rc;
-    uint64_t conflicts = g->conflicts;
     rc = merge_transaction(g, txn);
-    if (rc) undo(g, &before, conflicts);
+    if (rc && g->undo_points) store_savepoint_rollback(g->s);
+    if (rc) ingest_put_back(g, &before);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
         if (!g->undo_points) return INGEST_AGAIN;
         rc = park(g, txn, rc, out);
@@ -416,8 +419,8 @@ int ingest_author_save(ingest *g, const author_info *author) {
 int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out) {
     author_info author = {.author = txn->author, .alone = true};
     const push_txn delta = {.delta = txn->delta, .ndelta = txn->ndelta};
-    store_position before = g->s->now;
-    uint64_t effective = hlc_next(before.high_stamp, now_ms), conflicts = g->conflicts;
+    ingest_position before = ingest_where(g);
+    uint64_t effective = hlc_next(before.at.high_stamp, now_ms);
     int rc = ingest_start(g, &author, 0, txn->base, effective, now_ms);
     g->writes_server = txn->writes_server;
     if (!rc) rc = store_savepoint(g->s);
@@ -426,8 +429,7 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
     bool undone = rc != SATCHEL_OK;
     if (undone) {
         store_savepoint_rollback(g->s);
-        g->s->now = before;
-        g->conflicts = conflicts;
+        ingest_put_back(g, &before);
     }
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
         rc = tell_refusal(g, rc, out);
@@ -480,61 +482,48 @@ int ingest_capture_begin(ingest *g) {
     return rc;
 }
 
+/* What it changed nobody has looked at. */
+void ingest_capture_cancel(ingest *g) {
+    capture_reset(g->capture);
+    capture_enable(g->capture, false);
+    store_savepoint_undo(g->s);
+}
+
 int ingest_capture_end(ingest *g, buf *error) {
     int rc = capture_flush(g->capture);
     if (rc) buf_printf(error, "%s", capture_error(g->capture));
-    capture_reset(g->capture);
-    capture_enable(g->capture, false);
-    store_savepoint_rollback(g->s);
+    ingest_capture_cancel(g);
     return rc;
 }
 
-int ingest_author_begin(ingest *g) {
-    return ingest_capture_begin(g);
-}
-
 int ingest_author_end(ingest *g, uint64_t now_ms, buf *error) {
+    bool changed;
+    ingest_position before;
     int rc = ingest_capture_end(g, error);
     if (rc || !g->captured.n) return rc;
-    static author_info server;
-    store_position before = g->s->now;
-    rc = ingest_start(g, &server, 0, before.seq, hlc_next(before.high_stamp, now_ms), now_ms);
+    rc = ingest_own_begin(g, now_ms, &before);
     if (!rc) rc = ingest_merge_captured(g);
+    rc = ingest_own_end(g, &before, rc, &changed);
+    if (rc && g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
+    return rc;
+}
+
+/* ---- transactions of the server's own author ---- */
+
+int ingest_own_begin(ingest *g, uint64_t now_ms, ingest_position *before) {
+    static author_info server;
+    *before = ingest_where(g);
+    return ingest_start(g, &server, 0, before->at.seq, hlc_next(before->at.high_stamp, now_ms), now_ms);
+}
+
+/* A conflict is of a commit, though nothing else came of that. */
+int ingest_own_end(ingest *g, const ingest_position *before, int rc, bool *changed) {
     if (!rc) rc = ingest_finish(g);
-    if (rc) {
-        g->s->now = before;
-        if (g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
+    *changed = !rc && (!scope_log_is_empty(&g->log) || g->conflicts > before->conflicts);
+    if (!*changed) {
+        ingest_put_back(g, before);
         return rc;
     }
     g->s->now.high_stamp = g->clock.stamp;
     return automation_fire(g);
-}
-
-void ingest_author_cancel(ingest *g) {
-    capture_reset(g->capture);
-    capture_enable(g->capture, false);
-    store_savepoint_rollback(g->s);
-}
-
-/* ---- rows of the server's own author ---- */
-
-int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before) {
-    static author_info server;
-    *before = g->s->now;
-    return ingest_start(g, &server, 0, before->seq, hlc_next(before->high_stamp, now_ms), now_ms);
-}
-
-int ingest_rows_end(ingest *g, const store_position *before, bool *changed) {
-    int rc = ingest_finish(g);
-    *changed = !rc && !scope_log_is_empty(&g->log);
-    if (*changed) {
-        g->s->now.high_stamp = g->clock.stamp;
-        return automation_fire(g);
-    }
-    ingest_rows_drop(g, before);
-    return rc;
-}
-
-void ingest_rows_drop(ingest *g, const store_position *before) {
-    g->s->now = *before;
 }

@@ -44,7 +44,8 @@ typedef struct script {
     uint64_t now_ms;
     uint64_t transactions, rows;
     bool explicit_transaction, open;
-    const char *refusal; /* why the authorizer refused; static */
+    const char *refusal;    /* why the authorizer refused; static */
+    ingest_position before; /* of the open transaction */
     buf *error;
 } script;
 
@@ -56,7 +57,8 @@ static int fail(script *sc, const char *at, int rc, const char *words) {
 static int open_transaction(script *sc, bool own_commit) {
     int rc = own_commit ? store_begin(sc->g->s) : SATCHEL_OK;
     if (rc) return rc;
-    rc = ingest_author_begin(sc->g);
+    sc->before = ingest_where(sc->g);
+    rc = ingest_capture_begin(sc->g);
     if (rc && own_commit) store_rollback(sc->g->s);
     sc->open = !rc;
     return rc;
@@ -73,7 +75,10 @@ static int close_transaction(script *sc, const char *at, bool own_commit) {
         if (own_commit) store_rollback(sc->g->s);
     } else {
         sc->transactions++;
-        if (own_commit && (rc = store_commit(sc->g->s))) fail(sc, at, rc, store_error(sc->g->s));
+        if (own_commit && (rc = store_commit(sc->g->s))) {
+            ingest_put_back(sc->g, &sc->before);
+            fail(sc, at, rc, store_error(sc->g->s));
+        }
     }
     buf_fini(&words);
     return rc;
@@ -153,7 +158,7 @@ static int run_script(script *sc, bool own_commit) {
     if (!rc && own_commit && sc->open)
         rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
     if (rc && sc->open) {
-        ingest_author_cancel(sc->g);
+        ingest_capture_cancel(sc->g);
         if (own_commit) store_rollback(sc->g->s);
         sc->open = false;
     }

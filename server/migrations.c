@@ -162,7 +162,8 @@ typedef struct rules {
     const char *file, *called;
     int (*publish)(store *s, const char *name, const char *sql, uint64_t now_ms, uint64_t *count, buf *error);
     int (*check)(store *s, buf *error); /* that those in force fit the schema */
-    const char *version;                /* SQL; 0: none were published */
+    int (*published)(store *s, buf *text);
+    const char *version; /* SQL; 0: none were published */
 } rules;
 
 static int check_scope(store *s, buf *error) {
@@ -179,9 +180,10 @@ static int check_automation(store *s, buf *error) {
     return rc;
 }
 
-static const rules SCOPE = {SCOPE_FILE, "rules of scope", scope_publish, check_scope, "SELECT max(version) FROM satchel_scope"};
-static const rules AUTOMATION = {AUTOMATION_FILE, "automations", automation_publish, check_automation,
-                                 "SELECT max(stamp) FROM satchel_automation_text"};
+static const rules SCOPE = {SCOPE_FILE,  "rules of scope", scope_publish,
+                            check_scope, scope_published,  "SELECT max(version) FROM satchel_scope"};
+static const rules AUTOMATION = {AUTOMATION_FILE,  "automations",        automation_publish,
+                                 check_automation, automation_published, "SELECT max(stamp) FROM satchel_automation_text"};
 
 /* SATCHEL_E_NOT_FOUND, without words, if there is no such file. */
 static int read_rules(const rules *k, const char *dir, buf *path, buf *sql, buf *error) {
@@ -242,15 +244,15 @@ int migrations_automation(store *s, const char *dir, uint64_t now_ms, buf *error
     return publish_first(&AUTOMATION, s, dir, now_ms, error);
 }
 
-int store_scope_differs(store *s, const char *dir, bool *differs) {
+static int rules_differ(const rules *k, store *s, const char *dir, bool *differs) {
     buf path, sql, published, words;
     buf_init(&path, 0);
     buf_init(&sql, 0);
     buf_init(&published, 0);
     buf_init(&words, 0);
     *differs = false;
-    int rc = read_rules(&SCOPE, dir, &path, &sql, &words);
-    if (!rc) rc = scope_published(s, &published);
+    int rc = read_rules(k, dir, &path, &sql, &words);
+    if (!rc) rc = k->published(s, &published);
     size_t n = sql.n ? sql.n - 1 : 0;
     if (!rc) *differs = n != published.n || (n && memcmp(sql.p, published.p, n) != 0);
     buf_fini(&path);
@@ -258,6 +260,14 @@ int store_scope_differs(store *s, const char *dir, bool *differs) {
     buf_fini(&published);
     buf_fini(&words);
     return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
+int store_scope_differs(store *s, const char *dir, bool *differs) {
+    return rules_differ(&SCOPE, s, dir, differs);
+}
+
+int store_automation_differs(store *s, const char *dir, bool *differs) {
+    return rules_differ(&AUTOMATION, s, dir, differs);
 }
 
 /* ---- one migration ---- */

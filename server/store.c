@@ -298,8 +298,12 @@ int store_savepoint_release(store *s) {
     return db_exec(&s->cache, RELEASE, "");
 }
 
-void store_savepoint_rollback(store *s) {
+void store_savepoint_undo(store *s) {
     db_exec(&s->cache, ROLLBACK_TO, "");
     db_exec(&s->cache, RELEASE, "");
+}
+
+void store_savepoint_rollback(store *s) {
+    store_savepoint_undo(s);
     s->scope_events++;
 }

@@ -49,10 +49,12 @@ INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
   ('custom_field_def', 'options', 'type <> ''option'' OR (json_valid(options) AND json_type(options) = ''array'')', 'FIELD_OPTIONS',
    'the options of a field are a JSON array, as ["yes", "no"]'),
 -- The definitions are on every device. A value whose definition is not there is let pass: it outlives it. That a required
--- field has no row at all is not seen: rows are looked at. "+0 days" knows how long a month is.
+-- field has no row at all is not seen: rows are looked at.
   ('custom_value', 'value', 'coalesce(value, '''') = '''' OR NOT EXISTS(SELECT 1 FROM custom_field_def d WHERE d.id = field_id AND NOT CASE d.type
      WHEN ''integer'' THEN CAST(CAST(value AS INTEGER) AS TEXT) = value
-     WHEN ''date'' THEN value IS date(value, ''+0 days'')
+     WHEN ''date'' THEN value GLOB ''[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]'' AND substr(value, 6, 2) BETWEEN ''01'' AND ''12''
+       AND substr(value, 9) BETWEEN ''01'' AND CASE WHEN substr(value, 6, 2) IN (''04'', ''06'', ''09'', ''11'') THEN ''30'' WHEN substr(value, 6, 2) <> ''02'' THEN ''31''
+         WHEN substr(value, 1, 4) % 4 = 0 AND (substr(value, 1, 4) % 100 <> 0 OR substr(value, 1, 4) % 400 = 0) THEN ''29'' ELSE ''28'' END
      WHEN ''flag'' THEN value IN (''0'', ''1'')
      WHEN ''option'' THEN EXISTS(SELECT 1 FROM json_each(d.options) o WHERE o.value = custom_value.value)
      ELSE 1 END)', 'CUSTOM_TYPE', 'the value is not of the kind that its field is: an integer, a date as 2026-12-31, 0 or 1, or one of its options'),

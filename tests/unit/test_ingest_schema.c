@@ -44,6 +44,7 @@ static const char SCHEMA[] =
     "INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES\n"
     "  ('point', 'value', 'kind <> ''email'' OR value LIKE ''_%@_%''', 'EMAIL_FORM', 'no address'),\n"
     "  ('point', 'value', 'kind <> ''listed'' OR NOT EXISTS(SELECT 1 FROM list l WHERE l.name = point.value AND l.what = ''closed'')', 'OPEN', 'closed'),\n"
+    "  ('memo', 'title', 'title IS NOT NULL OR NOT EXISTS(SELECT 1 FROM list l WHERE l.name = ''memo'' AND l.what = ''closed'')', 'TITLE', 'a title'),\n"
     "  ('point', 'note', 'kind <> ''json'' OR json_extract(note, ''$.n'') > 0', 'JSON_N', 'n is above 0');\n";
 
 typedef struct pair {
@@ -179,6 +180,23 @@ static void check_that_came_after_the_row_leaves_it_alone_but_where_it_is_change
     takes(p, &p->phone, 10, "~ point(1) note='n'");
     refuses_by(p, &p->phone, "+ point(2) kind='listed', value='a'", "OPEN: closed");
     sql_exec(v, "UPDATE point SET satchel_set=1");
+}
+
+/* Who edits a row that was deleted meanwhile, or a text that somebody else edited, cannot mend what he did not touch. */
+static void check_that_came_after_a_deleted_row_or_a_text_keeps_it_out_and_its_edit_is_logged(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    takes(p, &p->phone, 0, "+ point(1) kind='listed', value='a'; + memo('n') body='one'");
+    p->base = store_where(v->s).seq;
+    sql_exec(
+        v, "INSERT INTO list(name,what,satchel_clock) SELECT column1,'closed',satchel_clock FROM point, (VALUES('a'), ('memo'))");
+    takes(p, &p->tablet, 10, "- point(1); ~ memo('n') body='theirs'");
+    takes(p, &p->phone, 20, "~ point(1) note='mine'");
+    SQL("SELECT count(*) FROM point", "0");
+    assert_string_equal(conflicts(v), "point(1).note lww kept - lost 'mine' of 1");
+    takes(p, &p->phone, 30, "~ memo('n') body='mine'");
+    SQL("SELECT body FROM memo", "mine");
+    assert_string_equal(conflicts(v), "memo('n').body keep kept 'mine' lost 'theirs' of 2");
 }
 
 /* What was pushed cannot be taken, and will not be later: it must not stay in the way of what follows. */
@@ -358,6 +376,7 @@ int main(void) {
         TEST(check_refuses_what_a_device_pushes_with_its_code_in_the_words),
         TEST(check_refuses_what_two_devices_come_to_together),
         TEST(check_that_came_after_the_row_leaves_it_alone_but_where_it_is_changed),
+        TEST(check_that_came_after_a_deleted_row_or_a_text_keeps_it_out_and_its_edit_is_logged),
         TEST(check_that_fails_on_a_value_is_a_refusal),
         TEST(check_holds_for_the_servers_own_rows),
         TEST(groups_side_by_side_are_merged_each_as_one),
