@@ -153,6 +153,7 @@ typedef struct sim_device {
     uint8_t refused[SIM_TXNS / 8]; /* by number, what was refused and settled */
     bool doubtful;                 /* it is not known whether a transaction was settled in its file */
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
+    bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
     bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
     unsigned barred_at;                                   /* transactions that there were then */
