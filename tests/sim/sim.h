@@ -264,8 +264,9 @@ struct sim {
     hub *hub;
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
-    uint64_t backup_at; /* 0: there is none */
-    uint64_t floor;     /* the highest of the log that the store had when it was closed */
+    uint64_t backup_at;          /* 0: there is none */
+    uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
+    uint64_t floor;              /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
     bool restoring;  /* at its next start */
     unsigned starts; /* of the server */
@@ -440,6 +441,8 @@ void history_saved(sim *s, unsigned i);
 void history_put_back(sim *s, unsigned i);
 void history_backed_up(sim *s);
 void history_restored(sim *s);
+/* Just before that. */
+void history_restoring(sim *s);
 
 /* ---- facts.c ---- */
 

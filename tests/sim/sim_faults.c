@@ -113,6 +113,7 @@ static void backup_or_restore(sim *s) {
     }
     sim_say(s, "the server is put back to the backup");
     sim_happened(s, FAULT_RESTORE);
+    history_restoring(s);
     sim_server_stop(s);
     if (disk_is_dead(s->server_disk)) return;
     disk_remove(s->server_disk, "snapshot.db");
