@@ -33,7 +33,8 @@ int outbox_edit(outbox_writer *w, uint64_t number);
 /* One row of the outbox without its changes. */
 typedef struct outbox_txn {
     uint64_t number, stamp, base, seq, effective, resolves;
-    uint32_t incarnation, epoch, parts; /* parts 0: the changeset is in the row itself */
+    uint32_t incarnation;  /* 0: it was refused or discarded here, and the server never heard of it */
+    uint32_t epoch, parts; /* parts 0: the changeset is in the row itself */
     uint8_t id[TXN_ID_BYTES];
     txn_state state;
     int code;
@@ -79,7 +80,8 @@ int outbox_prune(file *f, bool *more);
 int outbox_confirm(file *f, const outbox_txn *t);
 /* satchel_discard; a transaction of its own. */
 int outbox_discard(file *f, uint64_t number);
-/* Discards of which the server was not told: the first above `after`. 1, 0 or an error. */
+/* Discards of which the server was not told: the first above `after`. Where it never heard of that one, it is to be told of what that was to resolve. 1, 0 or an
+ * error. */
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number);
 /* How many there are up to a number. */
 int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n);

@@ -76,7 +76,10 @@ int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed) 
 
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms) {
     msg_result r = {.number = t->number, .rc = rc, .text = text, .ntext = strlen(text)};
-    return refuse(f, t, &r, now_ms);
+    rc = refuse(f, t, &r, now_ms);
+    /* What was sent before may have arrived. */
+    if (rc || t->number <= f->state.sent_number) return rc;
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=0 WHERE n=?", "i", (int64_t)t->number));
 }
 
 int outbox_settle(file *f) {
@@ -157,6 +160,13 @@ int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
     return mark_discarded(f, &t);
 }
 
+/* The server never heard of it. To it a refusal that this one was to resolve is open, and is what was discarded. */
+static int discard_ungiven(file *f, const outbox_txn *t) {
+    int rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=0, code=? WHERE n=?", "ii",
+                                t->resolves ? (int64_t)SATCHEL_E_RESOLVED : (int64_t)0, (int64_t)t->number));
+    return rc ? rc : mark_discarded(f, t);
+}
+
 static int discard(file *f, uint64_t number) {
     outbox_txn t;
     int rc = outbox_get(f, number, &t);
@@ -165,9 +175,9 @@ static int discard(file *f, uint64_t number) {
         if (number <= f->state.sent_number)
             return file_fail(f, SATCHEL_E_BUSY, "transaction %llu was sent; its result is awaited", (unsigned long long)number);
         rc = overlay_leave(f->overlay, &t);
-        return rc ? rc : mark_discarded(f, &t);
+        return rc ? rc : discard_ungiven(f, &t);
     }
-    if (t.state == TXN_REFUSED) return mark_discarded(f, &t);
+    if (t.state == TXN_REFUSED) return t.incarnation ? mark_discarded(f, &t) : discard_ungiven(f, &t);
     return file_fail(f, SATCHEL_E_RESOLVED, "transaction %llu was accepted or resolved before", (unsigned long long)number);
 }
 

@@ -231,7 +231,7 @@ typedef struct satchel_event {
 SATCHEL_API void satchel_on_event(satchel *s, void (*event)(void *ctx, const satchel_event *e), void *ctx);
 
 /* Gives up transaction `number`: one that was refused (the server is told, so that nobody else needs to look after it), or a
- * pending one that was never sent (its changes are undone here; what later transactions changed stays).
+ * pending one that was never sent (its changes are undone here; what later transactions changed stays; a refusal that it was a retry of ends with it).
  *   SATCHEL_E_NOT_FOUND  there is no such transaction
  *   SATCHEL_E_BUSY       it was sent and has no result yet, or the database is locked
  *   SATCHEL_E_RESOLVED   it was discarded, retried or accepted before */
@@ -271,9 +271,9 @@ SATCHEL_API int satchel_refusal(satchel *s, uint64_t number, char **json);
  * sqlite3_free; NULL when there is none); lines that begin with "note: " are no faults. 0 if all is well, SATCHEL_E_CORRUPT if a fault was found. */
 SATCHEL_API int satchel_verify(satchel *s, char **report);
 
-/* Has all rows compared with the server's, and those that differ repaired, once everything is in step next; it begins the comparison and does not wait for it.
- * satchel_poll says 1 only after it; SATCHEL_EVENT_REPAIRED and _CHECKED tell what came of it. Without this it is done about once a day,
- * however short a handle's life; satchel_poll waits for that too.
+/* Has all rows compared with the server's, and those that differ repaired, once everything is in step next; it begins the comparison, anew where one is under
+ * way, and does not wait for it. satchel_poll says 1 only after it; SATCHEL_EVENT_REPAIRED and _CHECKED tell what came of it. Without this it is done about
+ * once a day, however short a handle's life; satchel_poll waits for that too.
  *   SATCHEL_E_NOT_ENROLLED */
 SATCHEL_API int satchel_check(satchel *s);
 

@@ -277,16 +277,24 @@ static int look_below_told(session *s) {
     return session_file_error(s, rc);
 }
 
+/* Of a retry that the server never heard of it knows what that was to resolve. */
+static int say_resolve(session *s, uint64_t number) {
+    outbox_txn t;
+    int rc = outbox_get(s->file, number, &t);
+    if (rc) return session_file_error(s, rc);
+    msg_resolve m = {.number = t.incarnation ? number : t.resolves, .action = 1};
+    buf_clear(&s->message);
+    resolve_encode(&m, &s->message);
+    return session_say(s);
+}
+
 static int say_resolves(session *s) {
     int rc = look_below_told(s);
     if (rc) return rc;
     uint64_t number = s->told;
     while (s->queued + 4 < QUEUE_SLOTS && (rc = outbox_next_untold(s->file, number, &number)) != 0) {
-        msg_resolve m = {.number = number, .action = 1};
         if (rc < 0) return session_file_error(s, rc);
-        buf_clear(&s->message);
-        resolve_encode(&m, &s->message);
-        rc = session_say(s);
+        rc = say_resolve(s, number);
         if (rc) return rc;
         s->told = number;
         s->ntold++;

@@ -34,7 +34,8 @@ int session_receive(session *s, const void *frame, size_t n, uint64_t now_ms);
 bool session_output(session *s, const uint8_t **frame, size_t *n);
 /* The app may have committed, or time has passed: sends what is new. Cheap when nothing is. Codes as session_receive. */
 int session_wake(session *s, uint64_t now_ms);
-/* Compares all rows with the server as soon as everything is in step, and repairs what differs: events tell. Else that is done about once a day. */
+/* Compares all rows with the server as soon as everything is in step, and repairs what differs: events tell. Else that is done about once a day. A comparison
+ * that is under way begins anew: SATCHEL_EVENT_CHECKED is of all rows as they were at this call, or later. */
 void session_check(session *s);
 /* It was asked for, or is under way because its day has come: who ends when all is done waits for it. */
 bool session_check_wanted(const session *s);

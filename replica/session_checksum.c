@@ -40,8 +40,10 @@ static bool is_due(session *s, uint64_t now_ms) {
     return now_ms >= *due_ms;
 }
 
+/* A walk that is under way has rows behind it: it begins anew, once what it waits for has come. */
 void session_check(session *s) {
     s->checks.wanted = true;
+    s->checks.running = false;
     s->checks.again_ms = 0;
     s->checks.tries = 0;
 }
@@ -50,14 +52,19 @@ bool session_check_wanted(const session *s) {
     return s->checks.wanted || (s->checks.running && !s->checks.tries);
 }
 
+static void from_the_beginning(session_checks *c) {
+    checksum_reset(&c->walk);
+    c->passes = 0;
+    c->rc = SATCHEL_OK;
+}
+
 static void finish(session *s, int rc, uint64_t now_ms) {
     session_checks *c = &s->checks;
     satchel_event e = {.type = SATCHEL_EVENT_CHECKED, .rc = rc ? rc : c->rc, .number = c->repaired, .total = c->walk.rows};
-    checksum_reset(&c->walk);
+    from_the_beginning(c);
     c->running = c->wanted = false;
     c->repaired = 0;
-    c->tries = c->passes = c->unanswered = 0;
-    c->rc = SATCHEL_OK;
+    c->tries = c->unanswered = 0;
     set_due(s, now_ms + DAY_MS / 2 + jitter_ms(s, now_ms));
     session_emit(s, &e);
 }
@@ -65,10 +72,9 @@ static void finish(session *s, int rc, uint64_t now_ms) {
 void session_checksum_begin(session *s, uint64_t now_ms) {
     session_checks *c = &s->checks;
     c->unanswered += c->waiting;
-    checksum_reset(&c->walk);
+    from_the_beginning(c);
     c->running = c->waiting = false;
-    c->tries = c->passes = 0;
-    c->rc = SATCHEL_OK;
+    c->tries = 0;
     c->again_ms = 0;
     if (c->unanswered >= UNANSWERED) finish(s, SATCHEL_E_BUSY, now_ms);
 }
@@ -109,6 +115,7 @@ int session_checksum_step(session *s, uint64_t now_ms) {
     if (s->phase != PHASE_OPEN || s->state != SATCHEL_IN_STEP || c->waiting || s->queued + 4 > QUEUE_SLOTS) return SATCHEL_OK;
     if (!c->running && !c->wanted && !is_due(s, now_ms)) return SATCHEL_OK;
     if (now_ms < c->again_ms) return SATCHEL_OK;
+    if (!c->running) from_the_beginning(c);
     c->running = true;
     return ask(s, now_ms);
 }

@@ -364,24 +364,30 @@ bool hub_submit(hub *h, hub_job *job) {
     return i != NULL;
 }
 
-static void drop_device(hub *h, int64_t device, const session *but, int rc) {
-    for (size_t i = 0; i < h->nslots; i++) {
-        session *c = h->slots[i];
-        if (c && c != but && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
-    }
-    if (rc == SATCHEL_E_WIPED) {
-        h->wiped_changed = true;
-        pthread_cond_signal(&h->writer_cond);
-    }
+static void read_wiped_soon(hub *h) {
+    h->wiped_changed = true;
+    pthread_cond_signal(&h->writer_cond);
 }
 
-void hub_device_wiped(hub *h, const session *c) {
-    drop_device(h, c->d.device, c, SATCHEL_E_WIPED);
+void hub_device_wiped(hub *h, int64_t device) {
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || c->d.device != device) continue;
+        if (c->d.phase == DIALOG_NEW)
+            c->d.wipe = true;
+        else
+            tell_and_close(h, c, SATCHEL_E_WIPED, satchel_rc_text(SATCHEL_E_WIPED));
+    }
+    read_wiped_soon(h);
 }
 
 void hub_drop_device(hub *h, int64_t device, int rc) {
     pthread_mutex_lock(&h->mutex);
-    drop_device(h, device, NULL, rc);
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
+    }
+    if (rc == SATCHEL_E_WIPED) read_wiped_soon(h);
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }

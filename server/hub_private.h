@@ -241,8 +241,9 @@ void hub_take_pull(hub *h, session *c, const void *message, size_t n);
 /* An older connection of the same incarnation is over once a newer one has said hello: results of what it still sends would miss it (N5). So is every one of
  * the device under another key: once the new one is used, the old one is nobody's. */
 void hub_supersede(hub *h, uint64_t newer, const dialog *d);
-/* Its device has erased its data. Another copy of the file, which knows nothing of that because the server was put back meanwhile, is told as well. */
-void hub_device_wiped(hub *h, const session *c);
+/* A device has erased its data. Another copy of the file, which knows nothing of that because the server was put back meanwhile, is told as well; who has said
+ * nothing yet may have come to say the same. */
+void hub_device_wiped(hub *h, int64_t device);
 /* Takes the frame over. A session that lets too much gather is closed. */
 void hub_queue_frame(hub *h, session *c, frame *f);
 void hub_tell_and_close(hub *h, session *c, int rc, const char *words);

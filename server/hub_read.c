@@ -45,6 +45,7 @@ typedef enum errand_kind { FETCH_PAGE, FETCH_SNAPSHOT, MAKE_CHANGE } errand_kind
 typedef struct errand {
     errand_kind kind;
     unsigned round;
+    int64_t device;
     uint64_t view, target;
     page_place at, after;
     bool due;
@@ -117,7 +118,7 @@ static int fetch_snapshot(hub *h, errand *e) {
 
 static int make_change(hub *h, unsigned reader, errand *e) {
     size_t most = h->config.change_bytes ? h->config.change_bytes : CHANGE_BYTES;
-    return view_change_make(&h->page_readers[reader], h->schema, e->view, e->target, e->at.cursor, most, &e->change);
+    return view_change_make(&h->page_readers[reader], h->schema, e->device, e->view, e->target, e->at.cursor, most, &e->change);
 }
 
 static int run_errand(hub *h, unsigned reader, errand *e) {
@@ -247,6 +248,7 @@ static errand plan(const hub *h, session *c) {
                         : c->view != c->d.target ? MAKE_CHANGE
                                                  : FETCH_PAGE,
                 .round = c->round,
+                .device = c->d.device,
                 .view = c->view,
                 .target = c->d.target,
                 .due = hub_is_due(h, c),

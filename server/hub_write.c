@@ -238,6 +238,7 @@ static int say_news(group *gr, uint64_t id, int (*news)(dialog *, dialog_world *
     int rc = work_for(gr, id, &w);
     if (!w || w->close_rc || w->d.phase != DIALOG_READY) return rc;
     gr->current = w;
+    w->said_rc = SATCHEL_OK;
     rc = news(&w->d, &gr->world);
     gr->current = NULL;
     return rc ? rc : w->said_rc;
@@ -260,10 +261,20 @@ static uint64_t session_of(hub *h, int64_t author) {
     return id;
 }
 
-/* An admin has settled a refusal: its device hears of it at once if it is connected, else in its next hello. */
+/* The same as of this group, in which the device may have come, or come anew. */
+static uint64_t session_now(group *gr, int64_t author) {
+    for (size_t i = 0; i < gr->nworks; i++) {
+        const work *w = &gr->works[i];
+        if (!w->close_rc && w->d.phase == DIALOG_READY && w->d.author == author) return w->id;
+    }
+    return session_of(gr->h, author);
+}
+
+/* An admin has settled a refusal: its device hears of it at once if it is connected, else in its next hello. What cannot be said now does not undo it. */
 static int say_settled(group *gr) {
-    uint64_t id = session_of(gr->h, gr->h->config.store->settled_author);
-    return id ? say_news(gr, id, dialog_settled) : SATCHEL_OK;
+    uint64_t id = session_now(gr, gr->h->config.store->settled_author);
+    int rc = id ? say_news(gr, id, dialog_settled) : SATCHEL_OK;
+    return is_store_failure(rc) ? rc : SATCHEL_OK;
 }
 
 /* A job that fails is undone alone; its code waits in `n` for done(). */
@@ -534,7 +545,6 @@ static void deliver_work(hub *h, work *w) {
     c->losses_asked = false;
     for (size_t i = 0; i < w->nsaid; i++) hub_queue_frame(h, c, w->said[i]);
     w->nsaid = 0;
-    if (w->d.wiped) hub_device_wiped(h, c);
     if (w->close_rc) hub_tell_and_close(h, c, w->close_rc, w->words);
     /* Another page names a view only when it changes: a new welcome tells the device that it does not. */
     if (c->announced && c->view == c->d.target && !c->wants_snapshot)
@@ -560,6 +570,8 @@ static void finish_group(group *gr, int rc) {
     if (rc) fail_inputs(h, gr->inputs, rc);
     if (rc) hub_look_failed(h, &gr->look);
     for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
+    for (size_t i = 0; i < gr->nworks && !rc; i++)
+        if (gr->works[i].d.wiped) hub_device_wiped(h, gr->works[i].d.device);
     forget_works(gr);
     for (input *i = gr->inputs; i; i = i->next) {
         h->stats.writer_queue--;

@@ -308,8 +308,8 @@ static int check_forgotten(ingest *g, const push_txn *txn) {
 }
 
 static int merge_transaction(ingest *g, const push_txn *txn) {
-    int rc = check_forgotten(g, txn);
-    if (!rc && txn->resolves) rc = settle(g, txn->resolves);
+    int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
+    if (!rc) rc = check_forgotten(g, txn);
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) buf_put(&g->bad_key, g->key.p, g->key.n);

@@ -11,8 +11,9 @@
 
 #include "server/ingest.h"
 
-/* The refusal that an incarnation means by a number: its own, else one that was told to another incarnation of its device, an open one first. *of: the
- * incarnation that it was told to; 0: it is not known here, since it was made by a server that was put back since. */
+/* The refusal that an incarnation means by a number: its own, else one that was told to another incarnation of its device, an open one first, if their files
+ * may have the number in common. *of: the incarnation that it was told to; 0: it is not known here, since it was found on the device, or made by a server that
+ * was put back since. */
 int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open);
 /* Settles what refusal_of found as "retried" or "discarded", which its device does know; nothing if somebody was first. */
 int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms);

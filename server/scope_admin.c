@@ -278,6 +278,16 @@ static int move_one(store *s, scope *c, const schema_table *t, const value *key,
     return rc;
 }
 
+/* Under a number that none ever had: the log and views still name the buckets of grants that are over (S1). */
+static int put_grant(store *s, const scope_named *row, uint64_t until_ms, const char *reason, uint64_t now_ms) {
+    return db_exec(&s->cache,
+                   "INSERT INTO satchel_grant(id,device,tbl,key,until_ms,reason,at_ms) SELECT 1+ifnull(max(n),0),?,?,?,?,?,? FROM"
+                   " (SELECT max(id) AS n FROM satchel_grant UNION ALL"
+                   " SELECT max(CAST(substr(name,7) AS INT)) FROM satchel_bucket WHERE name GLOB 'grant:*')",
+                   "iibisi", row->device, (int64_t)row->t->id, row->bytes.p, row->bytes.n, (int64_t)until_ms, reason,
+                   (int64_t)now_ms);
+}
+
 int scope_grant(store *s, scope *c, const char *device, const char *table, const char *key_literals, uint64_t until_ms,
                 const char *reason, uint64_t now_ms, int64_t *id, buf *error) {
     scope *own;
@@ -288,9 +298,7 @@ int scope_grant(store *s, scope *c, const char *device, const char *table, const
     if (!rc && until_ms <= now_ms)
         rc = misuse(error, SATCHEL_E_MISUSE, "%s", "the grant would be over already; give a later time");
     if (!rc) {
-        rc = db_exec(&s->cache, "INSERT INTO satchel_grant(device,tbl,key,until_ms,reason,at_ms) VALUES(?,?,?,?,?,?)", "iibisi",
-                     row.device, (int64_t)row.t->id, row.bytes.p, row.bytes.n, (int64_t)until_ms, reason ? reason : "",
-                     (int64_t)now_ms);
+        rc = put_grant(s, &row, until_ms, reason ? reason : "", now_ms);
         *id = sqlite3_last_insert_rowid(s->db);
         if (!rc) rc = move_one(s, c, row.t, row.key, now_ms);
         explain(c, rc, error);

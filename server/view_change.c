@@ -7,13 +7,14 @@
 #include "protocol/satchel_rc.h"
 #include "server/row_query.h"
 
-/* Rows that came into the old view alone since the cursor; with more a snapshot tells of none. */
-#define STRANGE_MOST 100000u
+/* What is counted of a key that is remembered, beside its bytes. */
+#define KEY_COSTS 32u
 
 typedef struct making {
     pages *r;
     const schema *shape;
     view *from, *to;
+    int64_t device;
     uint64_t cursor, high_stamp;
     size_t most_bytes;
     bool too_much;
@@ -22,8 +23,8 @@ typedef struct making {
     uint64_t commits;
     delta_writer rows; /* of the open commit */
     delta_row row;
-    db_cache strange; /* on a database in memory, once there is such a row */
-    unsigned nstrange;
+    db_cache keys; /* on a database in memory, once a row is strange */
+    size_t key_bytes;
     buf key;
 } making;
 
@@ -89,24 +90,46 @@ static int put_rows(making *m, page_commit *commit) {
 
 /* ---- rows that the device never had ---- */
 
-/* The old view holds them now, or did for a while; the device was not told of them, and is told no key of theirs (S1). */
-static int open_strange(making *m) {
-    sqlite3 *db = NULL;
-    if (m->strange.db) return SATCHEL_OK;
-    int sq = sqlite3_open(":memory:", &db);
-    if (sq == SQLITE_OK)
-        sq = sqlite3_exec(db, "CREATE TABLE strange(tbl INT, key BLOB, PRIMARY KEY(tbl,key)) WITHOUT ROWID", NULL, NULL, NULL);
-    if (sq == SQLITE_OK)
-        db_cache_init(&m->strange, db);
-    else
-        sqlite3_close(db);
-    return db_rc(sq);
+/* The old view holds them now, or did for a while; the device was not told of them, and is told no key of theirs (S1). Those that it has ever lost something in
+ * are not strange: it wrote them itself, and may have heard what was kept there, which goes when they leave (S5). Keys of both are remembered; if they are more
+ * than most_bytes, a snapshot tells of none. */
+static int remember(making *m, int64_t table, const void *key, size_t n, bool strange) {
+    int rc = db_exec(&m->keys, "INSERT OR IGNORE INTO key VALUES(?,?,?)", "ibi", table, key, n, (int64_t)strange);
+    if (!rc && sqlite3_changes(m->keys.db)) m->key_bytes += n + KEY_COSTS;
+    m->too_much = m->too_much || m->key_bytes > m->most_bytes;
+    return rc;
 }
 
-static void close_strange(making *m) {
-    sqlite3 *db = m->strange.db;
+static int remember_losses(making *m) {
+    sqlite3_stmt *q = db_prepare(&m->r->cache, "SELECT tbl,key FROM satchel_conflict WHERE lost_author IN"
+                                               " (SELECT author FROM satchel_author WHERE device=?)");
+    db_bind(q, "i", m->device);
+    int rc = SATCHEL_OK, more = 0;
+    while (!rc && !m->too_much && (more = db_next(&m->r->cache, q)) == 1)
+        rc = remember(m, sqlite3_column_int64(q, 0), sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), false);
+    if (q) sqlite3_reset(q);
+    return more < 0 ? more : rc;
+}
+
+static int open_keys(making *m) {
+    sqlite3 *db = NULL;
+    if (m->keys.db) return SATCHEL_OK;
+    int sq = sqlite3_open(":memory:", &db);
+    if (sq == SQLITE_OK)
+        sq = sqlite3_exec(db, "CREATE TABLE key(tbl INT, key BLOB, strange INT, PRIMARY KEY(tbl,key)) WITHOUT ROWID", NULL, NULL,
+                          NULL);
+    if (sq != SQLITE_OK) {
+        sqlite3_close(db);
+        return db_rc(sq);
+    }
+    db_cache_init(&m->keys, db);
+    return remember_losses(m);
+}
+
+static void close_keys(making *m) {
+    sqlite3 *db = m->keys.db;
     if (!db) return;
-    db_cache_fini(&m->strange);
+    db_cache_fini(&m->keys);
     sqlite3_close(db);
 }
 
@@ -118,12 +141,12 @@ static int put_key(making *m) {
 
 /* 1 or 0, of the row at hand. */
 static int is_strange(making *m) {
-    if (!m->nstrange) return 0;
+    if (!m->keys.db) return 0;
     int rc = put_key(m);
     if (rc) return rc;
-    sqlite3_stmt *q = db_prepare(&m->strange, "SELECT 1 FROM strange WHERE tbl=? AND key=?");
+    sqlite3_stmt *q = db_prepare(&m->keys, "SELECT 1 FROM key WHERE tbl=? AND key=? AND strange");
     db_bind(q, "ib", (int64_t)m->row.table, m->key.p, m->key.n);
-    rc = db_next(&m->strange, q);
+    rc = db_next(&m->keys, q);
     if (rc == 1) sqlite3_reset(q);
     return rc;
 }
@@ -140,11 +163,8 @@ static int note_put(making *m, uint64_t seq) {
         sqlite3_reset(q);
     }
     if (rc < 0 || had) return rc < 0 ? rc : had < 0 ? had : SATCHEL_OK;
-    rc = open_strange(m);
-    if (!rc)
-        rc = db_exec(&m->strange, "INSERT OR IGNORE INTO strange VALUES(?,?)", "ib", (int64_t)m->row.table, m->key.p, m->key.n);
-    m->too_much = m->too_much || ++m->nstrange > STRANGE_MOST;
-    return rc;
+    rc = open_keys(m);
+    return rc ? rc : remember(m, (int64_t)m->row.table, m->key.p, m->key.n, true);
 }
 
 /* Rows that the device is told of are strange no more. */
@@ -152,14 +172,14 @@ static int forget_strange(making *m, const page_commit *commit) {
     static _Thread_local delta_reader reader;
     wire w;
     int rc = SATCHEL_OK, more = 0;
-    if (!m->nstrange) return rc;
+    if (!m->keys.db) return rc;
     wire_open(&w, commit->delta, commit->ndelta);
     delta_open(&reader, &w);
     while (!rc && (more = delta_next(&reader, &m->row)) == 1) {
         if (m->row.op != DELTA_PUT) continue;
         rc = put_key(m);
         if (!rc)
-            rc = db_exec(&m->strange, "DELETE FROM strange WHERE tbl=? AND key=?", "ib", (int64_t)m->row.table, m->key.p,
+            rc = db_exec(&m->keys, "DELETE FROM key WHERE tbl=? AND key=? AND strange", "ib", (int64_t)m->row.table, m->key.p,
                          m->key.n);
     }
     return rc ? rc : more;
@@ -275,6 +295,15 @@ static int make(making *m) {
     return rc;
 }
 
+/* Before the first rules the log is for whoever holds the bucket 'all', and they moved rows without a word: who held everything behind their cursor would miss what
+ * came since to rows of its own, and be sent some of others'. */
+static int is_before_rules(making *m, bool *before) {
+    int64_t first = 0;
+    int rc = db_integer(&m->r->cache, "SELECT seq FROM satchel_scope ORDER BY version LIMIT 1", 0, &first);
+    *before = m->cursor < (uint64_t)first;
+    return rc;
+}
+
 /* Whether commits can do it at all: then m knows the state that it reads. */
 static int begin(making *m, uint64_t from_view, uint64_t to_view, bool *can) {
     *can = false;
@@ -286,23 +315,25 @@ static int begin(making *m, uint64_t from_view, uint64_t to_view, bool *can) {
     int64_t seq = 0, high_stamp = 0;
     if (!rc) rc = db_integer(&m->r->cache, "SELECT seq FROM satchel_server", 0, &seq);
     if (!rc) rc = db_integer(&m->r->cache, "SELECT high_stamp FROM satchel_server", 0, &high_stamp);
+    bool before_rules = false;
+    if (!rc) rc = is_before_rules(m, &before_rules);
     if (rc) return rc;
     m->high_stamp = (uint64_t)high_stamp;
     m->c->to = (uint64_t)seq;
     m->c->view = to_view;
-    *can = !view_is_everything(m->to) && view_same_masks(m->from, m->to);
+    *can = !before_rules && !view_is_everything(m->to) && view_same_masks(m->from, m->to);
     return SATCHEL_OK;
 }
 
-int view_change_make(pages *r, const schema *shape, uint64_t from_view, uint64_t to_view, uint64_t cursor, size_t most_bytes,
-                     view_change **out) {
+int view_change_make(pages *r, const schema *shape, int64_t device, uint64_t from_view, uint64_t to_view, uint64_t cursor,
+                     size_t most_bytes, view_change **out) {
     *out = NULL;
     making *m = calloc(1, sizeof *m);
     view_change *c = calloc(1, sizeof *c);
     bool can = false;
     int rc = m && c ? SATCHEL_OK : SATCHEL_E_NOMEM;
     if (!rc) {
-        *m = (making){.r = r, .shape = shape, .cursor = cursor, .most_bytes = most_bytes, .c = c};
+        *m = (making){.r = r, .shape = shape, .device = device, .cursor = cursor, .most_bytes = most_bytes, .c = c};
         delta_writer_init(&m->rows);
         rc = db_exec(&r->cache, "BEGIN", "");
         if (!rc) rc = begin(m, from_view, to_view, &can);
@@ -312,7 +343,7 @@ int view_change_make(pages *r, const schema *shape, uint64_t from_view, uint64_t
         delta_writer_fini(&m->rows);
         buf_fini(&m->body);
         buf_fini(&m->key);
-        close_strange(m);
+        close_keys(m);
         view_release(m->from);
         view_release(m->to);
     }

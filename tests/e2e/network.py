@@ -91,6 +91,7 @@ class Network(harness.Case):
         tablet.sync()
         phone.start("sync", "--watch")
         wait_until(lambda: server.ctl("status")["since_start"]["sessions"] == 1, "the connection")
+        wait_until(lambda: phone.one("SELECT count(*) FROM sqlite_schema WHERE name = 'contact'"), "the schema")
         proxy.cut()
         tablet.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
         tablet.sync()

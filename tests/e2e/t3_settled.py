@@ -111,6 +111,14 @@ class T3Settled(harness.Case):
         phone.run("rejected", "discard", again)
         self.check(server, phone, tablet)
 
+    def test_T3_N6_discarded_as_a_retry_that_was_never_sent_is_not_open_any_more(self):
+        server, _, phone, tablet, number = self.refused()
+        phone.run("rejected", "retry", number)
+        phone.run("rejected", "discard", phone.one("SELECT n FROM satchel_outbox WHERE resolves = ?", number))
+        self.put_right(server)
+        self.check(server, phone, tablet, visits=0)
+        self.assertEqual([r["state"] for r in server.ctl("rejected", "--all")], ["discarded"])
+
     def test_T3_N6_retried_in_vain_the_first_refusal_is_not_open_any_more(self):
         server, _, phone, tablet, number = self.refused()
         # Nothing that was wrong is put right: it is refused again, as another transaction.

@@ -23,9 +23,10 @@ static unsigned looked_devices;
 static unsigned users_now[SIM_DEVICES], users_before[SIM_DEVICES], granted[SIM_DEVICES];
 static bool mx_now, mx_before;
 
-/* Whose items a device, by its key, was to hold from a commit on that lies from `early` to `seq`. */
+/* Whose items a device, by its key, was to hold from a commit on that lies from `early` to `seq`. What it was given while no copy of it was served counts when
+ * it comes: until `told`, the server's last commit when it was first told, it may write what it held before. */
 typedef struct assignment {
-    uint64_t early, seq;
+    uint64_t early, seq, told;
     unsigned key, users;
 } assignment;
 #define ASSIGNMENTS 4096u
@@ -87,7 +88,14 @@ static void look_at_users(sim *s, unsigned i, unsigned rules, uint64_t early) {
     users_now[i] = scope_has_profile(s, i) ? scope_users(s, i, rules) : 0;
     if (last && last->users == users_now[i]) return;
     if (nmade == ASSIGNMENTS) sim_fail(s, "devices are given to more users than a simulation holds");
-    made[nmade++] = (assignment){.early = last ? early : 0, .seq = last ? looked : 0, .key = key, .users = users_now[i]};
+    made[nmade++] = (assignment){
+        .early = last ? early : 0, .seq = last ? looked : 0, .told = last ? UINT64_MAX : 0, .key = key, .users = users_now[i]};
+}
+
+/* The server works out what a device is to hold before it welcomes it; who is paused hears of an error alone. */
+static void note_told(sim *s, unsigned key) {
+    for (unsigned n = 0; n < nmade; n++)
+        if (made[n].key == key && made[n].told == UINT64_MAX) made[n].told = store_where(s->store).seq;
 }
 
 void check_scope_look(sim *s) {
@@ -154,7 +162,7 @@ static bool held_as(const sim *s, unsigned device, unsigned row, uint64_t from, 
     for (unsigned n = 0; n < nmade; n++) {
         const assignment *a = &made[n];
         bool ended = false;
-        for (unsigned k = n + 1; k < nmade && !ended; k++) ended = made[k].key == a->key && made[k].seq < from;
+        for (unsigned k = n + 1; k < nmade && !ended; k++) ended = made[k].key == a->key && made[k].told < from;
         if (a->key == s->device[device].key && a->early <= to && !ended && a->users >> owner & 1) return true;
     }
     return granted[s->device[device].key] >> row & 1;
@@ -287,6 +295,7 @@ void check_scope_frame(sim *s, const connection *to, const void *bytes, size_t n
     disk_look(true); /* it has memory, whatever the server lacks */
     if (frame_unpack(bytes, n, &m)) sim_fail(s, "d%u is sent a frame that cannot be read", device);
     message_type type = message_peek(m.p, m.n);
+    if (type == MSG_WELCOME || type == MSG_PAGE || type == MSG_SNAPSHOT) note_told(s, s->device[device].key);
     if (type == MSG_PAGE) check_page(s, to, &m);
     if (type == MSG_SNAPSHOT) check_snapshot(s, device, &m);
     if (type == MSG_LOSSES) check_losses(s, device, &m);

@@ -23,6 +23,11 @@ static bool may_know(const sim_txn *t, const uint8_t set[SIM_TXNS / 8]) {
     return false;
 }
 
+/* It took the place of others in a life of the server that was lost, and the log of that conflict with it. Now it is parked as refused, since it may have been forgotten. */
+static bool stood_once(const sim *s, const uint8_t *present, unsigned n) {
+    return history_in(s->stood, n) && !history_in(present, n);
+}
+
 /* By who had seen it, or what took its place in a life of the server that was lost. One that was retried knows of later ones. */
 static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned row) {
     uint8_t gone[SIM_TXNS / 8] = {0};
@@ -31,7 +36,8 @@ static bool is_overwritten(sim *s, const uint8_t *present, unsigned n, unsigned 
     do {
         more = false;
         for (unsigned k = 0; k < s->ntxn; k++) {
-            if (history_in(gone, k) || !sets(&s->txn[k], row) || !may_know(&s->txn[k], gone)) continue;
+            if (history_in(gone, k) || !sets(&s->txn[k], row)) continue;
+            if (!may_know(&s->txn[k], gone) && !stood_once(s, present, k)) continue;
             if (history_in(present, k)) return true;
             gone[k / 8] |= (uint8_t)(1u << k % 8);
             more = true;

@@ -246,18 +246,28 @@ static void step(sim *s) {
 
 /* ---- rest ---- */
 
+/* NULL: nothing. */
+static const char *what_moves(const sim_device *d) {
+    if (d->wiped || (d->revoked && d->s)) return NULL;
+    if (!d->s) return "is not open";
+    if (!d->connection || !d->connection->session) return "is not connected";
+    if (!session_in_step(d->s->session)) return "is not in step";
+    return session_check_wanted(d->s->session) ? "compares its rows" : NULL;
+}
+
 static bool at_rest(const sim *s) {
     if (!s->store) return false;
     for (const connection *c = s->connections; c; c = c->next)
         if (c->up || c->down) return false;
-    for (unsigned i = 0; i < s->ndevices; i++) {
-        const sim_device *d = &s->device[i];
-        if (d->wiped || (d->revoked && d->s)) continue;
-        if (!d->s || !d->connection || !d->connection->session || !session_in_step(d->s->session) ||
-            session_check_wanted(d->s->session))
-            return false;
-    }
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (what_moves(&s->device[i])) return false;
     return true;
+}
+
+static void never_at_rest(sim *s) {
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (what_moves(&s->device[i])) sim_say(s, "d%u %s", i, what_moves(&s->device[i]));
+    sim_fail(s, "not at rest within %u days", (unsigned)(REST_MS / DAY));
 }
 
 static void calm_down(sim *s) {
@@ -270,6 +280,7 @@ static void calm_down(sim *s) {
         s->device[i].connects_at = sooner(s->device[i].connects_at, s->now);
         s->device[i].starts_at = sooner(s->device[i].starts_at, s->now + HOUR);
     }
+    for (connection *c = s->connections; c; c = c->next) c->loses_answers = false;
     /* What one direction has lost, no later frame may follow. */
     for (connection *c = s->connections; c; c = c->next)
         if (c->held && (c->deaf_up || c->deaf_down)) net_let_go(s, c->device, SECOND, false);
@@ -280,7 +291,7 @@ static void rest(sim *s, uint64_t until) {
     for (int twice = 0; twice < 2; twice++) {
         do {
             step(s);
-            if (s->now > until) sim_fail(s, "not at rest within %u days", (unsigned)(REST_MS / DAY));
+            if (s->now > until) never_at_rest(s);
         } while (!at_rest(s));
         s->now += MINUTE;
     }

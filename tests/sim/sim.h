@@ -153,6 +153,7 @@ typedef struct sim_device {
     uint8_t refused[SIM_TXNS / 8]; /* by number, what was refused and settled */
     bool doubtful;                 /* it is not known whether a transaction was settled in its file */
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
+    bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
     bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
     unsigned barred_at;                                   /* transactions that there were then */
@@ -263,8 +264,9 @@ struct sim {
     hub *hub;
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
-    uint64_t backup_at; /* 0: there is none */
-    uint64_t floor;     /* the highest of the log that the store had when it was closed */
+    uint64_t backup_at;          /* 0: there is none */
+    uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
+    uint64_t floor;              /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored, discarded;
     bool restoring;  /* at its next start */
     unsigned starts; /* of the server */
@@ -439,6 +441,8 @@ void history_saved(sim *s, unsigned i);
 void history_put_back(sim *s, unsigned i);
 void history_backed_up(sim *s);
 void history_restored(sim *s);
+/* Just before that. */
+void history_restoring(sim *s);
 
 /* ---- facts.c ---- */
 

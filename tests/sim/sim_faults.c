@@ -113,6 +113,7 @@ static void backup_or_restore(sim *s) {
     }
     sim_say(s, "the server is put back to the backup");
     sim_happened(s, FAULT_RESTORE);
+    history_restoring(s);
     sim_server_stop(s);
     if (disk_is_dead(s->server_disk)) return;
     disk_remove(s->server_disk, "snapshot.db");
@@ -167,6 +168,7 @@ static void clone_device(sim *s, unsigned i) {
                                  .disk = disk_new(name, sim_random(s)),
                                  .clock = d->clock,
                                  .barred = d->barred,
+                                 .was_barred = d->was_barred,
                                  .barred_at = d->barred_at,
                                  .barred_since = d->barred_since,
                                  .doubtful = d->doubtful};
@@ -341,6 +343,7 @@ static void look_at_key(sim *s, unsigned i, const uint8_t there[SIM_TXNS / 8]) {
     if (barred == d->barred) return;
     sim_say(s, "the key of d%u is %srevoked", i, barred ? "" : "no longer ");
     d->barred = barred;
+    d->was_barred |= barred;
     d->barred_at = s->ntxn;
     d->barred_since = s->now;
     d->revoked = false;

@@ -250,6 +250,12 @@ void history_backed_up(sim *s) {
     for (unsigned n = 0; n < s->ntxn; n++) s->txn[n].in_backup = history_in(there, n);
 }
 
+void history_restoring(sim *s) {
+    uint8_t there[SIM_TXNS / 8];
+    history_witnesses(s, store_db(s->store), there);
+    for (unsigned i = 0; i < SIM_TXNS / 8; i++) s->stood[i] |= there[i];
+}
+
 void history_restored(sim *s) {
     s->migrated = s->migrated_saved;
     for (sim_txn *t = s->txn; t < s->txn + s->ntxn; t++) t->given = t->given && t->in_backup;

@@ -253,7 +253,7 @@ static void receive(sim *s, unsigned i, const packet *p) {
         wipe_obey(s, i);
         return;
     }
-    if (rc == SATCHEL_E_REVOKED && !d->barred) sim_fail(s, "device %u was told that it is revoked, and is not", i);
+    if (rc == SATCHEL_E_REVOKED && !d->was_barred) sim_fail(s, "device %u was told that it is revoked, and is not", i);
     if (rc == SATCHEL_E_REVOKED) d->revoked = true;
     if (!may_end(rc) && !disk_is_dead(d->disk))
         sim_fail(s, "device %u: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));

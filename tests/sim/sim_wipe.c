@@ -281,7 +281,7 @@ static void obey(sim *s, unsigned i) {
 
 void wipe_obey(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
-    if (!d->barred) sim_fail(s, "device %u was told to erase itself, and nobody has ordered it", i);
+    if (!d->was_barred) sim_fail(s, "device %u was told to erase itself, and nobody has ordered it", i);
     net_let_go(s, i, sim_spread(s, SECOND), true);
     d->wiping = true;
     s->clock = &d->clock;

@@ -286,7 +286,8 @@ static void work_once(sim *s, unsigned i, const intent *given) {
     if (w.rc) return;
     w.t = history_begin(s, i);
     if (w.savepoint) change_and_take_back(&w);
-    facts_before(s, i);
+    /* Without memory it was not taken back, and stands until the transaction is rolled back. */
+    if (!w.rc) facts_before(s, i);
     if (given) change(&w, *given);
     for (unsigned n = given ? 0 : 1 + sim_below(s, 3); n && !w.rc; n--) change(&w, intend(s));
     if (!w.rc && sim_chance(s, 5))

@@ -51,7 +51,7 @@ void publish(world *w, const char *rules) {
 
 typedef struct grant_job {
     hub_job job;
-    const char *key;
+    const char *device, *key;
     uint64_t until_ms;
     int got;
 } grant_job;
@@ -61,7 +61,7 @@ static int run_grant(hub_job *job, store *s, ingest *g, uint64_t at) {
     int64_t id;
     buf error;
     buf_init(&error, 0);
-    int rc = scope_grant(s, ingest_scope(g), "phone", "item", j->key, j->until_ms, "a visit", at, &id, &error);
+    int rc = scope_grant(s, ingest_scope(g), j->device, "item", j->key, j->until_ms, "a visit", at, &id, &error);
     if (rc) print_error("%.*s\n", (int)error.n, (const char *)error.p);
     buf_fini(&error);
     return rc;
@@ -71,13 +71,17 @@ static void done_grant(hub_job *job, int rc) {
     ((grant_job *)job)->got = rc;
 }
 
-void grant(world *w, const char *key, uint64_t until_ms) {
-    grant_job j = {.job = {.run = run_grant, .done = done_grant}, .key = key, .until_ms = until_ms, .got = 1};
+void grant_to(world *w, const char *name, const char *key, uint64_t until_ms) {
+    grant_job j = {.job = {.run = run_grant, .done = done_grant}, .device = name, .key = key, .until_ms = until_ms, .got = 1};
     assert_true(hub_submit(w->h, &j.job));
     settle(w);
     assert_int_equal(j.got, SATCHEL_OK);
     hub_scope_changed(w->h);
     settle(w);
+}
+
+void grant(world *w, const char *key, uint64_t until_ms) {
+    grant_to(w, "phone", key, until_ms);
 }
 
 void give_profile(world *w, const char *name, const char *profile, const char *user) {

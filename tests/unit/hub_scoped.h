@@ -24,6 +24,8 @@ int teardown_scope(void **state);
 void publish(world *w, const char *rules);
 /* The same, but the hub is not told of it. */
 void commit_rules(world *w, const char *rules);
+void grant_to(world *w, const char *name, const char *key, uint64_t until_ms);
+/* To the phone. */
 void grant(world *w, const char *key, uint64_t until_ms);
 /* `profile` is an SQL expression. */
 void give_profile(world *w, const char *name, const char *profile, const char *user);

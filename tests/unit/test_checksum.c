@@ -296,6 +296,47 @@ static uint32_t first_table(talk *t) {
     return first.range.table;
 }
 
+static void S6_check_that_is_wanted_amid_a_walk_compares_the_rows_behind_it(void **state) {
+    talk *t = *state;
+    uint64_t now = NOW + 2 * DAY;
+    plant(
+        t,
+        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i<10000) INSERT INTO item(id, name) SELECT printf('k%06d', i), 'n' FROM n");
+    assert_false(asks(t, NOW));
+    assert_true(asks(t, now)); /* its day has come */
+    answer(t, t->ranges);
+    assert_true(asks(t, now));
+    plant(t, "UPDATE item SET name='Eve' WHERE id='a'");
+    session_check(t->s);
+    assert_false(asks(t, now)); /* one at a time */
+    answer(t, t->ranges);
+    assert_string_equal(t->events, "");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(session_check_wanted(t->s));
+        assert_true(asks(t, now));
+        answer(t, t->ranges);
+    }
+    assert_false(asks(t, now));
+    assert_string_equal(t->events, "checked 0 of 10007 OK;");
+    assert_false(session_check_wanted(t->s));
+}
+
+/* What the first walk passed over is found again, or is not wrong any more. */
+static void S6_check_that_is_wanted_amid_an_answer_tells_of_its_own_walk_alone(void **state) {
+    talk *t = *state;
+    session_check(t->s);
+    assert_true(asks(t, NOW));
+    session_check(t->s);
+    answer_items(t);
+    assert_string_equal(t->events, "not repaired: item E_INTERNAL;");
+    assert_true(asks(t, NOW));
+    assert_int_equal(first_table(t), ITEM);
+    assert_int_equal(t->ranges, 3);
+    answer(t, 3);
+    assert_false(asks(t, NOW));
+    assert_string_equal(t->events, "not repaired: item E_INTERNAL;checked 0 of 6 OK;");
+}
+
 /* The server's own rows are wrong there, and cannot be put right. */
 static void S6_range_that_is_never_compared_is_told_and_those_behind_it_are(void **state) {
     talk *t = *state;
@@ -536,6 +577,8 @@ int main(void) {
         TEST(S6_answer_is_not_taken_once_a_page_has_come),
         TEST(S6_cut_answer_is_asked_on_behind_its_end),
         TEST(S6_server_that_cannot_compare_now_is_asked_again_and_then_left_alone),
+        TEST(S6_check_that_is_wanted_amid_a_walk_compares_the_rows_behind_it),
+        TEST(S6_check_that_is_wanted_amid_an_answer_tells_of_its_own_walk_alone),
         TEST(S6_range_that_is_never_compared_is_told_and_those_behind_it_are),
         TEST(S6_range_that_cannot_be_taken_is_told_and_those_around_it_are_repaired),
         TEST(S6_range_that_differs_though_it_is_as_it_was_sent_is_told),

@@ -502,6 +502,24 @@ static void N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_
     SAID(a, "");
 }
 
+/* The writer takes both at once: what the admin did is told after the welcome that does not know of it. */
+static void N6_refusal_that_an_admin_settles_while_the_device_says_hello_is_told_at_once(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone");
+    PUSH(a, 0, "+ item(2) n=5000");
+    settle(w);
+    SAID(a, "results(1:E_CHECK)");
+    a = dial(w, &w->phone, "phone");
+    msg_hello m = make_hello(w, a);
+    m.last_number = m.settled_number = 1;
+    hello_as(w, a, &m);
+    test_job j = {.job = {.run = discard_first, .done = done_job}, .got = 1};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+    SAID(a, "welcome(snapshot) results(1:E_RESOLVED)");
+}
+
 static void write_once(world *w) {
     assert_true(hub_write_step(w->h));
     drain(w);
@@ -585,6 +603,7 @@ int main(void) {
         TEST(losses_in_great_number_come_in_batches_as_they_are_sent),
         TEST(resolve_settles_a_refusal),
         TEST(N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows),
+        TEST(N6_refusal_that_an_admin_settles_while_the_device_says_hello_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

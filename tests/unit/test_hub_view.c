@@ -234,6 +234,27 @@ static void row_that_was_granted_comes_and_goes_when_the_grant_ends(void **state
     HOLDS(&phone, "1|ann|1 3|ann|3");
 }
 
+/* The log still has what was granted to others while the device was away. */
+static void S1_grant_is_not_taken_for_one_that_is_over(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    grant(w, "2", w->now_ms + 600000);
+    HOLDS(&phone, "1|ann|1 2|bob|2 3|ann|3");
+    hub_disconnect(w->h, p->session);
+    w->now_ms += 660000;
+    settle(w);
+    grant_to(w, "tablet", "4", w->now_ms + 600000);
+    server(w, "UPDATE item SET n=40 WHERE id=4");
+    w->now_ms += 660000;
+    settle(w);
+    grant(w, "2", w->now_ms + 600000);
+    holding_counts(&phone);
+    connect_phone(w, p);
+    HOLDS(&phone, "1|ann|1 2|bob|2 3|ann|3");
+    COUNTS(&phone, "1 0 0 1"); /* item 2, and nothing of item 4 */
+}
+
 /* Each is tried for itself; the one that fails is told of once, and tried again. */
 static void grant_ends_while_the_rules_of_the_day_fail(void **state) {
     world *w = *state;
@@ -511,6 +532,7 @@ int main(void) {
         TEST(N4_snapshot_is_not_older_than_what_the_device_has),
         TEST(device_that_may_hold_everything_again_gets_a_snapshot),
         TEST(row_that_was_granted_comes_and_goes_when_the_grant_ends),
+        TEST(S1_grant_is_not_taken_for_one_that_is_over),
         TEST(grant_ends_while_the_rules_of_the_day_fail),
         TEST(touched_table_of_profiles_asks_for_a_few_devices_at_a_time),
         TEST(look_that_cannot_be_committed_holds_nobody_up),

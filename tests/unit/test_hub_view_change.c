@@ -435,6 +435,209 @@ static void change_of_view_takes_rows_away_that_came_while_the_device_was_away_a
     COUNTS(&phone, "2 0 2 3"); /* 8 and 9 came and left, 3 left, 4 was deleted */
 }
 
+/* ---- the first rules ---- */
+
+#define RULES_WITHOUT_ALL                                                                                                        \
+    "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','all',NULL);\n"                                   \
+    "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''own'',:user');\n"                                            \
+    "INSERT INTO scope_write(profile,tbl,ops,anywhere) VALUES('rep','item','insert,update,delete',1);\n"
+
+/* What was committed before there were rules the log has for everybody. */
+static link *leave_before_the_first_rules(world *w) {
+    link *p = connect_phone(w, NULL);
+    HOLDS(&phone, "1|ann|1 2|bob|2 3|ann|3 4|cid|4");
+    hub_disconnect(w->h, p->session);
+    server(w, "UPDATE item SET n=77 WHERE id=1; INSERT INTO item(id,a,n) VALUES(7,'ann',7),(8,'bob',8)");
+    return p;
+}
+
+static void N11_S1_device_behind_the_first_rules_gets_a_snapshot(void **state) {
+    world *w = *state;
+    link *p = leave_before_the_first_rules(w);
+    publish(w, RULES_WITHOUT_ALL);
+    holding_counts(&phone);
+    p = connect_phone(w, p);
+    assert_non_null(strstr(said(p), "snapshot(0"));
+    HOLDS(&phone, "1|ann|77 3|ann|3 7|ann|7");
+    COUNTS(&phone, "3 0 0 0");
+}
+
+/* Its profile has the bucket that rows lie in without rules. */
+static void S1_row_of_before_the_first_rules_is_not_sent_to_whom_they_do_not_give_it(void **state) {
+    world *w = *state;
+    link *p = leave_before_the_first_rules(w);
+    publish(w, RULES(""));
+    holding_counts(&phone);
+    connect_phone(w, p);
+    HOLDS(&phone, "1|ann|77 3|ann|3 7|ann|7");
+    COUNTS(&phone, "3 0 0 0");
+}
+
+static void N11_file_put_back_to_before_the_first_rules_gets_a_snapshot(void **state) {
+    world *w = *state;
+    link *p = leave_before_the_first_rules(w), before = *p;
+    publish(w, RULES_WITHOUT_ALL);
+    p = connect_phone(w, p);
+    hub_disconnect(w->h, p->session);
+    phone.view = 0;
+    server(w, "UPDATE item SET n=n+1");
+    p = connect_phone(w, &before);
+    assert_non_null(strstr(said(p), "snapshot(0"));
+    HOLDS(&phone, "1|ann|78 3|ann|4 7|ann|8");
+}
+
+static void N11_device_that_is_given_a_profile_behind_the_first_rules_gets_a_snapshot(void **state) {
+    world *w = *state;
+    give_profile(w, "phone", "NULL", "");
+    link *p = leave_before_the_first_rules(w);
+    publish(w, RULES_WITHOUT_ALL);
+    server(w, "UPDATE item SET n=78 WHERE id=1");
+    give_profile(w, "phone", "'rep'", "ann");
+    connect_phone(w, p);
+    HOLDS(&phone, "1|ann|78 3|ann|3 7|ann|7");
+}
+
+/* Nothing of what it has is sent again. */
+static void device_at_the_first_rules_is_told_what_it_loses(void **state) {
+    world *w = *state;
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    publish(w, RULES_WITHOUT_ALL);
+    server(w, "UPDATE item SET n=77 WHERE id IN (1,2); INSERT INTO item(id,a,n) VALUES(7,'ann',7),(8,'bob',8)");
+    holding_counts(&phone);
+    p = connect_phone(w, p);
+    assert_null(strstr(said(p), "snapshot("));
+    HOLDS(&phone, "1|ann|77 3|ann|3 7|ann|7");
+    COUNTS(&phone, "1 1 0 2");
+}
+
+static void N11_S3_device_behind_the_first_rules_is_heard_before_its_snapshot(void **state) {
+    world *w = *state;
+    link *p = leave_before_the_first_rules(w);
+    publish(w, RULES_AND_RIGHTS("", "0"));
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    l->cursor = p->cursor;
+    l->pending = 2;
+    w->phone.number += 2;
+    msg_hello m = make_hello(w, l);
+    w->phone.number -= 2;
+    hello_as(w, l, &m);
+    settle(w);
+    pull(w, l, 16);
+    settle(w);
+    SAID(l, "welcome");
+    PUSH(l, 0, "~ item(1) n+=1", "~ item(4) n+=1");
+    settle(w);
+    const char *heard = said(l), *results = strstr(heard, "results("), *snapshot = strstr(heard, "snapshot(0");
+    assert_true(results && snapshot && results < snapshot);
+    HOLDS(&phone, "1|ann|78 3|ann|3 7|ann|7");
+    assert_string_equal(sql(&w->v, "SELECT n FROM item WHERE id=4"), "5");
+}
+
+/* ---- rows that the device never had ---- */
+
+/* Connected, with room for no page. */
+static link *come_with_what_it_holds(world *w, const link *before) {
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    l->cursor = before->cursor;
+    l->settled = w->phone.number;
+    hello(w, l);
+    settle(w);
+    holding_counts(&phone);
+    return l;
+}
+
+/* The phone stands in for cid, and loses in a row of his that it has made. */
+static link *stand_in(world *w) {
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','cid')");
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL), *t = connect_tablet(w, NULL);
+    hub_disconnect(w->h, p->session);
+    link *l = come_with_what_it_holds(w, p);
+    PUSH(l, 0, "+ item(9) a='cid', b=x'09'");
+    server(w, "INSERT INTO item(id,a) VALUES(10,'cid')");
+    PUSH(t, 5, "~ item(9) b=x'55'");
+    settle(w);
+    PUSH(l, 1, "~ item(9) b=x'0a'");
+    settle(w);
+    assert_non_null(strstr(said(l), "losses(x'55'>x'0a' 1)"));
+    return l;
+}
+
+static void S5_row_that_the_device_knows_by_a_loss_alone_leaves(void **state) {
+    world *w = *state;
+    link *l = stand_in(w);
+    server(w, "DELETE FROM long");
+    pull(w, l, 16);
+    settle(w);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+    COUNTS(&phone, "0 0 1 2"); /* the grant; items 4 and 9, and not 10 */
+}
+
+static void S5_row_that_the_device_knows_by_a_loss_alone_is_deleted(void **state) {
+    world *w = *state;
+    link *l = stand_in(w);
+    server(w, "DELETE FROM item WHERE id IN (9,10)");
+    server(w, "DELETE FROM long");
+    pull(w, l, 16);
+    settle(w);
+    COUNTS(&phone, "0 0 2 1"); /* the grant and item 9; item 4 */
+}
+
+/* It was told of the loss again when the row had come back. */
+static void S5_row_that_came_back_since_it_was_lost_in_leaves_again(void **state) {
+    world *w = *state;
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','cid')");
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL), *t = connect_tablet(w, NULL);
+    uint64_t base = p->cursor;
+    PUSH(t, 5, "~ item(1) b=x'0b'");
+    settle(w);
+    p->cursor = base;
+    PUSH(p, 1, "~ item(1) b=x'0a'");
+    p->cursor = p->page.to;
+    settle(w);
+    server(w, "UPDATE item SET a='bob' WHERE id=1");
+    HOLDS(&phone, "3|ann|3 4|cid|4");
+    hub_disconnect(w->h, p->session);
+    server(w, "UPDATE item SET a='cid' WHERE id=1");
+    link *l = come_with_what_it_holds(w, p);
+    assert_non_null(strstr(said(l), "losses(x'0b'>x'0a' 1)"));
+    server(w, "DELETE FROM long");
+    pull(w, l, 16);
+    settle(w);
+    COUNTS(&phone, "0 0 1 2"); /* the grant; items 1 and 4 */
+}
+
+/* As many keys as do not fit what a change may have are not remembered: it is a snapshot that tells none. */
+static void S1_change_of_view_with_too_many_keys_to_remember_is_done_by_a_snapshot(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO scope_bucket(tbl,name,value) VALUES('item','own','a'),('long','own','a');\n"
+               "INSERT INTO scope_profile(name,buckets) VALUES('rep','SELECT ''own'',:user');\n");
+    w->change_bytes = 1 << 20;
+    reopen_hub(w);
+    for (int rows = 200; rows <= 400; rows += 200) {
+        give_profile(w, "phone", "'rep'", "cid");
+        link *p = connect_phone(w, NULL);
+        hub_disconnect(w->h, p->session);
+        char text[256];
+        snprintf(text, sizeof text,
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO long(k,a) SELECT"
+                 " printf('%%d.%%d.%%04000d',%d,i,0),'cid' FROM n;",
+                 rows, rows);
+        server(w, text);
+        give_profile(w, "phone", "'rep'", "ann");
+        holding_counts(&phone);
+        p = connect_phone(w, p);
+        HOLDS(&phone, "1|ann|1 3|ann|3");
+        assert_int_equal(strstr(said(p), "snapshot(") != NULL, rows == 400);
+        COUNTS(&phone, rows == 400 ? "2 0 0 0" : "2 0 0 1");
+        hub_disconnect(w->h, p->session);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(change_of_view_waits_for_what_the_device_has_to_send),
@@ -458,6 +661,16 @@ int main(void) {
         TEST(S1_loss_on_a_row_that_is_held_no_more_is_told_without_what_was_kept),
         TEST(S1_change_of_view_tells_no_keys_of_rows_that_were_never_held),
         TEST(change_of_view_takes_rows_away_that_came_while_the_device_was_away_and_were_told),
+        TEST(N11_S1_device_behind_the_first_rules_gets_a_snapshot),
+        TEST(S1_row_of_before_the_first_rules_is_not_sent_to_whom_they_do_not_give_it),
+        TEST(N11_file_put_back_to_before_the_first_rules_gets_a_snapshot),
+        TEST(N11_device_that_is_given_a_profile_behind_the_first_rules_gets_a_snapshot),
+        TEST(device_at_the_first_rules_is_told_what_it_loses),
+        TEST(N11_S3_device_behind_the_first_rules_is_heard_before_its_snapshot),
+        TEST(S5_row_that_the_device_knows_by_a_loss_alone_leaves),
+        TEST(S5_row_that_the_device_knows_by_a_loss_alone_is_deleted),
+        TEST(S5_row_that_came_back_since_it_was_lost_in_leaves_again),
+        TEST(S1_change_of_view_with_too_many_keys_to_remember_is_done_by_a_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

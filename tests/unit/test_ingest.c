@@ -399,6 +399,53 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
     assert_int_equal(of, 0);
 }
 
+/* What was written after they parted is another transaction under the same number. */
+static void N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted(void **state) {
+    world *w = *state;
+    device copy = copy_of_phone(w, 0);
+    refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    int64_t of;
+    bool open;
+    assert_int_equal(refusal_of(w->v.s, copy.a.author, 1, &of, &open), SATCHEL_OK);
+    assert_int_equal(of, 0);
+    copy.number++; /* its own first was refused there, and is edited */
+    push_txn t = make_txn(&copy, w->base, 1);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "+ person(1) name='x'"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    SQL("SELECT number,state FROM satchel_refused", "1|open");
+    device later = copy_of_phone(w, 1);
+    assert_int_equal(refusal_of(w->v.s, later.a.author, 1, &of, &open), SATCHEL_OK);
+    assert_true(of == w->phone.a.author && open);
+}
+
+/* Both that its result may be forgotten and that somebody was first: then it is nothing to be settled in its turn, or its changes would be made twice. */
+static void N6_retry_that_may_be_forgotten_is_refused_as_too_late_if_an_admin_was_first(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') n+=5; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    push_txn own = make_txn(&w->phone, w->base, 1);
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &own, "+ person(1) name='x'"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    device copy = copy_of_phone(w, own.number);
+    assert_int_equal(
+        retry_here(w, 1, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]", NULL),
+        SATCHEL_OK);
+    SQL("SELECT n FROM item", "6");
+    forget_results(w, w->base + 1);
+    push_txn t = own;
+    t.id[0] ^= 1;
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=5"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
+    SQL("SELECT number,state FROM satchel_refused", "1|retried ; 2|discarded");
+    t = make_txn(&copy, w->base, 2);
+    t.resolves = own.number;
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=5"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "6");
+}
+
 static void N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 1);
@@ -745,6 +792,8 @@ int main(void) {
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
         TEST(N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried),
         TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
+        TEST(N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted),
+        TEST(N6_retry_that_may_be_forgotten_is_refused_as_too_late_if_an_admin_was_first),
         TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
         TEST(refused_for_names_and_types),
         TEST(refused_for_constraints),

@@ -454,6 +454,90 @@ static void N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so(v
     assert_sound(x);
 }
 
+/* What the app did is refused, and a retry of it under way. */
+static void retried(fixture *x) {
+    bool moot;
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_UNIQUE);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+}
+
+static void untold_is(fixture *x, uint64_t number, uint64_t resolves) {
+    outbox_txn t;
+    uint64_t n = 0;
+    assert_int_equal(outbox_next_untold(x->f, 0, &n), 1);
+    assert_int_equal(n, number);
+    assert_int_equal(outbox_next_untold(x->f, number, &n), 0);
+    assert_int_equal(outbox_get(x->f, number, &t), SATCHEL_OK);
+    assert_int_equal(t.incarnation ? 0 : t.resolves, resolves);
+}
+
+/* The server never heard of the retry, and has the refusal open. */
+static void N6_discard_of_a_retry_that_was_never_sent_tells_the_refusal_in_its_place(void **state) {
+    fixture *x = *state;
+    retried(x);
+    prune_up_to(x, 10);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    prune_up_to(x, 10);
+    untold_is(x, 2, 1);
+    assert_string_equal(item(x, "a"), "Ann|5|100|~");
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_E_RESOLVED);
+    assert_sound(x);
+}
+
+static void N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    retried(x);
+    app_sql(x, "UPDATE satchel_outbox SET epoch=0 WHERE n=2; INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(push(x, &at, &message, &first), 1);
+    assert_int_equal(first.number, 3);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 2);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    untold_is(x, 2, 1);
+    buf_fini(&message);
+}
+
+/* It may have arrived, and then it is that which is open. */
+static void N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    retried(x);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.sent_number = 2;
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
+    app_sql(x, "UPDATE satchel_outbox SET epoch=0 WHERE n=2");
+    assert_int_equal(push(x, &at, &message, &first), 0);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    untold_is(x, 2, 0);
+    buf_fini(&message);
+}
+
+/* A copy of the file may have had another refused under the number. */
+static void N6_discard_of_what_the_server_never_heard_of_is_not_told(void **state) {
+    fixture *x = *state;
+    buf message;
+    push_txn first;
+    uint64_t number;
+    outbox_cursor at = {0};
+    buf_init(&message, 0);
+    app_sql(x, "INSERT INTO item(id) VALUES('a'); UPDATE satchel_outbox SET epoch=0");
+    assert_int_equal(push(x, &at, &message, &first), 0);
+    assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 1);
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 0);
+    prune_up_to(x, 10);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
+    buf_fini(&message);
+}
+
 static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     fixture *x = *state;
     bool moot;
@@ -846,6 +930,10 @@ int main(void) {
         T(discard_of_what_was_sent_waits_for_its_result),
         T(N6_retry_runs_the_changes_as_a_new_transaction),
         T(N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so),
+        T(N6_discard_of_a_retry_that_was_never_sent_tells_the_refusal_in_its_place),
+        T(N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place),
+        T(N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself),
+        T(N6_discard_of_what_the_server_never_heard_of_is_not_told),
         T(N6_retry_of_what_is_already_so_is_moot),
         T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),

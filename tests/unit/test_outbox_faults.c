@@ -120,6 +120,11 @@ static void tamper(fixture *x) {
     app_sql(x, "UPDATE satchel_outbox SET changes=(SELECT changes FROM satchel_outbox WHERE n=10), epoch=0 WHERE n=2");
 }
 
+/* The same, of one that was never sent. */
+static void tamper_unsent(fixture *x) {
+    app_sql(x, "UPDATE satchel_outbox SET epoch=0 WHERE n=9");
+}
+
 static int run_counts(fixture *x) {
     uint64_t pending, accepted, last, untold = 0;
     outbox_txn t;
@@ -149,6 +154,7 @@ static const operation OPERATION[] = {
     {"show", NULL, run_show, 0},
     {"push", NULL, run_push, 0},
     {"push of what cannot be sent", tamper, run_push, FAULTS_UNSOUND},
+    {"push of what cannot be sent and never was", tamper_unsent, run_push, FAULTS_UNSOUND},
     {"counts", NULL, run_counts, 0},
     {"verification", NULL, run_verify, 0},
 };

@@ -57,6 +57,15 @@ static int run_discard_of_pending(fixture *x) {
     return outbox_discard(x->f, 10);
 }
 
+static void retry_refused(fixture *x) {
+    bool moot;
+    assert_int_equal(outbox_retry(x->w, 6, &moot), SATCHEL_OK);
+}
+
+static int run_discard_of_retry(fixture *x) {
+    return outbox_discard(x->f, 11);
+}
+
 static int run_discard_of_refused(fixture *x) {
     return outbox_discard(x->f, 6);
 }
@@ -96,6 +105,7 @@ static const operation OPERATION[] = {
     {"last of all", settle_all_but_one, run_last_of_all, 0},
     {"refused", NULL, run_refused, 0},
     {"discard of a pending one", NULL, run_discard_of_pending, 0},
+    {"discard of a retry that was never sent", retry_refused, run_discard_of_retry, 0},
     {"discard of a refused one", NULL, run_discard_of_refused, 0},
     {"a refused one that an admin has settled", NULL, run_settled_there, 0},
     {"fork", NULL, run_fork, 0},

@@ -508,6 +508,26 @@ static void N6_discard_of_a_lower_number_is_told_as_well(void **state) {
     assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n<3"), 0);
 }
 
+static void N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal(void **state) {
+    talk *t = *state;
+    bool moot;
+    msg_resolve m;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_retry(t->x->w, 1, &moot), SATCHEL_OK);
+    assert_int_equal(outbox_discard(t->x->f, 2), SATCHEL_OK);
+    open_talk(t);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.number, 1);
+    while (sent(t)) continue;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_PUSH);
+    assert_int_equal(say_result(t, &(msg_result){.number = 3, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n<3"), 0);
+}
+
 static void N6_what_an_admin_settled_ends_and_is_told_to_be_known(void **state) {
     talk *t = *state;
     msg_resolve resolve;
@@ -826,6 +846,7 @@ int main(void) {
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
         T(N6_discard_of_a_lower_number_is_told_as_well),
+        T(N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal),
         T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),
