@@ -274,7 +274,7 @@ static uint64_t session_now(group *gr, int64_t author) {
 static int say_settled(group *gr) {
     uint64_t id = session_now(gr, gr->h->config.store->settled_author);
     int rc = id ? say_news(gr, id, dialog_settled) : SATCHEL_OK;
-    return is_store_failure(rc) ? rc : SATCHEL_OK;
+    return db_is_failure(rc) ? rc : SATCHEL_OK;
 }
 
 /* A job that fails is undone alone; its code waits in `n` for done(). */
