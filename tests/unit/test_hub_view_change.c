@@ -12,15 +12,11 @@
 #include "protocol/satchel_rc.h"
 #include "tests/unit/hub_scoped.h"
 
-static void change_of_view_waits_for_what_the_device_has_to_send(void **state) {
-    world *w = *state;
-    publish(w, RULES(""));
-    link *p = connect_phone(w, NULL);
-    hub_disconnect(w->h, p->session);
-    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+/* The phone is welcomed, has room for pages, and two transactions wait on it. */
+static link *come_with_two_to_send(world *w, const link *before) {
     link *l = dial(w, &w->phone, "phone");
     l->holds = &phone;
-    l->cursor = p->cursor;
+    l->cursor = before->cursor;
     l->pending = 2;
     w->phone.number += 2;
     msg_hello m = make_hello(w, l);
@@ -30,6 +26,16 @@ static void change_of_view_waits_for_what_the_device_has_to_send(void **state) {
     pull(w, l, 16);
     settle(w);
     SAID(l, "welcome");
+    return l;
+}
+
+static void change_of_view_waits_for_what_the_device_has_to_send(void **state) {
+    world *w = *state;
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+    link *l = come_with_two_to_send(w, p);
     PUSH(l, 0, "~ item(1) n+=1");
     settle(w);
     HOLDS(&phone, "1|ann|1 3|ann|3");
@@ -515,18 +521,7 @@ static void N11_S3_device_behind_the_first_rules_is_heard_before_its_snapshot(vo
     world *w = *state;
     link *p = leave_before_the_first_rules(w);
     publish(w, RULES_AND_RIGHTS("", "0"));
-    link *l = dial(w, &w->phone, "phone");
-    l->holds = &phone;
-    l->cursor = p->cursor;
-    l->pending = 2;
-    w->phone.number += 2;
-    msg_hello m = make_hello(w, l);
-    w->phone.number -= 2;
-    hello_as(w, l, &m);
-    settle(w);
-    pull(w, l, 16);
-    settle(w);
-    SAID(l, "welcome");
+    link *l = come_with_two_to_send(w, p);
     PUSH(l, 0, "~ item(1) n+=1", "~ item(4) n+=1");
     settle(w);
     const char *heard = said(l), *results = strstr(heard, "results("), *snapshot = strstr(heard, "snapshot(0");

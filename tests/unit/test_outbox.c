@@ -486,56 +486,52 @@ static void N6_discard_of_a_retry_that_was_never_sent_tells_the_refusal_in_its_p
     assert_sound(x);
 }
 
-static void N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place(void **state) {
-    fixture *x = *state;
+/* The number of the one transaction that can be sent; 0: there is none. */
+static uint64_t pushed(fixture *x) {
     buf message;
     push_txn first;
     outbox_cursor at = {0};
     buf_init(&message, 0);
+    unsigned n = push(x, &at, &message, &first);
+    assert_true(n <= 1);
+    buf_fini(&message);
+    return n ? first.number : 0;
+}
+
+static void N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place(void **state) {
+    fixture *x = *state;
     retried(x);
     app_sql(x, "UPDATE satchel_outbox SET epoch=0 WHERE n=2; INSERT INTO item(id) VALUES('c')");
-    assert_int_equal(push(x, &at, &message, &first), 1);
-    assert_int_equal(first.number, 3);
+    assert_int_equal(pushed(x), 3);
     assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 2);
     assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
     untold_is(x, 2, 1);
-    buf_fini(&message);
 }
 
 /* It may have arrived, and then it is that which is open. */
 static void N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself(void **state) {
     fixture *x = *state;
-    buf message;
-    push_txn first;
-    outbox_cursor at = {0};
-    buf_init(&message, 0);
     retried(x);
     assert_int_equal(file_begin(x->f), SATCHEL_OK);
     x->f->state.sent_number = 2;
     assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
     app_sql(x, "UPDATE satchel_outbox SET epoch=0 WHERE n=2");
-    assert_int_equal(push(x, &at, &message, &first), 0);
+    assert_int_equal(pushed(x), 0);
     assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
     untold_is(x, 2, 0);
-    buf_fini(&message);
 }
 
 /* A copy of the file may have had another refused under the number. */
 static void N6_discard_of_what_the_server_never_heard_of_is_not_told(void **state) {
     fixture *x = *state;
-    buf message;
-    push_txn first;
     uint64_t number;
-    outbox_cursor at = {0};
-    buf_init(&message, 0);
     app_sql(x, "INSERT INTO item(id) VALUES('a'); UPDATE satchel_outbox SET epoch=0");
-    assert_int_equal(push(x, &at, &message, &first), 0);
+    assert_int_equal(pushed(x), 0);
     assert_int_equal(app_integer(x, "SELECT n FROM satchel_rejected"), 1);
     assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
     assert_int_equal(outbox_next_untold(x->f, 0, &number), 0);
     prune_up_to(x, 10);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
-    buf_fini(&message);
 }
 
 static void N6_retry_of_what_is_already_so_is_moot(void **state) {
