@@ -230,10 +230,21 @@ static int sync_once(sync_view *v) {
     return 1;
 }
 
+static void print_waiting(sync_view *v) {
+    const char *text = satchel_errmsg(v->c->s);
+    if (v->c->json)
+        cli_print_json(json_pack("{ss ss}", "event", "waiting", "text", text));
+    else
+        printf("waiting: %s\n", text), fflush(stdout);
+}
+
 static int sync_watch(sync_view *v) {
+    bool waits = false;
     while (!interrupted) {
         int rc = satchel_poll(v->c->s, POLL_MS);
         if (rc < 0 && satchel_rc_class(rc) != SATCHEL_CLASS_RETRY) return cli_fail(v->c, "sync");
+        if (rc == SATCHEL_E_BUSY && !waits) print_waiting(v);
+        waits = rc == SATCHEL_E_BUSY;
     }
     return 0;
 }
