@@ -49,6 +49,8 @@ extern "C" {
     X(READONLY, -29, PERMANENT, "the database is read-only")                                                                     \
     X(WIPED, -30, PERMANENT, "an administrator had this device's data erased")                                                   \
     X(KEY, -31, PERMANENT, "this is not the key of the database file")                                                           \
+    X(AUTH, -32, PERMANENT, "the name or the password is wrong, or nobody is signed in")                                         \
+    X(ROLE, -33, PERMANENT, "this takes a right that who asks does not have")                                                    \
     /* one transaction was refused */                                                                                            \
     X(UNKNOWN_TABLE, -40, REFUSED, "the transaction names a table that the schema does not have")                                \
     X(UNKNOWN_COLUMN, -41, REFUSED, "the transaction names a column that the table does not have")                               \

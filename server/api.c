@@ -10,17 +10,23 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/api_private.h"
+#include "server/console_private.h"
 
 /* Waiting for the writer, or for a worker. */
 #define PATIENCE_S 10
 
 static const api_route routes[] = {
-    {HTTP_GET, "/v1/openapi.json", NULL, 0, " ", 0, api_openapi, NULL},
-    {HTTP_GET, "/v1/changes", NULL, API_READ, " since epoch limit wait continue ", 0, api_changes, api_wait},
-    {HTTP_POST, "/v1/transactions", NULL, API_WRITE, " ", API_BODY_BYTES, api_parse_write, api_submit_write},
-    {HTTP_GET, "/v1/tables", NULL, API_READ, " ", 0, api_list_tables, NULL},
-    {HTTP_GET, "/v1/tables/", "/rows", API_READ, " limit after where. ", 0, api_list_rows, NULL},
-    {HTTP_GET, "/v1/tables/", "/rows/", API_READ, " ", 0, api_one_row, NULL},
+    {HTTP_GET, "/v1/openapi.json", NULL, 0, " ", 0, api_openapi, NULL, PEOPLE_NONE},
+    {HTTP_GET, "/v1/changes", NULL, API_READ, " since epoch limit wait continue ", 0, api_changes, api_wait, PEOPLE_NONE},
+    {HTTP_POST, "/v1/transactions", NULL, API_WRITE, " ", API_BODY_BYTES, api_parse_write, api_submit_write, PEOPLE_NONE},
+    {HTTP_GET, "/v1/tables", NULL, API_READ, " ", 0, api_list_tables, NULL, PEOPLE_NONE},
+    {HTTP_GET, "/v1/tables/", "/rows", API_READ, " limit after where. ", 0, api_list_rows, NULL, PEOPLE_NONE},
+    {HTTP_GET, "/v1/tables/", "/rows/", API_READ, " ", 0, api_one_row, NULL, PEOPLE_NONE},
+    {HTTP_POST, "/v1/login", NULL, 0, " ", API_LOGIN_BYTES, NULL, api_login, PEOPLE_NONE},
+    {HTTP_POST, "/v1/logout", NULL, 0, " ", API_LOGIN_BYTES, NULL, api_logout, PEOPLE_VIEWER},
+    {HTTP_GET, "/v1/session", NULL, 0, " ", 0, NULL, api_session, PEOPLE_VIEWER},
+    /* Each command says which role it takes. */
+    {HTTP_POST, "/v1/admin/commands/", "", 0, " ", API_BODY_BYTES, api_parse_command, api_run_command, PEOPLE_VIEWER},
 };
 
 /* ---- answers ---- */
@@ -101,6 +107,7 @@ static void free_call(api_call *c) {
     free(c->arg);
     free(c->table);
     api_write_free(c->write);
+    api_command_free(c->command);
     buf_fini(&c->body);
     buf_fini(&c->out.body);
     free(c);
@@ -148,6 +155,7 @@ bool api_number(api_call *c, const char *name, uint64_t most, uint64_t *out) {
 static bool is_known_arg(const api_route *route, const char *arg, size_t n) {
     char between[64];
     if (!strncmp(arg, "where.", 6) && strstr(route->args, " where. ")) return true;
+    if (!strncmp(arg, "filter.", 7) && strstr(route->args, " filter. ")) return true;
     if (n + 3 > sizeof between) return false;
     snprintf(between, sizeof between, " %.*s ", (int)n, arg);
     return strstr(route->args, between);
@@ -168,10 +176,10 @@ static bool check_args(api_call *c) {
 
 /* ---- the head ---- */
 
-/* The route of a path, and where its {table} and {key} are; the best of those that differ in the method. */
-static const api_route *find_route(const char *path, size_t *table, const char **key) {
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        const api_route *r = &routes[i];
+/* The route of a path among n, and where its {table} and {key} are; the best of those that differ in the method. */
+static const api_route *find_among(const api_route *all, size_t n, const char *path, size_t *table, const char **key) {
+    for (size_t i = 0; i < n; i++) {
+        const api_route *r = &all[i];
         size_t head = strlen(r->head);
         *table = 0;
         *key = NULL;
@@ -179,12 +187,17 @@ static const api_route *find_route(const char *path, size_t *table, const char *
         if (!r->tail || strncmp(path, r->head, head)) continue;
         *table = strcspn(path + head, "/");
         const char *rest = path + head + *table;
-        bool has_key = r->tail[strlen(r->tail) - 1] == '/';
+        bool has_key = *r->tail && r->tail[strlen(r->tail) - 1] == '/';
         if (!*table || (has_key ? strncmp(rest, r->tail, strlen(r->tail)) : strcmp(rest, r->tail))) continue;
         if (has_key) *key = rest + strlen(r->tail);
         return r;
     }
     return NULL;
+}
+
+static const api_route *find_route(const char *path, size_t *table, const char **key) {
+    const api_route *r = find_among(routes, sizeof routes / sizeof *routes, path, table, key);
+    return r ? r : find_among(console_routes, console_nroutes, path, table, key);
 }
 
 static void answer_problem(http_answer *answer, unsigned status, int rc, const char *words) {
@@ -209,6 +222,8 @@ static bool copy_request(api_call *c, const http_request *request, size_t table,
     c->arg = calloc(request->narg + 1, sizeof *c->arg);
     for (size_t i = 0; c->arg && i < request->narg; i++, c->narg++)
         if (!(c->arg[i] = strdup(request->arg[i]))) return false;
+    snprintf(c->peer, sizeof c->peer, "%s", request->peer);
+    snprintf(c->agent, sizeof c->agent, "%.*s", (int)(sizeof c->agent - 1), request->agent ? request->agent : "");
     snprintf(c->idempotency_key, sizeof c->idempotency_key, "%s", request->idempotency_key);
     /* One that is too long stays so, and is told. */
     if (strlen(request->idempotency_key) > API_KEY_BYTES) c->idempotency_key[0] = '\t';
@@ -234,7 +249,7 @@ api_call *api_begin(api *a, const http_request *request, http_answer *answer) {
     const char *key;
     const api_route *route = find_route(request->path, &table, &key);
     http_method as = request->method == HTTP_HEAD ? HTTP_GET : request->method;
-    api_token token = {0};
+    api_principal who = {0};
     api_call *c = NULL;
     if (!route) {
         answer_problem(answer, 404, SATCHEL_E_NOT_FOUND,
@@ -246,7 +261,7 @@ api_call *api_begin(api *a, const http_request *request, http_answer *answer) {
     } else if (route->method != as) {
         answer->allow = allow_of(route);
         answer_problem(answer, 405, SATCHEL_E_MISUSE, "this path does not take this method");
-    } else if (!route->rights || api_admit(a, request, route, &token, answer)) {
+    } else if (api_admit(a, request, route, &who, answer)) {
         c = make_call(a, request, route, table, key);
         if (!c) answer_problem(answer, 503, SATCHEL_E_OVERLOAD, "the server is out of memory");
     }
@@ -255,7 +270,7 @@ api_call *api_begin(api *a, const http_request *request, http_answer *answer) {
         return NULL;
     }
     c->answer = answer;
-    c->token = token;
+    c->who = who;
     return c;
 }
 
@@ -360,12 +375,14 @@ void api_serve(api_call *c, buf *body, void (*done)(void *owner), void *owner) {
     c->owner = owner;
     c->body = *body;
     *body = (buf){0};
-    if (c->token.id) api_note_use(a, &c->token);
+    api_note_use(a, &c->who);
     if (!check_args(c)) {
         api_complete(c);
     } else if (a->service->draining) {
         api_refuse(c, 503, SATCHEL_E_CLOSED, "the server is shutting down");
         api_complete(c);
+    } else if (!c->route->work) {
+        c->route->next(c);
     } else if (a->waiting >= API_WAITING) {
         api_refuse(c, 503, SATCHEL_E_OVERLOAD, "too many requests are waiting; come back in a second");
         api_complete(c);
@@ -375,14 +392,16 @@ void api_serve(api_call *c, buf *body, void (*done)(void *owner), void *owner) {
 }
 
 unsigned api_patience_s(const api_call *c) {
+    if (c->route->next == api_login) return API_LOGIN_S;
+    if (c->route->next == api_run_command) return API_COMMAND_S;
     return PATIENCE_S + (c->route->next == api_wait ? API_WAIT_MAX_S : 0);
 }
 
 static bool is_write(const api_call *c) {
-    return c->route->next == api_submit_write;
+    return c->route->method == HTTP_POST;
 }
 
-/* A write goes on: whoever asks again with the same key gets its answer. */
+/* A write goes on: whoever asks again with the same key gets its answer; and so does a command that does not take long. */
 void api_expire(api_call *c) {
     if (c->answered || !c->answer) return;
     http_answer *answer = c->answer;
@@ -390,7 +409,10 @@ void api_expire(api_call *c) {
     c->abandoned = !is_write(c);
     answer->retry_after_s = 1;
     answer_problem(answer, 503, SATCHEL_E_TIMEOUT,
-                   "the server is busy; the same request may be sent again, with the same Idempotency-Key if it had one");
+                   c->route->next == api_run_command
+                       ? "it takes too long; what became of it the audit log tells"
+                       : "the server is busy; the same request may be sent again, with the same Idempotency-Key if it had one");
+    api_command_abandon(c);
     c->api->by_status[503]++;
     c->done(c->owner);
 }
@@ -399,6 +421,7 @@ void api_end(api_call *c) {
     if (!c) return;
     c->answer = NULL;
     c->abandoned = !is_write(c);
+    api_command_abandon(c);
     if (c->waiting) leave_queue(c);
     if (c->parked) api_unpark(c);
     if (!c->held) free_call(c);
@@ -453,6 +476,7 @@ int api_open(service *sv, enrol_limiter *limiter, api **out) {
     a->last = &a->first;
     int rc = open_reader(a, &a->reader[0]);
     if (!rc) rc = api_load_tokens(a);
+    if (!rc) rc = api_load_people(a);
     if (rc) {
         api_close(a);
         return rc;
@@ -466,11 +490,13 @@ void api_close(api *a) {
     if (!a) return;
     for (unsigned i = 0; i < API_READERS; i++) {
         if (!a->reader[i].open) continue;
+        console_free(a->reader[i].console);
         schema_free(a->reader[i].schema);
         pages_close(&a->reader[i].file);
     }
     if (a->service->api == a) a->service->api = NULL;
     free(a->token);
+    api_free_people(a);
     free(a);
 }
 

@@ -6,6 +6,11 @@
  *   GET  /v1/tables/{table}/rows/{key}  one row
  *   GET  /v1/changes                    what was committed after a seq: since, epoch, limit, wait, continue
  *   POST /v1/transactions               writes, through the same ingest as everybody's
+ *   POST /v1/login, /v1/logout          a person signs in, and out; GET /v1/session: who that is
+ *   POST /v1/admin/commands/{command}   a command of the admin's (control.h), in the name of who asks
+ *
+ * A program shows its token; a person's browser the cookie of a session, and with whatever is not a GET the session's X-CSRF-Token, from a page of this
+ * server's own. A route says which rights a token needs, and which role a person.
  *
  * A call begins with a request's head, is served with its body, and then has its answer, at once or later. Reads, and everything that is
  * parsed, run on libuv's worker threads with connections of their own, a few at a time (API_READERS); writes are jobs of the hub's writer, which commits many
@@ -16,6 +21,7 @@
 #include "server/api_store.h"
 #include "server/enrol.h"
 #include "server/http.h"
+#include "server/people.h"
 
 /* Reads at one time; more wait, and beyond API_WAITING are told to come back (503). */
 #define API_READERS 2
@@ -50,6 +56,8 @@ void api_close(api *a);
 
 /* A token was made or revoked, as of now. */
 void api_token_changed(api *a, const api_token *token);
+/* The same of a user who was made, changed or removed. */
+void api_user_changed(api *a, const people_user *user);
 
 /* Takes a request's head. NULL: *answer has the answer already, unless the path is none of these (404) or memory ran out (503): it has those too. */
 api_call *api_begin(api *a, const http_request *request, http_answer *answer);

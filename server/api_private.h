@@ -7,17 +7,24 @@
 #include <stdatomic.h>
 
 #include "server/api.h"
+#include "server/audit.h"
 #include "server/pages.h"
+#include "server/people.h"
 #include "server/record.h"
 
 #define API_JSON "application/json"
 #define API_PROBLEM "application/problem+json"
+/* The body of a login; how long one may take where others wait for their turn; how long a command. */
+#define API_LOGIN_BYTES 4096
+#define API_LOGIN_S 60
+#define API_COMMAND_S 900
 
 /* A connection beside the writer; used by one worker at a time. */
 typedef struct api_reader {
     bool busy, open;
     pages file;
     schema *schema;
+    struct console *console; /* of the admin's reads; NULL: it has served none yet (console_private.h) */
 } api_reader;
 
 /* Where the store stands in the transaction that a reader has open. */
@@ -33,10 +40,19 @@ typedef struct api_route {
     const char *args;        /* that the query may have, each between blanks; "where." for conditions */
     size_t body;             /* 0: it takes none */
     /* On a worker thread, with a reader: answers, or leaves out.status 0 for `next`. */
-    void (*work)(api_call *c, api_reader *r);
+    void (*work)(api_call *c, api_reader *r); /* NULL: it has only `next` */
     /* On the loop, when there is no answer yet; may be NULL. */
     void (*next)(api_call *c);
+    people_role role; /* of people, and of tokens with console scopes, beside `rights`; PEOPLE_NONE: not for people */
 } api_route;
+
+/* Who asks: a program by its token, a person by a session, or anyone. */
+typedef struct api_principal {
+    api_token token;    /* id 0: none */
+    people_login login; /* id 0: none; then `name` is whose it is */
+    people_role role;   /* what they may do over the console; NONE: a program without a console scope, or anyone */
+    char name[LIMIT_NAME_BYTES + 1];
+} api_principal;
 
 struct api_call {
     api *api;
@@ -44,7 +60,7 @@ struct api_call {
     http_answer *answer; /* the caller's, until api_end */
     void (*done)(void *owner);
     void *owner;
-    api_token token; /* who asks; id 0: anyone */
+    api_principal who;
     char *table, *key;
     char idempotency_key[API_KEY_BYTES + 1];
     size_t narg;
@@ -62,6 +78,8 @@ struct api_call {
     uint64_t wait_s, until_ms; /* of a wait for changes, and its end on the loop's clock (0: not begun) */
     uint64_t seen_seq;         /* that the answer was made as of */
     struct api_write *write;
+    struct api_command *command;
+    char peer[46], agent[PEOPLE_AGENT_BYTES + 1];
 };
 
 struct api {
@@ -69,6 +87,7 @@ struct api {
     enrol_limiter *limiter;
     api_token *token; /* that are not revoked */
     size_t ntoken;
+    struct api_people *people;
     api_reader reader[API_READERS];
     api_call *first, **last; /* waiting for a reader */
     unsigned waiting;
@@ -110,10 +129,22 @@ uint64_t api_clock_ms(void);
 /* ---- api_auth.c ---- */
 
 int api_load_tokens(api *a);
-/* False after answering: the request has no token that may do this. */
-bool api_admit(api *a, const http_request *request, const api_route *route, api_token *out, http_answer *answer);
-/* On the loop: notes that the token was used, now and then. */
-void api_note_use(api *a, const api_token *t);
+/* False after answering: the request has no token and no session that may do this, or comes from a page of somebody else's. */
+bool api_admit(api *a, const http_request *request, const api_route *route, api_principal *out, http_answer *answer);
+/* On the loop: notes that the token or the session was used, now and then. */
+void api_note_use(api *a, const api_principal *who);
+/* As the audit log calls whoever asks. */
+void api_actor(const api_principal *who, const char *peer, audit_who *out);
+
+/* ---- api_people.c: people and their sessions, in memory ---- */
+
+typedef struct api_people api_people;
+int api_load_people(api *a);
+void api_free_people(api *a);
+/* The session of the Cookie header; false if there is none that has not ended. It is used by this. */
+bool api_find_login(api *a, const char *cookie, api_principal *out);
+/* Whether it is time to note the use of a session in the store. */
+bool api_login_is_noted(api *a, int64_t login);
 
 /* ---- the routes ---- */
 
@@ -129,5 +160,15 @@ void api_unpark(api_call *c);
 void api_parse_write(api_call *c, api_reader *r);
 void api_submit_write(api_call *c);
 void api_write_free(struct api_write *w);
+void api_login(api_call *c);
+void api_logout(api_call *c);
+void api_session(api_call *c);
+void api_parse_command(api_call *c, api_reader *r);
+void api_run_command(api_call *c);
+/* A command by somebody who is known was refused at the door: it is noted as one that ran and failed is. */
+void api_command_refused(api *a, const api_principal *who, const http_request *request, const api_route *route);
+/* Whoever asked waits no more: what takes long ends, undone. */
+void api_command_abandon(api_call *c);
+void api_command_free(struct api_command *k);
 
 #endif

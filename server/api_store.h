@@ -11,8 +11,9 @@
 #define API_TOKEN_PREFIX "satchel_"
 #define API_HASH_BYTES 32
 
-/* What a token may do. SERVER: write tables and columns that only the server writes, as an ERP does. */
-enum { API_READ = 1, API_WRITE = 2, API_SERVER = 4 };
+/* What a token may do. SERVER: write tables and columns that only the server writes, as an ERP does. VIEWER and so on: what a person of that role may do
+ * over the console (people.h). */
+enum { API_READ = 1, API_WRITE = 2, API_SERVER = 4, API_VIEWER = 8, API_MANAGER = 16, API_ADMIN = 32 };
 
 typedef struct api_token {
     int64_t id;

@@ -501,8 +501,8 @@ static int ingest_one(const api_call *c, store *s, ingest *g, txn *t, uint64_t n
     ingest_result result = {0};
     uint64_t conflicts = ingest_conflicts(g);
     int rc = t->has_upsert ? resolve_upserts(s, g, t) : SATCHEL_OK;
-    ingest_program_txn in = {.author = c->token.author,
-                             .writes_server = (c->token.rights & API_SERVER) != 0,
+    ingest_program_txn in = {.author = c->who.token.author,
+                             .writes_server = (c->who.token.rights & API_SERVER) != 0,
                              .base = t->has_base ? t->base : UINT64_MAX,
                              .delta = t->delta.p,
                              .ndelta = t->delta.n};
@@ -522,7 +522,7 @@ static int ingest_one(const api_call *c, store *s, ingest *g, txn *t, uint64_t n
 /* A refused transaction had no effect and may be mended: only what was accepted is kept under its key. */
 static int run_one(const api_call *c, store *s, ingest *g, txn *t, uint64_t now_ms) {
     uint8_t hash[API_HASH_BYTES];
-    int found = api_answer_find(s, c->token.id, t->key, hash, &t->answer);
+    int found = api_answer_find(s, c->who.token.id, t->key, hash, &t->answer);
     if (found < 0) return found;
     if (found && memcmp(hash, t->hash, sizeof hash)) {
         refuse(t, 422, SATCHEL_E_MISUSE, &NOWHERE, "this Idempotency-Key was used for another transaction; give each its own");
@@ -531,7 +531,7 @@ static int run_one(const api_call *c, store *s, ingest *g, txn *t, uint64_t now_
         t->replayed = true;
     } else {
         int rc = ingest_one(c, s, g, t, now_ms);
-        return rc || t->status != 200 ? rc : api_answer_save(s, c->token.id, t->key, t->hash, &t->answer, now_ms);
+        return rc || t->status != 200 ? rc : api_answer_save(s, c->who.token.id, t->key, t->hash, &t->answer, now_ms);
     }
     return SATCHEL_OK;
 }
@@ -586,7 +586,7 @@ static void give_answer(api_call *c) {
 
 static void count_refusal(const api_call *c, const txn *t) {
     c->api->refused++;
-    log_event(&(log_fields){.level = 'w', .event = "refused", .device = c->token.name, .rc = t->rc},
+    log_event(&(log_fields){.level = 'w', .event = "refused", .device = c->who.token.name, .rc = t->rc},
               "a program's transaction was refused: %.*s", (int)t->answer.n, (const char *)t->answer.p);
 }
 

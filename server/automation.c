@@ -40,6 +40,16 @@ static int read_text(automation *a, const char *name, const char *sql, buf *erro
     return rc;
 }
 
+int automation_read_text(store *s, rule_text *out, buf *error) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT name,text FROM satchel_automation_text");
+    int rc = db_next(&s->cache, q);
+    *out = (rule_text){0};
+    if (rc != 1) return rc;
+    rc = rule_text_read(&TABLES, (const char *)sqlite3_column_text(q, 0), (const char *)sqlite3_column_text(q, 1), out, error);
+    sqlite3_reset(q);
+    return rc;
+}
+
 static int make(store *s, const char *name, const char *sql, automation **out, buf *error) {
     automation *a = calloc(1, sizeof *a);
     *out = a;

@@ -227,11 +227,13 @@ int automation_timers(ingest *g, uint64_t now_ms) {
 
 /* ---- listing ---- */
 
-static int show(automation *a, sqlite3_stmt *q, int (*visit)(void *ctx, const automation_info *), void *ctx) {
-    const automation_rule *r = automation_find(a, (const char *)sqlite3_column_text(q, 0));
-    if (!r) return SATCHEL_OK;
-    char *const *f = r->row->field;
-    automation_info info = {.name = r->name,
+static int show(const rule_text *text, sqlite3_stmt *q, int (*visit)(void *ctx, const automation_info *), void *ctx) {
+    const char *name = (const char *)sqlite3_column_text(q, 0);
+    size_t i = 0;
+    while (i < text->n && strcmp(text->row[i].field[FIELD_NAME], name)) i++;
+    if (i == text->n) return SATCHEL_OK;
+    char *const *f = text->row[i].field;
+    automation_info info = {.name = f[FIELD_NAME],
                             .table = f[FIELD_TABLE],
                             .event = f[FIELD_EVENT],
                             .columns = f[FIELD_COLUMNS],
@@ -239,8 +241,8 @@ static int show(automation *a, sqlite3_stmt *q, int (*visit)(void *ctx, const au
                             .every = f[FIELD_EVERY],
                             .actions = f[FIELD_ACTIONS],
                             .about = f[FIELD_ABOUT],
-                            .overwrites = r->overwrites,
-                            .active = r->active,
+                            .overwrites = !strcmp(f[FIELD_OVERWRITES], "1"),
+                            .active = sqlite3_column_int(q, 4) != 0,
                             .last_ms = (uint64_t)sqlite3_column_int64(q, 1),
                             .ran = (uint64_t)sqlite3_column_int64(q, 2),
                             .failed = (uint64_t)sqlite3_column_int64(q, 3)};
@@ -248,16 +250,18 @@ static int show(automation *a, sqlite3_stmt *q, int (*visit)(void *ctx, const au
 }
 
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error) {
-    automation *a;
-    int rc = automation_open(s, &a, error), said = 0;
-    if (rc) return rc;
-    sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0) FROM satchel_automation a"
-                              " LEFT JOIN satchel_automation_run r USING(name) GROUP BY a.name ORDER BY a.name");
-    while (!said && (rc = db_next(&s->cache, q)) == 1) said = show(a, q, visit, ctx);
-    if (rc == 1) sqlite3_reset(q);
-    automation_free(a);
-    return rc < 0 ? rc : SATCHEL_OK;
+    rule_text text;
+    int rc = automation_read_text(s, &text, error), said = 0;
+    sqlite3_stmt *q = rc ? NULL
+                         : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active FROM satchel_automation a"
+                                                 " LEFT JOIN satchel_automation_run r USING(name) GROUP BY a.name ORDER BY a.name");
+    while (!rc && !said && (rc = db_next(&s->cache, q)) == 1) {
+        said = show(&text, q, visit, ctx);
+        rc = SATCHEL_OK;
+    }
+    if (said && q) sqlite3_reset(q);
+    rule_text_fini(&text);
+    return rc;
 }
 
 int automation_history(store *s, const char *name, uint64_t limit, int (*visit)(void *ctx, const automation_run_info *),

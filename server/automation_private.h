@@ -52,6 +52,9 @@ typedef struct automation_event {
     value is[LIMIT_COLUMNS], was[LIMIT_COLUMNS]; /* by place in t->col */
 } automation_event;
 
+/* The rules in force as they are written, not compiled; none: an empty text. */
+int automation_read_text(store *s, rule_text *out, buf *error);
+
 struct automation {
     store *s;
     int64_t stamp; /* 0: no rules */

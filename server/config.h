@@ -20,6 +20,7 @@ typedef enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP
 typedef struct config {
     char *data;
     char *schema;
+    char *console_dir;
     char *listen;     /* an address */
     char *host;       /* names, comma-separated */
     char *https_cert; /* the operator's own, both or none */
@@ -28,7 +29,10 @@ typedef struct config {
     unsigned certificate_days;      /* of a device */
     unsigned history_days, horizon_days, disk_reserve_mib, readers, drain_seconds;
     unsigned device_connects, device_kib, address_connects; /* of front.h */
-    unsigned log_format, log_level;                         /* of log.h */
+    /* Of notice.h. */
+    char *smtp_url, *smtp_from, *smtp_user, *smtp_password_file, *alert_mail;
+    char *alert_webhook, *alert_webhook_secret_file, *alert_ca;
+    unsigned log_format, log_level; /* of log.h */
     /* Flags alone: */
     char *file;
     bool restored;

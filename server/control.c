@@ -1,5 +1,6 @@
 #include "server/control_private.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/log.h"
+#include "server/store_private.h"
 
 #define READ_BYTES (64u << 10)
 #define BACKLOG 16
@@ -21,6 +23,7 @@ typedef struct control_peer {
     buf in;
     size_t seen; /* bytes of `in` that hold no line end */
     control_call *call;
+    audit_who who;
     bool last; /* close after the answer */
     struct control_peer *next;
 } control_peer;
@@ -36,6 +39,8 @@ struct control {
     unsigned works;
     bool stopped; /* no works any more */
     control_peer *peers;
+    control_call *calls;               /* that run */
+    char owner[AUDIT_ACTOR_BYTES + 1]; /* the server's user, as the audit log calls him */
 };
 
 /* A line of a work on its way: between the work's thread, which waits, and the loop's. */
@@ -145,6 +150,9 @@ static void refuse(control_peer *p, int rc, const char *words) {
 }
 
 static void free_call(control_call *call) {
+    control_call **at = &call->state.control->calls;
+    while (*at && *at != call) at = &(*at)->next;
+    if (*at) *at = call->next;
     json_decref(call->request);
     json_decref(call->reply);
     buf_fini(&call->error);
@@ -155,47 +163,116 @@ static void free_call(control_call *call) {
     free(call);
 }
 
-/* What only looks is a detail. */
-static bool is_reading(const char *name) {
-    static const char *const names[] = {"status",        "device.list",  "device.show",   "conflicts",    "rejected",
-                                        "token.list",    "ca.status",    "verify",        "digest",       "scope.show",
-                                        "scope.explain", "scope.grants", "scope.dry_run", "rejected.show"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(names[i], name)) return true;
-    return false;
+static const char *name_of(const control_call *call) {
+    return call->command ? call->command->name : call->work->name;
 }
 
+/* It did not come by the socket, whose owner needs no role. */
+static bool is_remote(const control_call *call) {
+    return call->by.role != PEOPLE_NONE;
+}
+
+static bool is_noted(const control_call *call) {
+    bool reads = call->command ? call->command->reads : call->work->reads;
+    /* The check that is asked to put right what it finds reads no more. */
+    return !reads || call->rc == SATCHEL_E_ROLE || json_is_true(json_object_get(call->request, "repair"));
+}
+
+/* What only looks is a detail. */
 static void log_call(const control_call *call) {
-    const char *name = call->command ? call->command->name : call->work->name;
+    const char *name = name_of(call);
     const char *device = json_string_value(json_object_get(call->request, "device"));
     if (!device && !strncmp(name, "device.", 7)) device = json_string_value(json_object_get(call->request, "name"));
-    log_fields f = {.level = is_reading(name) ? 'd'
-                             : call->job.rc   ? 'w'
-                                              : 'i',
+    log_fields f = {.level = !is_noted(call) ? 'd'
+                             : call->job.rc  ? 'w'
+                                             : 'i',
                     .event = "admin",
                     .device = device,
+                    .peer = is_remote(call) ? call->by.who.peer : NULL,
                     .rc = call->job.rc};
-    log_event(&f, call->job.rc ? "%s failed" : "%s", name);
+    log_event(&f, "%s%s%s%s", name, call->job.rc ? " failed" : "", is_remote(call) ? " by " : "",
+              is_remote(call) ? call->by.who.actor : "");
+}
+
+static void answer_call(control_call *call) {
+    control_peer *p = call->peer;
+    buf_put_byte(&call->error, 0);
+    const char *words = call->error.rc ? NULL : (const char *)call->error.p;
+    if (p) {
+        p->call = NULL;
+        send_reply(p, call->reply, call->job.rc, words);
+        take_requests(p);
+    } else if (call->by.answer) {
+        call->by.answer(call->by.owner, call->job.rc, words && *words ? words : satchel_rc_text(call->job.rc), call->reply);
+    }
 }
 
 static void on_done(service_job *job) {
     control_call *call = (control_call *)job;
-    control_peer *p = call->peer;
     void (*after)(control_call *) = call->command ? call->command->after : call->work->after;
+    if (!job->rc) job->rc = call->rc;
     log_call(call);
     if (after && !job->rc) after(call);
-    if (p) {
-        p->call = NULL;
-        buf_put_byte(&call->error, 0);
-        send_reply(p, call->reply, job->rc, call->error.rc ? NULL : (const char *)call->error.p);
-        take_requests(p);
-    }
+    answer_call(call);
     free_call(call);
+}
+
+/* ---- on the writer ---- */
+
+static int note(control_call *call, store *s, uint64_t now_ms, int rc) {
+    buf subject = {0};
+    audit_entry e = {.at_ms = now_ms, .actor = call->by.who.actor, .peer = call->by.who.peer, .action = name_of(call), .rc = rc};
+    int failed = audit_subject(call->request, &subject);
+    buf_put_byte(&subject, 0);
+    e.subject = (const char *)subject.p;
+    if (!failed) failed = subject.rc;
+    if (!failed) failed = audit_append(s, &e);
+    buf_fini(&subject);
+    return failed;
+}
+
+static int act(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    if (call->rc) return call->rc; /* refused, or a work that failed */
+    if (call->command) return call->command->run(call, s, g, now_ms);
+    return call->work->finish ? call->work->finish(call, s, g, now_ms) : SATCHEL_OK;
+}
+
+/* What fails is undone, but for the note of it. */
+static int act_and_note(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    ingest_position before = ingest_where(g);
+    bool acts = !call->rc;
+    int rc = store_savepoint(s);
+    if (rc) return rc;
+    call->rc = act(call, s, g, now_ms);
+    if (call->rc) {
+        store_savepoint_rollback(s);
+        ingest_put_back(g, &before);
+        s->settled_author = 0;
+    } else {
+        rc = store_savepoint_release(s);
+    }
+    if (acts && db_is_failure(call->rc)) return call->rc;
+    return rc ? rc : note(call, s, now_ms, call->rc);
+}
+
+static int note_alone(control_call *call, store *s, uint64_t now_ms, int rc) {
+    int failed = store_begin(s);
+    if (failed) return failed;
+    failed = note(call, s, now_ms, rc);
+    if (!failed) return store_commit(s);
+    store_rollback(s);
+    return failed;
 }
 
 static int run_call(service_job *job, store *s, ingest *g, uint64_t now_ms) {
     control_call *call = (control_call *)job;
-    return call->command ? call->command->run(call, s, g, now_ms) : call->work->finish(call, s, g, now_ms);
+    if (!is_noted(call)) return act(call, s, g, now_ms);
+    if (!call->command || !call->command->own_transaction || call->rc) return act_and_note(call, s, g, now_ms);
+    int rc = note_alone(call, s, now_ms, SATCHEL_OK);
+    if (rc) return rc;
+    rc = act(call, s, g, now_ms);
+    if (rc) note_alone(call, s, now_ms, rc);
+    return rc;
 }
 
 /* ---- works ---- */
@@ -265,7 +342,7 @@ bool control_stream(control_call *call, const buf *line) {
 static void on_thread(uv_work_t *thread) {
     control_call *call = thread->data;
     const progress watch = {.tell = on_progress, .ctx = &call->state};
-    call->job.rc = call->work->work(call, &watch);
+    call->rc = call->work->work(call, &watch);
 }
 
 static void on_worked(uv_work_t *thread, int status) {
@@ -273,9 +350,7 @@ static void on_worked(uv_work_t *thread, int status) {
     control *c = call->state.control;
     (void)status;
     if (!--c->works && !uv_is_closing((uv_handle_t *)&c->telling)) uv_timer_stop(&c->telling);
-    call->job.run = run_call;
-    call->job.done = on_done;
-    if (!call->job.rc && call->work->finish) {
+    if ((!call->rc && call->work->finish) || is_noted(call)) {
         if (service_submit(c->service, &call->job, false)) return;
         call->job.rc = SATCHEL_E_CLOSED;
     }
@@ -303,9 +378,7 @@ static void on_tell(uv_timer_t *timer) {
 static int start_work(control *c, control_call *call) {
     if (c->stopped || c->service->draining) return SATCHEL_E_CLOSED;
     if (c->works == WORKS_MAX) return SATCHEL_E_BUSY;
-    call->state.control = c;
     call->state.thread.data = call;
-    call->job.service = c->service;
     if (uv_queue_work(&c->service->loop->uv, &call->state.thread, on_thread, on_worked)) return SATCHEL_E_NOMEM;
     if (!c->works++) uv_timer_start(&c->telling, on_tell, TELL_EVERY_MS, TELL_EVERY_MS);
     return SATCHEL_OK;
@@ -313,37 +386,98 @@ static int start_work(control *c, control_call *call) {
 
 /* ---- requests ---- */
 
-static void start_call(control_peer *p, json_t *request) {
-    const char *name = json_string_value(json_object_get(request, "command"));
+/* Takes `request`. NULL: there is no such command, or no memory. */
+static control_call *make_call(control *c, const char *name, json_t *request, const control_asker *by) {
     const control_command *command = name ? control_find(name) : NULL;
     const control_work *work = name && !command ? control_find_work(name) : NULL;
     control_call *call = command || work ? calloc(1, sizeof *call) : NULL;
     if (!call) {
-        bool known = command || work;
-        refuse(p, known ? SATCHEL_E_NOMEM : SATCHEL_E_MISUSE, known ? NULL : "there is no such command");
         json_decref(request);
-        return;
+        return NULL;
     }
     call->command = command;
     call->work = work;
     call->request = request;
     call->reply = json_object();
-    call->peer = p;
+    call->by = *by;
     call->job.run = run_call;
     call->job.done = on_done;
+    call->job.service = c->service;
+    call->state.control = c;
+    call->next = c->calls;
+    c->calls = call;
+    return call;
+}
+
+/* On failure nothing has begun. One that has been refused is only noted. */
+static int begin_call(control *c, control_call *call) {
+    if (call->work && !call->rc) return start_work(c, call);
+    bool own = call->command && call->command->own_transaction && !call->rc;
+    return service_submit(c->service, &call->job, own) ? SATCHEL_OK : SATCHEL_E_CLOSED;
+}
+
+static const char *words_of(int rc) {
+    return rc == SATCHEL_E_CLOSED ? "the server is shutting down"
+           : rc == SATCHEL_E_BUSY ? "as many long commands run as may; wait for one to end"
+                                  : NULL;
+}
+
+static void start_call(control_peer *p, json_t *request) {
+    const char *name = json_string_value(json_object_get(request, "command"));
+    const control_asker by = {.who = p->who};
+    bool known = name && (control_find(name) || control_find_work(name));
+    control_call *call = make_call(p->control, name, request, &by);
+    if (!call) {
+        refuse(p, known ? SATCHEL_E_NOMEM : SATCHEL_E_MISUSE, known ? NULL : "there is no such command");
+        return;
+    }
+    call->peer = p;
     p->call = call;
-    int rc = SATCHEL_OK;
-    if (work)
-        rc = start_work(p->control, call);
-    else if (!service_submit(p->control->service, &call->job, command->own_transaction))
-        rc = SATCHEL_E_CLOSED;
+    int rc = begin_call(p->control, call);
     if (!rc) return;
     p->call = NULL;
-    refuse(p, rc,
-           rc == SATCHEL_E_CLOSED ? "the server is shutting down"
-           : rc == SATCHEL_E_BUSY ? "as many long commands run as may; wait for one to end"
-                                  : NULL);
+    refuse(p, rc, words_of(rc));
     free_call(call);
+}
+
+/* ---- over HTTPS ---- */
+
+static people_role role_of(const control_call *call) {
+    return call->command ? call->command->role : call->work->role;
+}
+
+control_call *control_ask(control *c, const char *command, json_t *request, const control_asker *by) {
+    control_call *call = make_call(c, command, request, by);
+    if (!call) {
+        by->answer(by->owner, SATCHEL_E_NOT_FOUND, "there is no such command", NULL);
+        return NULL;
+    }
+    people_role role = role_of(call);
+    if (role == PEOPLE_NONE || role > by->role) {
+        call->rc = SATCHEL_E_ROLE;
+        if (role == PEOPLE_NONE)
+            buf_printf(&call->error, "%s is done at the server itself, with satchelctl", command);
+        else
+            buf_printf(&call->error, "%s takes the role %s", command, people_role_word(role));
+    }
+    int rc = begin_call(c, call);
+    if (!rc) return call;
+    by->answer(by->owner, rc, words_of(rc), NULL);
+    free_call(call);
+    return NULL;
+}
+
+void control_abandon(control_call *call) {
+    call->by.answer = NULL;
+    stop_work(call);
+}
+
+void control_note_refused(control *c, const char *command, const audit_who *who, int rc) {
+    const control_asker by = {.who = *who, .role = PEOPLE_VIEWER};
+    control_call *call = make_call(c, command, json_object(), &by);
+    if (!call) return;
+    call->rc = rc;
+    if (begin_call(c, call)) free_call(call);
 }
 
 static void take_line(control_peer *p, const char *line, size_t n) {
@@ -400,12 +534,24 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room) {
 /* ---- connections ---- */
 
 /* The file's mode has said so already; this holds should somebody loosen it. */
-static bool is_allowed(const uv_pipe_t *pipe) {
+static bool is_allowed(const uv_pipe_t *pipe, control_peer *p) {
     uv_os_fd_t fd;
     struct ucred who;
     socklen_t n = sizeof who;
     if (uv_fileno((const uv_handle_t *)pipe, &fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n)) return false;
+    p->who = (audit_who){.peer = "socket"};
+    snprintf(p->who.actor, sizeof p->who.actor, "%s", who.uid == 0 ? "shell:root" : p->control->owner);
     return who.uid == 0 || who.uid == geteuid();
+}
+
+/* Looked up once: a directory of users may be far away. */
+static void name_owner(control *c) {
+    struct passwd entry, *found = NULL;
+    char room[4096];
+    if (getpwuid_r(geteuid(), &entry, room, sizeof room, &found) || !found)
+        snprintf(c->owner, sizeof c->owner, "shell:%lu", (unsigned long)geteuid());
+    else
+        snprintf(c->owner, sizeof c->owner, "shell:%s", entry.pw_name);
 }
 
 static void on_connection(uv_stream_t *listener, int status) {
@@ -418,7 +564,7 @@ static void on_connection(uv_stream_t *listener, int status) {
     uv_pipe_init(listener->loop, &p->pipe, 0);
     p->next = c->peers;
     c->peers = p;
-    if (uv_accept(listener, (uv_stream_t *)&p->pipe) || !is_allowed(&p->pipe) ||
+    if (uv_accept(listener, (uv_stream_t *)&p->pipe) || !is_allowed(&p->pipe, p) ||
         uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_read))
         close_peer(p);
 }
@@ -442,6 +588,8 @@ int control_open(service *sv, const datadir *data, control **out, buf *error) {
     if (!c) return SATCHEL_E_NOMEM;
     *out = c;
     c->service = sv;
+    sv->control = c;
+    name_owner(c);
     uv_timer_init(&sv->loop->uv, &c->telling);
     c->telling.data = c;
     uv_pipe_init(&sv->loop->uv, &c->listener, 0);
@@ -454,17 +602,18 @@ int control_open(service *sv, const datadir *data, control **out, buf *error) {
 
 void control_stop_works(control *c) {
     c->stopped = true;
-    for (control_peer *p = c->peers; p; p = p->next) stop_work(p->call);
+    for (control_call *call = c->calls; call; call = call->next) stop_work(call);
 }
 
 void control_close(control *c) {
     if (!c) return;
-    c->stopped = true;
+    control_stop_works(c);
     if (!uv_is_closing((uv_handle_t *)&c->telling)) uv_close((uv_handle_t *)&c->telling, NULL);
     if (!uv_is_closing((uv_handle_t *)&c->listener)) uv_close((uv_handle_t *)&c->listener, NULL);
     for (control_peer *p = c->peers; p; p = p->next) close_peer(p);
 }
 
 void control_free(control *c) {
+    if (c && c->service->control == c) c->service->control = NULL;
     free(c);
 }

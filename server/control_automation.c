@@ -112,8 +112,12 @@ static int run_run(control_call *call, store *s, ingest *g, uint64_t now_ms) {
 }
 
 const control_command control_automation_commands[] = {
-    {"automation.publish", false, run_publish, NULL}, {"automation.list", false, run_list, NULL},
-    {"automation.history", false, run_history, NULL}, {"automation.on", false, run_on, NULL},
-    {"automation.off", false, run_off, NULL},         {"automation.try", false, run_try, NULL},
-    {"automation.run", false, run_run, NULL},         {0},
+    {"automation.publish", false, run_publish, NULL, PEOPLE_ADMIN, false},
+    {"automation.list", false, run_list, NULL, PEOPLE_VIEWER, true},
+    {"automation.history", false, run_history, NULL, PEOPLE_VIEWER, true},
+    {"automation.on", false, run_on, NULL, PEOPLE_ADMIN, false},
+    {"automation.off", false, run_off, NULL, PEOPLE_ADMIN, false},
+    {"automation.try", false, run_try, NULL, PEOPLE_MANAGER, true},
+    {"automation.run", false, run_run, NULL, PEOPLE_ADMIN, false},
+    {0},
 };

@@ -101,8 +101,8 @@ static int work_digest(control_call *call, const progress *watch) {
 }
 
 const control_work control_backup_works[] = {
-    {"backup", work_backup, finish_backup, NULL, NULL},
-    {"verify", work_verify, finish_verify, after_verify, drop_wants},
-    {"digest", work_digest, NULL, NULL, NULL},
+    {"backup", work_backup, finish_backup, NULL, NULL, PEOPLE_ADMIN, false},
+    {"verify", work_verify, finish_verify, after_verify, drop_wants, PEOPLE_ADMIN, true},
+    {"digest", work_digest, NULL, NULL, NULL, PEOPLE_ADMIN, true},
     {0},
 };

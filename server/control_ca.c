@@ -116,8 +116,8 @@ static void after_change(control_call *call) {
 }
 
 const control_command control_ca_commands[] = {
-    {"ca.status", false, run_ca_status, NULL},
-    {"ca.rotate", false, run_ca_rotate, after_change},
-    {"ca.retire", false, run_ca_retire, after_change},
+    {"ca.status", false, run_ca_status, NULL, PEOPLE_ADMIN, true},
+    {"ca.rotate", false, run_ca_rotate, after_change, PEOPLE_ADMIN, false},
+    {"ca.retire", false, run_ca_retire, after_change, PEOPLE_ADMIN, false},
     {0},
 };

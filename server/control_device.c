@@ -352,16 +352,16 @@ static int run_conflicts(control_call *call, store *s, ingest *g, uint64_t now_m
 }
 
 const control_command control_device_commands[] = {
-    {"device.add", false, run_device_add, NULL},
-    {"device.list", false, run_device_list, NULL},
-    {"device.show", false, run_device_show, NULL},
-    {"device.rename", false, run_device_rename, NULL},
-    {"device.set", false, run_device_set, after_device_set},
-    {"device.pause", false, run_device_pause, after_device_pause},
-    {"device.resume", false, run_device_resume, NULL},
-    {"device.revoke", false, run_device_revoke, after_device_revoke},
-    {"device.wipe", false, run_device_wipe, after_device_wipe},
-    {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot},
-    {"conflicts", false, run_conflicts, NULL},
+    {"device.add", false, run_device_add, NULL, PEOPLE_ADMIN, false},
+    {"device.list", false, run_device_list, NULL, PEOPLE_VIEWER, true},
+    {"device.show", false, run_device_show, NULL, PEOPLE_VIEWER, true},
+    {"device.rename", false, run_device_rename, NULL, PEOPLE_ADMIN, false},
+    {"device.set", false, run_device_set, after_device_set, PEOPLE_ADMIN, false},
+    {"device.pause", false, run_device_pause, after_device_pause, PEOPLE_ADMIN, false},
+    {"device.resume", false, run_device_resume, NULL, PEOPLE_ADMIN, false},
+    {"device.revoke", false, run_device_revoke, after_device_revoke, PEOPLE_ADMIN, false},
+    {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
+    {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
+    {"conflicts", false, run_conflicts, NULL, PEOPLE_VIEWER, true},
     {0},
 };

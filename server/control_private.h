@@ -5,10 +5,10 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
+#include "server/audit.h"
 #include "server/control.h"
+#include "server/people.h"
 #include "server/progress.h"
-
-typedef struct control_call control_call;
 
 typedef struct control_command {
     const char *name;
@@ -17,6 +17,8 @@ typedef struct control_command {
     int (*run)(control_call *call, store *s, ingest *g, uint64_t now_ms);
     /* On the loop's thread after it was done; may be NULL. */
     void (*after)(control_call *call);
+    people_role role; /* what a person must be, or a token's scope, to run it over HTTPS; NONE: nobody may */
+    bool reads;       /* it changes nothing: the audit log has it only where it was refused to somebody */
 } control_command;
 
 /* A command that takes long and reads through a connection of its own, so that the writer goes on: a backup, a check of the whole store. */
@@ -30,6 +32,8 @@ typedef struct control_work {
     void (*after)(control_call *call);
     /* Frees state.result, which may be NULL; itself NULL: free() does. */
     void (*drop)(void *result);
+    people_role role;
+    bool reads;
 } control_work;
 
 /* How far a work is, between its thread and the loop's. */
@@ -53,7 +57,10 @@ struct control_call {
     const control_work *work;
     control_state state;
     json_t *request, *reply; /* objects, owned */
+    int rc;                  /* of the command, or of a work before it is finished: it was undone, and that is noted */
     buf error;
+    control_asker by;
+    control_call *next;        /* of those that run */
     int64_t device;            /* of device.revoke */
     struct control_peer *peer; /* NULL: it has gone */
 };
@@ -64,9 +71,11 @@ const control_work *control_find_work(const char *name);
 /* Each file of commands has a table of them, ended by one without a name; control_commands.c lists the tables. */
 extern const control_command control_ca_commands[], control_device_commands[], control_rejected_commands[],
     control_token_commands[], control_store_commands[], control_transfer_commands[], control_scope_commands[],
-    control_automation_commands[];
+    control_automation_commands[], control_people_commands[], control_alert_commands[],
+    control_conflict_commands[];
 /* As those of works. */
-extern const control_work control_backup_works[], control_transfer_works[], control_scope_works[];
+extern const control_work control_backup_works[], control_transfer_works[], control_scope_works[], control_people_works[],
+    control_alert_works[];
 
 /* ---- control_reply.c: what commands share ---- */
 

@@ -97,9 +97,9 @@ static int run_discard(control_call *call, store *s, ingest *g, uint64_t now_ms)
 }
 
 const control_command control_rejected_commands[] = {
-    {"rejected", false, run_rejected, NULL},
-    {"rejected.show", false, run_show, NULL},
-    {"rejected.retry", false, run_retry, NULL},
-    {"rejected.discard", false, run_discard, NULL},
+    {"rejected", false, run_rejected, NULL, PEOPLE_VIEWER, true},
+    {"rejected.show", false, run_show, NULL, PEOPLE_VIEWER, true},
+    {"rejected.retry", false, run_retry, NULL, PEOPLE_MANAGER, false},
+    {"rejected.discard", false, run_discard, NULL, PEOPLE_MANAGER, false},
     {0},
 };

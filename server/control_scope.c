@@ -253,16 +253,16 @@ static int run_grants(control_call *call, store *s, ingest *g, uint64_t now_ms) 
 }
 
 const control_command control_scope_commands[] = {
-    {"scope.show", false, run_show, NULL},
-    {"scope.publish", false, run_publish, after_change},
-    {"scope.explain", false, run_explain, NULL},
-    {"scope.grant", false, run_grant, after_change},
-    {"scope.grants", false, run_grants, NULL},
-    {"scope.revoke", false, run_revoke, after_change},
+    {"scope.show", false, run_show, NULL, PEOPLE_VIEWER, true},
+    {"scope.publish", false, run_publish, after_change, PEOPLE_ADMIN, false},
+    {"scope.explain", false, run_explain, NULL, PEOPLE_VIEWER, true},
+    {"scope.grant", false, run_grant, after_change, PEOPLE_MANAGER, false},
+    {"scope.grants", false, run_grants, NULL, PEOPLE_VIEWER, true},
+    {"scope.revoke", false, run_revoke, after_change, PEOPLE_MANAGER, false},
     {0},
 };
 
 const control_work control_scope_works[] = {
-    {"scope.dry_run", work_dry_run, NULL, NULL, NULL},
+    {"scope.dry_run", work_dry_run, NULL, NULL, NULL, PEOPLE_ADMIN, true},
     {0},
 };

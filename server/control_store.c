@@ -1,8 +1,10 @@
 /* Commands about the store as a whole. */
+#include <stdio.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
 #include "server/control_private.h"
+#include "server/notice.h"
 
 static json_t *position_json(const store_position *p) {
     json_t *o = json_object();
@@ -26,6 +28,9 @@ static json_t *counts_json(const store_counts *c) {
     control_put_number(o, "tombstones", c->tombstones);
     control_put_number(o, "bytes", c->bytes);
     control_put_number(o, "backup_ms", c->backup_ms);
+    control_put_number(o, "pending", c->pending);
+    control_put_number(o, "silent", c->silent_day);
+    control_put_number(o, "alerts", c->alerts_open);
     return o;
 }
 
@@ -51,6 +56,18 @@ static json_t *stats_json(const hub_stats *st) {
     return o;
 }
 
+/* Of the ways by which alerts are told the first that fails; NULL: none does. */
+static void put_notice_trouble(json_t *o, notice *n) {
+    for (alert_way way = 0; way < ALERT_WAYS; way++) {
+        char text[LIMIT_TEXT_BYTES + 64];
+        notice_state st;
+        notice_get(n, way, &st);
+        snprintf(text, sizeof text, "%s of alerts fails: %s", notice_way_name(way), st.words);
+        control_put_text(o, "notice_trouble", st.failing_ms ? text : NULL);
+        if (st.failing_ms) return;
+    }
+}
+
 static int run_status(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
     service *sv = call->job.service;
@@ -58,7 +75,7 @@ static int run_status(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     store_counts counts = {0};
     hub_stats stats;
     hub_get_stats(sv->hub, &stats);
-    int rc = store_count(s, &counts);
+    int rc = store_count(s, now_ms, &counts);
     control_put_text(call->reply, "version", SATCHEL_VERSION);
     control_put_text(call->reply, "data", sv->data);
     control_put_text(call->reply, "host", sv->host);
@@ -69,6 +86,7 @@ static int run_status(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     json_object_set_new(call->reply, "position", position_json(&where));
     json_object_set_new(call->reply, "store", counts_json(&counts));
     json_object_set_new(call->reply, "since_start", stats_json(&stats));
+    put_notice_trouble(json_object_get(call->reply, "since_start"), sv->notice);
     return control_failed(call, rc, s, "cannot count the store");
 }
 
@@ -85,7 +103,7 @@ static int run_sql(control_call *call, store *s, ingest *g, uint64_t now_ms) {
 }
 
 const control_command control_store_commands[] = {
-    {"status", false, run_status, NULL},
-    {"sql", true, run_sql, NULL},
+    {"status", false, run_status, NULL, PEOPLE_VIEWER, true},
+    {"sql", true, run_sql, NULL, PEOPLE_ADMIN, false},
     {0},
 };

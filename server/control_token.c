@@ -13,7 +13,12 @@ typedef struct right {
     unsigned bit;
 } right;
 
-static const right RIGHTS[] = {{"read", API_READ}, {"write", API_WRITE}, {"server", API_SERVER}};
+static const right RIGHTS[] = {{"read", API_READ},
+                               {"write", API_WRITE},
+                               {"server", API_SERVER},
+                               {"console:viewer", API_VIEWER},
+                               {"console:manager", API_MANAGER},
+                               {"console:admin", API_ADMIN}};
 #define NRIGHTS (sizeof RIGHTS / sizeof *RIGHTS)
 
 /* Words with commas between; 0 if one is unknown. */
@@ -53,7 +58,9 @@ static int run_token_add(control_call *call, store *s, ingest *g, uint64_t now_m
     const char *name = control_text(call, "name"), *words = control_text(call, "rights");
     unsigned rights = rights_of(words ? words : "read,write");
     if (!control_is_name(name)) return control_misuse(call, "a token's name has 1 to 128 bytes of printable UTF-8");
-    if (!rights) return control_misuse(call, "rights are read, write and server, with commas between");
+    if (!rights)
+        return control_misuse(
+            call, "rights are read, write, server and console:viewer, console:manager or console:admin, with commas between");
     buf text = {0};
     api_token *t = calloc(1, sizeof *t);
     call->state.result = t;
@@ -103,8 +110,8 @@ static int run_token_list(control_call *call, store *s, ingest *g, uint64_t now_
 }
 
 const control_command control_token_commands[] = {
-    {"token.add", false, run_token_add, after_change},
-    {"token.list", false, run_token_list, NULL},
-    {"token.revoke", false, run_token_revoke, after_change},
+    {"token.add", false, run_token_add, after_change, PEOPLE_ADMIN, false},
+    {"token.list", false, run_token_list, NULL, PEOPLE_ADMIN, true},
+    {"token.revoke", false, run_token_revoke, after_change, PEOPLE_ADMIN, false},
     {0},
 };

@@ -28,11 +28,11 @@ static int work_export(control_call *call, const progress *watch) {
 }
 
 const control_command control_transfer_commands[] = {
-    {"import", true, run_import, NULL},
+    {"import", true, run_import, NULL, PEOPLE_ADMIN, false},
     {0},
 };
 
 const control_work control_transfer_works[] = {
-    {"export", work_export, NULL, NULL, NULL},
+    {"export", work_export, NULL, NULL, NULL, PEOPLE_NONE, true},
     {0},
 };

@@ -12,10 +12,13 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/bundle.h"
+#include "server/console_files.h"
 #include "server/control.h"
 #include "server/front.h"
 #include "server/log.h"
+#include "server/notice.h"
 #include "server/notify.h"
+#include "server/people.h"
 
 #define PORTS_FILE "ports.json"
 #define LOCAL_HOSTS "localhost,127.0.0.1,::1"
@@ -26,13 +29,15 @@
 
 typedef struct parts {
     config *config;
-    const char *schema_dir;
+    const char *schema_dir, *console_dir;
+    console_files *console;
     datadir data;
     identity identity;
     loop loop;
     bool has_loop, hub_runs;
     store *store;
     hub *hub;
+    notice *notice;
     http *http;
     front *front;
     control *control;
@@ -63,6 +68,20 @@ static void log_hub(void *ctx, const log_fields *fields, const char *text) {
     log_event(fields, "%s", text);
 }
 
+static void add_figures(void *ctx, alert_figures *f) {
+    notice *n = ((parts *)ctx)->notice;
+    f->ways = notice_ways(n);
+    for (alert_way way = 0; way < ALERT_WAYS; way++) {
+        notice_state st;
+        notice_get(n, way, &st);
+        if (st.failing_ms && (!f->notice_failed_ms || st.failing_ms < f->notice_failed_ms)) f->notice_failed_ms = st.failing_ms;
+    }
+}
+
+static void on_alert(void *ctx) {
+    notice_wake(((parts *)ctx)->notice);
+}
+
 /* ---- the end ---- */
 
 static void close_handle(uv_handle_t *h) {
@@ -88,7 +107,9 @@ static void on_flush(uv_timer_t *timer) {
 }
 
 static void stop_hub(uv_work_t *work) {
-    hub_stop(((parts *)work->data)->hub);
+    parts *p = work->data;
+    notice_stop(p->notice);
+    hub_stop(p->hub);
 }
 
 static void hub_stopped(uv_work_t *work, int status) {
@@ -293,6 +314,23 @@ static int remind_of_rules(const parts *p) {
     return rc;
 }
 
+/* Shown once: on the terminal of whoever starts the first server, else in a file of his. */
+static int keep_password(void *ctx, const char *password) {
+    const parts *p = ctx;
+    buf error = {0};
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, "satcheld: the console's first user is \"" PEOPLE_FIRST_NAME "\", with the password\n\n    %s\n\n",
+                password);
+        return SATCHEL_OK;
+    }
+    int rc = datadir_write(&p->data, PEOPLE_FIRST_FILE, password, strlen(password), &error);
+    log_line(rc ? 'e' : 'w', NULL, "%s%s",
+             rc ? (const char *)error.p : "the password of the console's first user, " PEOPLE_FIRST_NAME ", is in ",
+             rc ? "" : PEOPLE_FIRST_FILE " in the data directory");
+    buf_fini(&error);
+    return rc;
+}
+
 /* The mark goes after its epoch has begun for good; if that does not come to pass, the next start finds both. */
 static int open_store(parts *p, buf *error) {
     uint8_t epoch[EPOCH_BYTES];
@@ -303,6 +341,8 @@ static int open_store(parts *p, buf *error) {
     sc.restored_as = marked ? epoch : NULL;
     if (!rc) rc = store_open(&sc, &p->store, error);
     if (!rc) rc = remind_of_rules(p);
+    if (!rc) rc = people_first(p->store, wall_ms(NULL), keep_password, p);
+    if (!rc && sc.restored) rc = people_logins_end(p->store);
     if (rc || !sc.restored) return rc;
     unlinkat(p->data.fd, BUNDLE_RESTORED, 0);
     log_line('i', NULL, "restored from a backup: a new epoch begins, and devices send again what they sent since");
@@ -336,13 +376,36 @@ static int open_hub(parts *p, buf *error) {
         .now_ms = wall_ms,
         .wake = wake,
         .log = log_hub,
+        .figures = add_figures,
+        .alerted = on_alert,
         .ctx = p,
     };
     return hub_open(&hc, &p->hub, error);
 }
 
+static void notice_settings(const config *c, notice_config *out) {
+    *out = (notice_config){.smtp_url = c->smtp_url,
+                           .smtp_from = c->smtp_from,
+                           .smtp_user = c->smtp_user,
+                           .smtp_password_file = c->smtp_password_file,
+                           .mail_to = c->alert_mail,
+                           .webhook = c->alert_webhook,
+                           .webhook_secret_file = c->alert_webhook_secret_file,
+                           .ca = c->alert_ca,
+                           .now_ms = wall_ms};
+}
+
+static int open_notice(parts *p, buf *error) {
+    notice_config nc;
+    notice_settings(p->config, &nc);
+    nc.host = p->service.host;
+    nc.store_path = p->store_path;
+    return notice_open(&nc, &p->notice, error);
+}
+
 static int open_sockets(parts *p, buf *error) {
     p->service.hub = p->hub;
+    p->service.notice = p->notice;
     p->service.loop = &p->loop;
     p->service.identity = &p->identity;
     p->service.data = p->config->data;
@@ -352,7 +415,9 @@ static int open_sockets(parts *p, buf *error) {
     p->service.reload_ctx = p;
     p->service.now_ms = wall_ms;
     p->service.started_ms = wall_ms(NULL);
-    int rc = http_new(&p->service, &p->http);
+    int rc = p->console_dir ? console_files_open(p->console_dir, &p->console, error) : SATCHEL_OK;
+    p->service.console = p->console;
+    if (!rc) rc = http_new(&p->service, &p->http);
     if (rc) return rc;
     front_config fc = {
         .service = &p->service,
@@ -406,16 +471,19 @@ static int start(parts *p, buf *error) {
     int rc = open_files(p, error);
     if (!rc) rc = loop_open(&p->loop, error);
     p->has_loop = !rc;
+    if (!rc) rc = open_notice(p, error);
     if (!rc) rc = open_hub(p, error);
     if (!rc) rc = watch_signals(p);
     if (!rc) rc = open_sockets(p, error);
     if (!rc) rc = hub_start(p->hub);
     p->hub_runs = !rc;
+    if (!rc) rc = notice_start(p->notice, p->hub);
     if (!rc) rc = write_ports(p, error);
     return rc;
 }
 
 static void stop(parts *p) {
+    notice_stop(p->notice);
     if (p->hub_runs && !p->service.draining) hub_stop(p->hub);
     if (p->has_loop) {
         close_all(p);
@@ -424,18 +492,21 @@ static void stop(parts *p) {
     front_free(p->front);
     control_free(p->control);
     http_free(p->http);
+    console_files_free(p->console);
     if (p->hub) hub_close(p->hub);
+    notice_close(p->notice);
     if (p->store) store_close(p->store);
     identity_close(&p->identity);
     if (p->data.fd >= 0) unlinkat(p->data.fd, PORTS_FILE, 0);
     datadir_close(&p->data);
 }
 
-int daemon_run(config *c, const char *schema_dir, buf *error) {
+int daemon_run(config *c, const char *schema_dir, const char *console_dir, buf *error) {
     parts *p = calloc(1, sizeof *p);
     if (!p) return SATCHEL_E_NOMEM;
     p->config = c;
     p->schema_dir = schema_dir;
+    p->console_dir = console_dir;
     p->data.fd = p->data.lock = -1;
     int rc = start(p, error);
     if (!rc) {
@@ -472,7 +543,12 @@ static int check_data(const char *path, buf *error) {
 
 int daemon_check(const config *c, buf *error) {
     identity id = {0};
+    notice_config nc;
+    notice *n = NULL;
     int rc = check_data(c->data, error);
+    notice_settings(c, &nc);
+    if (!rc) rc = notice_open(&nc, &n, error);
+    notice_close(n);
     if (rc || !c->https_cert) return rc;
     return identity_use_operator(&id, c->https_cert, c->https_key, wall_ms(NULL), error);
 }

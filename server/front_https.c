@@ -66,7 +66,8 @@ static void end(front *f, request *r) {
 
 /* What http_request points to. */
 typedef struct head {
-    char peer[46], authorization[512], key[256], args[HEAD_BYTES + ARGS_MAX];
+    char peer[46], authorization[512], key[256], encoding[256], if_none_match[256], cookie[1024], csrf[128], site[32],
+        origin[300], host[300], content[128], agent[256], args[HEAD_BYTES + ARGS_MAX];
     uint8_t device[CRYPTO_FINGERPRINT_BYTES];
     const char *arg[ARGS_MAX + 1];
     http_request request;
@@ -84,19 +85,53 @@ static void copy_args(struct lws *wsi, head *h) {
     h->request.arg = h->arg;
 }
 
+/* One that does not fit is "?", which is nothing that is taken; but of whom a browser is, its beginning will do. */
+static void copy_header(struct lws *wsi, char *out, size_t room, enum lws_token_indexes token) {
+    if (lws_hdr_copy(wsi, out, (int)room, token) < 0) snprintf(out, room, "?");
+}
+
+static void copy_custom(struct lws *wsi, char *out, size_t room, const char *name) {
+    int n = (int)strlen(name);
+    if (lws_hdr_custom_length(wsi, name, n) > 0 && lws_hdr_custom_copy(wsi, out, (int)room, name, n) < 0)
+        snprintf(out, room, "?");
+}
+
+static void copy_of_people(struct lws *wsi, head *h) {
+    copy_header(wsi, h->cookie, sizeof h->cookie, WSI_TOKEN_HTTP_COOKIE);
+    copy_header(wsi, h->origin, sizeof h->origin, WSI_TOKEN_ORIGIN);
+    copy_header(wsi, h->host, sizeof h->host, WSI_TOKEN_HOST);
+    copy_header(wsi, h->content, sizeof h->content, WSI_TOKEN_HTTP_CONTENT_TYPE);
+    copy_header(wsi, h->agent, sizeof h->agent, WSI_TOKEN_HTTP_USER_AGENT);
+    copy_custom(wsi, h->csrf, sizeof h->csrf, "x-csrf-token:");
+    copy_custom(wsi, h->site, sizeof h->site, "sec-fetch-site:");
+}
+
 static void copy_head(struct lws *wsi, head *h, const char *path) {
     static const char KEY[] = "idempotency-key:";
     *h = (head){.request = {.method = method_of(wsi),
                             .path = path,
                             .peer = h->peer,
                             .authorization = h->authorization,
-                            .idempotency_key = h->key}};
+                            .idempotency_key = h->key,
+                            .accept_encoding = h->encoding,
+                            .if_none_match = h->if_none_match,
+                            .cookie = h->cookie,
+                            .csrf = h->csrf,
+                            .fetch_site = h->site,
+                            .origin = h->origin,
+                            .host = h->host,
+                            .content_type = h->content,
+                            .agent = h->agent}};
     front_peer(wsi, h->peer);
     /* One that is too long for here is no token of ours, and no key that is taken. */
     if (lws_hdr_copy(wsi, h->authorization, sizeof h->authorization, WSI_TOKEN_HTTP_AUTHORIZATION) < 0)
         snprintf(h->authorization, sizeof h->authorization, "?");
     int n = lws_hdr_custom_length(wsi, KEY, sizeof KEY - 1);
     if (n > 0 && lws_hdr_custom_copy(wsi, h->key, sizeof h->key, KEY, sizeof KEY - 1) < 0) memset(h->key, '?', sizeof h->key - 1);
+    /* Longer ones are as none: the page is sent whole and plain. */
+    lws_hdr_copy(wsi, h->encoding, sizeof h->encoding, WSI_TOKEN_HTTP_ACCEPT_ENCODING);
+    lws_hdr_copy(wsi, h->if_none_match, sizeof h->if_none_match, WSI_TOKEN_HTTP_IF_NONE_MATCH);
+    copy_of_people(wsi, h);
     copy_args(wsi, h);
 }
 
@@ -143,13 +178,27 @@ static int put_custom(struct lws *wsi, const char *name, const char *words, uint
                                        end);
 }
 
+/* What the console's page may do, and how long a browser may keep its files: until they are others. nosniff, no-referrer and a policy that is less strict stand in
+ * every answer already, by libwebsockets (LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE). */
+static int put_page(struct lws *wsi, const http_answer *a, uint8_t **p, uint8_t *end) {
+    static const char policy[] =
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    if (put_custom(wsi, "content-security-policy:", policy, p, end)) return -1;
+    if (put_custom(wsi, "vary:", "accept-encoding", p, end)) return -1;
+    if (a->encoding && put_header(wsi, WSI_TOKEN_HTTP_CONTENT_ENCODING, a->encoding, p, end)) return -1;
+    return put_header(wsi, WSI_TOKEN_HTTP_ETAG, a->etag, p, end);
+}
+
 static int write_head(struct lws *wsi, const http_answer *a) {
     uint8_t room[LWS_PRE + HEADER_BYTES], *start = room + LWS_PRE, *p = start, *end = room + sizeof room - 1;
     char seconds[16];
     if (lws_add_http_common_headers(wsi, a->status, a->type, a->body.n, &p, end)) return -1;
-    if (put_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end)) return -1;
+    if (put_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, a->page ? "no-cache" : "no-store", &p, end)) return -1;
+    if (a->page && put_page(wsi, a, &p, end)) return -1;
     if (a->allow && put_header(wsi, WSI_TOKEN_HTTP_ALLOW, a->allow, &p, end)) return -1;
     if (a->authenticate && put_header(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, a->authenticate, &p, end)) return -1;
+    if (*a->set_cookie && put_header(wsi, WSI_TOKEN_HTTP_SET_COOKIE, a->set_cookie, &p, end)) return -1;
     if (a->replayed && put_custom(wsi, "idempotent-replayed:", "true", &p, end)) return -1;
     snprintf(seconds, sizeof seconds, "%u", a->retry_after_s);
     if (a->retry_after_s && put_header(wsi, WSI_TOKEN_HTTP_RETRY_AFTER, seconds, &p, end)) return -1;

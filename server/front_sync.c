@@ -20,6 +20,7 @@ static void log_refused_certificate(struct lws *wsi, X509_STORE_CTX *check) {
     X509 *cert = check ? X509_STORE_CTX_get_current_cert(check) : NULL;
     if (cert) X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
     front_peer(wsi, peer);
+    hub_note_refused_login(front_of(wsi)->service->hub);
     log_event(&(log_fields){.level = 'w', .event = "certificate-refused", .peer = peer, .rc = SATCHEL_E_CERTIFICATE},
               "a client certificate was refused: %s (%s)",
               check ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)) : "no reason", subject);
@@ -137,9 +138,12 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 static int established(front *f, struct lws *wsi, front_client *c) {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    char peer[46];
     if (!front_device(wsi, fingerprint)) return -1;
     c->wsi = wsi;
     c->session = hub_connect(f->service->hub, fingerprint);
+    front_peer(wsi, peer);
+    hub_set_peer(f->service->hub, c->session, peer);
     /* One buffer more than a frame may have, so that a frame over the limit is seen as such. */
     c->in.max = LIMIT_FRAME_BYTES + KEEP_BYTES;
     if (c->session && front_add(f, c)) {

@@ -6,9 +6,11 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/api.h"
+#include "server/console_files.h"
 #include "server/enrol.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/notice.h"
 
 /* Counting the store reads much of it: a scrape that comes sooner gets the numbers of the one before. */
 #define COUNTS_FRESH_MS 2000
@@ -142,6 +144,7 @@ static void answer_metrics(http_exchange *x) {
     x->answer.type = METRICS_TYPE;
     metrics_format(&stats, h->counted_ms ? &h->counts : NULL, h->service->started_ms, &x->answer.body);
     api_metrics(h->api, &x->answer.body);
+    notice_metrics(h->service->notice, &x->answer.body);
     if (h->service->front_metrics) h->service->front_metrics(h->service->front, &x->answer.body);
     answered(x);
 }
@@ -155,8 +158,8 @@ static void forget_scrape(http_exchange *x) {
 }
 
 static int count_run(service_job *job, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    return store_count(s, &((counts_job *)job)->counts);
+    (void)g;
+    return store_count(s, now_ms, &((counts_job *)job)->counts);
 }
 
 static void count_done(service_job *job) {
@@ -265,6 +268,11 @@ static void log_asked(const enrol_job *j, int rc) {
                   *j->request.software ? ", " : "", j->request.software);
 }
 
+static void note_wrong_code(http *h, const char *peer) {
+    enrol_limiter_wrong(&h->limiter, peer, h->service->now_ms(NULL));
+    hub_note_refused_login(h->service->hub);
+}
+
 static void answer_asked(http_exchange *x, enrol_job *j, int rc) {
     if (x->answered) return;
     if (!rc) rc = j->kind->answer(&j->request, x->h->service, &x->answer.body);
@@ -286,7 +294,7 @@ static void enrol_job_done(service_job *job) {
     if (j->x) {
         http_exchange *x = j->x;
         x->enrolling = NULL;
-        if (rc == SATCHEL_E_ENROL_CODE) enrol_limiter_wrong(&x->h->limiter, x->peer, x->h->service->now_ms(NULL));
+        if (rc == SATCHEL_E_ENROL_CODE) note_wrong_code(x->h, x->peer);
         answer_asked(x, j, rc);
     }
     enrol_fini(&j->request);
@@ -310,7 +318,7 @@ static void serve_asking(http_exchange *x, const asking *kind) {
         x->enrolling = NULL;
         rc = SATCHEL_E_CLOSED;
     }
-    if (rc == SATCHEL_E_ENROL_CODE) enrol_limiter_wrong(&h->limiter, x->peer, h->service->now_ms(NULL));
+    if (rc == SATCHEL_E_ENROL_CODE) note_wrong_code(h, x->peer);
     answer_rc(x, rc, error.n ? (const char *)error.p : NULL);
     if (j) enrol_fini(&j->request);
     free(j);
@@ -383,6 +391,22 @@ static void begin_route(http_exchange *x, http_method method) {
         answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
 }
 
+/* The console's page: static, and for anyone; what it shows it has to ask for. */
+static void begin_page(http_exchange *x, const http_request *request) {
+    if (request->method == HTTP_OPTIONS || request->method == HTTP_POST || request->method == HTTP_OTHER) {
+        x->answer.allow = "GET, HEAD, OPTIONS";
+        if (request->method == HTTP_OPTIONS)
+            answer_text(x, 200, "text/plain", "");
+        else
+            answer_problem(x, 405, "E_MISUSE", "this path does not take this method", NULL);
+    } else if (console_files_serve(x->h->service->console, request, &x->answer)) {
+        answered(x);
+    } else {
+        answer_problem(x, 404, "E_NOT_FOUND", "there is nothing at this path",
+                       x->h->service->console ? NULL : "this server was started without a console");
+    }
+}
+
 http_exchange *http_begin(http *h, const http_request *request, void (*ready)(void *owner), void *owner) {
     http_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
@@ -397,6 +421,8 @@ http_exchange *http_begin(http *h, const http_request *request, void (*ready)(vo
     } else if (!request->device && !strncmp(request->path, "/v1/", 4)) {
         x->call = api_begin(h->api, request, &x->answer);
         x->answered = !x->call;
+    } else if (!request->device && console_files_is_path(request->path)) {
+        begin_page(x, request);
     } else {
         answer_problem(x, 404, "E_NOT_FOUND", "there is nothing at this path", NULL);
     }

@@ -7,6 +7,7 @@
  *   GET  /readyz      200 when the store takes writes and the hub runs, else 503 and why
  *   GET  /metrics     Prometheus' text format (metrics.h)
  *   other /v1/...     what programs read and write, with a token (api.h)
+ *   GET  /, /console/ the console's page (console_files.h)
  *
  * Whatever is wrong is answered as problem JSON (RFC 9457): {"type","title","status","code","detail"}, `code` being a name of satchel_rc.h. HEAD is
  * answered as GET, OPTIONS with what the path takes. All functions run on the loop's thread. */
@@ -25,17 +26,26 @@ typedef struct http_request {
     const uint8_t *
         device; /* the fingerprint of the key that the connection has proved: it came by the sync port; NULL: by the HTTPS port */
     const char *authorization, *idempotency_key;
+    const char *accept_encoding, *if_none_match; /* of the page's files */
+    /* Of people in a browser (api_auth.c); NULL is as "". */
+    const char *cookie, *csrf, *fetch_site, *origin, *host, *content_type, *agent;
     size_t narg;
     const char *const *arg; /* of the query, each "name=value" */
 } http_request;
 
+#define HTTP_COOKIE_BYTES 160
+
 typedef struct http_answer {
     unsigned status;
-    const char *type;         /* of the body; static */
-    const char *allow;        /* for 405 and OPTIONS; static; else NULL */
-    const char *authenticate; /* WWW-Authenticate, for 401; static; else NULL */
-    unsigned retry_after_s;   /* 0: no such header */
-    bool replayed;            /* Idempotent-Replayed: this answer was given before */
+    const char *type;                   /* of the body; static */
+    const char *allow;                  /* for 405 and OPTIONS; static; else NULL */
+    const char *authenticate;           /* WWW-Authenticate, for 401; static; else NULL */
+    unsigned retry_after_s;             /* 0: no such header */
+    bool replayed;                      /* Idempotent-Replayed: this answer was given before */
+    char set_cookie[HTTP_COOKIE_BYTES]; /* Set-Cookie; "": none */
+    bool page;                          /* a file of the console: what a page may do is told with it, and a browser may keep it */
+    const char *etag;                   /* of a page; as long as the server runs */
+    const char *encoding;               /* of the body; static; NULL: none */
     buf body;
 } http_answer;
 

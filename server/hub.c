@@ -44,6 +44,7 @@ static session *session_add(hub *h) {
     h->slots[at] = c;
     h->stats.sessions++;
     h->stats.sessions_total++;
+    hub_note_begun(h, c);
     return c;
 }
 
@@ -52,6 +53,7 @@ void hub_remove(hub *h, session *c) {
     h->slots[at] = NULL;
     if (at < h->free_slot) h->free_slot = at;
     h->stats.sessions--;
+    hub_note_ended(h, c);
     hub_drop_change(h, c);
     buf_fini(&c->sums);
     while (c->out) {
@@ -129,6 +131,8 @@ static void tell_and_close(hub *h, session *c, int rc, const char *words) {
     buf_fini(&message);
     c->closing = true;
     c->credit = 0;
+    c->sync.end_rc = rc;
+    snprintf(c->sync.end_text, sizeof c->sync.end_text, "%s", words);
     mark_ready(h, c);
     char line[LIMIT_TEXT_BYTES + 64], key[17];
     snprintf(line, sizeof line, "closing: %s", words);
@@ -152,7 +156,10 @@ void hub_queue_reader(hub *h, session *c) {
 
 void hub_want_reader(hub *h, session *c) {
     if (c->in_readers || c->closing || c->stalled || c->left || c->stale) return;
-    if (!c->sums.n && (!c->credit || hub_waits(h, c))) return;
+    if (!c->sums.n && (!c->credit || hub_waits(h, c))) {
+        if (c->credit && !c->sync.current_ms) hub_note_current(h, c);
+        return;
+    }
     if (c->busy) {
         c->again = true;
         return;
@@ -208,10 +215,18 @@ uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]
     return id;
 }
 
+void hub_set_peer(hub *h, uint64_t id, const char *peer) {
+    pthread_mutex_lock(&h->mutex);
+    session *c = find(h, id);
+    if (c) snprintf(c->sync.peer, sizeof c->sync.peer, "%s", peer);
+    pthread_mutex_unlock(&h->mutex);
+}
+
 void hub_disconnect(hub *h, uint64_t id) {
     pthread_mutex_lock(&h->mutex);
     session *c = find(h, id);
     if (c) {
+        c->sync.ended_ms = h->config.now_ms(h->config.ctx);
         if (c->in_ready) unmark_ready(h, c);
         if (c->in_readers) hub_forget_reader(h, c);
         c->credit = 0;
@@ -279,6 +294,10 @@ void hub_receive(hub *h, uint64_t id, const void *bytes, size_t n) {
     session *c = find(h, id);
     h->stats.frames_in++;
     h->stats.bytes_in += n;
+    if (c) {
+        c->sync.received_frames++;
+        c->sync.received_bytes += n;
+    }
     if (!c || c->closing) {
         pthread_mutex_unlock(&h->mutex);
         return;
@@ -338,6 +357,8 @@ bool hub_output_done(hub *h, uint64_t id) {
         c->queued -= o->f->n;
         h->stats.frames_out++;
         h->stats.bytes_out += o->f->n;
+        c->sync.sent_frames++;
+        c->sync.sent_bytes += o->f->n;
         frame_release(o->f);
         free(o);
         if (c->stalled && c->queued < LIMIT_CONN_QUEUE_BYTES / 2) {
@@ -394,6 +415,12 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
 
 const char *hub_store_path(const hub *h) {
     return h->config.store_path;
+}
+
+void hub_note_refused_login(hub *h) {
+    pthread_mutex_lock(&h->mutex);
+    h->stats.auth_failures++;
+    pthread_mutex_unlock(&h->mutex);
 }
 
 void hub_get_stats(hub *h, hub_stats *out) {
@@ -466,7 +493,9 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);
     h->page_readers = calloc(h->config.readers, sizeof *h->page_readers);
     h->memo = checksum_memo_new();
-    if (!rc && (!h->page_readers || !h->memo)) rc = SATCHEL_E_NOMEM;
+    h->watch = alert_watch_new();
+    if (!rc && (!h->page_readers || !h->memo || !h->watch)) rc = SATCHEL_E_NOMEM;
+    if (!rc) rc = hub_history_open(h);
     for (; !rc && h->nreaders < h->config.readers; h->nreaders++)
         if ((rc = pages_open(&h->page_readers[h->nreaders], config->store_path, error))) break;
     if (rc) {
@@ -502,9 +531,11 @@ void hub_close(hub *h) {
     for (unsigned i = 0; i < h->nreaders; i++) pages_close(&h->page_readers[i]);
     free(h->page_readers);
     checksum_memo_free(h->memo);
+    alert_watch_free(h->watch);
     snapshots_close(h->snaps);
     for (unsigned i = 0; i < HUB_VIEWS; i++) view_release(h->views[i]);
     view_sets_free(h->sets);
+    hub_history_close(h);
     ingest_free(h->ingest);
     free(h->schema_hash);
     buf_fini(&h->wiped);
@@ -531,7 +562,9 @@ static void *writer_main(void *arg) {
         bool end = h->stopping && !h->inputs;
         if (!end && !h->inputs) wait_for(h, &h->writer_cond, 1000);
         pthread_mutex_unlock(&h->mutex);
-        if (end) return NULL;
+        if (!end) continue;
+        hub_write_history(h, h->config.now_ms(h->config.ctx), true);
+        return NULL;
     }
 }
 

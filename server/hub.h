@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/alert.h"
+#include "server/history.h"
 #include "server/ingest.h"
 #include "server/log.h"
 #include "server/store.h"
@@ -42,6 +44,9 @@ typedef struct hub_config {
     void (*wake)(void *ctx);
     /* One line for the log. From any thread. */
     void (*log)(void *ctx, const log_fields *fields, const char *text);
+    /* Adds to what alerts are judged by what the hub does not know; and what was opened or closed is durable now. On the writer's thread, may be NULL. */
+    void (*figures)(void *ctx, alert_figures *f);
+    void (*alerted)(void *ctx);
     void *ctx;
 } hub_config;
 
@@ -51,6 +56,8 @@ void hub_close(hub *h);
 /* A device connected; its certificate was verified. Returns its session, never 0. An unknown or revoked fingerprint gets a session that says so and closes. */
 uint64_t hub_connect(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 void hub_disconnect(hub *h, uint64_t session);
+/* The address that a session comes from, for people. */
+void hub_set_peer(hub *h, uint64_t session, const char *peer);
 /* One received frame; copied. Over a limit: the session is told and closed. */
 void hub_receive(hub *h, uint64_t session, const void *frame, size_t n);
 /* Bytes of a session's frames that the writer has not dealt with yet, so that a front can read one device slower that others may have their turn. `name`
@@ -100,6 +107,11 @@ void hub_stop(hub *h);
  * of them until then is forgotten. From any thread. */
 void hub_tell_healed(hub *h, const buf *report, unsigned wrong);
 
+/* A password, token, code or certificate was refused: alerts count it. From any thread. */
+void hub_note_refused_login(hub *h);
+/* On the writer's thread: upkeep, and with it the look at what is to be alerted of, follows at once. */
+void hub_upkeep_soon(hub *h);
+
 /* Of the store, for readers of one's own beside the writer. */
 const char *hub_store_path(const hub *h);
 
@@ -111,6 +123,7 @@ typedef struct hub_stats {
     uint64_t pages, page_cache_hits, snapshot_pages, snapshots_built;
     uint64_t writer_queue, reader_queue;
     uint64_t seq;
+    uint64_t auth_failures;
     uint64_t disk_free, disk_reserve, wal_bytes; /* as of the last second; the reserve as it is on this disk */
     bool writable; /* false while the disk is low, and after the store failed to write; back by itself */
     bool disk_low; /* no changes are taken: less is free than the reserve */
@@ -118,5 +131,10 @@ typedef struct hub_stats {
         [2 * LIMIT_TEXT_BYTES]; /* why rows are not moved that time would move; empty: they are. It is tried again every minute */
 } hub_stats;
 void hub_get_stats(hub *h, hub_stats *out);
+
+/* The connections of devices that are open, in the order of the devices' ids, the newest first of one; ended_ms is 0. *out is the caller's. From any thread. */
+int hub_connections(hub *h, history_sync **out, size_t *n);
+/* How long a device may stay away whose profile does not say. */
+uint64_t hub_horizon_ms(const hub *h);
 
 #endif

@@ -1,5 +1,6 @@
 /* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
- * hub_view.c who is to hold what, hub_upkeep.c what time does, hub_wipe.c who is to be wiped, hub_sums.c checksums, hub_disk.c the room on the disk. */
+ * hub_view.c who is to hold what, hub_upkeep.c what time does, hub_history.c what is kept for people to look at, hub_wipe.c who is to be wiped, hub_sums.c checksums,
+ * hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
@@ -8,6 +9,7 @@
 #include "server/checksum_memo.h"
 #include "server/dialog.h"
 #include "server/frame.h"
+#include "server/history.h"
 #include "server/hub.h"
 #include "server/pages.h"
 #include "server/snapshot.h"
@@ -55,6 +57,7 @@ typedef struct session {
     uint64_t acked;
     bool acked_dirty;
     uint64_t since_ms; /* of the last hello */
+    history_sync sync; /* what is kept of the connection when it has ended */
     uint64_t held_ms;  /* since when its pushes are not taken, because the disk is low; 0: they are */
 } session;
 
@@ -130,6 +133,9 @@ struct hub {
     uint64_t disk_looked_ms;
     size_t held; /* sessions whose pushes are not taken */
     uint64_t last_upkeep_ms, last_seen_ms, write_failed_ms;
+    /* The writer's: for alerts, and when it looked at what is to be alerted of and at who is connected. */
+    alert_watch *watch;
+    uint64_t last_look_ms, last_present_ms;
     buf wiped;             /* keys of the devices that are to be wiped, or were */
     bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
@@ -139,6 +145,13 @@ struct hub {
     bool stale;            /* the writer's: some session may be */
     size_t look_from;      /* the writer's: the slot of the next that is looked at, if it is stale */
     int64_t last_conflict; /* the writer's: its device has heard of conflicts up to here, if connected */
+
+    history_sync *ended; /* connections that are to be noted in the store; */
+    size_t nended, ended_room;
+    history_sync *noting; /* and the writer's: those that it is at */
+    size_t nnoting;
+    uint64_t noted_ms;
+    struct hub_figures *figures; /* the writer's, but for the durations */
 
     bool threads;
     pthread_t writer_thread;
@@ -170,6 +183,23 @@ void hub_say_alerts(const dialog_world *w);
 bool hub_upkeep(hub *h, uint64_t now_ms);
 /* Under the mutex. After a failure only what devices pushed, or some quiet seconds, prove that there is room again: a note of a few bytes fits a full disk. */
 void hub_set_writable(hub *h, int rc, bool pushed, uint64_t now_ms);
+
+/* ---- hub_history.c ---- */
+
+int hub_history_open(hub *h);
+void hub_history_close(hub *h);
+/* Under the mutex. A session has begun; it has all that there is now; it is over. */
+void hub_note_begun(hub *h, session *c);
+void hub_note_current(hub *h, session *c);
+void hub_note_ended(hub *h, session *c);
+/* The writer's, without the mutex, in its transaction: notes connections that have ended, if it is time or `all`. */
+int hub_put_ended(hub *h, uint64_t now_ms, bool all);
+/* That is durable. */
+void hub_ended_are_put(hub *h);
+/* The writer's, in a transaction: figures of the time since the last look, and what is too old. */
+int hub_put_figures(hub *h, uint64_t now_ms);
+/* The writer's, in idle moments: a transaction for connections that nothing else has taken along. True if there was one. `all`: at the end, and the figures with it. */
+bool hub_write_history(hub *h, uint64_t now_ms, bool all);
 
 /* ---- hub_wipe.c: the writer's, without the mutex ---- */
 

@@ -136,6 +136,7 @@ static int run_errand(hub *h, unsigned reader, errand *e) {
 
 static void queue_one(hub *h, session *c, frame *f) {
     c->credit--;
+    c->sync.pulled++;
     hub_queue_frame(h, c, f);
     c->stalled = c->queued > LIMIT_CONN_QUEUE_BYTES;
 }

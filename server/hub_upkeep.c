@@ -1,5 +1,6 @@
 /* What time does on the writer: rows that move by the clock, timers of automations, pruning; and the lines for the log about that. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
@@ -14,6 +15,8 @@
 #define RENEW_AFTER_MS 86400000u
 #define RENEW_SPREAD_MS 14400000u
 #define PRUNED_MUCH 10000u
+#define LOOK_EVERY_MS 60000u
+#define PRESENT_EVERY_MS 600000u
 
 /* ---- in a group ---- */
 
@@ -97,6 +100,55 @@ static void renew_old(hub *h, uint64_t now_ms) {
     }
 }
 
+/* ---- alerts ---- */
+
+/* Whoever is connected is there, though it says nothing for days. */
+static int note_present(hub *h, uint64_t now_ms) {
+    if (now_ms - h->last_present_ms < PRESENT_EVERY_MS) return SATCHEL_OK;
+    h->last_present_ms = now_ms;
+    pthread_mutex_lock(&h->mutex);
+    int64_t *id = calloc(h->nslots + 1, sizeof *id);
+    size_t n = 0;
+    for (size_t i = 0; id && i < h->nslots; i++)
+        if (h->slots[i] && h->slots[i]->d.phase == DIALOG_READY && !h->slots[i]->closing) id[n++] = h->slots[i]->d.device;
+    pthread_mutex_unlock(&h->mutex);
+    int rc = id ? SATCHEL_OK : SATCHEL_E_NOMEM;
+    for (size_t i = 0; !rc && i < n; i++) rc = store_device_present(h->config.store, id[i], now_ms, PRESENT_EVERY_MS);
+    free(id);
+    return rc;
+}
+
+static int look(hub *h, uint64_t now_ms, unsigned *changed) {
+    store *s = h->config.store;
+    hub_stats stats;
+    hub_get_stats(h, &stats);
+    alert_figures f = {.horizon_ms = h->config.horizon_ms, .auth_failures = stats.auth_failures, .disk_free = stats.disk_free};
+    if (h->config.figures) h->config.figures(h->config.ctx, &f);
+    int rc = store_begin(s);
+    if (!rc) rc = note_present(h, now_ms);
+    if (!rc) rc = alert_look(h->watch, s, &f, now_ms, changed);
+    if (!rc) return store_commit(s);
+    store_rollback(s);
+    *changed = 0;
+    if (db_is_failure(rc)) return rc;
+    h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc},
+                  "it could not be looked what is to be alerted of");
+    return SATCHEL_OK;
+}
+
+static int look_if_due(hub *h, uint64_t now_ms) {
+    unsigned changed = 0;
+    if (now_ms - h->last_look_ms < LOOK_EVERY_MS) return SATCHEL_OK;
+    h->last_look_ms = now_ms;
+    int rc = look(h, now_ms, &changed);
+    if (!rc && changed && h->config.alerted) h->config.alerted(h->config.ctx);
+    return rc;
+}
+
+void hub_upkeep_soon(hub *h) {
+    h->last_upkeep_ms = h->last_look_ms = 0;
+}
+
 bool hub_upkeep(hub *h, uint64_t now_ms) {
     if (now_ms - h->last_upkeep_ms < UPKEEP_EVERY_MS) return false;
     h->last_upkeep_ms = now_ms;
@@ -104,10 +156,12 @@ bool hub_upkeep(hub *h, uint64_t now_ms) {
     uint64_t removed = 0;
     int rc = store_begin(s);
     if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, h->config.horizon_ms, &removed);
+    if (!rc) rc = hub_put_figures(h, now_ms);
     if (rc)
         store_rollback(s);
     else
         rc = store_commit(s);
+    if (!rc) rc = look_if_due(h, now_ms);
     bool more = false;
     uint64_t scope_at_ms = UINT64_MAX;
     if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);

@@ -23,6 +23,7 @@ typedef struct work {
     char words[LIMIT_TEXT_BYTES];
     int said_rc; /* why an answer could not be kept: SATCHEL_E_NOMEM, or SATCHEL_E_LIMIT for one that no frame takes */
     bool hello;  /* said hello in this group, or is to */
+    uint64_t pushed; /* transactions of its that got their result in this group */
 } work;
 
 /* A line for the log, kept until the group is durable: what is undone was not so. */
@@ -47,7 +48,7 @@ typedef struct group {
     hub_look look;
     hub_trouble trouble;
     uint64_t now_ms;
-    uint64_t conflicts; /* logged by this group */
+    uint64_t conflicts, rows; /* logged, and changed, by this group */
     int64_t last_conflict;
     dialog_world world;
 } group;
@@ -211,6 +212,7 @@ static int run_frame(group *gr, input *i) {
     buf_init(&words, LIMIT_TEXT_BYTES);
     size_t said = w->nsaid;
     dialog before = w->d;
+    uint64_t settled = gr->world.accepted + gr->world.refused;
     rc = frame_unpack(i->p, i->n, &message);
     int kind = rc ? 0 : (int)message_peek(message.p, message.n);
     bool held = !rc && kind == MSG_PUSH && hub_holds_push(gr->h, w->id, gr->now_ms); /* it is sent again */
@@ -225,6 +227,7 @@ static int run_frame(group *gr, input *i) {
         close_work(w, rc, words.n > 1 ? (const char *)words.p : NULL);
         rc = SATCHEL_OK;
     }
+    w->pushed += gr->world.accepted + gr->world.refused - settled;
     if (!rc && w->d.phase == DIALOG_READY && before.phase != DIALOG_READY) on_ready(gr, w);
     gr->current = NULL;
     buf_fini(&message);
@@ -468,7 +471,7 @@ static int try_group(group *gr) {
     hub *h = gr->h;
     int rc = store_begin(h->config.store);
     if (rc) return rc;
-    uint64_t conflicts = ingest_conflicts(h->ingest);
+    uint64_t conflicts = ingest_conflicts(h->ingest), rows = ingest_rows(h->ingest);
     ingest_undo_points(h->ingest, gr->careful);
     rc = run_inputs(gr);
     if (!rc) rc = hub_run_due(h, &gr->world, &gr->trouble);
@@ -477,11 +480,13 @@ static int try_group(group *gr) {
     hub_say_alerts(&gr->world);
     ingest_undo_points(h->ingest, true);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
+    gr->rows = ingest_rows(h->ingest) - rows;
     if (!rc && gr->conflicts) rc = run_losses(gr);
     if (!rc && gr->now_ms - h->last_seen_ms >= SEEN_EVERY_MS) {
         h->last_seen_ms = gr->now_ms;
         rc = run_seen(gr);
     }
+    if (!rc) rc = hub_put_ended(h, gr->now_ms, false);
     if (rc) store_rollback(h->config.store);
     return rc;
 }
@@ -526,6 +531,8 @@ static void deliver_work(hub *h, work *w) {
     if (!c) return;
     bool was_ready = c->d.phase == DIALOG_READY;
     c->d = w->d;
+    c->sync.device = c->d.device;
+    c->sync.pushed += w->pushed;
     if (w->hello || was_ready != (w->d.phase == DIALOG_READY)) {
         c->round++;
         c->credit = 0;
@@ -584,12 +591,14 @@ static void finish_group(group *gr, int rc) {
         }
     }
     if (!rc) {
+        hub_ended_are_put(h);
         h->stats.groups++;
         h->stats.txns_accepted += gr->world.accepted;
         h->stats.txns_refused += gr->world.refused;
         h->stats.txns_repeated += gr->world.repeated;
         h->stats.forks += gr->world.forks;
         h->stats.conflicts += gr->conflicts;
+        h->stats.rows_in += gr->rows;
         if (h->scope_due) memcpy(h->stats.scope_trouble, gr->trouble.text, sizeof gr->trouble.text);
         h->scope_due = h->timers_due = false;
         hub_looked_at(h, &gr->look);
@@ -697,7 +706,10 @@ bool hub_write_step(hub *h) {
     gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);
     bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->timers_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
-    if (idle) return hub_upkeep(h, gr.now_ms);
+    if (idle) {
+        bool wrote = hub_write_history(h, gr.now_ms, false);
+        return hub_upkeep(h, gr.now_ms) || wrote;
+    }
     gr.world = (dialog_world){.s = h->config.store,
                               .g = h->ingest,
                               .snaps = h->snaps,

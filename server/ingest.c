@@ -317,12 +317,13 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
 }
 
 ingest_position ingest_where(const ingest *g) {
-    return (ingest_position){.at = g->s->now, .conflicts = g->conflicts, .alerts = g->alerts.n};
+    return (ingest_position){.at = g->s->now, .conflicts = g->conflicts, .rows = g->rows, .alerts = g->alerts.n};
 }
 
 void ingest_put_back(ingest *g, const ingest_position *before) {
     g->s->now = before->at;
     g->conflicts = before->conflicts;
+    g->rows = before->rows;
     if (g->alerts.n > before->alerts) g->alerts.n = before->alerts;
 }
 
@@ -447,6 +448,10 @@ void ingest_alerts(ingest *g, buf *lines) {
     buf_clear(lines);
     buf_put(lines, g->alerts.p, g->alerts.n);
     buf_clear(&g->alerts);
+}
+
+uint64_t ingest_rows(const ingest *g) {
+    return g->rows;
 }
 
 uint64_t ingest_conflicts(const ingest *g) {

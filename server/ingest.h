@@ -60,7 +60,7 @@ int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
 /* Where it stands, beside the store's own rows: to be put back when what came since is rolled back there. */
 typedef struct ingest_position {
     store_position at;
-    uint64_t conflicts;
+    uint64_t conflicts, rows;
     size_t alerts;
 } ingest_position;
 ingest_position ingest_where(const ingest *g);
@@ -69,5 +69,7 @@ void ingest_put_back(ingest *g, const ingest_position *before);
 void ingest_alerts(ingest *g, buf *lines);
 /* Conflicts logged since ingest_new. */
 uint64_t ingest_conflicts(const ingest *g);
+/* Changes of rows that were made since then, whoever their author is. */
+uint64_t ingest_rows(const ingest *g);
 
 #endif

@@ -84,14 +84,17 @@ static int close_transaction(script *sc, const char *at, bool own_commit) {
     return rc;
 }
 
-/* What a statement may do: read anything, and change rows of synced tables. Whatever else it changed would be undone with it, unseen; but
+/* What a statement may do: read anything but passwords, and change rows of synced tables. Whatever else it changed would be undone with it, unseen; but
  * what triggers do is their own matter. */
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
     script *sc = ctx;
     (void)b, (void)database;
     switch (action) {
-    case SQLITE_SELECT:
     case SQLITE_READ:
+        if (strcmp(a, "satchel_user") != 0 && strcmp(a, "satchel_login") != 0) return SQLITE_OK;
+        sc->refusal = "nobody reads passwords and sessions";
+        return SQLITE_DENY;
+    case SQLITE_SELECT:
     case SQLITE_FUNCTION:
     case SQLITE_RECURSIVE:
         return SQLITE_OK;

@@ -81,7 +81,7 @@ struct ingest {
     uint64_t base, number, now_ms;
     field_clock clock; /* effective stamp, author, the seq being given */
     scope_log log;     /* what changes, for whom */
-    uint64_t conflicts;
+    uint64_t conflicts, rows;
     buf dangling; /* references to look at again at the end: place in refs, direction, values */
 
     /* Whose rows are (scope.h). */

@@ -50,6 +50,7 @@ static void emit_column(ingest *g, uint32_t id, value v) {
 /* For those who hold rows of the set. */
 static int emit_end(ingest *g, uint32_t set) {
     g->emitted++;
+    g->rows++;
     return scope_log_put(&g->log, set, 0, &g->emit);
 }
 

@@ -15,7 +15,9 @@
  *   enrolled, enrol-refused, certificate-refused, token-refused
  *   limited      a device, or an address, that takes more than its share (front_share.c), and how often so far
  *   tls-refused, silent   a handshake that failed, and why; a connection that ended and had asked for nothing
+ *   notice       mail or webhook of alerts are not taken, or are again
  *   admin        a command of the admin was done, or failed
+ *   login, login-refused   somebody signed in to the console, or could not
  *   http-error   an answer of 500 or above
  *   http-refused a request for what is not there, too large, too often, too slow, or an enrolment that is none
  *   store, certificates, config, connections: states of the server's own

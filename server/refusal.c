@@ -203,7 +203,7 @@ static int show_row(void *ctx, delta_row *row) {
     return rc;
 }
 
-static int show_changes(store *s, int64_t author, uint64_t number, buf *json) {
+int refusal_changes(store *s, int64_t author, uint64_t number, buf *json) {
     showing w = {.s = s, .out = json};
     sqlite3_stmt *q = select_parts(s, author, number);
     int rc = view_load(&s->cache, 0, &w.all), more;
@@ -233,7 +233,7 @@ int refusal_show(store *s, const char *device, uint64_t number, buf *json) {
     put_member(json, "message", (const char *)sqlite3_column_text(q, 3));
     put_member(json, "table", t ? t->name : NULL);
     sqlite3_reset(q);
-    return show_changes(s, author, number, json);
+    return refusal_changes(s, author, number, json);
 }
 
 /* ---- making it the admin's own ---- */

@@ -23,6 +23,8 @@ int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uin
  *     {"table","op","key":{...},"wanted":{...},"server":{...}}, ...],"more"}
  * `server` is the row as it is now, null if there is none. Of a long one the first 1,000 changes are told, and "more" is true. SATCHEL_E_NOT_FOUND. */
 int refusal_show(store *s, const char *device, uint64_t number, buf *json);
+/* Appends ,"changes":[...],"more":...} of one that there is, by its author. */
+int refusal_changes(store *s, int64_t author, uint64_t number, buf *json);
 
 /* Makes the changes as the server's own author, knowing all that is in the store, and settles the refusal; all of it inside the caller's transaction, or
  * nothing. `edits` (may be NULL) is an array of {"table","key":{...},"values":{...}}: values of changes of the transaction that are to be others, or to be

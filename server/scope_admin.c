@@ -203,10 +203,39 @@ static int misuse(buf *error, int rc, const char *format, const char *what) {
 }
 
 /* The literals are read by SQLite in a database of their own. */
+/* Behind a literal at p; NULL if there is none. */
+static const char *skip_literal(const char *p) {
+    static const char digits[] = "0123456789";
+    bool blob = (*p == 'x' || *p == 'X') && p[1] == '\'';
+    if (blob || *p == '\'') {
+        p += 1 + blob;
+        for (; *p && (*p != '\'' || p[1] == '\''); p++) p += *p == '\'';
+        return *p ? p + 1 : NULL;
+    }
+    if (*p == '-' || *p == '+') p++;
+    const char *from = p;
+    p += strspn(p, digits);
+    if (*p == '.') p += 1 + strspn(p + 1, digits);
+    if (p == from || (p == from + 1 && *from == '.')) return NULL;
+    if (*p != 'e' && *p != 'E') return p;
+    p += 1 + (p[1] == '-' || p[1] == '+');
+    return *p >= '0' && *p <= '9' ? p + strspn(p, digits) : NULL;
+}
+
+/* Whether the text is literals with commas between and nothing else: what else SQL may say would be done. */
+static bool are_literals(const char *p) {
+    for (;; p++) {
+        p += strspn(p, " ");
+        if (!(p = skip_literal(p))) return false;
+        p += strspn(p, " ");
+        if (*p != ',') return !*p;
+    }
+}
+
 int scope_read_key(const schema_table *t, const char *literals, scope_named *out, buf *error) {
     sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;
-    char *sql = sqlite3_mprintf("SELECT %s", literals);
+    char *sql = sqlite3_mprintf("SELECT %s", are_literals(literals) ? literals : "");
     int sq = sql ? sqlite3_open(":memory:", &db) : SQLITE_NOMEM;
     if (sq == SQLITE_OK) sq = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
     int rc = SATCHEL_OK;

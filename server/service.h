@@ -21,9 +21,12 @@ typedef struct service {
     char host[256];     /* the name that devices are told */
     uint16_t sync_port; /* as listened on */
     uint16_t https_port;
-    unsigned certificate_days; /* of a device; 0: IDENTITY_DEVICE_DAYS */
-    struct api *api;           /* of programs over HTTP; NULL: none is served */
-    const datadir *files;      /* the data directory, for who changes keys and certificates in it */
+    unsigned certificate_days;           /* of a device; 0: IDENTITY_DEVICE_DAYS */
+    struct api *api;                     /* of programs over HTTP; NULL: none is served */
+    struct control *control;             /* the admin's commands; NULL: none are taken yet, or any more */
+    const struct console_files *console; /* the page; NULL: none is served */
+    struct notice *notice;               /* who tells of alerts; NULL: nobody */
+    const datadir *files;                /* the data directory, for who changes keys and certificates in it */
     /* On the loop's thread: the files of keys and certificates have changed. What will not do is told, and everything stays as it was. */
     int (*reload)(void *ctx, buf *error);
     void *reload_ctx;

@@ -157,6 +157,8 @@ typedef struct device_seen {
 int store_device_seen(store *s, int64_t id, const device_seen *seen);
 /* The device has made `acked_seq` durable. */
 int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms);
+/* It is connected: counts as seen, if that was longer ago than `ago_ms`. */
+int store_device_present(store *s, int64_t id, uint64_t now_ms, uint64_t ago_ms);
 /* `results` of the transactions that were waiting on the device have their result. */
 int store_device_answered(store *s, int64_t id, uint64_t results);
 /* A stamp of this device had to be clamped: its clock is ahead. */
@@ -206,8 +208,13 @@ int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info
 typedef struct store_counts {
     uint64_t devices, active, rows, conflicts, rejected_open, log_rows, tombstones, bytes;
     uint64_t backup_seq, backup_ms; /* the newest backup; 0: none */
+    uint64_t pending;               /* transactions that wait on active devices, as they last said */
+    uint64_t silent_day;            /* active devices that were not heard of for a day */
+    uint64_t alerts_open;           /* not closed */
+    uint64_t alerts_critical;       /* of them */
 } store_counts;
-int store_count(store *s, store_counts *out);
+/* Silence is as of now_ms. */
+int store_count(store *s, uint64_t now_ms, store_counts *out);
 
 typedef struct checksum_truth checksum_truth;
 /* Checks file, row clocks, log, tombstones, foreign keys and what is kept beside them, against each other; one line per finding in `report`; *problems

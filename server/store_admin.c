@@ -170,6 +170,8 @@ int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info
 
 /* ---- counts ---- */
 
+#define DAY_MS UINT64_C(86400000)
+
 static int count(store *s, const char *sql, uint64_t *out) {
     int64_t n;
     int rc = db_integer(&s->cache, sql, 0, &n);
@@ -177,7 +179,17 @@ static int count(store *s, const char *sql, uint64_t *out) {
     return rc;
 }
 
-int store_count(store *s, store_counts *out) {
+static int count_silent(store *s, uint64_t before_ms, uint64_t *out) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT count(*) FROM satchel_device WHERE state=1 AND max(last_seen_ms,enrolled_ms)<?");
+    db_bind(q, "i", (int64_t)before_ms);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) *out = (uint64_t)sqlite3_column_int64(q, 0);
+    if (rc == 1) sqlite3_reset(q);
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
+int store_count(store *s, uint64_t now_ms, store_counts *out) {
     memset(out, 0, sizeof *out);
     int rc = count(s, "SELECT count(*) FROM satchel_device WHERE state<>3", &out->devices);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_device WHERE state=1", &out->active);
@@ -185,6 +197,11 @@ int store_count(store *s, store_counts *out) {
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_refused WHERE state='open'", &out->rejected_open);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_log", &out->log_rows);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_tombstone", &out->tombstones);
+    if (!rc) rc = count(s, "SELECT sum(pending) FROM satchel_device WHERE state=1", &out->pending);
+    if (!rc) rc = count_silent(s, now_ms > DAY_MS ? now_ms - DAY_MS : 0, &out->silent_day);
+    if (!rc) rc = count(s, "SELECT count(*) FROM satchel_alert WHERE state<>'closed'", &out->alerts_open);
+    if (!rc)
+        rc = count(s, "SELECT count(*) FROM satchel_alert WHERE state<>'closed' AND severity='critical'", &out->alerts_critical);
     if (!rc) rc = store_last_backup(s, &out->backup_ms);
     out->backup_seq = store_where(s).backup_seq;
     if (!rc) rc = count(s, "SELECT page_count*page_size FROM pragma_page_count,pragma_page_size", &out->bytes);

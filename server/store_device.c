@@ -219,6 +219,11 @@ int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms
                    (int64_t)acked_seq, (int64_t)now_ms, id);
 }
 
+int store_device_present(store *s, int64_t id, uint64_t now_ms, uint64_t ago_ms) {
+    return db_exec(&s->cache, "UPDATE satchel_device SET last_seen_ms=? WHERE id=? AND last_seen_ms<?", "iii", (int64_t)now_ms,
+                   id, (int64_t)now_ms - (int64_t)ago_ms);
+}
+
 int store_device_answered(store *s, int64_t id, uint64_t results) {
     return db_exec(&s->cache, "UPDATE satchel_device SET pending=max(0,pending-?) WHERE id=?", "ii", (int64_t)results, id);
 }

@@ -110,7 +110,65 @@ static const char FORMAT_6[] =
     " ms INT NOT NULL, wrote INT NOT NULL, rc INT NOT NULL, words TEXT);"
     "CREATE INDEX satchel_automation_run_at ON satchel_automation_run(at_ms);";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6};
+/* What the console needs. People who sign in and their sessions (server/people.h); who did what (server/audit.h); and what is kept over a restart of the connections of
+ * devices, of the figures by the minute and by the hour, and of alerts. */
+static const char FORMAT_7[] =
+    /* role: viewer, manager, admin; state: active, locked; hash: as crypto_pwhash_str writes it. */
+    "CREATE TABLE satchel_user(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, hash TEXT NOT NULL,"
+    " state TEXT NOT NULL DEFAULT 'active', created_ms INT NOT NULL, failures INT NOT NULL DEFAULT 0, failed_ms INT NOT NULL DEFAULT 0,"
+    " locked_until_ms INT NOT NULL DEFAULT 0, last_login_ms INT NOT NULL DEFAULT 0);"
+    /* hash: SHA-256 of the secret that the session's cookie has. */
+    "CREATE TABLE satchel_login(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, user INT NOT NULL REFERENCES satchel_user, csrf TEXT NOT NULL,"
+    " created_ms INT NOT NULL, seen_ms INT NOT NULL, expires_ms INT NOT NULL, peer TEXT NOT NULL, agent TEXT NOT NULL);"
+    /* Its ids have no gap, and sqlite_sequence knows the last: so a row that was taken away is missed, wherever it stood. */
+    "CREATE TABLE satchel_audit(id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INT NOT NULL, actor TEXT NOT NULL, peer TEXT NOT NULL,"
+    " action TEXT NOT NULL, subject TEXT NOT NULL, rc INT NOT NULL, hash BLOB NOT NULL);"
+    /* One connection of a device (server/history.h), put here when it has ended; current_ms: when it had been given all that there was. */
+    "CREATE TABLE satchel_sync(id INTEGER PRIMARY KEY, device INT NOT NULL, begun_ms INT NOT NULL, ended_ms INT, end_rc INT NOT NULL DEFAULT 0,"
+    " end_text TEXT, current_ms INT, sent_frames INT NOT NULL DEFAULT 0, received_frames INT NOT NULL DEFAULT 0, sent_bytes INT NOT NULL DEFAULT 0,"
+    " received_bytes INT NOT NULL DEFAULT 0, pushed INT NOT NULL DEFAULT 0, pulled INT NOT NULL DEFAULT 0, peer TEXT NOT NULL);"
+    "CREATE INDEX satchel_sync_device ON satchel_sync(device,begun_ms);"
+    "CREATE INDEX satchel_sync_begun ON satchel_sync(begun_ms);"
+    /* minute: since 1970, UTC. Older than two days, one row stands for an hour, at its first minute; the index has the others. */
+    "CREATE TABLE satchel_sample(name TEXT, minute INT, value REAL NOT NULL, PRIMARY KEY(name,minute)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_sample_minute ON satchel_sample(minute) WHERE minute%60<>0;"
+    /* What is watched (server/alert.h). profile NULL: any device; hours NULL: always. */
+    "CREATE TABLE satchel_alert_rule(name TEXT PRIMARY KEY, metric TEXT NOT NULL, aggregation TEXT NOT NULL, window_s INT NOT NULL, op TEXT NOT NULL,"
+    " threshold REAL NOT NULL, severity TEXT NOT NULL, profile TEXT, hours TEXT, active INT NOT NULL DEFAULT 1, about TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO satchel_alert_rule(name,metric,aggregation,window_s,op,threshold,severity,profile,hours,about) VALUES"
+    "('device-silent','device.silent_s','last',0,'>',86400,'warning',NULL,NULL,'has not been heard of'),"
+    "('till-silent','device.silent_s','last',0,'>',1800,'critical','till','mon-sat 08:00-20:00','has not been heard of in opening hours'),"
+    "('changes-waiting','device.pending','held',14400,'>',0,'warning',NULL,NULL,'has changes that it has not sent for hours'),"
+    "('refusal-open','device.refusal_age_s','last',0,'>',3600,'warning',NULL,NULL,'has a refused transaction that nobody has settled'),"
+    "('conflict-rate','server.conflicts','ratio',3600,'>',3,'warning',NULL,NULL,'many times as many conflicts as in the week before'),"
+    "('clock-skew','device.clock_skew_s','last',0,'>',300,'warning',NULL,NULL,'has a clock that is off'),"
+    "('schema-behind','device.schema_behind','held',86400,'>',0,'warning',NULL,NULL,'has not run the newest migrations'),"
+    "('offline-days','device.offline_days_left','last',0,'<',5,'critical',NULL,NULL,'will soon be waited for no more, and begin with a snapshot'),"
+    "('wipe-waiting','device.wipe_wait_s','last',0,'>',86400,'critical',NULL,NULL,'was to be wiped, and has not said that it is'),"
+    "('automation-failing','server.automations_failing','last',0,'>',0,'warning',NULL,NULL,'automations failed when they ran last'),"
+    "('backup-old','server.backup_age_s','last',0,'>',93600,'critical',NULL,NULL,'the newest backup is old'),"
+    "('notice-failing','server.notice_failing_s','last',0,'>',900,'warning',NULL,NULL,'mail or webhook of the alerts fail, see satchelctl alert list'),"
+    "('auth-burst','server.auth_failures','sum',300,'>',20,'warning',NULL,NULL,'many passwords, tokens, codes or certificates were refused');"
+    /* subject: a device's id, 0 for the server; state: open, acked, closed; told: what is settled of telling it (server/notice.h). */
+    "CREATE TABLE satchel_alert(id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, subject INT NOT NULL, severity TEXT NOT NULL,"
+    " state TEXT NOT NULL DEFAULT 'open', opened_ms INT NOT NULL, acked_ms INT, acked_by TEXT, closed_ms INT, value REAL, words TEXT NOT NULL,"
+    " told INT NOT NULL DEFAULT 0);"
+    "CREATE UNIQUE INDEX satchel_alert_of ON satchel_alert(rule,subject) WHERE state<>'closed';"
+    "CREATE INDEX satchel_alert_opened ON satchel_alert(opened_ms);"
+    "CREATE INDEX satchel_alert_closed ON satchel_alert(closed_ms) WHERE state='closed';"
+    /* Since when a condition holds that opens an alert once it has held for long enough. */
+    "CREATE TABLE satchel_alert_since(rule TEXT, subject INT, since_ms INT NOT NULL, PRIMARY KEY(rule,subject)) WITHOUT ROWID;"
+    "CREATE INDEX satchel_conflict_at ON satchel_conflict(at_ms);"
+    "CREATE INDEX satchel_conflict_row ON satchel_conflict(tbl,key);"
+    /* open, accepted, restored: what an admin made of it. */
+    "ALTER TABLE satchel_conflict ADD COLUMN state TEXT NOT NULL DEFAULT 'open';"
+    "ALTER TABLE satchel_conflict ADD COLUMN resolved_ms INT;"
+    "CREATE INDEX satchel_conflict_open ON satchel_conflict(id) WHERE state='open';"
+    "CREATE INDEX satchel_automation_run_of ON satchel_automation_run(name,id);"
+    /* subject NULL: the whole rule. */
+    "CREATE TABLE satchel_silence(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject INT, until_ms INT NOT NULL, by TEXT NOT NULL);";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

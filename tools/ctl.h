@@ -63,7 +63,7 @@ void ctl_disconnect(ctl *c);
 
 /* ---- ctl_table.c ---- */
 
-typedef enum ctl_kind { CTL_TEXT, CTL_NUMBER, CTL_TIME, CTL_MILLISECONDS } ctl_kind;
+typedef enum ctl_kind { CTL_TEXT, CTL_WORDS, CTL_NUMBER, CTL_REAL, CTL_TIME, CTL_MILLISECONDS } ctl_kind; /* words are not cut */
 typedef struct ctl_column {
     const char *member, *heading;
     ctl_kind kind;
@@ -101,6 +101,15 @@ int ctl_read_rules(const char *name, json_t **text);
 
 /* ---- the commands ---- */
 
+int ctl_alert_list(ctl *c);
+int ctl_alert_ack(ctl *c);
+int ctl_alert_silence(ctl *c);
+int ctl_alert_unsilence(ctl *c);
+int ctl_alert_rules(ctl *c);
+int ctl_alert_set(ctl *c);
+int ctl_alert_on(ctl *c);
+int ctl_alert_off(ctl *c);
+int ctl_alert_test(ctl *c);
 int ctl_automation_list(ctl *c);
 int ctl_automation_show(ctl *c);
 int ctl_automation_on(ctl *c);
@@ -123,6 +132,15 @@ int ctl_device_resume(ctl *c);
 int ctl_device_revoke(ctl *c);
 int ctl_device_wipe(ctl *c);
 int ctl_device_resnapshot(ctl *c);
+int ctl_user_add(ctl *c);
+int ctl_user_list(ctl *c);
+int ctl_user_passwd(ctl *c);
+int ctl_user_role(ctl *c);
+int ctl_user_lock(ctl *c);
+int ctl_user_unlock(ctl *c);
+int ctl_user_remove(ctl *c);
+int ctl_audit_list(ctl *c);
+int ctl_audit_verify(ctl *c);
 int ctl_token_add(ctl *c);
 int ctl_token_list(ctl *c);
 int ctl_token_revoke(ctl *c);

@@ -69,7 +69,8 @@ static void print_status(const json_t *reply) {
         {"active", "active devices", CTL_NUMBER},        {"rows", "rows", CTL_NUMBER},
         {"rejected_open", "rejected, open", CTL_NUMBER}, {"conflicts", "conflicts recorded", CTL_NUMBER},
         {"log_rows", "log entries", CTL_NUMBER},         {"bytes", "bytes on disk", CTL_NUMBER},
-        {"backup_ms", "newest backup", CTL_TIME},
+        {"backup_ms", "newest backup", CTL_TIME},        {"silent", "silent for a day", CTL_NUMBER},
+        {"alerts", "alerts", CTL_NUMBER},
     };
     static const ctl_column since[] = {
         {"sessions", "devices connected", CTL_NUMBER},
@@ -78,13 +79,14 @@ static void print_status(const json_t *reply) {
         {"writable", "takes changes", CTL_TEXT},
         {"disk_free", "bytes free", CTL_NUMBER},
     };
-    static const ctl_column trouble[] = {{"scope_trouble", "trouble", CTL_TEXT}};
+    static const ctl_column trouble[] = {{"scope_trouble", "trouble", CTL_TEXT}, {"notice_trouble", "trouble", CTL_TEXT}};
     ctl_record(reply, server, sizeof server / sizeof *server);
     ctl_record(json_object_get(reply, "position"), position, sizeof position / sizeof *position);
     ctl_record(json_object_get(reply, "store"), store, sizeof store / sizeof *store);
     const json_t *start = json_object_get(reply, "since_start");
     ctl_record(start, since, sizeof since / sizeof *since);
-    if (json_is_string(json_object_get(start, "scope_trouble"))) ctl_record(start, trouble, sizeof trouble / sizeof *trouble);
+    for (size_t i = 0; i < sizeof trouble / sizeof *trouble; i++)
+        if (json_is_string(json_object_get(start, trouble[i].member))) ctl_record(start, &trouble[i], 1);
 }
 
 int ctl_status(ctl *c) {

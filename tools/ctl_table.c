@@ -49,6 +49,8 @@ static void print_cell(char out[CELL_BYTES], const json_t *v, ctl_kind kind) {
         print_milliseconds(out, json_integer_value(v));
     else if (json_is_integer(v))
         snprintf(out, CELL_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    else if (json_is_real(v))
+        snprintf(out, CELL_BYTES, "%.6g", json_real_value(v));
     else if (json_is_boolean(v))
         snprintf(out, CELL_BYTES, "%s", json_is_true(v) ? "yes" : "no");
     else
@@ -84,7 +86,7 @@ static void put_cell(const char *text, int width, bool right, bool last) {
 
 static void cell_of(char out[CELL_BYTES], const json_t *row, const ctl_column *column) {
     print_cell(out, json_object_get(row, column->member), column->kind);
-    cut(out);
+    if (column->kind != CTL_WORDS) cut(out);
 }
 
 static int column_width(const json_t *array, const ctl_column *column) {
@@ -100,7 +102,7 @@ static int column_width(const json_t *array, const ctl_column *column) {
 }
 
 static bool is_right(ctl_kind kind) {
-    return kind == CTL_NUMBER || kind == CTL_MILLISECONDS;
+    return kind == CTL_NUMBER || kind == CTL_REAL || kind == CTL_MILLISECONDS;
 }
 
 #define COLUMNS_MAX 16

@@ -39,7 +39,26 @@ static const ctl_option device_options[] = {
     {0},
 };
 static const ctl_option token_options[] = {
-    {"rights", "LIST", "read, write, server (what devices may not write), with commas; default read,write"},
+    {"rights", "LIST", "read, write, server (what devices may not write), console:viewer, console:manager, console:admin (what a person of\n"
+                       "                             that role may do in the console), with commas; default read,write"},
+    {0},
+};
+static const ctl_option user_add_options[] = {
+    {"role", "ROLE", "viewer (default), manager or admin"},
+    {"random", NULL, "the server makes the password, and it is printed"},
+    {0},
+};
+static const ctl_option user_passwd_options[] = {
+    {"random", NULL, "the server makes the password, and it is printed"},
+    {0},
+};
+static const ctl_option audit_list_options[] = {
+    {"limit", "N", "how many (default 100, up to 10000)"},
+    {"before", "ID", "older ones than this"},
+    {0},
+};
+static const ctl_option audit_verify_options[] = {
+    {"head", "ID:HASH", "what an earlier check told, kept elsewhere: it must still be there"},
     {0},
 };
 static const ctl_option conflicts_options[] = {
@@ -87,6 +106,32 @@ static const ctl_option export_options[] = {
     {0},
 };
 
+static const ctl_option alert_list_options[] = {
+    {"all", NULL, "those that are over too"},
+    {"limit", "N", "how many (default 1000, up to 10000)"},
+    {0},
+};
+static const ctl_option alert_silence_options[] = {
+    {"for", "TIME", "how long: 90m, 8h, 14d"},
+    {"device", "NAME", "of this device alone"},
+    {0},
+};
+static const ctl_option alert_unsilence_options[] = {
+    {"device", "NAME", "of this device alone"},
+    {0},
+};
+static const ctl_option alert_set_options[] = {
+    {"metric", "NAME", "what is looked at; satchelctl(8) lists them"},
+    {"aggregation", "HOW", "last, held, sum, ratio, min, max, avg"},
+    {"window", "TIME", "over which that is: 90s, 15m, 8h, 14d"},
+    {"op", "OP", "<, <=, > or >="},
+    {"threshold", "N", "a number, or a time as that of --window"},
+    {"severity", "NAME", "info, warning or critical"},
+    {"profile", "NAME", "only devices of this profile; '' for all"},
+    {"hours", "HOURS", "only then, as \"mon-sat 08:00-20:00\"; '' for always"},
+    {"about", "TEXT", "what is the matter, as it stands behind the device's name"},
+    {0},
+};
 static const ctl_option automation_try_options[] = {
     {"table", "NAME", "the row's table"},
     {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
@@ -152,6 +197,22 @@ static const command commands[] = {
      "Lists the tokens: what they may do, and when they were last used.\n"},
     {"token revoke", "NAME", 1, 1, NULL, ctl_token_revoke, "make a token worthless",
      "From now on requests with this token are refused. What was written with it stays, under its name.\n"},
+    {"user add", "NAME", 1, 1, user_add_options, ctl_user_add, "let a person sign in to the console",
+     "Makes a user of the console. The password is asked for on the terminal, else it is the first line of standard input; it is never an argument.\n"
+     "A viewer sees everything; a manager settles conflicts and refusals and grants rows as well; an admin does everything.\n"},
+    {"user list", "", 0, 0, NULL, ctl_user_list, "list who may sign in", "Lists the users: their roles, when they were last in, and wrong passwords since.\n"},
+    {"user passwd", "NAME", 1, 1, user_passwd_options, ctl_user_passwd, "give a user another password",
+     "As user add. The user's sessions end, and waiting after wrong passwords does.\n"},
+    {"user role", "NAME ROLE", 2, 2, NULL, ctl_user_role, "give a user another role", "ROLE is viewer, manager or admin; it counts at once.\n"},
+    {"user lock", "NAME", 1, 1, NULL, ctl_user_lock, "keep a user out", "The user is signed out and cannot sign in any more, until user unlock.\n"},
+    {"user unlock", "NAME", 1, 1, NULL, ctl_user_unlock, "let a user in again",
+     "Takes back user lock, and ends the waiting after wrong passwords.\n"},
+    {"user remove", "NAME", 1, 1, NULL, ctl_user_remove, "remove a user", "The user is signed out and is no more. What the audit log has stays.\n"},
+    {"audit list", "", 0, 0, audit_list_options, ctl_audit_list, "list who did what",
+     "Lists, newest first, what was done and what was refused, over the console, with tokens and with this program; what only reads is not there.\n"},
+    {"audit verify", "", 0, 0, audit_verify_options, ctl_audit_verify, "check that the audit log is as it was written",
+     "Computes the chain of hashes anew, and tells the first row that was changed or taken away (exit status 1). Whoever can write the store's file could make\n"
+     "a whole new log: keep the head that this prints somewhere else, and give it to a later check.\n"},
     {"conflicts", "", 0, 0, conflicts_options, ctl_conflicts, "list values that lost to a concurrent change",
      "Lists the newest entries of the conflict log: the value that was kept, the one that lost, whose they were, and the rule that decided.\n"},
     {"rejected", "", 0, 0, rejected_options, ctl_rejected, "list refused transactions",
@@ -181,6 +242,21 @@ static const command commands[] = {
      "The device gets the row at its next contact, with all rows that follow it by the rules, and loses them again when the time is over.\n"},
     {"scope grants", "", 0, 0, NULL, ctl_scope_grants, "list the grants", "Lists what devices have been given for a time.\n"},
     {"scope revoke", "ID", 1, 1, NULL, ctl_scope_revoke, "end a grant before its time", "Ends a grant now.\n"},
+    {"alert list", "", 0, 0, alert_list_options, ctl_alert_list, "list what is not as it should be",
+     "Lists the alerts that are open or acknowledged, what is silenced, and mail or webhook that fail. An alert is over by itself when its rule does not hold any more.\n"},
+    {"alert ack", "ID...", 1, 60, NULL, ctl_alert_ack, "say that somebody knows of an alert",
+     "Acknowledges alerts. Who has not been told of one yet is not told of it any more.\n"},
+    {"alert silence", "RULE", 1, 1, alert_silence_options, ctl_alert_silence, "have nobody told for a time",
+     "Alerts of the rule are opened as ever, but nobody is told of them for so long. What still lasts then is told then.\n"},
+    {"alert unsilence", "RULE", 1, 1, alert_unsilence_options, ctl_alert_unsilence, "end a silence",
+     "Ends a silence before its time.\n"},
+    {"alert rules", "", 0, 0, NULL, ctl_alert_rules, "list the rules of alerts", "Lists the rules by which alerts are opened.\n"},
+    {"alert set", "RULE", 1, 1, alert_set_options, ctl_alert_set, "change a rule of alerts, or make one",
+     "Changes what is given of a rule, or makes a new one, of which --metric, --op and --threshold have to be given. It is looked at at once.\n"},
+    {"alert on", "RULE", 1, 1, NULL, ctl_alert_on, "switch a rule of alerts on", "From now on the rule opens alerts.\n"},
+    {"alert off", "RULE", 1, 1, NULL, ctl_alert_off, "switch a rule of alerts off", "The rule opens no alerts any more, and those that are open are over.\n"},
+    {"alert test", "", 0, 0, NULL, ctl_alert_test, "send a test by mail and webhook",
+     "Sends a notice that says that it is a test by each way that is set (satcheld.conf(5)), and tells what became of it. Exit status 1 if one fails.\n"},
     {"automation list", "", 0, 0, NULL, ctl_automation_list, "list what the server does by itself",
      "Lists the automations: when each fires, whether it is on, and how often it did something or failed in the history that is kept.\n"},
     {"automation show", "NAME", 1, 1, NULL, ctl_automation_show, "show an automation",

@@ -1,4 +1,4 @@
-/* satcheld - the Satchel server. Where the default schema lies, and what is asked for beside running; the settings are server/config.c, the server
+/* satcheld - the Satchel server. Where the default schema and the console's page lie, and what is asked for beside running; the settings are server/config.c, the server
  * server/daemon.c. */
 #include <stdio.h>
 #include <string.h>
@@ -25,17 +25,26 @@ static bool is_directory(const char *path) {
     return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-/* Beside the program (an installation that was moved), where it was installed, or in the source tree that it was built from. */
-static const char *find_schema(void) {
-    static char beside[4096];
-    ssize_t n = readlink("/proc/self/exe", beside, sizeof beside - 64);
+/* Beside the program (an installation that was moved), where it was installed, or in the tree that it was built from. */
+static const char *find_shared(char beside[4096], const char *relative, const char *installed, const char *built) {
+    ssize_t n = readlink("/proc/self/exe", beside, 4096 - 64);
     char *slash = n > 0 ? memrchr(beside, '/', (size_t)n) : NULL;
     if (slash) {
-        snprintf(slash, 64, "/../share/satchel/crm");
+        snprintf(slash, 64, "/../share/satchel/%s", relative);
         if (is_directory(beside)) return beside;
     }
-    if (is_directory(SATCHEL_SCHEMA_INSTALLED)) return SATCHEL_SCHEMA_INSTALLED;
-    return is_directory(SATCHEL_SCHEMA_SOURCE) ? SATCHEL_SCHEMA_SOURCE : NULL;
+    if (is_directory(installed)) return installed;
+    return is_directory(built) ? built : NULL;
+}
+
+static const char *find_schema(void) {
+    static char beside[4096];
+    return find_shared(beside, "crm", SATCHEL_SCHEMA_INSTALLED, SATCHEL_SCHEMA_SOURCE);
+}
+
+static const char *find_console(void) {
+    static char beside[4096];
+    return find_shared(beside, "console", SATCHEL_CONSOLE_INSTALLED, SATCHEL_CONSOLE_BUILT);
 }
 
 static int fail(int rc, const buf *error) {
@@ -69,7 +78,8 @@ static int print_config(const config *c) {
 /* With the directory of migrations found. */
 static int run(config *c, const char *schema) {
     buf error = {0};
-    int rc = c->action == CONFIG_CHECK ? daemon_check(c, &error) : daemon_run(c, schema, &error);
+    const char *console = c->console_dir ? c->console_dir : find_console();
+    int rc = c->action == CONFIG_CHECK ? daemon_check(c, &error) : daemon_run(c, schema, console, &error);
     int status = rc ? fail(rc, &error) : 0;
     buf_fini(&error);
     return status;

@@ -50,8 +50,10 @@ class Description:
                 raise AssertionError(f"{operation} {status} without {name}")
         MET.add((operation, str(status)))
 
-    def documented(self):
-        return {(name, status) for name, (_, _, operation) in self.operations.items() for status in operation["responses"] if status != "default"}
+    def documented(self, tag=None):
+        """Of the operations with this tag; without one, of those that have none."""
+        return {(name, status) for name, (_, _, operation) in self.operations.items() for status in operation["responses"]
+                if status != "default" and operation.get("tags", [None])[0] == tag}
 
 
 class Answer:

@@ -47,6 +47,8 @@ static const struct {
     {SATCHEL_E_PIN, -28},
     {SATCHEL_E_READONLY, -29},
     {SATCHEL_E_WIPED, -30},
+    {SATCHEL_E_AUTH, -32},
+    {SATCHEL_E_ROLE, -33},
     {SATCHEL_E_UNKNOWN_TABLE, -40},
     {SATCHEL_E_UNKNOWN_COLUMN, -41},
     {SATCHEL_E_TYPE, -42},

@@ -753,7 +753,7 @@ static void listings_show_devices_conflicts_and_refusals_in_words(void **state) 
     assert_int_equal(store_device_by_name(v->s, "tablet", &d), SATCHEL_OK);
     assert_int_equal(d.rejected_open, 1);
     store_counts c;
-    assert_int_equal(store_count(v->s, &c), SATCHEL_OK);
+    assert_int_equal(store_count(v->s, v->now_ms, &c), SATCHEL_OK);
     assert_int_equal(c.devices, 2);
     assert_int_equal(c.rows, 1);
     assert_int_equal(c.conflicts, 1);

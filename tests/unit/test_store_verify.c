@@ -119,10 +119,11 @@ FINDS(part_that_cannot_be_read, "INSERT INTO satchel_stage VALUES(1,9,0,x'00',x'
       "changes of transaction 9 that are kept")
 FINDS(part_of_an_author_that_there_is_not, "INSERT INTO satchel_stage VALUES(77,9,0,x'00',x'80',NULL)",
       "parts of transaction 9 are of an author")
-FINDS(conflict_that_cannot_be_read, "INSERT INTO satchel_conflict VALUES(5,1,1,1,x'010000000000000001',2,0,x'ff',NULL,1,1,1,1,1)",
+FINDS(conflict_that_cannot_be_read,
+      "INSERT INTO satchel_conflict VALUES(5,1,1,1,x'010000000000000001',2,0,x'ff',NULL,1,1,1,1,1,'open',NULL)",
       "conflict 5 cannot be read")
 FINDS(conflict_of_an_author_that_there_is_not,
-      "INSERT INTO satchel_conflict VALUES(5,1,1,1,x'010000000000000001',2,0,NULL,NULL,1,77,1,1,1)",
+      "INSERT INTO satchel_conflict VALUES(5,1,1,1,x'010000000000000001',2,0,NULL,NULL,1,77,1,1,1,'open',NULL)",
       "conflict 5 names a commit or an author")
 FINDS(device_that_has_more_than_there_is, "UPDATE satchel_device SET acked_seq=99 WHERE id=1", "device 1 has more than there is")
 FINDS(author_without_a_device, "INSERT INTO satchel_author(author,device,incarnation) VALUES(9,88,1)",

@@ -1,0 +1,53 @@
+// What the server does by itself: the rules, and what they did.
+import { html } from "../lib.js";
+import { command } from "../api.js";
+import { confirm } from "../dialog.js";
+import { count, duration } from "../format.js";
+import { Badge, Head, RowLink, Tabs, Time, useMay } from "../parts.js";
+import { href } from "../router.js";
+import { Table } from "../table.js";
+
+const flip = (a) => confirm({
+  title: `Switch ${a.active ? "off" : "on"} ${a.name}`, verb: a.active ? "Switch off" : "Switch on", said: `Switched ${a.active ? "off" : "on"}.`,
+  words: a.active ? "From the next change on it does nothing. What it misses is not made up for." : `From the next change on it acts${a.every ? "; if it is due it runs once" : ""}. What it missed is not made up for.`,
+  run: () => command(a.active ? "automation.off" : "automation.on", { name: a.name }),
+});
+
+const now = (a) => confirm({ title: `Run ${a.name} now`, verb: "Run", words: "The timer runs once, as if its time had come. What it writes reaches the devices.", run: () => command("automation.run", { name: a.name }), said: "It ran." });
+
+const test = (a) => confirm({
+  title: `Try ${a.name}`, verb: "Try", words: "Fires it for a row as it is now, shows what it and what follows from it would write, and undoes it all.",
+  fields: a.every ? [] : [{ name: "table", label: "Table", value: a.table || "" }, { name: "key", label: "Row's key", help: "As in SQL: x'0a0b' or 'abc'" }],
+  run: (v) => command("automation.try", { name: a.name, ...v }), done: (reply) => html`<pre>${reply.report || "It would write nothing."}</pre>`,
+});
+
+const does = (a) => html`<details><summary>${a.every ? `every ${a.every}` : `${a.event} of ${a.table}${a.columns ? ` (${a.columns})` : ""}`}</summary>
+  ${a.condition && html`<p>if <code>${a.condition}</code></p>`}<pre>${a.actions}</pre></details>`;
+
+function Rules({ query }) {
+  const [manager, admin] = [useMay("manager"), useMay("admin")];
+  return html`<${Table} path="automations" caption="Automations" sort="name" query=${query} id=${(a) => a.name} filters=${[{ name: "active", label: "On", options: [["1", "on"], ["0", "off"]] },
+      { name: "table", label: "Table" }, { name: "failed", label: "Failed", options: [["1..", "some"], ["0", "none"]] }]}
+    columns=${[{ name: "name", title: "Name", show: (a) => html`<a href=${href(["automations", "runs"], { "filter.name": a.name })}>${a.name}</a>`, class: "name" }, { name: "about", title: "What for", class: "words" },
+      { name: "event", title: "When, and what", sort: false, show: does, class: "wide" }, { name: "active", title: "On", show: (a) => html`<${Badge} word=${a.active ? "on" : "off"} tone=${a.active ? "good" : "plain"} />` },
+      { name: "last_ms", title: "Last", down: true, show: (a) => html`<${Time} ms=${a.last_ms} />` }, { name: "ran", title: "Runs", right: true, show: (a) => count(a.ran) },
+      { name: "failed", title: "Failed", right: true, show: (a) => (a.failed ? html`<${Badge} word=${count(a.failed)} tone="bad" />` : 0) },
+      ...(manager ? [{ name: "do", title: "", sort: false, class: "do", show: (a) => html`${admin && html`<button type="button" onClick=${() => flip(a)}>${a.active ? "Switch off" : "Switch on"}</button>`}
+        <button type="button" onClick=${() => test(a)}>Try</button>${admin && a.every && html`<button type="button" onClick=${() => now(a)}>Run now</button>`}` }] : [])]} />`;
+}
+
+function Runs({ query }) {
+  return html`<${Table} path="automation_runs" caption="What automations did" sort="-at_ms" live=${10000} query=${query}
+    filters=${[{ name: "name", label: "Automation" }, { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
+    columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "name", title: "Automation" },
+      { name: "label", title: "Row", sort: false, show: (r) => html`<${RowLink} table=${r.table} rowKey=${r.key} label=${r.label} />` }, { name: "table", title: "Table" },
+      { name: "seq", title: "Commit", right: true, show: (r) => (r.seq ? String(r.seq) : "timer") }, { name: "wrote", title: "Wrote", right: true, show: (r) => count(r.wrote) },
+      { name: "ms", title: "Took", right: true, show: (r) => duration(r.ms) }, { name: "code", title: "End", show: (r) => html`<${Badge} word=${r.code || "done"} tone=${r.code ? "bad" : "good"} />` },
+      { name: "words", title: "In words", class: "words" }]} />`;
+}
+
+export default function Automations({ route }) {
+  const tab = route.rest[0] || "rules";
+  return html`<${Head} title="Automations" /><${Tabs} label="Of automations" now=${tab} of=${[["rules", "Rules", href("automations")], ["runs", "What they did", href(["automations", "runs"])]]} />
+    ${tab === "runs" ? html`<${Runs} query=${route.query} />` : html`<${Rules} query=${route.query} />`}`;
+}

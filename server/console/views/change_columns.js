@@ -1,0 +1,28 @@
+// A change, as a row of a table.
+import { html } from "../lib.js";
+import { duration, value } from "../format.js";
+import { Author, Badge, RowLink, Time } from "../parts.js";
+
+const CUT = 60;
+
+/** What was written, a line for each column. */
+export function Values({ of }) {
+  const all = Object.entries(of || {});
+  return html`<ul class="values">${all.slice(0, 12).map(([column, v]) => {
+    const shown = value(v);
+    return html`<li key=${column}><span class="faint">${column}</span> ${shown.length > CUT ? html`<span title=${shown}>${shown.slice(0, CUT)}…</span>` : shown}</li>`;
+  })}${all.length > 12 && html`<li class="faint">and ${all.length - 12} more</li>`}</ul>`;
+}
+
+// The feed has one order.
+export const COLUMNS = [
+  { name: "seq", title: "Commit", right: true, show: (c) => String(c.seq) },
+  { name: "at_ms", title: "Arrived", show: (c) => html`<${Time} ms=${c.at_ms} />` },
+  { name: "made_ms", title: "Made", show: (c) => html`<${Time} ms=${c.made_ms} />` },
+  { name: "lag_ms", title: "On its way", right: true, show: (c) => duration(c.lag_ms) },
+  { name: "device", title: "Who", show: (c) => html`<${Author} name=${c.device} id=${c.device_id} user=${c.user} />`, class: "who" },
+  { name: "table", title: "Table" },
+  { name: "op", title: "What", show: (c) => html`<${Badge} word=${c.op} tone=${c.op === "delete" ? "bad" : c.op === "insert" ? "good" : "plain"} />` },
+  { name: "key", title: "Row", show: (c) => html`<${RowLink} table=${c.table} rowKey=${c.key} />`, class: "short" },
+  { name: "values", title: "Values", show: (c) => html`<${Values} of=${c.values} />`, class: "wide" },
+].map((c) => ({ ...c, sort: false }));

@@ -1,0 +1,109 @@
+// One device: how it stands, its connections, what it should hold, and what it wrote.
+import { html } from "../lib.js";
+import { useData } from "../api.js";
+import { Chart } from "../chart.js";
+import { bytes, count, duration, literal, plural } from "../format.js";
+import { Ago, AsOf, Badge, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
+import { href } from "../router.js";
+import { Table } from "../table.js";
+import { COLUMNS as CHANGES } from "./change_columns.js";
+import { COLUMNS as CONFLICTS } from "./conflict_columns.js";
+import { act, allowed, reassign, rename } from "./device_actions.js";
+import { COLUMNS as REFUSALS } from "./refusal_columns.js";
+
+const but = (columns, ...names) => columns.filter((c) => !names.includes(c.name));
+
+export const SYNCS = [
+  { name: "begun_ms", title: "Began", down: true, show: (s) => html`<${Time} ms=${s.begun_ms} />` },
+  { name: "ms", title: "Took", right: true, show: (s) => duration(s.ms) },
+  { name: "end", title: "End", show: (s) => (s.ended_ms === null ? html`<${Badge} word="open" tone="good" />` : s.end ? html`<${Badge} word=${s.end} tone="warn" />` : "it went") },
+  { name: "end_text", title: "In words", class: "words" },
+  { name: "pushed", title: "Pushed", right: true, show: (s) => count(s.pushed) },
+  { name: "pulled", title: "Pages", right: true, show: (s) => count(s.pulled) },
+  { name: "received_bytes", title: "Received", right: true, show: (s) => bytes(s.received_bytes) },
+  { name: "sent_bytes", title: "Sent", right: true, show: (s) => bytes(s.sent_bytes) },
+  { name: "peer", title: "Address" },
+];
+
+/** Each connection as a point: when it began, and how long it took. */
+function Timeline({ id }) {
+  const from = useData(`devices/${id}/syncs`, { limit: 500, sort: "-begun_ms" }, 15000);
+  return html`<${Loaded} from=${from}>${({ items }) => {
+    const rows = [...items].reverse();
+    const of = (bad) => rows.map((s) => (Boolean(s.end) === bad ? s.ms : null));
+    return html`<${Chart} title="Connections" about="When each began, and how long it took" x=${rows.map((s) => s.begun_ms)} series=${[
+      { name: "syncs", label: "went well", values: of(false), format: duration, unit: "ms", points: true, colour: 0 },
+      { name: "failed", label: "ended by an error", values: of(true), format: duration, unit: "ms", points: true, colour: 1 }]} />`;
+  }}<//>`;
+}
+
+function State({ d, detail }) {
+  return html`<${Facts} of=${[
+    ["Health", html`<${Badge} word=${d.health} /> ${d.online && html`<${Badge} word="online" />`}`],
+    ["State", html`<${Badge} word=${d.state} /> since ${html`<${Time} ms=${d.state_ms} />`}`],
+    ["Last seen", html`<${Ago} ms=${d.last_seen_ms} />`], ["Last push", html`<${Ago} ms=${d.last_push_ms} />`], ["Last pull", html`<${Ago} ms=${d.last_pull_ms} />`],
+    ["Behind", `${plural(d.lag_seq, "commit")}, ${lag(d.lag_ms)}`],
+    ["Waiting on it", html`${plural(d.pending, "transaction")}${d.pending_since_ms && html`, the oldest <${Ago} ms=${d.pending_since_ms} />`}`],
+    ["Refused", html`<a href=${href(["devices", d.id, "refusals"])}>${plural(d.refusals_open, "open one", "open ones")}</a>`],
+    ["Conflicts in 7 days", html`<a href=${href(["devices", d.id, "conflicts"])}>${count(d.conflicts_7d)}</a>`],
+    ["Last error", d.last_error ? html`${d.last_error}, <${Ago} ms=${d.last_error_ms} />` : "none"],
+    ["Must come before", html`<${Time} ms=${d.fenced_ms} />`],
+    ["Profile", d.profile], ["User", literal(d.user)], ["Store", literal(d.store)],
+    ["Clock", `${duration(d.clock_offset_ms)} off${d.clamped ? `, ${plural(d.clamped, "stamp")} cut` : ""}`],
+    ["Software", d.software || "–"], ["Schema", String(d.schema_epoch)],
+    ["Snapshot", d.resnapshot ? "ordered, not fetched yet" : "none ordered"], ["Enrolled", html`<${Time} ms=${d.enrolled_ms} />`],
+    ["Times its file was put back or copied", count(d.incarnations - 1)],
+    ["Holds", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
+    ["Not sent", Object.keys(detail.masked).length ? Object.entries(detail.masked).map(([t, c]) => `${t}: ${c}`).join("; ") : "no columns"],
+    ["Key", html`<code class="long">${d.fingerprint}</code>`],
+  ]} />`;
+}
+
+function Holds({ id, name }) {
+  const from = useData(`devices/${id}/rows`);
+  return html`<${Loaded} from=${from}>${(d) => html`<p>${name} is to hold ${plural(d.rows, "row")}. <a href=${href("explain", { device: name })}>Why does it have a row, or not?</a></p>
+    <div class="bars">${d.items.filter((t) => t.rows).sort((a, b) => b.rows - a.rows).map((t) => html`<a key=${t.table} href=${href(["devices", id, "rows"], { table: t.table })}>
+      <span>${t.table}</span><meter min="0" max=${Math.max(1, ...d.items.map((i) => i.rows))} value=${t.rows} aria-label=${`Rows of ${t.table}`}></meter><span class="right">${count(t.rows)}</span></a>`)}</div>
+    <${AsOf} asOf=${d.as_of} />`}<//>`;
+}
+
+function HeldRows({ id, table, name, query }) {
+  return html`<p><a href=${href(["devices", id, "rows"])}>All tables</a></p><${Table} path=${`devices/${id}/rows`} fixed=${{ table }} caption=${`Rows of ${table} that ${name} is to hold`} query=${query}
+    id=${(r) => r.key} columns=${[
+      { name: "label", title: "Row", sort: false, show: (r) => html`<a href=${href(["data", table, r.key])}>${r.label || r.key}</a>` },
+      { name: "device", title: "Changed last by", sort: false }, { name: "made_ms", title: "Made", sort: false, show: (r) => html`<${Time} ms=${r.made_ms} />` },
+      { name: "why", title: "Why", sort: false, show: (r) => html`<a href=${href("explain", { device: name, table, key: r.key })}>Explain</a>` }]} />`;
+}
+
+const EVENTS = [
+  { name: "at_ms", title: "When", down: true, show: (e) => html`<${Time} ms=${e.at_ms} />` }, { name: "kind", title: "What", show: (e) => html`<${Badge} word=${e.kind} tone="plain" />` },
+  { name: "text", title: "In words", class: "words" }];
+
+function Tab({ tab, d, detail, query }) {
+  if (tab === "rows") return query.table ? html`<${HeldRows} id=${d.id} table=${query.table} name=${d.name} query=${query} />` : html`<${Holds} id=${d.id} name=${d.name} />`;
+  if (tab === "refusals") return html`<${Table} path="refusals" fixed=${{ "filter.device_id": d.id }} caption="Refused changes" columns=${but(REFUSALS, "device")} sort="-at_ms" query=${query} />`;
+  if (tab === "conflicts") {
+    return html`<${Table} path="conflicts" fixed=${{ "filter.lost_device_id": d.id }} caption="Values of its that lost" columns=${but(CONFLICTS, "lost_device")} sort="-at_ms" query=${query} />`;
+  }
+  if (tab === "changes") return html`<${Table} path="changes" fixed=${{ device: d.name }} caption="Changes that it made" columns=${but(CHANGES, "device")} search=${false} query=${query} />`;
+  if (tab === "events") return html`<${Table} path="events" fixed=${{ "filter.device_id": d.id }} caption="What happened to it" columns=${EVENTS} sort="-at_ms" query=${query} />`;
+  return html`<${State} d=${d} detail=${detail} /><${Timeline} id=${d.id} />
+    <${Table} path=${`devices/${d.id}/syncs`} caption="Connections" columns=${SYNCS} sort="-begun_ms" live=${15000} query=${query} search=${false} empty="It has not connected yet."
+      id=${(s) => s.id ?? "open"} filters=${[{ name: "end", label: "End", hint: "E_..." }]} />`;
+}
+
+export default function Device({ route }) {
+  const [id, tab = "state"] = route.rest;
+  const from = useData(`devices/${encodeURIComponent(id)}`, {}, 10000);
+  const admin = useMay("admin");
+  useTick();
+  return html`<${Loaded} from=${from}>${(detail) => {
+    const d = detail.device;
+    return html`<${Head} title=${d.name} crumbs=${[["Devices", href("devices")]]}>${admin && html`
+        <button type="button" onClick=${() => rename(d)}>Rename</button><button type="button" onClick=${() => reassign(d)}>Change profile</button>
+        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d])}>${a.verb}</button>`)}`}<//>
+      <${Tabs} label="Of this device" now=${tab} of=${[["state", "State"], ["rows", "Rows"], ["refusals", "Refused"], ["conflicts", "Conflicts"], ["changes", "Changes"], ["events", "Events"]].map(([n, w]) => [
+        n, w, href(n === "state" ? ["devices", d.id] : ["devices", d.id, n]), n === "refusals" ? d.refusals_open : 0])} />
+      <${Tab} tab=${tab} d=${d} detail=${detail} query=${route.query} />`;
+  }}<//>`;
+}

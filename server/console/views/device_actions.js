@@ -1,0 +1,80 @@
+// What can be done to a device, each with what it will mean.
+import { html } from "../lib.js";
+import { command, get } from "../api.js";
+import { confirm } from "../dialog.js";
+import { count } from "../format.js";
+
+const waits = (d) => (d.pending ? ` ${count(d.pending)} unsent ${d.pending === 1 ? "transaction was" : "transactions were"} on it when it was last here.` : "");
+
+const ACTIONS = {
+  pause: {
+    role: "admin", verb: "Pause", states: ["active"],
+    words: (d) => `${d.name} is told to come back later and works on offline. Nothing is lost; it is served again once it is resumed.${waits(d)}`,
+  },
+  resume: { role: "admin", verb: "Resume", states: ["paused"], words: (d) => `${d.name} is served again when it next comes, within five minutes.` },
+  resnapshot: {
+    role: "admin", verb: "New snapshot", states: ["active", "paused"],
+    words: (d) => `When it next comes, ${d.name} gets everything that it may hold anew. What it has not sent yet stays, and is sent.`,
+  },
+  revoke: {
+    role: "admin", verb: "Revoke", states: ["active", "paused"], danger: true,
+    words: (d) => `${d.name} is cut off at once and for good, and is told so when it comes. What it has sent stays; what it has not sent does not arrive any more.${waits(d)}`,
+  },
+  wipe: {
+    role: "admin", verb: "Wipe", states: ["active", "paused", "revoked", "to be wiped", "wiped"], danger: true, typed: true,
+    words: (d) => `When it next comes, ${d.name} erases its data, with what it has not sent, and its keys. From now on nothing is taken from it. This cannot be taken back.${waits(d)}`,
+  },
+};
+
+function run(action, devices) {
+  return devices.reduce((before, d) => before.then(() => command(`device.${action}`, { name: d.fingerprint })), Promise.resolve());
+}
+
+/** Asks, and does it to one device or several. */
+export function act(name, devices, then) {
+  const action = ACTIONS[name];
+  const fit = devices.filter((d) => action.states.includes(d.state));
+  const one = fit.length === 1 ? fit[0] : null;
+  const unsent = fit.reduce((n, d) => n + d.pending, 0);
+  const many = one ? null : html`<p>${action.words({ name: "Each of them", pending: 0 })}</p>
+    ${unsent > 0 && html`<p>${count(unsent)} unsent transactions were on them when they were last here.</p>`}<ul>${fit.map((d) => html`<li key=${d.id}>${d.name}</li>`)}</ul>
+    ${fit.length < devices.length && html`<p>${count(devices.length - fit.length)} of the selected are left as they are: their state does not allow it.</p>`}`;
+  const must = one ? one.name : String(fit.length);
+  confirm({
+    title: one ? `${action.verb}: ${one.name}` : `${action.verb}: ${fit.length} devices`,
+    words: fit.length === 0 ? "None of the selected devices is in a state that allows this." : one ? action.words(one) : many,
+    verb: action.verb, danger: action.danger,
+    fields: action.typed ? [{ name: "typed", label: one ? `Type “${must}” to go on` : `Type their number, ${must}, to go on`, must }] : [],
+    run: () => run(name, fit), said: one ? `${action.verb}: ${one.name}, done.` : `${action.verb}: ${fit.length} devices, done.`, then,
+  });
+}
+
+export function rename(d) {
+  confirm({
+    title: `Rename ${d.name}`, words: "The name is for people alone: the device and what it wrote stay what they are.", verb: "Rename",
+    fields: [{ name: "to", label: "New name", value: d.name }], run: ({ to }) => command("device.rename", { name: d.fingerprint, to }), said: "Renamed.",
+  });
+}
+
+const NOBODY = "Written as in SQL: 7, 'ann' or x'0a0b'; empty for none.";
+
+/** The names of the profiles in force, and full. */
+export async function profiles() {
+  const scope = await get("scope");
+  return [...scope.profiles.map((p) => p.name), "full"];
+}
+
+export async function reassign(d) {
+  const names = await profiles();
+  confirm({
+    title: `Profile of ${d.name}`, words: "The device gets the rows that it may hold then, and forgets the others after what it had changed there was taken in.", verb: "Change",
+    fields: [
+      { name: "profile", label: "Profile", options: names.includes(d.profile) ? names : [d.profile, ...names], value: d.profile },
+      { name: "user", label: "User", value: d.user || "", help: NOBODY, optional: true }, { name: "store", label: "Store", value: d.store || "", help: NOBODY, optional: true },
+    ],
+    run: (v) => command("device.set", { name: d.fingerprint, profile: v.profile, user: v.user, store: v.store }), said: "Changed.",
+  });
+}
+
+export const allowed = (d) => Object.entries(ACTIONS).filter(([, a]) => a.states.includes(d.state));
+export const bulk = Object.entries(ACTIONS);

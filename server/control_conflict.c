@@ -1,0 +1,160 @@
+/* Commands about values that lost: looked at and left so, or put back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/delta.h"
+#include "protocol/satchel_rc.h"
+#include "server/control_private.h"
+#include "server/store_private.h"
+
+#define IDS_MAX 1000
+
+static int settle(store *s, json_int_t id, const char *state, uint64_t now_ms) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "UPDATE satchel_conflict SET state=?,resolved_ms=? WHERE id=? AND state='open'");
+    db_bind(q, "sii", state, (int64_t)now_ms, (int64_t)id);
+    int rc = db_next(&s->cache, q);
+    return rc ? rc : sqlite3_changes(s->db) ? SATCHEL_OK : SATCHEL_E_NOT_FOUND;
+}
+
+static int tell(control_call *call, int rc, store *s, json_int_t id, const char *what) {
+    if (rc == SATCHEL_E_NOT_FOUND && !call->error.n)
+        buf_printf(&call->error, "there is no conflict %" JSON_INTEGER_FORMAT " that is open", id);
+    return rc && call->error.n ? rc : control_failed(call, rc, s, what);
+}
+
+static int run_accept(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    const json_t *ids = json_object_get(call->request, "ids"), *id;
+    size_t i;
+    (void)g;
+    if (!json_array_size(ids) || json_array_size(ids) > IDS_MAX)
+        return control_misuse(call, "which conflicts? their ids, up to 1000");
+    json_array_foreach(ids, i, id) {
+        int rc = settle(s, json_integer_value(id), "accepted", now_ms);
+        if (rc) return tell(call, rc, s, json_integer_value(id), "cannot accept it");
+    }
+    control_put_number(call->reply, "accepted", json_array_size(ids));
+    return SATCHEL_OK;
+}
+
+/* ---- restoring ---- */
+
+typedef struct restoring {
+    const schema_table *table;
+    const schema_column *column;
+    buf key, lost; /* as value_put wrote them */
+    delta_row row;
+} restoring;
+
+static int put_bytes(buf *out, sqlite3_stmt *q, int column) {
+    buf_put(out, sqlite3_column_blob(q, column), (size_t)sqlite3_column_bytes(q, column));
+    return out->rc;
+}
+
+/* The change: its table, column and key, and the lost value as the new one. */
+static int find_lost(store *s, json_int_t id, restoring *r) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT tbl,col,key,lost FROM satchel_conflict WHERE id=? AND state='open'");
+    db_bind(q, "i", (int64_t)id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
+    uint32_t column = (uint32_t)sqlite3_column_int64(q, 1);
+    r->table = schema_table_by_id(s->schema, (uint32_t)sqlite3_column_int64(q, 0));
+    r->column = r->table && column ? schema_column_by_id(r->table, column) : NULL;
+    rc = put_bytes(&r->key, q, 2);
+    if (!rc) rc = put_bytes(&r->lost, q, 3);
+    sqlite3_reset(q);
+    if (rc || !r->column) return rc;
+    if (!r->lost.n) value_put(&r->lost, &(value){.type = VALUE_NULL});
+    const uint8_t *p = r->key.p, *lost = r->lost.p;
+    r->row.table = r->table->id;
+    r->row.op = DELTA_UPDATE;
+    r->row.nkey = r->table->nkey;
+    for (unsigned i = 0; !rc && i < r->row.nkey; i++) rc = value_get(&p, r->key.p + r->key.n, &r->row.key[i]);
+    r->row.ncol = 1;
+    r->row.col[0] = (delta_column){r->column->id, r->column->rule == RULE_GUARD ? DELTA_MOVE : DELTA_SET};
+    return rc ? rc : value_get(&lost, r->lost.p + r->lost.n, &r->row.v[0]);
+}
+
+/* What stands there now, as value_put writes it; *there: there is such a row. */
+static int read_current(store *s, const restoring *r, bool *there, buf *out) {
+    char *sql = sqlite3_mprintf("SELECT \"%w\" FROM \"%w\" WHERE ", r->column->name, r->table->name);
+    for (unsigned i = 0; sql && i < r->table->nkey; i++)
+        sql = sqlite3_mprintf("%z%s\"%w\"=?", sql, i ? " AND " : "", r->table->key[i]->name);
+    sqlite3_stmt *q = NULL;
+    int rc = sql ? db_rc(sqlite3_prepare_v2(s->db, sql, -1, &q, NULL)) : SATCHEL_E_NOMEM;
+    for (unsigned i = 0; !rc && i < r->table->nkey; i++) rc = db_rc(value_bind(q, (int)i + 1, &r->row.key[i]));
+    int step = rc ? SQLITE_DONE : sqlite3_step(q);
+    *there = step == SQLITE_ROW;
+    if (*there) {
+        value v = value_of_column(q, 0);
+        value_put(out, &v);
+        rc = out->rc;
+    } else if (!rc && step != SQLITE_DONE) {
+        rc = db_rc(step);
+    }
+    sqlite3_finalize(q);
+    sqlite3_free(sql);
+    return rc;
+}
+
+/* As the server's own author, who knows the present state. */
+static int write_lost(control_call *call, ingest *g, const restoring *r, uint64_t now_ms) {
+    delta_writer w;
+    buf delta = {0};
+    ingest_result result = {0};
+    delta_writer_init(&w);
+    delta_put_row(&w, &r->row);
+    int rc = delta_finish(&w, &delta);
+    ingest_program_txn in = {.writes_server = true, .base = UINT64_MAX, .delta = delta.p, .ndelta = delta.n};
+    if (!rc) rc = ingest_program(g, &in, now_ms, &result);
+    const msg_result *told = &result.result;
+    if (!rc && told->rc) buf_printf(&call->error, "it is refused: %.*s", (int)told->ntext, told->ntext ? told->text : "");
+    if (!rc) rc = told->rc;
+    if (!rc) control_put_number(call->reply, "seq", told->seq);
+    buf_fini(&result.hold);
+    buf_fini(&delta);
+    delta_writer_fini(&w);
+    return rc;
+}
+
+static int restore(control_call *call, store *s, ingest *g, restoring *r, uint64_t now_ms) {
+    buf before = {0}, after = {0};
+    bool there;
+    const uint8_t *p;
+    int rc = read_current(s, r, &there, &before);
+    if (!rc && !there) rc = control_misuse(call, "the row is not there any more");
+    if (!rc) {
+        p = before.p;
+        rc = value_get(&p, before.p + before.n, &r->row.seen[0]);
+    }
+    bool same = !rc && before.n == r->lost.n && !memcmp(before.p, r->lost.p, before.n);
+    if (!rc && !same) rc = write_lost(call, g, r, now_ms);
+    if (!rc) rc = read_current(s, r, &there, &after);
+    if (!rc && (after.n != r->lost.n || memcmp(after.p, r->lost.p, after.n) != 0))
+        rc = control_misuse(call, "the rule of the column keeps the other value");
+    buf_fini(&before);
+    buf_fini(&after);
+    return rc;
+}
+
+static int run_restore(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    json_int_t id = json_integer_value(json_object_get(call->request, "id"));
+    restoring *r = calloc(1, sizeof *r);
+    int rc = r ? find_lost(s, id, r) : SATCHEL_E_NOMEM;
+    if (!rc && (!r->column || r->column->until != SCHEMA_NEVER || r->column->rule == RULE_COUNTER))
+        rc = control_misuse(
+            call, "it is about the row as a whole, a counter, or a column that is no more: there is no value to put back");
+    if (!rc) rc = restore(call, s, g, r, now_ms);
+    if (!rc) rc = settle(s, id, "restored", now_ms);
+    if (r) {
+        buf_fini(&r->key);
+        buf_fini(&r->lost);
+    }
+    free(r);
+    return tell(call, rc, s, id, "cannot restore it");
+}
+
+const control_command control_conflict_commands[] = {
+    {"conflict.accept", false, run_accept, NULL, PEOPLE_MANAGER, false},
+    {"conflict.restore", false, run_restore, NULL, PEOPLE_MANAGER, false},
+    {0},
+};

@@ -1,0 +1,448 @@
+// What an admin sees and does in the console, in a real browser; console.py has made the company. Each check says what it looks at.
+import fs from "node:fs";
+import path from "node:path";
+import { act, api, browser, check, complaints, ctl, done, enroll, equal, expected, findings, ok, person, satchel, settled, sign, sync, visit, watching, world } from "./driver.mjs";
+
+const page = await person();
+const [first, second] = world.contacts;
+const device = Object.fromEntries(ctl("device", "list").map((d) => [d.name, d]));
+const key = (id) => encodeURIComponent(`x'${id}'`);
+const button = (name, exact = true) => page.getByRole("button", { name, exact });
+
+// ---- signing in ----
+
+await check("a wrong password is refused in words", async () => {
+  await page.goto(`${world.url}/`);
+  await page.getByLabel("Name").fill("admin");
+  await page.getByLabel("Password").fill("not the password");
+  await button("Sign in").click();
+  await page.getByRole("alert").getByText("do not fit").waitFor();
+  ok(expected(/401/) > 0, "the browser saw no 401");
+});
+
+await check("who signs in sees the overview, and no script can read the cookie", async () => {
+  await sign(page, "admin", world.password);
+  await settled(page);
+  equal(await page.locator("h1").innerText(), "Overview", "the first view");
+  equal(await page.evaluate(() => document.cookie), "", "cookies that a script reads");
+  const [cookie] = await page.context().cookies();
+  equal([cookie.name, cookie.secure, cookie.httpOnly, cookie.sameSite], ["__Host-satchel", true, true, "Strict"], "the cookie");
+});
+
+await check("the page weighs less than 300 KB", async () => {
+  const files = fs.readdirSync(path.join(process.env.SATCHEL_BUILD, "server/console/page"), { recursive: true, withFileTypes: true }).filter((f) => f.isFile() && /\.(js|css|html|svg)$/.test(f.name));
+  let served = 0;
+  let plain = 0;
+  for (const f of files) {
+    const name = path.relative(path.join(process.env.SATCHEL_BUILD, "server/console/page"), path.join(f.parentPath ?? f.path, f.name));
+    const r = await page.evaluate(async (n) => {
+      const answer = await fetch(`/console/${n}`, { cache: "reload" });
+      await answer.arrayBuffer();
+      const entry = performance.getEntriesByName(answer.url).pop();
+      return { status: answer.status, encoded: entry.encodedBodySize, decoded: entry.decodedBodySize };
+    }, name);
+    equal(r.status, 200, name);
+    served += r.encoded;
+    plain += r.decoded;
+  }
+  console.log(`         ${files.length} files, ${served} bytes as sent, ${plain} as run`);
+  ok(served > 20000 && plain < 300000, `${plain} bytes`);
+});
+
+// ---- what is shown ----
+
+await check("the overview's figures are the API's, and count who is away", async () => {
+  await visit(page, "#/overview");
+  const d = await api(page, "overview");
+  equal(await page.locator(".headline").first().innerText(), `${d.devices.current} of ${d.devices.active} devices are current`, "the headline");
+  ok(d.devices.silent >= world.silent && d.devices.late >= 1, JSON.stringify(d.devices));
+  const tile = async (label) => page.locator(".tile", { has: page.getByText(label, { exact: true }) }).locator(".figure").innerText();
+  equal(await tile("Silent for 24 h"), String(d.devices.silent), "silent");
+  equal(await tile("Late"), String(d.devices.late), "late");
+  equal(await tile("Refused changes open"), String(d.refusals.open), "refused");
+  equal(await tile("Conflicts in 24 h"), String(d.conflicts.day), "conflicts");
+  equal(d.refusals.open, 3, "refusals");
+});
+
+await check("devices are filtered, sorted and paged by the server, and the address says how", async () => {
+  await visit(page, "#/devices");
+  const all = await api(page, "devices?limit=1");
+  ok((await page.locator(".below").innerText()).includes(String(all.total)), "their number");
+  equal(await page.locator("tbody tr").count(), 50, "rows of a page");
+  await button("Next page").click();
+  await page.getByRole("button", { name: "First page" }).waitFor();
+  await settled(page);
+  await visit(page, "#/devices");
+  await page.getByLabel("Health").selectOption("silent");
+  await settled(page);
+  const silent = await api(page, "devices?filter.health=silent&limit=1");
+  ok((await page.locator(".below").innerText()).includes(String(silent.total)), "the silent ones");
+  await button("Last seen").click();
+  await page.waitForFunction(() => document.querySelector("th[aria-sort=descending], th[aria-sort=ascending]")?.innerText.startsWith("Last seen"));
+  await settled(page);
+  const shown = await page.locator("tbody tr td.name").allInnerTexts();
+  const hash = await page.evaluate(() => location.hash);
+  ok(hash.includes("sort=-last_seen_ms") && hash.includes("filter.health=silent"), hash);
+  await page.reload();
+  await settled(page);
+  equal(await page.locator("tbody tr td.name").allInnerTexts(), shown, "after a reload");
+  await page.getByLabel("Search").fill("tablet");
+  await button("Clear").waitFor();
+  await visit(page, "#/devices?q=tablet");
+  equal(await page.locator("tbody tr td.name").allInnerTexts(), ["tablet"], "found");
+});
+
+await check("a list is given as CSV, with the rows that the filters leave", async () => {
+  await visit(page, "#/devices?filter.state=revoked");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+  const lines = fs.readFileSync(await download.path(), "utf8").trim().split(/\r?\n/);
+  ok(lines[0].startsWith("id,name") || lines[0].includes("name"), lines[0]);
+  equal(lines.length, 2, "lines");
+  ok(lines[1].includes("lost"), lines[1]);
+});
+
+const VIEWS = {
+  overview: "overview", devices: "devices", device: `devices/${device.phone.id}`, "device-rows": `devices/${device.phone.id}/rows`, "device-table": `devices/${device.phone.id}/rows?table=contact`,
+  "device-refused": `devices/${device.till.id}/refusals`, "device-conflicts": `devices/${device.phone.id}/conflicts`, "device-changes": `devices/${device.phone.id}/changes`, "device-events": `devices/${device.phone.id}/events`,
+  charts: "charts", alerts: "alerts", "alert-rules": "alerts/rules", silences: "alerts/silences", conflicts: "conflicts", conflict: "conflicts/1", refusals: "refusals", refusal: null, changes: "changes",
+  reports: "reports", "reports-all": "reports/all", report: "reports/pipeline_by_stage", data: "data", table: "data/contact", row: `data/contact/${key(first)}`, history: `data/contact/${key(first)}/history`,
+  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, automations: "automations", "automation-runs": "automations/runs",
+  people: "people", enrolment: "people/enrolment", tokens: "people/tokens", audit: "audit", system: "system", backups: "system/backups", events: "system/events",
+};
+VIEWS.refusal = `refusals/${encodeURIComponent((await api(page, "refusals?limit=1")).items?.[0]?.id)}`;
+
+const tests = { light: { width: 1360, height: 900 }, dark: { width: 1360, height: 900 }, phone: { width: 360, height: 740 } };
+fs.mkdirSync(world.shots, { recursive: true });
+
+/** Nothing is wrong with the view as it stands: words, width, axe. */
+async function sound(name, how) {
+  const text = await page.locator("main").innerText();
+  ok(!/did not work|may not see|no such thing|Loading/.test(text), `${name}: ${text.slice(0, 600)}`);
+  ok((await page.locator("main").innerText()).length > 30, `${name} is empty`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  ok(wide <= 0, `${name} in ${how} is ${wide} px wider than the window`);
+}
+
+for (const [how, size] of Object.entries(tests)) {
+  await check(`every view in ${how}: whole, accessible, pictured`, async () => {
+    const wrong = [];
+    await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: how === "dark" ? "dark" : "light" });
+    for (const [name, place] of Object.entries(VIEWS)) {
+      try {
+        await visit(page, `#/${place}`);
+        await sound(name, how);
+        const found = await findings(page);
+        if (found.length) wrong.push(`${name}: axe: ${found.join("; ")}`);
+      } catch (e) {
+        wrong.push(e.message.slice(0, 700));
+      }
+      await page.screenshot({ path: path.join(world.shots, `${name}-${how}.png`), fullPage: true });
+    }
+    await page.setViewportSize(tests.light);
+    await page.emulateMedia({ colorScheme: "light" });
+    ok(wrong.length === 0, wrong.join("\n"));
+  });
+}
+
+await check("every chart is drawn, and its figures are the API's", async () => {
+  await visit(page, "#/nowhere");
+  const answer = page.waitForResponse(/\/v1\/admin\/samples/);
+  await visit(page, "#/charts");
+  const told = await (await answer).json();
+  const names = await page.locator(".chart").evaluateAll((all) => all.map((c) => c.dataset.chart));
+  ok(names.length >= 5, names.join(" "));
+  const drawn = await page.locator(".chart canvas").evaluateAll((all) => all.map((c) => {
+    const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+    return data.some((v) => v !== 0);
+  }));
+  ok(drawn.length > 0 && drawn.every(Boolean), `canvases: ${drawn}`);
+  const shown = await page.locator(".chart").evaluateAll((all) => Object.fromEntries(all.flatMap((c) => c.dataset.chart.split(",").map((name, i) => [name,
+    [...c.querySelectorAll("details tbody tr")].map((tr) => tr.querySelectorAll("td[data-value]")[i]?.dataset.value ?? null)]))));
+  let figures = 0;
+  for (const s of told.series) {
+    if (s.values.every((v) => v === null)) continue;
+    equal(shown[s.name].map((v) => (v === null || v === "" ? null : Number(v))), s.values, s.name);
+    figures += s.values.filter((v) => v !== null).length;
+  }
+  ok(figures > 0, "no figures at all");
+});
+
+await check("a report's chart adds up to the API's rows, and says what it does not know", async () => {
+  await visit(page, "#/reports");
+  const d = await api(page, "reports/pipeline_by_stage?limit=1000");
+  const sum = d.items.filter((r) => r.kind === "open").reduce((n, r) => n + r.cents, 0);
+  const box = page.locator("[data-report=pipeline_by_stage]", { has: page.getByRole("heading", { name: "Pipeline by stage" }) });
+  const shown = await box.locator("tbody tr td[data-value]").evaluateAll((all) => all.filter((_, i) => i % 2 === 0).reduce((n, td) => n + Number(td.dataset.value), 0));
+  equal(shown, sum, "cents");
+  ok(sum > 0, "an empty pipeline");
+  ok((await box.innerText()).includes(d.devices_waiting ? "unsent changes" : "no device has unsent changes"), await box.innerText());
+});
+
+await check("what comes from a device is text, wherever it is shown", async () => {
+  for (const place of ["devices", `devices/${device[world.hostile.slice(0, 100)].id}`, "conflicts", "refusals", "changes", `data/contact/${key(second)}`, `data/contact/${key(second)}/history`, "data/contact"]) {
+    await visit(page, `#/${place}`);
+    ok((await page.title()) !== "owned", `${place}: a script ran`);
+    equal(await page.locator("main img, main script").count(), 0, `${place}: elements of a device's making`);
+  }
+  await visit(page, `#/data/contact/${key(second)}`);
+  ok((await page.locator("main").innerText()).includes("<img src=x onerror"), "the text is not shown");
+});
+
+await check("by keyboard: to the content, through the menu, out of a dialog", async () => {
+  await visit(page, "#/devices");
+  await page.reload();
+  await settled(page);
+  await page.keyboard.press("Tab");
+  equal(await page.evaluate(() => document.activeElement.textContent), "To the content", "the first stop");
+  await page.keyboard.press("Enter");
+  equal(await page.evaluate(() => document.activeElement.id), "main", "after Enter");
+  await page.getByRole("link", { name: "Conflicts" }).focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("h1")?.innerText === "Conflicts" && document.activeElement.tagName === "H1");
+  await visit(page, `#/devices/${device.van.id}`);
+  await button("Pause").focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  ok(await page.evaluate(() => document.querySelector("dialog").contains(document.activeElement)), "the focus is not in the dialog");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  equal(await page.evaluate(() => document.activeElement.textContent), "Pause", "after Escape");
+});
+
+await check("the theme's switch is kept over a reload", async () => {
+  await visit(page, "#/overview");
+  await page.getByRole("button", { name: "Dark theme" }).click();
+  await page.reload();
+  await settled(page);
+  equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark", "theme");
+  await page.getByRole("button", { name: "Light theme" }).click();
+});
+
+// ---- what is done, and its effect on a device ----
+
+await check("a lost value is restored, and arrives on the device", async () => {
+  await visit(page, `#/conflicts?filter.state=open&q=phone`);
+  await page.locator("tbody tr", { hasText: "Said to the phone" }).getByRole("link").first().click();
+  await page.waitForFunction(() => location.hash.startsWith("#/conflicts/"));
+  await settled(page);
+  const text = await page.locator("main").innerText();
+  for (const words of ["Said to the phone", "Said to the tablet", "Before", "Kept", "Lost", "Now"]) ok(text.includes(words), `${words} is not in ${text}`);
+  await act(page, button("Restore the lost value"));
+  ok((await page.locator("main").innerText()).includes("restored"), "its state");
+  sync("phone");
+  sync("tablet");
+  for (const name of ["phone", "tablet"]) equal(satchel(name, "sql", `SELECT job_title FROM contact WHERE id = x'${first}'`).out, "Said to the phone", name);
+});
+
+await check("a conflict is accepted from the list", async () => {
+  await visit(page, "#/conflicts?filter.state=open");
+  const before = (await api(page, "conflicts?filter.state=open")).total;
+  ok(before > 0, "none is open");
+  await page.locator("tbody input[type=checkbox]").first().check();
+  await act(page, button("Accept"));
+  equal((await api(page, "conflicts?filter.state=open")).total, before - 1, "open ones");
+});
+
+await check("a refused change is retried with other values, and reaches the devices", async () => {
+  await visit(page, "#/refusals?filter.device=till&filter.state=open&sort=at_ms");
+  await page.locator("tbody tr").first().getByRole("link").first().click();
+  await page.waitForFunction(() => location.hash.startsWith("#/refusals/"));
+  await settled(page);
+  ok((await page.locator("main").innerText()).includes("E_FOREIGN_KEY"), "its code");
+  // Without a mended parent it is refused again, in words, and the dialog stays.
+  const dialog = await act(page, button("Retry"), {}, "stays");
+  await dialog.getByRole("alert").waitFor();
+  expected(/4\d\d/);
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await button("Edit and retry").click();
+  const field = page.getByRole("dialog").getByLabel("Changes, as JSON");
+  const edits = JSON.parse(await field.inputValue());
+  const column = Object.keys(edits[0].values).find((c) => c === "contact_id");
+  ok(column, JSON.stringify(edits));
+  edits[0].values.contact_id = { base64: Buffer.from(first, "hex").toString("base64") };
+  await field.fill(JSON.stringify(edits));
+  await page.getByRole("dialog").locator("button[type=submit]").click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  await settled(page);
+  ok((await page.locator("main").innerText()).includes("retried"), "its state");
+  sync("till");
+  sync("phone");
+  equal(satchel("phone", "sql", `SELECT count(*) FROM contact_point WHERE contact_id = x'${first}' AND value LIKE '555-010%'`).out, "1", "on the phone");
+});
+
+await check("a refused change is discarded, and leaves the device's list", async () => {
+  await visit(page, "#/refusals?filter.device=till&filter.state=open");
+  await page.locator("tbody input[type=checkbox]").first().check();
+  await act(page, page.locator(".bulk").getByRole("button", { name: "Discard" }));
+  // A device that goes as soon as it is in step may not stay to hear it.
+  await watching("till", () => satchel("till", "sql", "SELECT count(*) FROM satchel_rejected").out === "0", "the till's list to be empty");
+});
+
+await check("a device is paused and resumed, and is told so", async () => {
+  await visit(page, `#/devices/${device.van.id}`);
+  await act(page, button("Pause"));
+  ok((await page.locator(".facts").innerText()).includes("paused"), "its state");
+  const paused = satchel("van", "sync", "--timeout", "3");
+  ok(paused.status !== 0 && /paus/i.test(paused.text), paused.text);
+  await act(page, button("Resume"));
+  sync("van");
+});
+
+await check("a device is renamed, gets another profile and a new snapshot", async () => {
+  await visit(page, `#/devices/${device.van.id}`);
+  await act(page, button("Rename"), { "New name": "delivery van" });
+  equal(await page.locator("h1").innerText(), "delivery van", "its name");
+  await act(page, button("Change profile"), { Profile: "till", Store: `x'${world.store}'` });
+  sync("van");
+  ok(Number(satchel("van", "sql", "SELECT count(*) FROM deal").out) === 0, "a till holds no deals");
+  await act(page, button("Change profile"), { Profile: "full", Store: "" });
+  sync("van");
+  ok(Number(satchel("van", "sql", "SELECT count(*) FROM deal").out) > 0, "it has the deals again");
+  await act(page, button("New snapshot"));
+  sync("van");
+  await visit(page, `#/devices/${device.van.id}/events`);
+  ok(/snapshot/i.test(await page.locator("main").innerText()), "no event of a snapshot");
+});
+
+await check("a device is revoked, and is told so", async () => {
+  await visit(page, "#/devices?q=delivery");
+  await page.locator("tbody input[type=checkbox]").first().check();
+  await act(page, page.locator(".bulk").getByRole("button", { name: "Revoke" }));
+  const revoked = satchel("van", "sync", "--timeout", "20");
+  ok(revoked.status !== 0 && /revoked/i.test(revoked.text), revoked.text);
+});
+
+await check("a device is wiped only once its name was typed, and erases its file", async () => {
+  await visit(page, `#/devices/${device.drawer.id}`);
+  await button("Wipe").click();
+  ok(await page.getByRole("dialog").locator("button[type=submit]").isDisabled(), "the button is not held back");
+  await page.getByRole("dialog").getByRole("textbox").fill("drawer");
+  await page.getByRole("dialog").locator("button[type=submit]").click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  satchel("drawer", "sync", "--timeout", "20");
+  ok(!fs.existsSync(world.devices.drawer) || fs.statSync(world.devices.drawer).size === 0, "its file is there");
+  await page.reload();
+  await settled(page);
+  ok((await page.locator(".facts").innerText()).includes("wiped"), "its state");
+});
+
+await check("a device is enrolled with the code of the console, which is drawn as a QR code too", async () => {
+  await visit(page, "#/people/enrolment");
+  const dialog = await act(page, button("Enrol a device"), { "Name of the device": "new phone", Profile: "full" }, "stays");
+  await dialog.locator("svg.qr").waitFor();
+  ok((await dialog.locator("svg.qr path").getAttribute("d")).length > 500, "the QR code is empty");
+  await dialog.screenshot({ path: path.join(world.shots, "enrol-dialog.png") });
+  const code = await dialog.locator(".secret code").innerText();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  const db = path.join(world.dir, "enrolled.db");
+  const made = enroll(db, "new phone", code);
+  equal(made.status, 0, made.stdout + made.stderr);
+  equal(satchel(db, "sync", "--timeout", "60").status, 0, "its first sync");
+  await visit(page, "#/devices?q=new%20phone");
+  equal(await page.locator("tbody tr").count(), 1, "devices of this name");
+});
+
+await check("the dry run of other rules tells what they would do; a row given for a while is explained", async () => {
+  await visit(page, "#/scope/try");
+  await page.locator("form button.primary").click();
+  await page.getByText("would lie elsewhere").waitFor({ timeout: 120000 });
+  ok(/0 of \d+ devices would get or lose rows/.test(await page.locator("main").innerText()), "the same rules would change something");
+  await page.screenshot({ path: path.join(world.shots, "scope-dry-run.png"), fullPage: true });
+  await visit(page, `#/explain?device=phone&table=contact&key=${key(first)}`);
+  ok(/phone is to hold contact/.test(await page.locator("main").innerText()), "the explanation");
+});
+
+await check("an automation is switched off and on again, and one is tried", async () => {
+  const name = (await api(page, "automations?limit=1&filter.active=1")).items[0].name;
+  await visit(page, `#/automations?q=${name}`);
+  const row = page.locator("tbody tr").first();
+  await act(page, row.getByRole("button", { name: "Switch off" }));
+  equal(ctl("automation", "list").find((a) => a.name === name).active, false, name);
+  await act(page, row.getByRole("button", { name: "Switch on" }));
+  equal(ctl("automation", "list").find((a) => a.name === name).active, true, name);
+});
+
+await check("an alert is acknowledged, a rule silenced and switched off", async () => {
+  await visit(page, "#/alerts?filter.state=open");
+  if ((await page.locator("tbody tr").count()) > 0) {
+    await page.locator("tbody input[type=checkbox]").first().check();
+    await act(page, button("Acknowledge"));
+    ok((await api(page, "alerts?filter.state=acked")).total > 0, "none is acknowledged");
+  }
+  await visit(page, "#/alerts/rules");
+  const rule = (await api(page, "alert_rules?limit=1")).items[0].name;
+  const row = page.locator("tbody tr").first();
+  await act(page, row.getByRole("button", { name: "Silence" }));
+  equal((await api(page, "silences")).items.map((s) => s.rule), [rule], "silences");
+  await act(page, row.getByRole("button", { name: "Switch off" }));
+  equal((await api(page, `alert_rules?q=${rule}`)).items[0].active, false, rule);
+  await act(page, row.getByRole("button", { name: "Switch on" }));
+});
+
+await check("a token is made, used by a program, and revoked", async () => {
+  await visit(page, "#/people/tokens");
+  const dialog = await act(page, button("Make a token"), { Name: "erp" }, "stays");
+  await dialog.locator(".secret code").waitFor();
+  const token = await dialog.locator(".secret code").innerText();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  const ask = () => page.context().request.get(`${world.url}/v1/tables`, { headers: { Authorization: `Bearer ${token}` } });
+  equal((await ask()).status(), 200, "the token");
+  await settled(page);
+  await act(page, page.locator("tbody tr", { hasText: "erp" }).getByRole("button", { name: "Revoke" }));
+  equal((await ask()).status(), 401, "the revoked token");
+});
+
+await check("a backup is made", async () => {
+  await visit(page, "#/system/backups");
+  await act(page, button("Make a backup"), { "Directory on the server": path.join(world.dir, "backup") });
+  ok(fs.existsSync(path.join(world.dir, "backup/manifest.json")), "there is no backup");
+  ok((await page.locator("main").innerText()).includes("backup"), "it is not in the list");
+});
+
+await check("a viewer sees and cannot act, neither in the page nor past it", async () => {
+  await visit(page, "#/people");
+  await act(page, button("Add somebody"), { Name: "vera", Role: "viewer", Password: "correct horse battery" });
+  const vera = await person();
+  await sign(vera, "vera", "correct horse battery");
+  await visit(vera, `#/devices/${device.phone.id}`);
+  equal(await vera.locator(".head .tools button").count(), 0, "buttons of a viewer");
+  equal(await vera.getByRole("link", { name: "Audit" }).count(), 0, "what only an admin sees");
+  const status = await vera.evaluate(async (name) => {
+    const s = await (await fetch("/v1/session")).json();
+    const r = await fetch("/v1/admin/commands/device.revoke", { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": s.csrf }, body: JSON.stringify({ name }) });
+    return r.status;
+  }, "phone");
+  equal(status, 403, "a viewer who revokes");
+  expected(/403/);
+  await vera.screenshot({ path: path.join(world.shots, "viewer.png") });
+  sync("phone");
+  await vera.getByRole("button", { name: "Sign out" }).click();
+  await vera.getByRole("button", { name: "Sign in" }).waitFor();
+  equal(await vera.evaluate(async () => (await fetch("/v1/session")).status), 401, "after signing out");
+  expected(/401/);
+});
+
+await check("the audit log has all of it, and its chain is whole", async () => {
+  await visit(page, "#/audit");
+  const text = await page.locator("tbody").innerText();
+  for (const action of ["device.wipe", "device.revoke", "user.add", "token.add"]) ok(text.includes(action) || (await api(page, `audit?filter.action=${action}`)).total > 0, `${action} is not in it`);
+  ok(!text.includes("correct horse battery"), "a password is in it");
+  await button("Verify the chain").click();
+  await page.getByText("each fits the one before").waitFor();
+});
+
+await check("who signs out is out, and a session that has ended leads to signing in", async () => {
+  await visit(page, "#/devices");
+  await page.context().clearCookies();
+  await page.getByRole("link", { name: "Conflicts" }).click();
+  await button("Sign in").waitFor();
+  expected(/401/);
+});
+
+await check("nothing was in the browser's log, and nothing was asked of anybody else", async () => {
+  equal(complaints, [], "complaints");
+});
+
+await browser.close();
+done();

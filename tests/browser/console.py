@@ -1,0 +1,122 @@
+"""The console in a browser, against a server with the sample company and 200 devices: most of them simulated, of which 60 have been away for days and 5 are far
+behind; and eight real ones, with three refusals, a conflict, two clocks that are wrong and one that is revoked.
+
+console.mjs does the looking and the clicking; its screenshots lie in SATCHEL_SHOTS (a temporary directory, unless told)."""
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+
+import company  # noqa: E402
+import harness  # noqa: E402
+
+CHROMIUM = "/usr/bin/chromium"
+DAY_MS = 86400000
+SIMULATED = int(os.environ.get("SATCHEL_BROWSER_DEVICES", 190))
+SILENT, BEHIND = min(60, SIMULATED // 3), 5
+# In a text of every kind that comes from a device or is shown of one.
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Console(company.Company):
+    def simulate(self):
+        """Devices that were here: enrolled, in step, gone."""
+        done = subprocess.run([harness.program("satchel-load"), "idle", "--data", self.hq.data, "--devices", str(SIMULATED)], capture_output=True,
+                              text=True, timeout=harness.PATIENCE_S * 3, check=False)
+        harness.check_output("satchel-load", done.stderr)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def let_days_go_by(self):
+        """For some of the simulated, by the store's own notes: nobody waits for days. That they are revoked, as satchel-load leaves them, is undone too."""
+        self.hq.stop()
+        db = sqlite3.connect(self.hq.store)
+        now = int(time.time() * 1000)
+        chosen = random.Random(7)
+        with db:
+            db.execute("UPDATE satchel_device SET state = 1 WHERE name LIKE 'load-%'")
+            ids = [r[0] for r in db.execute("SELECT id FROM satchel_device WHERE name LIKE 'load-%' ORDER BY id")]
+            db.execute("UPDATE satchel_log SET at_ms = at_ms - 10800000")
+            seq = db.execute("SELECT max(acked_seq) FROM satchel_device").fetchone()[0]
+            for i in ids[:SILENT]:
+                db.execute("UPDATE satchel_device SET last_seen_ms = ?, pending = ? WHERE id = ?", (now - chosen.randrange(2 * DAY_MS, 12 * DAY_MS), chosen.randrange(4), i))
+            for i in ids[SILENT:SILENT + BEHIND]:
+                db.execute("UPDATE satchel_device SET last_seen_ms = ?, acked_seq = ? WHERE id = ?", (now - 5 * 3600000, max(1, seq // 3), i))
+        db.close()
+        self.hq.start()
+
+    def people(self):
+        """Real devices. Phone and tablet edit one field at the same time; the till is refused twice, and one with a hostile name once."""
+        names = ["phone", "tablet", "till", "van", "lost", "drawer", HOSTILE[:100]]
+        every = {name: self.device(f"d{i}") for i, name in enumerate(names)}
+        for name, device in every.items():
+            device.run("enroll", "-", "--name", name, stdin=self.hq.code(name) + "\n")
+            device.sync()
+        for i, shift in enumerate(("+20m", "-45m")):
+            wrong = self.device(f"clock{i}", prefix=harness.with_clock(shift))
+            wrong.run("enroll", "-", "--name", f"clock {shift}", stdin=self.hq.code(f"clock {shift}") + "\n")
+            wrong.sync()
+        return every
+
+    def trouble(self, devices):
+        ids = [r[0].hex() for r in self.hq.read("SELECT id FROM contact WHERE merged_into IS NULL AND erased = 0 ORDER BY id LIMIT 8")]
+        phone, tablet, till, strange = devices["phone"], devices["tablet"], devices["till"], devices[HOSTILE[:100]]
+        phone.sql(f"UPDATE contact SET job_title = 'Said to the phone' WHERE id = x'{ids[0]}'")
+        time.sleep(0.05)
+        tablet.sql(f"UPDATE contact SET job_title = 'Said to the tablet' WHERE id = x'{ids[0]}'")
+        strange.sql(f"UPDATE contact SET job_title = {quoted(HOSTILE)}, family = {quoted(HOSTILE)} WHERE id = x'{ids[1]}'")
+        time.sleep(0.05)
+        phone.sql(f"UPDATE contact SET job_title = 'Plain' WHERE id = x'{ids[1]}'")
+        for row, text in (("de30", "555-0100"), ("de31", "555-0101")):
+            till.sql(f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'{row}', x'deadbeef', 'phone', '{text}')")
+        strange.sql(f"BEGIN; UPDATE contact SET given = {quoted(HOSTILE)} WHERE id = x'{ids[2]}'; "
+                    "INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'de32', x'deadbeef', 'phone', '555-0102'); COMMIT")
+        for device in (phone, tablet, strange, till, phone, tablet, strange):
+            device.sync()
+        self.hq.ctl("device", "revoke", "lost")
+        return ids
+
+    def test_console_every_view_and_action_in_a_browser(self):
+        packages = os.environ["SATCHEL_BROWSER_PACKAGES"]
+        if not os.path.exists(CHROMIUM):
+            self.skipTest("there is no Chromium: tools/install-deps test")
+        self.contacts = 150
+        self.begin()
+        devices = self.people()
+        self.simulate()
+        self.let_days_go_by()
+        ids = self.trouble(devices)
+        shots = os.environ.get("SATCHEL_SHOTS") or tempfile.mkdtemp(prefix="satchel-shots-")
+        with open(os.path.join(self.hq.data, "admin-password"), encoding="utf-8") as f:
+            password = f.read().strip()
+        world = {
+            "url": f"https://127.0.0.1:{self.hq.https_port}", "password": password, "bin": os.path.abspath(harness.BIN), "data": self.hq.data, "dir": self.dir, "shots": shots,
+            "chromium": CHROMIUM, "packages": packages, "devices": {name: d.path for name, d in devices.items()}, "contacts": ids, "hostile": HOSTILE,
+            "silent": SILENT, "store": self.hq.one("SELECT hex(id) FROM store ORDER BY id LIMIT 1"), "rep": self.reps[0].hex(),
+        }
+        with open(self.path("world.json"), "w", encoding="utf-8") as f:
+            json.dump(world, f)
+        done = subprocess.run([os.environ.get("SATCHEL_NODE", "node"), os.path.join(HERE, "console.mjs"), self.path("world.json")], timeout=900, check=False)
+        print(f"screenshots: {shots}", flush=True)
+        self.assertEqual(done.returncode, 0, "see above")
+        if "SATCHEL_SHOTS" not in os.environ:
+            shutil.rmtree(shots)
+
+    def assert_all_sound(self):
+        """Without the devices: some were wiped and revoked on the way."""
+        self.assertEqual(self.hq.ctl("verify")["problems"], 0)
+
+
+if __name__ == "__main__":
+    harness.main()

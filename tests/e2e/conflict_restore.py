@@ -1,0 +1,69 @@
+"""What lost to a concurrent write, put back by an admin or accepted as it is: over the console's API, and what devices see of it."""
+import time
+
+import harness
+from console_client import Browser, first_password
+
+ADA, BOB = "x'a0a0'", "x'b0b0'"
+
+
+class ConflictRestore(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.hq = self.server()
+        self.phone, self.tablet = self.device("phone", self.hq), self.device("tablet", self.hq)
+        self.phone.sync()
+        self.phone.sql(f"INSERT INTO contact(id, given, job_title) VALUES({ADA}, 'Ada', 'Before'), ({BOB}, 'Bob', 'Before')")
+        self.sync_all(self.phone, self.tablet)
+        self.admin = Browser(self.hq)
+        self.admin.login("admin", first_password(self.hq))
+
+    def quarrel(self, row):
+        """Both write one field, the tablet last. The conflict's id."""
+        self.phone.sql(f"UPDATE contact SET job_title = 'Phone' WHERE id = {row}")
+        time.sleep(0.05)
+        self.tablet.sql(f"UPDATE contact SET job_title = 'Tablet' WHERE id = {row}")
+        self.sync_all(self.phone, self.tablet)
+        return self.hq.ctl("conflicts")[0]["id"]
+
+    def title(self, device, row=ADA):
+        return device.one(f"SELECT job_title FROM contact WHERE id = {row}")
+
+    def state(self, number):
+        return self.admin.get(f"/v1/admin/conflicts/{number}")["conflict"]["state"]
+
+    def test_restored_value_reaches_every_device_and_is_restored_once(self):
+        number = self.quarrel(ADA)
+        self.assertEqual((self.title(self.phone), self.state(number)), ("Tablet", "open"))
+        answer = self.admin.command("conflict.restore", id=number)
+        self.assertGreater(answer["seq"], 0)
+        self.sync_all(self.phone, self.tablet, rounds=1)
+        self.assertEqual((self.title(self.phone), self.title(self.tablet), self.state(number)), ("Phone", "Phone", "restored"))
+        self.assert_same(self.hq, self.phone, self.tablet)
+        self.admin.command("conflict.restore", 404, id=number)
+        self.admin.command("conflict.accept", 404, ids=[number])
+        self.admin.command("conflict.restore", 404, id=number + 1000)
+
+    def test_restore_into_a_row_that_is_gone_is_refused_and_leaves_it_open(self):
+        number = self.quarrel(BOB)
+        self.phone.sql(f"DELETE FROM contact WHERE id = {BOB}")
+        self.phone.sync()
+        self.assertIn("not there any more", self.admin.command("conflict.restore", 422, id=number)["detail"])
+        self.assertEqual(self.state(number), "open")
+        self.assertEqual(self.hq.one("SELECT count(*) FROM contact"), 1)
+
+    def test_accept_changes_no_data_and_takes_all_or_none(self):
+        one, other = self.quarrel(ADA), self.quarrel(BOB)
+        seq = self.hq.ctl("status")["position"]["seq"]
+        self.admin.command("conflict.accept", 404, ids=[one, other, other + 1000])
+        self.assertEqual((self.state(one), self.state(other)), ("open", "open"))
+        self.assertEqual(self.admin.command("conflict.accept", ids=[one, other])["accepted"], 2)
+        self.assertEqual((self.state(one), self.state(other)), ("accepted", "accepted"))
+        self.assertEqual(self.hq.ctl("status")["position"]["seq"], seq)
+        self.admin.command("conflict.accept", 422, ids=[])
+        actions = [a["action"] for a in self.admin.get("/v1/admin/audit?filter.action=conflict.accept")["items"]]
+        self.assertEqual(len(actions), 3)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,355 @@
+"""What admins see over HTTPS: every answer held against the description, and that it is so: lists, histories, refusals, explanations, figures that outlive a restart."""
+import csv
+import io
+import json
+import re
+import time
+import urllib.parse
+
+import company
+import harness
+from api_client import MET, Answer, Api
+from company import literal
+from console_client import DESCRIPTION
+
+READS = {name: path for name, (method, path, _) in DESCRIPTION.operations.items() if method == "get" and path.startswith("/v1/admin/")}
+# What has to be there besides, so that an operation has something to answer.
+GIVEN = {"consoleExplain": {"device": "phone", "table": "contact", "key": "x'01'"}, "consoleHistory": {"table": "contact", "key": "x'01'"},
+         "consoleRows": {"table": "contact"}, "consoleRow": {"table": "contact", "key": "x'01'"}, "consoleReport": {"view": "search_text"}}
+
+
+class Admin(Api):
+    """An admin's program; arguments in a path by their names there, filter__COLUMN for filter.COLUMN."""
+
+    def call(self, operation, expect=200, **arguments):
+        path = READS[operation]
+        for name in re.findall(r"\{(\w+)\}", path):
+            path = path.replace("{" + name + "}", urllib.parse.quote(str(arguments.pop(name)), safe=""))
+        query = urllib.parse.urlencode({k.replace("__", "."): v for k, v in arguments.items()})
+        status, headers, text = self.raw("GET", path + ("?" + query if query else ""))
+        if status != expect:
+            raise AssertionError(f"{operation} {arguments}: {status} instead of {expect}: {text[:1000]!r}")
+        body = json.loads(text) if "json" in headers["content-type"] else text.decode()
+        DESCRIPTION.check(operation, status, headers, body)
+        return Answer(status, headers, body)
+
+    def items(self, operation, **arguments):
+        """Every item, by pages."""
+        items, after = [], {}
+        while True:
+            page = self.call(operation, **arguments, **after)
+            items += page["items"]
+            if page["next"] is None:
+                if page["total"] is not None:
+                    assert page["total"] == len(items), (page["total"], len(items))
+                return items
+            after = {"after": page["next"]}
+
+    def csv(self, operation, **arguments):
+        return list(csv.DictReader(io.StringIO(self.call(operation, format="csv", **arguments).body, newline="")))
+
+
+def admin(server, rights="console:admin", name=None):
+    return Admin(server, server.ctl("token", "add", name or "token of " + rights, "--rights", rights)["token"])
+
+
+class ConsoleCase(harness.Case):
+    def begin(self):
+        """Two devices that edited the same field apart from each other, and one whose transaction was refused."""
+        server = self.server()
+        self.phone, self.tablet = self.device("phone", server), self.device("tablet", server)
+        self.phone.sync()
+        self.phone.sql("INSERT INTO contact(id, given, family, job_title) VALUES(x'01', 'Ada', 'Byron', 'Buyer')")
+        self.sync_all(self.phone, self.tablet)
+        self.phone.sql("UPDATE contact SET job_title = 'From the phone' WHERE id = x'01'")
+        time.sleep(0.01)
+        self.tablet.sql("UPDATE contact SET job_title = 'From the tablet' WHERE id = x'01'")
+        self.sync_all(self.tablet, self.phone)
+        return server
+
+    def refuse(self, server):
+        """A transaction that its device takes and the server refuses."""
+        self.tablet.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0a', x'ff', 'email', 'a@example.org')")
+        self.tablet.sync()
+        self.assertEqual(server.one("SELECT count(*) FROM satchel_refused WHERE state='open'"), 1)
+
+
+class Describes(ConsoleCase):
+    def test_every_read_answers_as_described(self):
+        server = self.begin()
+        self.refuse(server)
+        server.ctl("backup", self.path("backup"))
+        viewer, nobody, reader, wrong = admin(server), Admin(server, None), admin(server, "read"), Admin(server, "satchel_" + "x" * 43)
+        device = {d["name"]: d["id"] for d in viewer.items("consoleDevices")}["tablet"]
+        ids = {"consoleConflict": {"id": viewer.items("consoleConflicts")[0]["id"]}, "consoleRefusal": {"id": viewer.items("consoleRefusals")[0]["id"]}}
+        for name, path in READS.items():
+            given = {**({"id": device} if "devices/{id}" in path else {}), **GIVEN.get(name, {}), **ids.get(name, {})}
+            viewer.call(name, **given)
+            nobody.call(name, 401, **given)
+            reader.call(name, 403, **given)
+            viewer.call(name, 400, **given, bla=1)
+            if "404" in DESCRIPTION.operations[name][2]["responses"]:
+                missing = {**given, **({"id": 999999} if "id" in given else {"view": "nobody"} if "view" in given else {"table": "nobody"})}
+                viewer.call(name, 404, **missing)
+        for _ in range(40):
+            if wrong.raw("GET", "/v1/admin/overview")[0] == 429:
+                break
+        for name, path in READS.items():
+            wrong.call(name, 429, **{"id": 1, **GIVEN.get(name, {})} if "{id}" in path else GIVEN.get(name, {}))
+
+    def test_roles_decide_who_reads_what(self):
+        server = self.begin()
+        viewer, manager = admin(server, "console:viewer"), admin(server, "console:manager")
+        admins_only = {name for name in READS if "Role: admin." in DESCRIPTION.operations[name][2]["description"]}
+        self.assertEqual(admins_only, {"consoleUsers", "consoleTokens", "consoleEnrolments", "consoleAudit"})
+        for name in READS:
+            if "{" in READS[name] or name in GIVEN:
+                continue
+            for who in (viewer, manager):
+                who.call(name, 403 if name in admins_only else 200)
+
+    def test_wrong_requests_are_told_what_to_do(self):
+        api = admin(self.begin())
+        for arguments, words in (({"limit": 0}, "limit"), ({"limit": 1001}, "limit"), ({"sort": "nobody"}, "nobody"), ({"filter__nobody": 1}, "nobody"),
+                                 ({"filter__id": "x"}, "number"), ({"filter__online": "maybe"}, "true or false"), ({"after": "AAAA"}, "after"), ({"format": "xml"}, "format"),
+                                 ({"sort": "name\" --"}, "no column"), ({"filter__id OR 1=1 --": "1"}, "no column")):
+            self.assertIn(words, api.call("consoleDevices", 400, **arguments)["detail"])
+        api.call("consoleDevices", 400, **{f"filter__{c}": 1 for c in ("id", "name", "user", "store", "profile", "state", "health", "online", "pending")})
+        self.assertEqual(api.raw("GET", "/v1/admin/devices?limit=1&limit=2")[0], 400)
+        for key in ("(SELECT 1)", "1,2", "randomblob(9)", "x'01' --", "'", "x'0", "''"):
+            api.call("consoleRow", 404, table="contact", key=key)
+        api.call("consoleSamples", 400, name="nobody")
+        api.call("consoleSamples", 400, from_ms=2, to_ms=1)
+        api.call("consoleChanges", 400, key="x'01'")
+        api.call("consoleHistory", 404, table="contact", key="x'01'", column="nobody")
+        self.assertEqual(api.raw("GET", "/v1/admin/nobody")[0], 404)
+        self.assertEqual(api.raw("POST", "/v1/admin/devices")[0], 405)
+
+
+class Sees(ConsoleCase):
+    def test_devices_are_listed_sorted_filtered_and_exported(self):
+        server = self.begin()
+        api = admin(server)
+        for n in range(7):
+            server.ctl("device", "add", f"later-{n}", "--profile", "full")
+        self.assertEqual([e["state"] for e in api.items("consoleEnrolments", filter__state="open")], ["open"] * 7)
+        for limit in (1, 2, 3):
+            self.assertEqual([d["name"] for d in api.items("consoleDevices", limit=limit)], ["phone", "tablet"])
+            self.assertEqual([d["name"] for d in api.items("consoleDevices", limit=limit, sort="-name")], ["tablet", "phone"])
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", q="TAB")], ["tablet"])
+        self.assertEqual(api.items("consoleDevices", filter__state="revoked"), [])
+        server.ctl("device", "revoke", "tablet")
+        revoked = api.items("consoleDevices", filter__state="revoked")[0]
+        self.assertEqual((revoked["name"], revoked["health"]), ("tablet", "off"))
+        phone = api.items("consoleDevices", filter__name="phone")[0]
+        self.assertEqual((phone["health"], phone["lag_seq"], phone["lag_ms"], phone["pending"], phone["online"]), ("current", 0, 0, 0, False))
+        self.assertEqual(phone["conflicts_7d"], 1)
+        self.assertEqual([row["name"] for row in api.csv("consoleDevices")], ["phone", "tablet"])
+        self.assertEqual(api.csv("consoleDevices", filter__name="phone")[0]["fingerprint"], phone["fingerprint"])
+        overview = api.call("consoleOverview")
+        self.assertEqual((overview["devices"]["active"], overview["devices"]["current"], overview["devices"]["revoked"]), (1, 1, 1))
+        self.assertEqual(overview["conflicts"], {"day": 1, "open": 1})
+
+    def test_connection_is_seen_while_it_is_open_and_when_it_has_ended(self):
+        server = self.begin()
+        api = admin(server)
+        id = {d["name"]: d["id"] for d in api.items("consoleDevices")}["phone"]
+        watching = self.phone.start("sync", "--watch")
+        now = harness.wait_until(lambda: api.call("consoleDevice", id=id)["connection"], "the connection")
+        self.assertEqual((now["ended_ms"], now["peer"]), (None, "127.0.0.1"))
+        self.assertTrue(api.call("consoleDevice", id=id)["device"]["online"])
+        self.assertEqual(api.call("consoleOverview")["devices"]["online"], 1)
+        self.assertEqual(api.items("consoleDeviceSyncs", id=id)[0]["ended_ms"], None)
+        self.phone.sql("UPDATE contact SET family = 'King' WHERE id = x'01'")
+        harness.wait_until(lambda: server.one("SELECT family FROM contact") == "King", "the change")
+        watching.terminate()
+        watching.wait()
+        ended = harness.wait_until(lambda: [s for s in api.items("consoleDeviceSyncs", id=id) if s["begun_ms"] == now["begun_ms"] and s["ended_ms"]],
+                                   "the end of the connection")[0]
+        self.assertEqual(ended["pushed"], 1)
+        self.assertGreaterEqual(ended["ms"], 1)
+        self.assertGreater(ended["received_bytes"], 100)
+        self.assertGreaterEqual(ended["ended_ms"], ended["current_ms"])
+        self.assertFalse(api.call("consoleDevice", id=id)["device"]["online"])
+        everybody = harness.wait_until(lambda: [s for s in api.items("consoleSyncs") if s["device"] == "tablet"], "the others")
+        self.assertEqual(sum(s["pushed"] for s in everybody), 1)
+
+    def test_history_says_who_when_and_what_decided(self):
+        server = self.begin()
+        api = admin(server)
+        server.sql("UPDATE contact SET family = 'King' WHERE id = x'01'")
+        field = api.call("consoleHistory", table="contact", key="x'01'", column="job_title")
+        now = field["fields"][0]
+        self.assertEqual((len(field["fields"]), now["value"], now["device"], now["rule"], field["label"]), (1, "From the tablet", "tablet", "lww", "Ada King"))
+        self.assertEqual([(i["device"], i["op"], i["values"]) for i in field["items"]],
+                         [("phone", "none", {}), ("tablet", "update", {"job_title": "From the tablet"}), ("phone", "insert", {"job_title": "Buyer"})])
+        lost = field["items"][0]
+        self.assertEqual([(c["rule"], c["kept"], c["kept_device"], c["lost"], c["lost_device"]) for c in lost["conflicts"]],
+                         [("lww", "'From the tablet'", "tablet", "'From the phone'", "phone")])
+        for item in field["items"]:
+            self.assertLessEqual(item["made_ms"], item["at_ms"])
+        self.assertTrue(field["complete"])
+        row = api.call("consoleHistory", table="contact", key="x'01'")
+        self.assertEqual((row["items"][0]["device"], row["items"][0]["values"]), ("server", {"family": "King"}))
+        first = api.call("consoleHistory", table="contact", key="x'01'", limit=1)
+        rest = api.call("consoleHistory", table="contact", key="x'01'", after=first["next"])
+        self.assertEqual(first["items"] + rest["items"], row["items"])
+        server.sql("DELETE FROM contact WHERE id = x'01'")
+        gone = api.call("consoleHistory", table="contact", key="x'01'")
+        self.assertEqual((gone["exists"], gone["fields"], gone["items"][0]["op"]), (False, [], "delete"))
+        self.assertEqual(api.call("consoleRow", table="contact", key="x'01'")["deleted"]["device"], "server")
+
+    def test_conflict_has_kept_lost_base_and_what_is_there_now(self):
+        server = self.begin()
+        api = admin(server)
+        listed = api.items("consoleConflicts", q="from the phone")
+        self.assertEqual([(c["label"], c["kept_device"], c["lost_device"], c["state"]) for c in listed], [("Ada Byron", "tablet", "phone", "open")])
+        server.sql("UPDATE contact SET job_title = 'Director' WHERE id = x'01'")
+        one = api.call("consoleConflict", id=listed[0]["id"])
+        self.assertEqual((one["current"], one["current_device"], one["base"], one["base_known"]), ("'Director'", "server", "'Buyer'", True))
+        self.assertEqual((one["conflict"], one["values"]["given"]), (listed[0], "Ada"))
+        server.sql("DELETE FROM contact WHERE id = x'01'")
+        one = api.call("consoleConflict", id=listed[0]["id"])
+        self.assertEqual((one["current"], one["values"], one["conflict"]["label"]), (None, None, None))
+
+    def test_refusal_is_shown_beside_the_rows_that_are_there(self):
+        server = self.begin()
+        api = admin(server)
+        self.refuse(server)
+        listed = api.items("consoleRefusals", filter__state="open")
+        self.assertEqual([(r["device"], r["code"], r["table"]) for r in listed], [("tablet", "E_FOREIGN_KEY", "contact_point")])
+        one = api.call("consoleRefusal", id=listed[0]["id"])
+        self.assertEqual((one["refusal"], one["more"]), (listed[0], False))
+        self.assertEqual([(c["op"], c["wanted"]["value"], c["server"]) for c in one["changes"]], [("insert", "a@example.org", None)])
+        self.assertEqual({d["name"]: d["refusals_open"] for d in api.items("consoleDevices")}, {"phone": 0, "tablet": 1})
+        server.ctl("rejected", "discard", "tablet", str(listed[0]["number"]))
+        self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded"])
+        self.assertEqual(api.call("consoleOverview")["refusals"]["open"], 0)
+
+    def test_feed_is_newest_first_by_row_by_device_and_for_following(self):
+        server = self.begin()
+        api = admin(server)
+        everything = api.items("consoleChanges", limit=50)
+        self.assertEqual([c["id"] for c in everything], [c["id"] for c in api.items("consoleChanges", limit=7)])
+        seqs = [c["seq"] for c in everything]
+        self.assertEqual(seqs, sorted(seqs, reverse=True))
+        row = api.items("consoleChanges", table="contact", key="x'01'")
+        self.assertEqual([(c["device"], c["op"], c["columns"]) for c in row][:1], [("tablet", "update", "job_title")])
+        self.assertEqual({c["device"] for c in api.items("consoleChanges", device="phone")}, {"phone"})
+        self.assertEqual({c["device"] for c in api.items("consoleChanges", device="server", limit=1000)}, {"server"})
+        server.sql("UPDATE contact SET family = 'King' WHERE id = x'01'")
+        self.assertEqual([(c["device"], c["values"], c["made_ms"] is not None) for c in api.items("consoleChanges", since=seqs[0])], [("server", {"family": "King"}, True)])
+        lines = api.csv("consoleChanges", table="contact", key="x'01'")
+        self.assertEqual([(line["device"], json.loads(line["values"])) for line in lines][0], ("server", {"family": "King"}))
+
+    def test_rows_are_browsed_with_who_wrote_them(self):
+        server = self.begin()
+        api = admin(server)
+        server.sql("BEGIN;" + "".join(f"INSERT INTO contact(id, given, family, visit_count) VALUES(x'{n:04x}', 'G{n % 3}', 'F{n}', {n});" for n in range(256, 300)) + "COMMIT;")
+        rows = api.items("consoleRows", table="contact", limit=10)
+        self.assertEqual(len(rows), 45)
+        self.assertEqual((rows[0]["key"], rows[0]["label"], rows[0]["device"]), ("x'01'", "Ada Byron", "tablet"))
+        self.assertEqual([r["values"]["visit_count"] for r in api.items("consoleRows", table="contact", limit=10, sort="-visit_count")], list(range(299, 255, -1)) + [0])
+        self.assertEqual(len(api.items("consoleRows", table="contact", filter__given="G1")), 15)
+        self.assertEqual([r["key"] for r in api.items("consoleRows", table="contact", filter__id="x'0100'")], ["x'0100'"])
+        self.assertEqual([r["key"] for r in api.items("consoleRows", table="contact", filter__visit_count=257)], ["x'0101'"])
+        one = api.call("consoleRow", table="contact", key="x'01'")
+        self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["job_title"], "tablet")
+        self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["family"], "phone")
+        self.assertEqual((one["devices"], one["conflicts"], one["deleted"]), (2, 1, None))
+        self.assertEqual({t["name"]: t["rows"] for t in api.items("consoleTables")}["contact"], 45)
+        self.assertEqual(len(api.csv("consoleRows", table="contact", filter__given="G1")), 15)
+
+    def test_reports_tell_how_partial_they_are(self):
+        server = self.begin()
+        api = admin(server)
+        reports = {r["name"]: r for r in api.items("consoleReports", limit=1000)}
+        self.assertIn("what somebody is looked for by", reports["search_text"]["about"].lower())
+        for name in reports:
+            api.call("consoleReport", view=name)
+        self.phone.sql("UPDATE contact SET family = 'Kong' WHERE id = x'01'")
+        found = api.call("consoleReport", view="search_text", filter__what="name", q="ada")
+        self.assertEqual([(r["text"], r["kind"]) for r in found["items"]], [("ada byron", "contact")])
+        self.assertEqual((found["devices_waiting"], found["changes_waiting"]), (0, 0))
+        pages = [api.call("consoleReport", view="pipeline_by_stage", limit=2, sort="pos")]
+        while pages[-1]["next"]:
+            pages.append(api.call("consoleReport", view="pipeline_by_stage", limit=2, sort="pos", after=pages[-1]["next"]))
+        self.assertEqual(sum(len(p["items"]) for p in pages), pages[0]["total"])
+        self.assertEqual(len(api.csv("consoleReport", view="pipeline_by_stage")), pages[0]["total"])
+        for view in ("sqlite_schema", "satchel_device", "contact", "nobody"):
+            api.call("consoleReport", 404, view=view)
+
+
+class Remembers(ConsoleCase):
+    def test_figures_and_connections_outlive_a_restart(self):
+        server = self.begin()
+        api = admin(server)
+        server.stop()
+        server.start()
+        api.connection = None
+
+        def sums():
+            samples = api.call("consoleSamples", name="pushed,conflicts,connections,store_bytes")
+            self.assertEqual({s["name"] for s in samples.body["series"]}, {"pushed", "conflicts", "connections", "store_bytes"})
+            for series in samples.body["series"]:
+                self.assertEqual(len(series["values"]), len(samples["times_ms"]))
+            return {s["name"]: sum(v or 0 for v in s["values"]) * (samples["step_ms"] / 60000 if s["name"] != "store_bytes" else 1) for s in samples.body["series"]}
+        was = sums()
+        self.assertEqual((was["pushed"], was["conflicts"]), (3, 1))
+        self.assertGreaterEqual(was["connections"], 6)
+        self.assertGreater(was["store_bytes"], 100000)
+        self.assertEqual(sum(s["pushed"] for s in api.items("consoleSyncs")), 3)
+        server.stop()
+        server.start()
+        api.connection = None
+        self.assertEqual(sums()["pushed"], 3)
+
+
+class Explains(company.Company):
+    contacts = 60
+
+    def test_what_a_device_is_to_hold_and_why(self):
+        server = self.begin()
+        ann, bob, rep, _ = self.two_reps()
+        api = admin(server)
+        ids = {d["name"]: d["id"] for d in api.items("consoleDevices")}
+        held = api.call("consoleDeviceRows", id=ids["ann"])
+        self.assertEqual({t["table"]: t["rows"] for t in held["items"] if t["table"] in ("account", "contact", "deal")},
+                         {t: ann.one(f"SELECT count(*) FROM {t}") for t in ("account", "contact", "deal")})
+        self.assertEqual(held["rows"], sum(t["rows"] for t in held["items"]))
+        rows = api.items("consoleDeviceRows", id=ids["ann"], table="account", limit=7)
+        self.assertEqual({r["key"] for r in rows}, {literal(r[0]) for r in ann.read("SELECT id FROM account")})
+        detail = api.call("consoleDevice", id=ids["ann"])
+        self.assertEqual(detail["device"]["user"], literal(rep))
+        self.assertTrue(detail["buckets"])
+        account = self.account_of(rep)
+        here = api.call("consoleExplain", device="ann", table="account", key=literal(account))
+        self.assertTrue(here["held"])
+        self.assertTrue(set(here["shared"]) <= set(here["buckets"]) & set(here["device_buckets"]))
+        self.assertTrue(here["because"])
+        there = api.call("consoleExplain", device="bob", table="account", key=literal(account))
+        self.assertEqual((there["held"], there["shared"]), (False, []))
+        api.call("consoleExplain", 404, device="ann", table="account", key="x'ff'")
+        api.call("consoleExplain", 400, device="ann", table="account")
+        scope = api.call("consoleScope")
+        profiles = {p["name"]: p for p in scope["profiles"]}
+        self.assertEqual(profiles["rep"]["devices"], 2)
+        self.assertTrue(profiles["rep"]["writes"])
+        self.assertIn("scope_profile", scope["text"])
+        row = api.call("consoleRow", table="account", key=literal(account))
+        self.assertEqual(row["devices"], 1)
+        for name in ("till", "rep"):
+            self.assertIn(name, profiles)
+
+
+class ZEverything(harness.Case):
+    """Last by name: what the other tests have met is all that there is."""
+
+    def test_every_documented_status_was_met(self):
+        if not MET:
+            self.skipTest("the other tests have not run")
+        self.assertEqual(sorted(DESCRIPTION.documented("console") - MET), [])
+
+
+if __name__ == "__main__":
+    harness.main()
