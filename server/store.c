@@ -207,6 +207,7 @@ static int begin_restored(store *s, const store_config *config) {
 static const char ROLLBACK[] = "ROLLBACK";
 static const char ROLLBACK_TO[] = "ROLLBACK TO satchel_undo";
 static const char RELEASE[] = "RELEASE satchel_undo";
+#define UNDO_TRIES 3u
 
 static int prepare_ways_back(store *s) {
     bool ready = db_prepare(&s->cache, ROLLBACK) && db_prepare(&s->cache, ROLLBACK_TO) && db_prepare(&s->cache, RELEASE);
@@ -298,9 +299,14 @@ int store_savepoint_release(store *s) {
     return db_exec(&s->cache, RELEASE, "");
 }
 
+/* One that stayed would be taken for the one before it. */
+static void insist(store *s, const char *sql) {
+    for (unsigned i = 0; i < UNDO_TRIES && db_exec(&s->cache, sql, "") && !sqlite3_get_autocommit(s->db); i++) continue;
+}
+
 void store_savepoint_undo(store *s) {
-    db_exec(&s->cache, ROLLBACK_TO, "");
-    db_exec(&s->cache, RELEASE, "");
+    insist(s, ROLLBACK_TO);
+    insist(s, RELEASE);
 }
 
 void store_savepoint_rollback(store *s) {

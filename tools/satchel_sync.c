@@ -233,7 +233,7 @@ static int sync_once(sync_view *v) {
 static void print_waiting(sync_view *v) {
     const char *text = satchel_errmsg(v->c->s);
     if (v->c->json)
-        cli_print_json(json_pack("{ss ss}", "event", "waiting", "text", text));
+        device_print_json(json_pack("{ss ss}", "event", "waiting", "text", text));
     else
         printf("waiting: %s\n", text), fflush(stdout);
 }

@@ -8,7 +8,7 @@ import time
 import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
-from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of, folded
+from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of, folded, same, sync
 
 NOW = int(time.time() * 1000)
 
@@ -27,19 +27,6 @@ def customer(office, family, columns="", values="", owner=ANN):
     office.hq.sql(f"INSERT INTO account(id, name, owner_id) VALUES({account}, '{family} Ltd', {owner});"
                   f"INSERT INTO contact(id, account_id, given, family{columns}) VALUES({contact}, {account}, 'Pat', '{family}'{values});")
     return account, contact
-
-
-def same(got, expected, what):
-    if got != expected:
-        if isinstance(got, list) and isinstance(expected, list):
-            got, expected = [x for x in got if x not in expected][:3] or got[:3], [x for x in expected if x not in got][:3] or expected[:3]
-        raise AssertionError(f"{what}: {got} instead of {expected}")
-
-
-def sync(*devices):
-    """So that each has what the others sent."""
-    for device in devices + devices[:-1]:
-        device.sync()
 
 
 def server_has(office, device):
