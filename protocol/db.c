@@ -124,6 +124,12 @@ int db_exec(db_cache *c, const char *sql, const char *format, ...) {
     return rc ? rc : db_run(stmt);
 }
 
+int db_end(db_cache *c, const char *sql) {
+    int rc = SATCHEL_E_NOMEM;
+    for (unsigned i = 0; i < DB_END_TRIES && rc == SATCHEL_E_NOMEM; i++) rc = db_exec(c, sql, "");
+    return rc;
+}
+
 int db_next(db_cache *c, sqlite3_stmt *stmt) {
     if (!stmt) return db_rc(sqlite3_extended_errcode(c->db));
     int step = sqlite3_step(stmt);

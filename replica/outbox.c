@@ -137,13 +137,11 @@ static void sink_end(void *ctx, bool committed) {
     if (committed && w->committed) w->committed(w->committed_ctx);
 }
 
-/* One literal, prepared when the writer is opened: a retry must go back when memory is out. If the schema has changed since it is prepared anew, and
- * that may fail, too: then it is tried while memory comes and goes, for the app's connection must not stay inside a transaction. */
+/* One literal, prepared when the writer is opened: the app's connection must not stay inside a transaction. */
 static const char ROLLBACK[] = "ROLLBACK";
-#define ROLLBACK_TRIES 100
 
 static void roll_back(outbox_writer *w) {
-    for (unsigned i = 0; i < ROLLBACK_TRIES && !sqlite3_get_autocommit(w->db); i++) db_exec(&w->sql, ROLLBACK, "");
+    if (!sqlite3_get_autocommit(w->db)) db_end(&w->sql, ROLLBACK);
 }
 
 int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
@@ -313,7 +311,7 @@ static int replay_unchecked(outbox_writer *w, uint64_t number) {
     if (!ignored && sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=1", NULL, NULL, NULL)) return SATCHEL_E_NOMEM;
     rc = replay(w, number);
     /* As with ROLLBACK: this must not fail for want of memory. */
-    for (unsigned i = 0; i < ROLLBACK_TRIES && !ignored; i++)
+    for (unsigned i = 0; i < DB_END_TRIES && !ignored; i++)
         ignored = sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=0", NULL, NULL, NULL) == SQLITE_OK;
     return rc;
 }
