@@ -89,8 +89,9 @@ def all_of_one_contact(office):
         add(hq, "purchase", f"INSERT INTO purchase(id, channel, store_id, receipt_no, {who}, total_cents, at) "
             f"VALUES({sold}, 'pos', {STORE}, 'J{n}', {contact if n < 2 else card}, {1999 + n}, {NOW - (20 + n) * DAY_MS})")
         add(hq, "points", f"INSERT INTO loyalty_entry(id, card_id, kind, points, purchase_id, at) VALUES({office.new()}, {card}, 'earn', 20, {sold}, {NOW - (20 + n) * DAY_MS})")
-    add(hq, "ticket", f"INSERT INTO ticket(id, subject, contact_id, assignee_id, opened_at) VALUES({ticket}, 'broken', {contact}, {TOM}, {NOW - 9 * DAY_MS})")
-    add(hq, "ticket_event", f"INSERT INTO ticket_event(id, ticket_id, kind, body, at) VALUES({office.new()}, {ticket}, 'comment', 'secret', {NOW - 8 * DAY_MS})")
+    # Of now: an older one is overdue, and the timers would write more about it whenever they run.
+    add(hq, "ticket", f"INSERT INTO ticket(id, subject, contact_id, assignee_id, opened_at) VALUES({ticket}, 'broken', {contact}, {TOM}, {NOW})")
+    add(hq, "ticket_event", f"INSERT INTO ticket_event(id, ticket_id, kind, body, at) VALUES({office.new()}, {ticket}, 'comment', 'secret', {NOW})")
     hq.sql(f"INSERT INTO deal(id, name, account_id, stage_id, amount_cents, currency, owner_id, created_at) SELECT {deal}, 'J', {account}, id, 5000, 'EUR', {ANN}, "
         f"{NOW - 7 * DAY_MS}"
            " FROM stage WHERE name = 'Prospecting'")
