@@ -139,6 +139,12 @@ int db_exec(db_cache *c, const char *sql, const char *format, ...) {
     return rc ? rc : db_run(stmt);
 }
 
+int db_end(db_cache *c, const char *sql) {
+    int rc = db_exec(c, sql, "");
+    for (unsigned i = 1; rc && i < DB_END_TRIES && !sqlite3_get_autocommit(c->db); i++) rc = db_exec(c, sql, "");
+    return rc;
+}
+
 int db_next(db_cache *c, sqlite3_stmt *stmt) {
     if (!stmt) return db_rc(sqlite3_extended_errcode(c->db));
     int step = sqlite3_step(stmt);

@@ -33,6 +33,11 @@ int db_bind(sqlite3_stmt *stmt, const char *format, ...);
 int db_run(sqlite3_stmt *stmt);
 /* Prepares, binds, runs. */
 int db_exec(db_cache *c, const char *sql, const char *format, ...);
+/* Ends a transaction that only read, or goes back in one that wrote: COMMIT, ROLLBACK, ROLLBACK TO. It is to be prepared before there is need of it; but where
+ * the schema or the authorizer has changed since, SQLite prepares it anew, which fails without memory. So it is tried DB_END_TRIES times, while memory comes
+ * and goes; after a failure all is as it was. */
+#define DB_END_TRIES 100
+int db_end(db_cache *c, const char *sql);
 /* Steps: 1 a row, 0 done (reset), negative code (reset). A NULL statement gives the connection's error. */
 int db_next(db_cache *c, sqlite3_stmt *stmt);
 /* The first column of the first row as an integer; `otherwise` if there is no row or it is NULL. */

@@ -42,7 +42,8 @@
 #define LIMIT_TEXT_BYTES 512
 /* Memory of a capture record before it spills to a temporary file (C7). */
 #define LIMIT_CAPTURE_BYTES (4u << 20)
-/* Automations: how many, how far an effect is a cause again, and the changes of one transaction that wait for them, in bytes. */
+/* Automations: how many, how far an effect is a cause again, and the changes of one transaction that wait for them, in bytes; half as many of what follows from it,
+ * and again half each round. */
 #define LIMIT_AUTOMATIONS 4096
 #define LIMIT_AUTOMATION_ROUNDS 8
 #define LIMIT_AUTOMATION_BYTES (64u << 20)

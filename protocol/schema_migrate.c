@@ -7,6 +7,7 @@
 #include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
+#include "protocol/sql_text.h"
 
 /* ---- messages, and statements of our own ---- */
 
@@ -123,70 +124,36 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     case SQLITE_DROP_VIEW:
     case SQLITE_DROP_VTABLE:
         return authorize_drop_table(m, a, database);
-    case SQLITE_SELECT:
-    case SQLITE_READ:
-    case SQLITE_FUNCTION:
-    case SQLITE_RECURSIVE:
     case SQLITE_REINDEX: /* a part of CREATE INDEX */
         return SQLITE_OK;
     default:
+        if (sql_only_reads(action)) return SQLITE_OK;
         return deny(m, "a migration holds CREATE, ALTER, DROP and declarations only; leave this out");
     }
 }
 
 /* ---- the text, statement by statement ---- */
 
-/* Past white space, comments and stray semicolons. */
-static char *skip_space(char *p) {
-    for (;;) {
-        if (*p && strchr(" \t\r\n\f;", *p)) {
-            p++;
-        } else if (p[0] == '-' && p[1] == '-') {
-            p += strcspn(p, "\n");
-        } else if (p[0] == '/' && p[1] == '*') {
-            char *end = strstr(p + 2, "*/");
-            p = end ? end + 2 : p + strlen(p);
-        } else {
-            return p;
-        }
-    }
-}
-
-/* Past the keyword if it stands at p, else NULL. */
-static char *skip_word(char *p, const char *word) {
-    size_t n = strlen(word);
-    if (!p || sqlite3_strnicmp(p, word, (int)n)) return NULL;
-    char next = p[n];
-    bool goes_on = next == '_' || (next >= '0' && next <= '9') || ((next | 32) >= 'a' && (next | 32) <= 'z');
-    return goes_on ? NULL : skip_space(p + n);
-}
-
 typedef enum statement_kind { KIND_OTHER, KIND_SHAPE, KIND_TRIGGER, KIND_INSERT, KIND_DELETE } statement_kind;
 
-static statement_kind classify(char *p) {
-    char *create = skip_word(p, "CREATE");
-    if (create) return skip_word(create, "TRIGGER") ? KIND_TRIGGER : KIND_SHAPE;
-    if (skip_word(p, "ALTER") || skip_word(p, "DROP")) return KIND_SHAPE;
-    if (skip_word(p, "DELETE")) return KIND_DELETE;
-    return skip_word(p, "INSERT") ? KIND_INSERT : KIND_OTHER;
+static statement_kind classify(const char *p) {
+    const char *create = sql_past_word(p, "CREATE");
+    if (create) return sql_past_word(create, "TRIGGER") ? KIND_TRIGGER : KIND_SHAPE;
+    if (sql_past_word(p, "ALTER") || sql_past_word(p, "DROP")) return KIND_SHAPE;
+    if (sql_past_word(p, "DELETE")) return KIND_DELETE;
+    return sql_past_word(p, "INSERT") ? KIND_INSERT : KIND_OTHER;
 }
 
 /* C10: a device cannot know whether a value is taken elsewhere, so CREATE UNIQUE INDEX is a plain one there. */
 static void blank_unique(char *p) {
-    char *unique = skip_word(p, "CREATE");
-    if (skip_word(unique, "UNIQUE")) memset(unique, ' ', sizeof "UNIQUE" - 1);
-}
-
-static unsigned line_at(const char *text, const char *p) {
-    unsigned line = 1;
-    for (; text < p; text++) line += *text == '\n';
-    return line;
+    const char *unique = sql_past_word(p, "CREATE");
+    if (sql_past_word(unique, "UNIQUE")) memset(p + (unique - p), ' ', sizeof "UNIQUE" - 1);
 }
 
 /* The words for a statement that did not compile or run, at the line where SQLite saw the mistake. */
 static int statement_failed(migration *m, const char *statement, int rc) {
     int offset = sqlite3_error_offset(m->db);
-    unsigned line = offset > 0 ? m->line + line_at(statement, statement + offset) - 1 : m->line;
+    unsigned line = offset > 0 ? m->line + sql_line(statement, statement + offset) - 1 : m->line;
     if (m->refusal) return migration_fail(m, m->line, SATCHEL_E_MIGRATION, "%s", m->refusal);
     int mapped = db_rc(rc);
     satchel_class class = satchel_rc_class(mapped);
@@ -601,8 +568,8 @@ static int statement_sync(migration *m, statement_kind kind) {
 
 static int run_one(migration *m, char *p, const char **tail) {
     statement_kind kind = classify(p);
-    bool creates = skip_word(p, "CREATE") != NULL;
-    m->line = line_at(m->sql, p);
+    bool creates = sql_past_word(p, "CREATE") != NULL;
+    m->line = sql_line(m->sql, p);
     if (kind == KIND_OTHER)
         return migration_fail(
             m, m->line, SATCHEL_E_MIGRATION,
@@ -618,12 +585,12 @@ static int run_one(migration *m, char *p, const char **tail) {
 }
 
 static int run_all(migration *m) {
-    char *p = skip_space(m->sql);
-    while (*p) {
+    char *p = m->sql;
+    while (*(p += sql_skip_blank(p) - p)) {
         const char *tail = p;
         int rc = run_one(m, p, &tail);
         if (rc) return rc;
-        p = skip_space(p + (tail - p));
+        p += tail - p;
     }
     return SATCHEL_OK;
 }

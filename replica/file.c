@@ -458,7 +458,7 @@ int file_commit(file *f) {
 }
 
 void file_rollback(file *f) {
-    if (!sqlite3_get_autocommit(f->db)) db_exec(&f->sql, ROLLBACK, "");
+    if (!sqlite3_get_autocommit(f->db)) db_end(&f->sql, ROLLBACK);
     f->in_txn = false;
     set_durable(f, false);
     overlay_invalidate(f->overlay);

@@ -137,13 +137,11 @@ static void sink_end(void *ctx, bool committed) {
     if (committed && w->committed) w->committed(w->committed_ctx);
 }
 
-/* One literal, prepared when the writer is opened: a retry must go back when memory is out. If the schema has changed since it is prepared anew, and
- * that may fail, too: then it is tried while memory comes and goes, for the app's connection must not stay inside a transaction. */
+/* One literal, prepared when the writer is opened: the app's connection must not stay inside a transaction. */
 static const char ROLLBACK[] = "ROLLBACK";
-#define ROLLBACK_TRIES 100
 
 static void roll_back(outbox_writer *w) {
-    for (unsigned i = 0; i < ROLLBACK_TRIES && !sqlite3_get_autocommit(w->db); i++) db_exec(&w->sql, ROLLBACK, "");
+    if (!sqlite3_get_autocommit(w->db)) db_end(&w->sql, ROLLBACK);
 }
 
 static void now(sqlite3_context *context, int argc, sqlite3_value **argv) {
@@ -330,7 +328,7 @@ static int replay_unchecked(outbox_writer *w, uint64_t number) {
     rc = replay(w, number);
     capture_unchecked(w->capture, false);
     /* As with ROLLBACK: this must not fail for want of memory. */
-    for (unsigned i = 0; i < ROLLBACK_TRIES && !ignored; i++)
+    for (unsigned i = 0; i < DB_END_TRIES && !ignored; i++)
         ignored = sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=0", NULL, NULL, NULL) == SQLITE_OK;
     return rc;
 }

@@ -450,7 +450,7 @@ int api_read_begin(api_call *c, api_reader *r, api_position *at) {
 
 void api_read_end(api_reader *r) {
     sqlite3_progress_handler(r->file.db, 0, NULL, NULL);
-    if (!sqlite3_get_autocommit(r->file.db)) db_exec(&r->file.cache, "COMMIT", "");
+    if (!sqlite3_get_autocommit(r->file.db)) db_end(&r->file.cache, "COMMIT");
 }
 
 void api_put_epoch(buf *out, const uint8_t epoch[EPOCH_BYTES]) {

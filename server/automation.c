@@ -27,6 +27,7 @@ void automation_free(automation *a) {
     rule_text_fini(&a->text);
     free(a->rule);
     free(a->watched);
+    free(a->heeded);
     free(a->name);
     free(a);
 }
@@ -76,6 +77,12 @@ automation_rule *automation_find(automation *a, const char *name) {
     return NULL;
 }
 
+static void watch(automation *a, const automation_rule *r) {
+    ptrdiff_t table = r->t - a->s->schema->table;
+    a->watched[table] |= (uint8_t)r->events;
+    for (unsigned i = 0; i < r->t->ncol && r->events & EVENT_UPDATE; i++) a->heeded[table][i] |= r->any || r->columns[i];
+}
+
 static int read_states(automation *a) {
     int rc;
     sqlite3_stmt *q = db_prepare(&a->s->cache, "SELECT name,active FROM satchel_automation");
@@ -84,7 +91,7 @@ static int read_states(automation *a) {
         if (r) r->active = sqlite3_column_int(q, 1) != 0;
     }
     for (unsigned i = 0; i < a->n; i++)
-        if (a->rule[i].active && a->rule[i].t) a->watched[a->rule[i].t - a->s->schema->table] |= (uint8_t)a->rule[i].events;
+        if (a->rule[i].active && a->rule[i].t) watch(a, &a->rule[i]);
     return rc;
 }
 

@@ -23,9 +23,9 @@
  *
  * Rules fire in the store transaction that commits their cause, whoever its author is, right after it: all that they write for one cause is one commit of the server's more, through
  * capture and merge as any SQL of the server's. So each rule has its effect exactly once per cause, or the cause is not there either. What they write is a cause again,
- * LIMIT_AUTOMATION_ROUNDS deep at most: then the chain ends, nothing of the last round is kept, and the history names it. A rule that fails hurts neither its cause nor the others: what it
+ * LIMIT_AUTOMATION_ROUNDS deep at most, and with half as much to look at each round: then the chain ends before the round too many, and the history names it. A rule that fails hurts neither its cause nor the others: what it
  * did is undone, and the history says why. Where several are refused only when their writes are merged, each firing of that round becomes a commit of its own. A statement that takes longer than
- * LIMIT_AUTOMATION_MS takes the open transaction with it; it comes again, and the rule is left out, as one that fails, until rules are published or switched, or the server is started anew. */
+ * LIMIT_AUTOMATION_MS, or ends in OR ROLLBACK, takes the open transaction with it; it comes again, and the rule is left out, as one that fails, until rules are published or switched, or the server is started anew. */
 #ifndef SERVER_AUTOMATION_H
 #define SERVER_AUTOMATION_H
 

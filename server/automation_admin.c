@@ -142,15 +142,21 @@ static int set_last(store *s, const automation_rule *r, uint64_t now_ms) {
 #define TRY_AFTER_MS UINT64_C(60000)
 #define TRIES 7u
 
+/* What the store could not keep is no failure of the rule's. */
+static void count_tries(automation_rule *r, uint64_t now_ms, bool failed) {
+    r->tries = !failed ? 0 : r->tries < TRIES ? r->tries + 1 : TRIES;
+    r->failed_ms = now_ms;
+}
+
 static int run_timer(ingest *g, automation_rule *r, uint64_t now_ms, bool *failed) {
+    unsigned number = (unsigned)(r - g->rules->rule);
     buf rows;
     bool fired;
     buf_init(&rows, LIMIT_AUTOMATION_BYTES);
-    automation_put_timer(&rows, (unsigned)(r - g->rules->rule));
-    int rc = automation_fire_one(g, (unsigned)(r - g->rules->rule), &rows, now_ms, &fired, failed);
+    automation_put_timer(&rows, number);
+    int rc = rows.rc ? rows.rc : automation_fire_one(g, number, &rows, now_ms, &fired, failed);
     if (!rc && !*failed) rc = set_last(g->s, r, now_ms);
-    r->tries = !*failed ? 0 : r->tries < TRIES ? r->tries + 1 : TRIES;
-    r->failed_ms = now_ms;
+    if (!rc) count_tries(r, now_ms, *failed);
     buf_fini(&rows);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "protocol/sql_text.h"
 #include "server/automation_private.h"
 #include "server/scope_private.h"
 
@@ -70,29 +71,12 @@ static int ask_write(asked *q, const char *table, const char *column) {
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
     asked *q = ctx;
     (void)database;
-    switch (action) {
-    case SQLITE_SELECT:
-    case SQLITE_FUNCTION:
-    case SQLITE_RECURSIVE:
-        return SQLITE_OK;
-    case SQLITE_READ:
-        if (!trigger && sqlite3_strnicmp(a, "satchel_", 8) == 0)
-            return deny(q, "reads a table that is not data; rules go by the rows of the schema's tables");
-        return SQLITE_OK;
-    case SQLITE_INSERT:
-    case SQLITE_DELETE:
-        return trigger ? SQLITE_OK : ask_write(q, a, NULL);
-    case SQLITE_UPDATE:
-        return trigger ? SQLITE_OK : ask_write(q, a, b);
-    default:
+    if (action == SQLITE_READ && !trigger && sqlite3_strnicmp(a, "satchel_", 8) == 0)
+        return deny(q, "reads a table that is not data; rules go by the rows of the schema's tables");
+    if (sql_only_reads(action)) return SQLITE_OK;
+    if (action != SQLITE_INSERT && action != SQLITE_UPDATE && action != SQLITE_DELETE)
         return deny(q, "does something else than INSERT, UPDATE or DELETE; leave it out");
-    }
-}
-
-static unsigned lines_before(const char *text, size_t n) {
-    unsigned lines = 0;
-    for (size_t i = 0; i < n && text[i]; i++) lines += text[i] == '\n';
-    return lines;
+    return trigger ? SQLITE_OK : ask_write(q, a, action == SQLITE_UPDATE ? b : NULL);
 }
 
 /* Prepares `sql`, of which the rule's own text `text` begins at `own`; the statement stands at `from` of that. */
@@ -113,7 +97,7 @@ static int prepare(const automation *a, const automation_rule *r, bool acts, con
     if (q.refusal) return fail_at(a, r, error, WHAT[acts], q.refusal);
     int offset = sqlite3_error_offset(db);
     size_t at = offset > 0 && (size_t)offset > own ? (size_t)offset - own : (size_t)(from - text);
-    return rule_fail(error, a->name, r->row->line, "%s: line %u of its %s: %s; correct it", r->name, lines_before(text, at) + 1,
+    return rule_fail(error, a->name, r->row->line, "%s: line %u of its %s: %s; correct it", r->name, sql_line(text, text + at),
                      acts ? "actions" : "condition", sqlite3_errmsg(db));
 }
 
@@ -136,25 +120,6 @@ static int take_condition(automation *a, automation_rule *r, buf *error) {
     return rc;
 }
 
-static const char *skip_blank(const char *p) {
-    for (;;) {
-        p += strspn(p, " \t\r\n\f;");
-        if (p[0] == '-' && p[1] == '-')
-            p += strcspn(p, "\n");
-        else if (p[0] == '/' && p[1] == '*') {
-            const char *end = strstr(p + 2, "*/");
-            p = end ? end + 2 : p + strlen(p);
-        } else
-            return p;
-    }
-}
-
-/* Behind the word, NULL if it does not stand there. */
-static const char *past_word(const char *p, const char *word) {
-    size_t n = strlen(word);
-    return sqlite3_strnicmp(p, word, (int)n) == 0 && strchr(" \t\r\n\f/-", p[n]) ? skip_blank(p + n) : NULL;
-}
-
 static int add_step(automation_rule *r, sqlite3_stmt *stmt) {
     sqlite3_stmt **more = realloc(r->step, (r->nstep + 1) * sizeof *more);
     if (!more) {
@@ -168,9 +133,9 @@ static int add_step(automation_rule *r, sqlite3_stmt *stmt) {
 
 /* A WITH of the statement's own goes on with ours. */
 static int take_action(automation *a, automation_rule *r, const char **at, buf *error) {
-    const char *text = r->row->field[FIELD_ACTIONS], *own_with = past_word(*at, "WITH"), *tail = NULL;
+    const char *text = r->row->field[FIELD_ACTIONS], *own_with = sql_past_word(*at, "WITH"), *tail = NULL;
     const char *own = own_with ? own_with : *at;
-    if (own_with && past_word(own_with, "RECURSIVE")) own = past_word(own_with, "RECURSIVE");
+    if (own_with && sql_past_word(own_with, "RECURSIVE")) own = sql_past_word(own_with, "RECURSIVE");
     buf sql;
     sqlite3_stmt *stmt = NULL;
     buf_init(&sql, 0);
@@ -192,7 +157,7 @@ static int take_action(automation *a, automation_rule *r, const char **at, buf *
 static int take_actions(automation *a, automation_rule *r, buf *error) {
     const char *at = r->row->field[FIELD_ACTIONS];
     int rc = SATCHEL_OK;
-    while (!rc && *(at = skip_blank(at))) rc = take_action(a, r, &at, error);
+    while (!rc && *(at = sql_skip_blank(at))) rc = take_action(a, r, &at, error);
     return rc || r->nstep ? rc : fail_at(a, r, error, "it", "has no actions; say what it does");
 }
 
@@ -275,7 +240,8 @@ static void expire(sqlite3 *db) {
 int automation_compile(automation *a, buf *error) {
     a->rule = calloc(a->text.n + 1, sizeof *a->rule);
     a->watched = calloc(a->s->schema->ntable + 1, 1);
-    if (!a->rule || !a->watched) return SATCHEL_E_NOMEM;
+    a->heeded = calloc(a->s->schema->ntable + 1, sizeof *a->heeded);
+    if (!a->rule || !a->watched || !a->heeded) return SATCHEL_E_NOMEM;
     int rc = SATCHEL_OK;
     for (size_t i = 0; i < a->text.n && !rc; i++) {
         automation_rule *r = &a->rule[a->n++];

@@ -36,14 +36,17 @@ typedef struct automation_rule {
     int64_t every_ms, offset_ms; /* a timer is due at offset + n * every */
     unsigned tries;              /* of a timer that failed, one after the other */
     uint64_t failed_ms;          /* the last of them */
-    unsigned strikes;            /* transactions that its SQL has cost */
+    unsigned strikes;            /* transactions that its SQL has cost for want of memory */
+    const char *out;             /* why it is left out until it is switched on anew; static, NULL: it is not */
+    bool stopped;                /* in this run */
     uint64_t failures;           /* in this run */
     char *words;                 /* of the first of them */
 } automation_rule;
 
 /* One change, as it was noted. Values point into the note. */
 typedef struct automation_event {
-    unsigned op; /* EVENT_ */
+    unsigned op;  /* EVENT_ */
+    uint64_t seq; /* of the commit; 0: a timer, or it is tried */
     unsigned nchain;
     uint16_t chain[LIMIT_AUTOMATION_ROUNDS +
                    1]; /* the rules, each following from the one before, that made it; the rule itself for a timer */
@@ -65,8 +68,9 @@ struct automation {
     rule_text text;
     automation_rule *rule;
     unsigned n;
-    uint8_t *watched;  /* by table: EVENT_ of the rules that are on */
-    unsigned limit_ms; /* of one statement */
+    uint8_t *watched;              /* by table: EVENT_ of the rules that are on */
+    bool (*heeded)[LIMIT_COLUMNS]; /* by table and place: columns whose update fires one of them */
+    unsigned limit_ms;             /* of one statement */
     /* Of the change that is looked at. */
     automation_event event;
 };

@@ -34,6 +34,7 @@ int automation_begin(ingest *g) {
 
 static void put_head(buf *b, const ingest *g, unsigned op, size_t what) {
     buf_put_byte(b, (uint8_t)op);
+    buf_put_varint(b, g ? g->clock.seq : 0);
     buf_put_varint(b, what);
     buf_put_varint(b, g ? g->nchain : 0);
     for (unsigned i = 0; g && i < g->nchain; i++) buf_put_varint(b, g->chain[i]);
@@ -58,7 +59,15 @@ void automation_put_timer(buf *b, unsigned rule) {
     put_head(b, NULL, EVENT_TIMER, rule);
 }
 
+/* Whether an update changes a column that a rule waits for. */
+static bool is_heeded(const ingest *g, const schema_table *t, const row_changes *changes) {
+    for (unsigned i = 0; i < changes->n; i++)
+        if (g->rules->heeded[t - g->schema->table][changes->place[i]]) return true;
+    return false;
+}
+
 int automation_note(ingest *g, unsigned op, const stored_row *row, const row_changes *changes) {
+    if (changes && !is_heeded(g, row->ts->t, changes)) return SATCHEL_OK;
     put_head(&g->caused, g, op, (size_t)(row->ts->t - g->schema->table));
     put_values(&g->caused, row->ts->t, row->v, changes);
     /* Who writes row by row as the server does goes on after a refusal, and this row is written already. */
@@ -88,7 +97,7 @@ static bool next_event(const schema *s, automation_event *e, const uint8_t **p, 
     uint64_t what, n, rule;
     if (*p == end) return false;
     e->op = *(*p)++;
-    if (!buf_get_varint(p, end, &what) || !buf_get_varint(p, end, &n)) return false;
+    if (!buf_get_varint(p, end, &e->seq) || !buf_get_varint(p, end, &what) || !buf_get_varint(p, end, &n)) return false;
     e->t = e->op == EVENT_TIMER ? NULL : &s->table[what];
     e->nchain = 0;
     for (; n && buf_get_varint(p, end, &rule); n--)
@@ -116,7 +125,7 @@ typedef struct run {
     int only; /* the rule of the first round; -1: all */
     buf rows; /* the changes that are looked at */
     /* `event` */
-    field_clock cause, last; /* the commit that the round is about, and the last that it made */
+    field_clock cause, last; /* the commit that the round is about, and the last that it made; of several the last */
     value user, device;
     buf hold;
     firing *f; /* of this round, in the order in which they are looked at */
@@ -133,33 +142,43 @@ static uint64_t clock_ms(void) {
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static int say(firing *f, const char *words, size_t n) {
+    free(f->words);
+    f->words = strndup(words, n);
+    return f->words ? SATCHEL_OK : SATCHEL_E_NOMEM;
+}
+
 /* Takes the failure as the rule's own unless the store is at fault. */
 static int fail(run *r, firing *f, int rc, const char *words, size_t nwords) {
     if (db_is_failure(rc)) return rc;
     if (sqlite3_get_autocommit(r->g->s->db)) return SATCHEL_E_IO;
     f->rc = rc;
     f->wrote = 0;
-    free(f->words);
-    f->words = strndup(nwords ? words : satchel_rc_text(rc), nwords ? nwords : LIMIT_TEXT_BYTES);
-    return f->words ? SATCHEL_OK : SATCHEL_E_NOMEM;
+    return nwords ? say(f, words, nwords) : say(f, satchel_rc_text(rc), LIMIT_TEXT_BYTES);
 }
 
-/* So many transactions may a rule's SQL cost. */
-#define STRIKES 2u
-static const char OUT[] = "takes too long, or more memory than there is, and is left out until it is switched on anew";
+static int is_late(void *ctx) {
+    const run *r = ctx;
+    return clock_ms() > r->deadline_ms;
+}
 
-/* SQLite ends the whole transaction when a statement that writes runs for too long, and may when memory is short. Then it comes again. */
+/* So many transactions may a rule's SQL cost for want of memory. */
+#define STRIKES 2u
+static const char LATE[] = "takes too long, or more memory than there is, and is left out until it is switched on anew",
+                  ENDS[] =
+                      "ends the transaction that it follows from (OR ROLLBACK), and is left out until it is switched on anew";
+
+/* SQLite ends the whole transaction when a statement that writes runs for too long, or says so itself, and may when memory is short. Then it comes again. */
 static int fail_sqlite(run *r, firing *f) {
     automation_rule *rule = &r->a->rule[f->rule];
     const char *words = sqlite3_errmsg(r->g->s->db);
     int sq = sqlite3_extended_errcode(r->g->s->db), rc = (sq & 0xff) == SQLITE_ERROR ? SATCHEL_E_RULE : db_rc(sq);
-    bool late = (sq & 0xff) == SQLITE_INTERRUPT;
-    if (late) rule->strikes = STRIKES;
-    if (sqlite3_get_autocommit(r->g->s->db)) {
-        if (!late && rc == SATCHEL_E_NOMEM) rule->strikes++;
-        return late ? SATCHEL_E_BUSY : db_is_failure(rc) ? rc : SATCHEL_E_IO;
-    }
-    if (late) return fail(r, f, SATCHEL_E_LIMIT, OUT, strlen(OUT));
+    bool ended = sqlite3_get_autocommit(r->g->s->db), interrupted = (sq & 0xff) == SQLITE_INTERRUPT;
+    if (interrupted && !is_late(r)) return SATCHEL_E_BUSY;
+    if (interrupted || (ended && rc == SATCHEL_E_NOMEM && ++rule->strikes == STRIKES)) rule->out = LATE;
+    if (ended && !rule->out && !db_is_failure(rc)) rule->out = ENDS;
+    if (ended) return db_is_failure(rc) ? rc : SATCHEL_E_BUSY;
+    if (rule->out) return fail(r, f, SATCHEL_E_LIMIT, rule->out, strlen(rule->out));
     return fail(r, f, rc == SATCHEL_E_NOMEM ? SATCHEL_E_LIMIT : rc, words, strlen(words));
 }
 
@@ -169,17 +188,12 @@ static void bind(run *r, const automation_rule *rule, sqlite3_stmt *q) {
     if (e->op != EVENT_DELETE)
         for (int i = 0; i < ncol; i++) value_bind(q, at++, &e->is[i]);
     for (int i = 0; at < event; i++) value_bind(q, at++, &e->was[i]);
-    sqlite3_bind_int64(q, event, (int64_t)r->cause.seq);
+    sqlite3_bind_int64(q, event, (int64_t)e->seq);
     sqlite3_bind_int64(q, event + 1, (int64_t)r->now_ms);
     sqlite3_bind_int64(q, event + 2, (int64_t)hlc_ms(r->cause.stamp));
     sqlite3_bind_int64(q, event + 3, r->cause.author);
     value_bind(q, event + 4, &r->user);
     value_bind(q, event + 5, &r->device);
-}
-
-static int is_late(void *ctx) {
-    const run *r = ctx;
-    return clock_ms() > r->deadline_ms;
 }
 
 #define OPS_BETWEEN_LOOKS 10000
@@ -233,22 +247,29 @@ static int act(run *r, const automation_rule *rule, firing *f) {
 /* The round has to be begun again, without what has failed. */
 #define AGAIN 1
 
-static int refused(run *r, firing *f, int rc) {
-    rc = fail(r, f, rc, (const char *)r->g->bad_text.p, r->g->bad_text.n);
-    return rc ? rc : AGAIN;
+/* Where a statement of the store's own fails, no rule is to blame. */
+static bool is_of_store(int rc) {
+    return db_is_failure(rc) || rc == SATCHEL_E_INTERNAL;
 }
 
-static void say_spared(run *r, firing *f) {
+/* What was written is refused, with the words of that. */
+static int refused(run *r, firing *f, int rc) {
+    const buf *words = &r->g->bad_text;
+    if (words->rc || is_of_store(rc)) return words->rc ? words->rc : rc;
+    return fail(r, f, rc, (const char *)words->p, words->n);
+}
+
+static int say_spared(run *r, firing *f) {
     const ingest *g = r->g;
     buf words;
-    buf_init(&words, LIMIT_TEXT_BYTES);
+    buf_init(&words, 0);
     if (g->spared)
         buf_printf(&words, "%s.%s is left as somebody wrote it", g->spared_table->name, g->spared->name);
     else
         buf_printf(&words, "a row of %s stays deleted, as somebody wanted it", g->spared_table->name);
-    free(f->words);
-    f->words = words.rc ? NULL : strndup((const char *)words.p, words.n);
+    int rc = words.rc ? words.rc : say(f, (const char *)words.p, words.n);
     buf_fini(&words);
+    return rc;
 }
 
 static int merge(run *r, const automation_rule *rule, firing *f) {
@@ -269,16 +290,18 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     g->nchain = 0;
     g->spares = false;
     f->wrote = g->emitted - before;
-    if (rc) return refused(r, f, rc);
-    if (g->spared_table) say_spared(r, f);
-    return SATCHEL_OK;
+    if (!rc) return g->spared_table ? say_spared(r, f) : SATCHEL_OK;
+    rc = refused(r, f, rc);
+    return rc ? rc : AGAIN;
 }
 
 static int fire(run *r, const automation_rule *rule, firing *f) {
     uint64_t began = clock_ms();
     f->fired = false;
     f->wrote = 0;
-    if (rule->strikes >= STRIKES) return fail(r, f, SATCHEL_E_LIMIT, OUT, strlen(OUT));
+    free(f->words); /* of before the round was begun again */
+    f->words = NULL;
+    if (rule->out) return fail(r, f, SATCHEL_E_LIMIT, rule->out, strlen(rule->out));
     int rc = holds(r, rule, f);
     if (rc != 1) return rc;
     f->fired = r->fired = true;
@@ -368,7 +391,7 @@ static int fire_alone(run *r, const automation_rule *rule, firing *f) {
     int fired = fire(r, rule, f);
     rc = end_commit(r, &from, fired);
     if (!rc || rc == AGAIN) return SATCHEL_OK;
-    return fired ? rc : fail(r, f, rc, (const char *)r->g->bad_text.p, r->g->bad_text.n);
+    return fired ? rc : refused(r, f, rc);
 }
 
 /* What is refused only at the end of all is nobody's in particular: then each stands for itself. */
@@ -379,7 +402,7 @@ static int try_round(run *r) {
     if (rc) return rc;
     int fired = each_firing(r, fire);
     rc = end_commit(r, &from, fired);
-    if (fired || !rc || db_is_failure(rc)) return rc;
+    if (fired || !rc || is_of_store(rc)) return rc;
     r->alone = true;
     return AGAIN;
 }
@@ -401,7 +424,7 @@ static int put_history(run *r, const firing *f) {
         key.rc ? key.rc
                : db_exec(&r->g->s->cache,
                          "INSERT INTO satchel_automation_run(name,seq,tbl,key,at_ms,ms,wrote,rc,words) VALUES(?,?,?,?,?,?,?,?,?)",
-                         "siibiiiis", r->a->rule[f->rule].name, (int64_t)r->cause.seq, e->t ? (int64_t)e->t->id : 0, key.p, key.n,
+                         "siibiiiis", r->a->rule[f->rule].name, (int64_t)e->seq, e->t ? (int64_t)e->t->id : 0, key.p, key.n,
                          (int64_t)r->now_ms, (int64_t)f->ms, (int64_t)f->wrote, (int64_t)f->rc, f->words);
     buf_fini(&key);
     return rc;
@@ -441,11 +464,12 @@ static int write_history(run *r) {
     return rc;
 }
 
-/* A line for each rule that failed. */
-static void say_failures(run *r) {
+/* A line for each rule that failed. The run is over. */
+static int say_failures(run *r) {
     buf *lines = &r->g->alerts;
     for (unsigned i = 0; i < r->a->n; i++) {
         automation_rule *rule = &r->a->rule[i];
+        rule->stopped = false;
         if (!rule->failures) continue;
         buf_printf(lines, "automation %s has failed", rule->name);
         if (rule->failures > 1) buf_printf(lines, ", %llu times", (unsigned long long)rule->failures);
@@ -456,6 +480,7 @@ static void say_failures(run *r) {
         buf_put_byte(lines, '\n');
         rule->failures = 0;
     }
+    return lines->rc == SATCHEL_E_NOMEM ? lines->rc : SATCHEL_OK;
 }
 
 static void forget(run *r) {
@@ -465,14 +490,24 @@ static void forget(run *r) {
 
 /* ---- round after round ---- */
 
-/* In the place of a round too many: names the chain that would go on. */
+/* Too deep, or there is more to look at than is allowed so deep: half as much each round. */
+static bool is_too_much(const run *r) {
+    return r->round > LIMIT_AUTOMATION_ROUNDS || r->rows.n > (size_t)LIMIT_AUTOMATION_BYTES >> (r->round - 1);
+}
+
+/* In the place of a round too many: names the chain that would go on, once for each rule. */
 static int stop_chain(run *r, const automation_rule *rule, firing *f) {
     const automation_event *e = &r->a->event;
+    if (rule->stopped) return SATCHEL_OK;
     int rc = holds(r, rule, f);
     if (rc != 1) return rc;
+    r->a->rule[f->rule].stopped = true;
     buf words;
     buf_init(&words, LIMIT_TEXT_BYTES);
-    buf_printf(&words, "stopped after %d rounds: ", LIMIT_AUTOMATION_ROUNDS);
+    if (r->round > LIMIT_AUTOMATION_ROUNDS)
+        buf_printf(&words, "stopped after %d rounds: ", LIMIT_AUTOMATION_ROUNDS);
+    else
+        buf_printf(&words, "stopped before round %u, which is too large: ", r->round);
     for (unsigned i = 0; i < e->nchain; i++) buf_printf(&words, "%s -> ", r->a->rule[e->chain[i]].name);
     buf_printf(&words, "%s", rule->name);
     rc = fail(r, f, SATCHEL_E_LIMIT, (const char *)words.p, words.n);
@@ -483,7 +518,7 @@ static int stop_chain(run *r, const automation_rule *rule, firing *f) {
 static int run_round(run *r) {
     int rc = AGAIN;
     r->alone = false;
-    if (r->round > LIMIT_AUTOMATION_ROUNDS) rc = each_firing(r, stop_chain);
+    if (is_too_much(r)) rc = each_firing(r, stop_chain);
     for (unsigned tries = 0; rc == AGAIN; tries++) {
         if (tries > LIMIT_AUTOMATION_RESTARTS) r->alone = true;
         rc = try_round(r);
@@ -520,7 +555,6 @@ static int run_all(run *r) {
     g->firing = true;
     for (r->round = 1; !rc && r->rows.n; r->round++) {
         rc = run_round(r);
-        if (r->round > LIMIT_AUTOMATION_ROUNDS) break;
         buf spent = r->rows;
         r->rows = g->caused;
         g->caused = spent;
@@ -529,13 +563,13 @@ static int run_all(run *r) {
         r->user = r->device = value_null();
     }
     g->firing = false;
-    say_failures(r);
+    int said = say_failures(r);
     buf_fini(&g->caused);
     buf_init(&g->caused, LIMIT_AUTOMATION_BYTES);
     buf_fini(&r->rows);
     buf_fini(&r->hold);
     free(r->f);
-    return rc;
+    return rc ? rc : said;
 }
 
 static void take_rows(run *r, buf *rows) {
@@ -547,12 +581,7 @@ int automation_fire(ingest *g) {
     if (g->firing || !g->caused.n) return SATCHEL_OK;
     run r = {.g = g, .a = g->rules, .now_ms = g->now_ms, .only = -1, .cause = g->clock};
     take_rows(&r, &g->caused);
-    int rc = run_all(&r);
-    if (!rc || db_is_failure(rc)) return rc;
-    /* Whatever it is, the cause stands. */
-    buf_printf(&g->alerts, "automations could not be run after commit %llu: %s\n", (unsigned long long)r.cause.seq,
-               satchel_rc_name(rc));
-    return SATCHEL_OK;
+    return run_all(&r);
 }
 
 int automation_fire_one(ingest *g, unsigned only, buf *rows, uint64_t now_ms, bool *fired, bool *failed) {

@@ -393,7 +393,7 @@ int checksum_answer(pages *r, const schema *shape, uint64_t view_number, const c
         rc = db_exec(&r->cache, "BEGIN", "");
         if (!rc) rc = pages_view(r, view_number, &c.v);
         if (!rc) rc = compare_all(&c, &reader);
-        if (!sqlite3_get_autocommit(r->db)) db_exec(&r->cache, "COMMIT", "");
+        if (!sqlite3_get_autocommit(r->db)) db_end(&r->cache, "COMMIT");
     }
     outcome->compared = (unsigned)c.answer.compared;
     if (!rc) rc = finish(&c.answer, &c.body, out);

@@ -325,6 +325,7 @@ void ingest_put_back(ingest *g, const ingest_position *before) {
     g->conflicts = before->conflicts;
     g->rows = before->rows;
     if (g->alerts.n > before->alerts) g->alerts.n = before->alerts;
+    g->alerts.rc = SATCHEL_OK;
 }
 
 void ingest_undo_points(ingest *g, bool on) {
@@ -530,5 +531,7 @@ int ingest_own_end(ingest *g, const ingest_position *before, int rc, bool *chang
         return rc;
     }
     g->s->now.high_stamp = g->clock.stamp;
-    return automation_fire(g);
+    rc = automation_fire(g);
+    if (rc) ingest_put_back(g, before);
+    return rc;
 }

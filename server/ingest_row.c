@@ -427,6 +427,12 @@ static bool is_no_loss(const ingest *g, const field_clock *stored, merge_action 
     return (g->firing && action == MERGE_KEEP) || (action == MERGE_TAKE && is_filled_in(stored));
 }
 
+/* What a rule filled in is not the first that was said, nor a text to be kept, to who wrote before he could hear of it. */
+static bool is_as_good_as_empty(const merge_facts *f) {
+    return (f->rule == RULE_FIRST || f->rule == RULE_KEEP) && is_filled_in(&f->stored) &&
+           !merge_is_known(&f->stored, &f->incoming, f->base);
+}
+
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
     const schema_column *c = row->ts->t->col[u->place[0]];
     merge_facts f = {.rule = c->rule,
@@ -457,7 +463,7 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     }
     const value *stored = &row->v[u->place[0]], *incoming = &in->v[u->in[0]];
     f.compare = value_compare(incoming, stored);
-    f.stored_null = stored->type == VALUE_NULL;
+    f.stored_null = stored->type == VALUE_NULL || is_as_good_as_empty(&f);
     f.incoming_null = incoming->type == VALUE_NULL;
     if (c->rule == RULE_GUARD && (rc = guard_facts(g, row, in, u, &f))) return rc;
     *out = merge_field(&f);

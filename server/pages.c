@@ -184,7 +184,7 @@ int pages_next(pages *r, uint64_t view_id, page_place *place, uint64_t head, uin
     /* One view of floor and log, though the writer prunes meanwhile. */
     int rc = db_exec(&r->cache, "BEGIN", "");
     if (!rc) rc = read_log(&m, view_id, place, head, &to_head);
-    if (!sqlite3_get_autocommit(r->db)) db_exec(&r->cache, "COMMIT", "");
+    if (!sqlite3_get_autocommit(r->db)) db_end(&r->cache, "COMMIT");
     bool quiet = !m.head.commits && view_id && !due;
     if (!rc && !quiet) rc = finish(&m, out);
     if (!rc) {

@@ -9,6 +9,7 @@
 #include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
+#include "protocol/sql_text.h"
 #include "protocol/value.h"
 
 int rule_fail(buf *error, const char *name, unsigned line, const char *format, ...) {
@@ -27,12 +28,6 @@ int rule_fail(buf *error, const char *name, unsigned line, const char *format, .
 
 /* ---- where things stand in the text ---- */
 
-static unsigned line_at(const char *text, const char *p) {
-    unsigned line = 1;
-    for (; text < p; text++) line += *text == '\n';
-    return line;
-}
-
 /* Past a comment, a quoted text or one character. */
 static const char *skip_token(const char *p) {
     if (p[0] == '-' && p[1] == '-') return p + strcspn(p, "\n");
@@ -45,15 +40,6 @@ static const char *skip_token(const char *p) {
         return end ? end + 1 : p + strlen(p);
     }
     return p + 1;
-}
-
-static const char *skip_space(const char *p) {
-    while (*p) {
-        bool comment = (p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*');
-        if (!comment && !strchr(" \t\r\n\f;", *p)) break;
-        p = skip_token(p);
-    }
-    return p;
 }
 
 /* Where row number `n` (from 1) of an INSERT ... VALUES begins; the statement itself if it has not so many. */
@@ -118,7 +104,7 @@ static int take_rows(reading *r) {
         if (!rc) sqlite3_bind_int64(q, 1, r->last[kind]);
         while (!rc && sqlite3_step(q) == SQLITE_ROW) {
             r->last[kind] = sqlite3_column_int64(q, 0);
-            rc = add_row(r->out, r->tables, kind, line_at(r->text, find_row(r->at, r->end, ++n)), q);
+            rc = add_row(r->out, r->tables, kind, sql_line(r->text, find_row(r->at, r->end, ++n)), q);
         }
         int end = db_rc(sqlite3_finalize(q));
         if (!rc) rc = end;
@@ -129,19 +115,9 @@ static int take_rows(reading *r) {
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *c, const char *d) {
     reading *r = ctx;
     (void)b, (void)c, (void)d;
-    switch (action) {
-    case SQLITE_SELECT:
-    case SQLITE_READ:
-    case SQLITE_FUNCTION:
-    case SQLITE_RECURSIVE:
-        return SQLITE_OK;
-    case SQLITE_INSERT:
-        for (unsigned i = 0; i < r->tables->nkind; i++)
-            if (!strcmp(a, r->tables->kind[i].name)) return SQLITE_OK;
-        break;
-    default:
-        break;
-    }
+    if (sql_only_reads(action)) return SQLITE_OK;
+    for (unsigned i = 0; i < r->tables->nkind && action == SQLITE_INSERT; i++)
+        if (!strcmp(a, r->tables->kind[i].name)) return SQLITE_OK;
     r->refusal = r->tables->refusal;
     return SQLITE_DENY;
 }
@@ -149,8 +125,8 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
 static int statement_failed(reading *r) {
     int code = sqlite3_extended_errcode(r->db), offset = sqlite3_error_offset(r->db);
     if (db_rc(code) == SATCHEL_E_NOMEM) return SATCHEL_E_NOMEM;
-    unsigned line = line_at(r->text, offset > 0 ? r->at + offset : r->at);
-    if (r->refusal) return rule_fail(r->error, r->name, line_at(r->text, r->at), "%s", r->refusal);
+    unsigned line = sql_line(r->text, offset > 0 ? r->at + offset : r->at);
+    if (r->refusal) return rule_fail(r->error, r->name, sql_line(r->text, r->at), "%s", r->refusal);
     return rule_fail(r->error, r->name, line, "%s; correct the statement", sqlite3_errmsg(r->db));
 }
 
@@ -162,7 +138,7 @@ static int run_statement(reading *r) {
     r->end = tail ? tail : r->at + strlen(r->at);
     if (sq == SQLITE_OK && st && sqlite3_bind_parameter_count(st)) {
         sqlite3_finalize(st);
-        return rule_fail(r->error, r->name, line_at(r->text, r->at),
+        return rule_fail(r->error, r->name, sql_line(r->text, r->at),
                          "a parameter stands outside a text; rules are texts, in single quotes");
     }
     if (sq == SQLITE_OK && st)
@@ -186,7 +162,7 @@ int rule_text_read(const rule_tables *tables, const char *name, const char *sql,
     if (sq == SQLITE_OK) sq = sqlite3_exec(r.db, tables->create, NULL, NULL, NULL);
     int rc = db_rc(sq);
     if (!rc) sqlite3_set_authorizer(r.db, authorize, &r);
-    for (r.at = sql; !rc && *(r.at = skip_space(r.at)); r.at = r.end) rc = run_statement(&r);
+    for (r.at = sql; !rc && *(r.at = sql_skip_blank(r.at)); r.at = r.end) rc = run_statement(&r);
     sqlite3_close(r.db);
     if (rc && !error->n) buf_printf(error, "%s: %s", name, satchel_rc_text(rc));
     if (rc) rule_text_fini(out);

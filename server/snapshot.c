@@ -422,7 +422,8 @@ static int make_pages(builder *b, frame **made, unsigned *n, bool *last) {
 }
 
 static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, bool last, const uint64_t *used, size_t nused) {
-    int rc = db_exec(&s->cache, "BEGIN", "");
+    int rc = sqlite3_get_autocommit(s->db) ? SATCHEL_OK : db_end(&s->cache, "ROLLBACK"); /* of an earlier time, without memory */
+    if (!rc) rc = db_exec(&s->cache, "BEGIN", "");
     b->info.pages -= n;
     for (unsigned i = 0; i < n && !rc; i++) {
         rc = keep_page(s, b, made[i], last && i + 1 == n);
@@ -430,7 +431,7 @@ static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, 
     }
     if (!rc && last) rc = drop_needless(s, used, nused);
     if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
-    if (rc && !sqlite3_get_autocommit(s->db)) db_exec(&s->cache, "ROLLBACK", "");
+    if (rc && !sqlite3_get_autocommit(s->db)) db_end(&s->cache, "ROLLBACK");
     return rc;
 }
 

@@ -261,16 +261,26 @@ bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end
 
 /* ---- transactions ---- */
 
+/* What an earlier ROLLBACK left, which fails without memory: then the next time. */
+static int end_left_over(store *s) {
+    if (!s->open && !sqlite3_get_autocommit(s->db)) store_rollback(s);
+    return s->open || sqlite3_get_autocommit(s->db) ? SATCHEL_OK : SATCHEL_E_NOMEM;
+}
+
 int store_begin(store *s) {
-    int rc = db_exec(&s->cache, "BEGIN IMMEDIATE", "");
+    int rc = end_left_over(s);
+    if (!rc) rc = db_exec(&s->cache, "BEGIN IMMEDIATE", "");
     if (rc) return store_fail(s, rc, "beginning a transaction");
     s->now = s->committed;
+    s->spoiled = false;
     s->open = true;
     return SATCHEL_OK;
 }
 
 int store_commit(store *s) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii",
+    int rc = s->spoiled ? SATCHEL_E_NOMEM : SATCHEL_OK;
+    if (!rc)
+        rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii",
                      (int64_t)s->now.seq, (int64_t)s->now.floor, (int64_t)s->now.high_stamp, (int64_t)s->now.backup_seq);
     if (!rc) rc = db_exec(&s->cache, "COMMIT", "");
     if (rc) {
@@ -284,8 +294,8 @@ int store_commit(store *s) {
 }
 
 void store_rollback(store *s) {
-    /* After some errors (disk full) SQLite has rolled back by itself; then this one fails and that is right. */
-    if (!sqlite3_get_autocommit(s->db)) db_exec(&s->cache, ROLLBACK, "");
+    /* After some errors (disk full) SQLite has rolled back by itself. */
+    if (!sqlite3_get_autocommit(s->db)) db_end(&s->cache, ROLLBACK);
     s->open = false;
     s->scope_events++;
 }
@@ -299,8 +309,8 @@ int store_savepoint_release(store *s) {
 }
 
 void store_savepoint_undo(store *s) {
-    db_exec(&s->cache, ROLLBACK_TO, "");
-    db_exec(&s->cache, RELEASE, "");
+    /* A savepoint that stayed would be taken for the one before it. */
+    if (db_end(&s->cache, ROLLBACK_TO) || db_end(&s->cache, RELEASE)) s->spoiled = true;
 }
 
 void store_savepoint_rollback(store *s) {

@@ -108,7 +108,8 @@ static const char FORMAT_6[] =
     /* seq, tbl, key: the commit and the row that were the cause; 0 and NULL for a timer. */
     "CREATE TABLE satchel_automation_run(id INTEGER PRIMARY KEY, name TEXT NOT NULL, seq INT NOT NULL, tbl INT NOT NULL, key BLOB, at_ms INT NOT NULL,"
     " ms INT NOT NULL, wrote INT NOT NULL, rc INT NOT NULL, words TEXT);"
-    "CREATE INDEX satchel_automation_run_at ON satchel_automation_run(at_ms);";
+    "CREATE INDEX satchel_automation_run_at ON satchel_automation_run(at_ms);"
+    "CREATE INDEX satchel_automation_run_name ON satchel_automation_run(name,rc);";
 
 /* What the console needs. People who sign in and their sessions (server/people.h); who did what (server/audit.h); and what is kept over a restart of the connections of
  * devices, of the figures by the minute and by the hour, and of alerts. */

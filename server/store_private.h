@@ -12,6 +12,7 @@ struct store {
     store_position committed, now; /* now: as of the open transaction */
     uint64_t history_seq;          /* every commit up to here is older than the history that is kept; as of the last look */
     bool open;                     /* a transaction is open */
+    bool spoiled;                  /* what was to be undone in it was not: it must not be committed */
     /* What a scope remembers may be untrue when this has changed: something was undone, or rules or grants are others. */
     uint64_t scope_events;
     int64_t scope_version;    /* the last that was given to rules here: one that was undone is not given again */

@@ -338,7 +338,7 @@ int view_change_make(pages *r, const schema *shape, int64_t device, uint64_t fro
         rc = db_exec(&r->cache, "BEGIN", "");
         if (!rc) rc = begin(m, from_view, to_view, &can);
         if (!rc && can) rc = make(m);
-        if (!sqlite3_get_autocommit(r->db)) db_exec(&r->cache, "COMMIT", "");
+        if (!sqlite3_get_autocommit(r->db)) db_end(&r->cache, "COMMIT");
         if (m->too_much) can = false;
         delta_writer_fini(&m->rows);
         buf_fini(&m->body);

@@ -36,7 +36,7 @@ static const struct option_words {
     [CRM_UNTAG] = {"untag", "TAG", "take a tag off"},
     [CRM_STAGE] = {"stage", "NAME", "only deals in this stage"},
     [CRM_AMOUNT] = {"amount", "AMOUNT", "fill in the amount, such as 1200.50"},
-    [CRM_CURRENCY] = {"currency", "CODE", "its currency (default: EUR)"},
+    [CRM_CURRENCY] = {"currency", "CODE", "its currency (default: EUR, of a quote its deal's)"},
     [CRM_CLOSE] = {"close", "DATE", "fill in the day on which it is to close"},
     [CRM_NEXT_STEP] = {"next-step", "TEXT", "fill in the next step"},
     [CRM_LOST_REASON] = {"lost-reason", "TEXT", "fill in why it is lost"},
@@ -50,6 +50,9 @@ static const struct option_words {
     [CRM_KIND] =
         {"kind", "WORD",
          "of a visit what it was, such as demo_booked, which may move the deal; of a ticket question (default), problem or complaint"},
+    [CRM_QTY] = {"qty", "N", "how many (default 1); 0 takes the line out"},
+    [CRM_PRICE] = {"price", "AMOUNT", "the price of one (default: the product's)"},
+    [CRM_VALID] = {"valid", "DATE", "until when the quote is valid"},
     [CRM_MINE] = {"mine", NULL, "only those of --user"},
     [CRM_ALL] = {"all", NULL, "those that are done with, too"},
     [CRM_INTERNAL] = {"internal", NULL, "a comment that the customer does not see"},
@@ -65,6 +68,9 @@ const char *crm_option_name(crm_option o) {
 #define O(x) ((uint64_t)1 << CRM_##x)
 enum { LIMIT_DEFAULT = 100 };
 static const uint64_t everywhere = O(DB) | O(IDENTITY) | O(KEY_FILE) | O(USER) | O(JSON) | O(HELP) | O(VERSION);
+/* What a row may be without; nothing takes away what was there. */
+static const uint64_t may_be_empty =
+    O(GIVEN) | O(FAMILY) | O(TITLE) | O(REGION) | O(NEXT_STEP) | O(LOST_REASON) | O(SUBJECT) | O(BODY);
 #define A_PERSON (O(GIVEN) | O(FAMILY) | O(TITLE) | O(REGION) | O(COMPANY) | O(EMAIL) | O(PHONE))
 
 static const struct verb {
@@ -102,6 +108,17 @@ static const struct verb {
      O(KIND) | O(CHANNEL) | O(EMAIL) | O(PHONE) | O(BODY), crm_ticket_add},
     {"ticket", "reply", "TICKET TEXT|-", "answer a ticket; - reads standard input", 2, 2, true, O(INTERNAL), crm_ticket_reply},
     {"ticket", "state", "TICKET STATE", "move a ticket on", 2, 2, true, 0, crm_ticket_state},
+    {"quote", "list", "", "quotes that are drafts or sent, the newest first", 0, 0, false, O(STATUS) | O(ALL) | O(LIMIT),
+     crm_quote_list},
+    {"quote", "show", "QUOTE", "a quote with its lines, and what it may become", 1, 1, false, 0, crm_quote_show},
+    {"quote", "add", "DEAL", "begin a quote; it has a provisional number until the server gives the final one", 1, 1, true,
+     O(CURRENCY) | O(VALID), crm_quote_add},
+    {"quote", "line", "QUOTE PRODUCT", "put a product on a quote, or change its line", 2, 2, true, O(QTY) | O(PRICE),
+     crm_quote_line},
+    {"quote", "send", "QUOTE", "say that a quote was sent", 1, 1, true, O(VALID), crm_quote_send},
+    {"quote", "accept", "QUOTE", "say that the customer accepted, which may move the deal", 1, 1, true, 0, crm_quote_accept},
+    {"quote", "status", "QUOTE STATUS", "move a quote on, such as to withdrawn or back to draft", 2, 2, true, 0,
+     crm_quote_status},
     {"article", "find", "TEXT", "find articles and scripts by words of their title or text", 1, 1, false, O(LIMIT),
      crm_article_find},
     {"article", "show", "ARTICLE", "what an article says", 1, 1, false, 0, crm_article_show},
@@ -185,15 +202,19 @@ static bool is_noun(const char *noun) {
 }
 
 static int check_usage(crm *c, const struct verb *v) {
-    for (int o = 0; o < CRM_OPTIONS; o++)
+    for (int o = 0; o < CRM_OPTIONS; o++) {
+        if (c->opt[o] && words[o].value && !*c->opt[o] && !(may_be_empty >> o & 1))
+            return wrong_usage("nothing is given with --", words[o].name);
         if (c->opt[o] && !((v->options | everywhere) >> o & 1)) {
             crm_fail("--%s does not belong to %s%s%s; try 'crm %s %s --help'", words[o].name, v->noun, *v->name ? " " : "",
                      v->name, v->noun, v->name);
             return 2;
         }
+    }
     if (c->narg < v->least || c->narg > v->most) {
-        crm_fail("%s%s%s takes %s; try 'crm %s %s --help'", v->noun, *v->name ? " " : "", v->name,
-                 *v->operands ? v->operands : "no operand", v->noun, v->name);
+        crm_fail("%s%s%s takes %s%s; try 'crm %s %s --help'", v->noun, *v->name ? " " : "", v->name,
+                 *v->operands ? v->operands : "no operand",
+                 *v->operands && c->narg > v->most ? ", with quotes around what has several words" : "", v->noun, v->name);
         return 2;
     }
     if (!c->opt[CRM_DB]) return wrong_usage("--db FILE is missing", "");

@@ -49,6 +49,9 @@ typedef enum crm_option {
     CRM_AT,
     CRM_DEAL,
     CRM_KIND,
+    CRM_QTY,
+    CRM_PRICE,
+    CRM_VALID,
     CRM_MINE,
     CRM_ALL,
     CRM_INTERNAL,
@@ -73,7 +76,8 @@ typedef struct crm {
 typedef int crm_verb(crm *c);
 crm_verb crm_contact_find, crm_contact_show, crm_contact_add, crm_contact_edit, crm_lead_add, crm_lead_list, crm_lead_status,
     crm_lead_convert, crm_deal_list, crm_deal_show, crm_deal_move, crm_visit_log, crm_task_list, crm_task_due, crm_task_done,
-    crm_ticket_list, crm_ticket_show, crm_ticket_add, crm_ticket_reply, crm_ticket_state, crm_article_find, crm_article_show,
+    crm_ticket_list, crm_ticket_show, crm_ticket_add, crm_ticket_reply, crm_ticket_state, crm_quote_list, crm_quote_show,
+    crm_quote_add, crm_quote_line, crm_quote_send, crm_quote_accept, crm_quote_status, crm_article_find, crm_article_show,
     crm_search;
 
 /* ---- saying (crm_print.c) ---- */
@@ -109,6 +113,8 @@ sqlite3_stmt *crm_query(crm *c, const char *sql, const char *types, ...);
 bool crm_do(crm *c, const char *sql, const char *types, ...);
 /* The first column of the first row as text, to be freed; NULL if there is no row or it is NULL. */
 char *crm_text(crm *c, const char *sql, const char *types, ...);
+/* The id that the query, whose ?1 is `of`, gives in its first column; false if it gives none. */
+bool crm_id_of(crm *c, const char *sql, const uint8_t *of, uint8_t id[CRM_ID_BYTES]);
 /* Makes an id. */
 bool crm_new_id(crm *c, uint8_t id[CRM_ID_BYTES]);
 void crm_hex(const uint8_t id[CRM_ID_BYTES], char out[CRM_HEX_BYTES]);
@@ -134,6 +140,8 @@ typedef enum crm_kind {
     CRM_A_DEAL,
     CRM_A_TASK,
     CRM_A_TICKET,
+    CRM_A_QUOTE,
+    CRM_A_PRODUCT,
     CRM_AN_ARTICLE,
     CRM_A_USER
 } crm_kind;
@@ -145,6 +153,8 @@ bool crm_find(crm *c, crm_kind kind, const char *text, uint8_t id[CRM_ID_BYTES])
 bool crm_find_stage(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *text, uint8_t id[CRM_ID_BYTES]);
 /* Whether `moves`, a query of the values that are allowed next, which it ends, has `to`; else says what is not so, and which there are. `what` as in "the status cannot go from lead to". */
 bool crm_is_allowed(sqlite3_stmt *moves, const char *to, const char *what);
+/* Whether --status, if it is given, is one that the table of moves from_`column`, to_`column` knows; else says which there are. */
+bool crm_is_status(crm *c, const char *moves, const char *column);
 
 /* Whether it is one that interactions and tickets come by; else says which there are. (crm_work.c) */
 bool crm_is_channel(crm *c, const char *channel);
@@ -152,9 +162,9 @@ bool crm_is_channel(crm *c, const char *channel);
 /* ---- deals (crm_sales.c) ---- */
 
 /* What an interaction or the like does to its deal, as stage_move says: moves it, logs that as caused by `cause`, and adds the tasks of the stage. The server does the same when it hears of it, and
- * finds it done. */
+ * finds it done. *about, to be freed, tells where the deal is then: "; deal X moved to Won". */
 bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event, const uint8_t cause[CRM_ID_BYTES],
-                    const int64_t *at);
+                    const int64_t *at, char **about);
 
 /* ---- the search index (crm_search.c) ----
  *

@@ -50,6 +50,7 @@ static bool take_company(crm *c, uint8_t room[CRM_ID_BYTES], const uint8_t **id)
     const char *name = c->opt[CRM_NEW_COMPANY];
     *id = NULL;
     if (!name && !c->opt[CRM_COMPANY]) return true;
+    if (name && c->opt[CRM_COMPANY]) return !crm_fail("is the company new? Give --company or --new-company, not both");
     *id = room;
     if (!name) return crm_find(c, CRM_A_COMPANY, c->opt[CRM_COMPANY], room);
     return crm_new_id(c, room) && crm_do(c, "INSERT INTO account(id, name, created_by, created_at) VALUES(?1, ?2, ?3, ?4)",
@@ -75,6 +76,15 @@ static bool add_what_hangs_on(crm *c, const uint8_t *contact) {
            (!gone || crm_do(c, "DELETE FROM contact_tag WHERE contact_id = ?1 AND tag = ?2", "bt", contact, gone));
 }
 
+/* Whether it still has a name, if that was to be changed. */
+static bool has_name(crm *c, const uint8_t *id) {
+    char *name = crm_text(c, "SELECT " CRM_NAME_T " FROM contact t WHERE t.id = ?1", "b", id);
+    bool has = name || (!c->opt[CRM_GIVEN] && !c->opt[CRM_FAMILY]);
+    if (!has) crm_fail("a contact needs --given or --family");
+    free(name);
+    return has;
+}
+
 static void say_contact(crm *c, const uint8_t *id, const char *what) {
     char *name = crm_text(c, "SELECT " CRM_NAME_T " FROM contact t WHERE id = ?1", "b", id);
     char *shown = crm_text(c, "SELECT crm_id('contact', t.id) FROM contact t WHERE t.id = ?1", "b", id);
@@ -94,7 +104,7 @@ int crm_contact_add(crm *c) {
                 "bbtttttbi", id, company, c->opt[CRM_GIVEN], c->opt[CRM_FAMILY], c->opt[CRM_TITLE], c->opt[CRM_REGION],
                 c->opt[CRM_SOURCE], c->user, &c->now_ms))
         return 1;
-    if (!add_what_hangs_on(c, id)) return 1;
+    if (!has_name(c, id) || !add_what_hangs_on(c, id)) return 1;
     say_contact(c, id, "added");
     return 0;
 }
@@ -123,10 +133,10 @@ static bool set_columns(crm *c, const uint8_t *id, const uint8_t *company) {
     static const struct {
         crm_option o;
         const char *sql;
-    } sets[] = {{CRM_GIVEN, "UPDATE contact SET given = ?2 WHERE id = ?1"},
-                {CRM_FAMILY, "UPDATE contact SET family = ?2 WHERE id = ?1"},
-                {CRM_TITLE, "UPDATE contact SET job_title = ?2 WHERE id = ?1"},
-                {CRM_REGION, "UPDATE contact SET region_code = ?2 WHERE id = ?1"}};
+    } sets[] = {{CRM_GIVEN, "UPDATE contact SET given = nullif(?2, '') WHERE id = ?1"},
+                {CRM_FAMILY, "UPDATE contact SET family = nullif(?2, '') WHERE id = ?1"},
+                {CRM_TITLE, "UPDATE contact SET job_title = nullif(?2, '') WHERE id = ?1"},
+                {CRM_REGION, "UPDATE contact SET region_code = nullif(?2, '') WHERE id = ?1"}};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if (c->opt[sets[i].o] && !crm_do(c, sets[i].sql, "bt", id, c->opt[sets[i].o])) return false;
     return !company || crm_do(c, "UPDATE contact SET account_id = ?2 WHERE id = ?1", "bb", id, company);
@@ -151,7 +161,7 @@ int crm_contact_edit(crm *c) {
     if (!set_columns(c, id, company) || !move_on(c, id, c->opt[CRM_STATUS], "status") ||
         !move_on(c, id, c->opt[CRM_LIFECYCLE], "lifecycle"))
         return 1;
-    if (!add_what_hangs_on(c, id)) return 1;
+    if (!has_name(c, id) || !add_what_hangs_on(c, id)) return 1;
     say_contact(c, id, "changed");
     return 0;
 }

@@ -68,10 +68,22 @@ void crm_hex(const uint8_t id[CRM_ID_BYTES], char out[CRM_HEX_BYTES]) {
     for (int i = 0; i < CRM_ID_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 
+static bool take_id(sqlite3_stmt *q, uint8_t id[CRM_ID_BYTES]) {
+    bool there = q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == CRM_ID_BYTES;
+    if (there) memcpy(id, sqlite3_column_blob(q, 0), CRM_ID_BYTES);
+    return there;
+}
+
+bool crm_id_of(crm *c, const char *sql, const uint8_t *of, uint8_t id[CRM_ID_BYTES]) {
+    sqlite3_stmt *q = crm_query(c, sql, "b", of);
+    bool there = take_id(q, id);
+    sqlite3_finalize(q);
+    return there;
+}
+
 bool crm_new_id(crm *c, uint8_t id[CRM_ID_BYTES]) {
     sqlite3_stmt *q = crm_query(c, "SELECT uuid7()", "");
-    bool made = q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == CRM_ID_BYTES;
-    if (made) memcpy(id, sqlite3_column_blob(q, 0), CRM_ID_BYTES);
+    bool made = take_id(q, id);
     if (q && !made) crm_fail_db(c, "cannot make an id");
     sqlite3_finalize(q);
     return made;
@@ -142,7 +154,10 @@ bool crm_take_time(crm *c, crm_option o, int64_t *room, const int64_t **out) {
     *out = NULL;
     if (!c->opt[o]) return true;
     bool is_date = strlen(c->opt[o]) >= 10 && c->opt[o][4] == '-'; /* SQLite would take a time of day, or a Julian day, too */
-    char *ms = is_date ? crm_text(c, "SELECT strftime('%s', ?1, 'utc') * 1000", "t", c->opt[o]) : NULL;
+    /* It would make the 31st of February the 3rd of March, too. */
+    char *ms = is_date ? crm_text(c, "SELECT strftime('%s', ?1, 'utc') * 1000 WHERE date(?1, '+0 days') = substr(?1, 1, 10)", "t",
+                                  c->opt[o])
+                       : NULL;
     if (!ms) {
         crm_fail("--%s takes a date, such as 2026-12-01 or '2026-12-01 14:30', not %s", crm_option_name(o), c->opt[o]);
         return false;

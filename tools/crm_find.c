@@ -38,6 +38,16 @@ static const struct find {
         {"ticket", "id or number", "crm ticket list --all shows them",
          "SELECT crm_id('ticket', t.id), coalesce(t.number || ' ', '') || t.subject, coalesce(t.number = ?4 COLLATE NOCASE, 0), t.id"
          " FROM ticket t WHERE t.id BETWEEN ?1 AND ?2 OR t.number = ?4 COLLATE NOCASE"},
+    [CRM_A_QUOTE] =
+        {"quote", "id, number, provisional number or its deal's name", "crm quote list --all shows them",
+         "SELECT crm_id('quote', t.id), coalesce(t.number, t.provisional, '(no number)') || ' ' || t.status || ', ' || d.name,"
+         " coalesce(t.number = ?4 COLLATE NOCASE, 0) OR coalesce(t.provisional = ?4 COLLATE NOCASE, 0), t.id"
+         " FROM quote t JOIN deal d ON d.id = t.deal_id WHERE t.id BETWEEN ?1 AND ?2 OR t.number = ?4 COLLATE NOCASE"
+         " OR t.provisional = ?4 COLLATE NOCASE OR instr(lower(d.name), lower(?4))"},
+    [CRM_A_PRODUCT] =
+        {"product", "id, SKU or name", "satchel sql 'SELECT sku, name FROM product' shows them",
+         "SELECT crm_id('product', t.id), t.sku || ' ' || t.name, t.sku = ?4 COLLATE NOCASE OR t.name = ?4 COLLATE NOCASE, t.id"
+         " FROM product t WHERE t.active AND (t.id BETWEEN ?1 AND ?2 OR t.sku = ?4 COLLATE NOCASE OR instr(lower(t.name), lower(?4)))"},
     [CRM_AN_ARTICLE] = {"article", "id or title", "crm article find TEXT looks for one",
                         "SELECT crm_id('kb_article', t.id), t.title, fold(t.title) = fold(?4) AND t.copy_of IS NULL, t.id"
                         " FROM kb_article t WHERE t.id BETWEEN ?1 AND ?2 OR instr(fold(t.title), fold(?4))"},
@@ -155,4 +165,12 @@ bool crm_is_allowed(sqlite3_stmt *moves, const char *to, const char *what) {
     sqlite3_free(list);
     sqlite3_finalize(moves);
     return allowed;
+}
+
+bool crm_is_status(crm *c, const char *moves, const char *column) {
+    if (!c->opt[CRM_STATUS]) return true;
+    char *sql = sqlite3_mprintf("SELECT from_%s FROM %s UNION SELECT to_%s FROM %s", column, moves, column, moves);
+    bool is = sql && crm_is_allowed(crm_query(c, sql, ""), c->opt[CRM_STATUS], "--status cannot be");
+    sqlite3_free(sql);
+    return is;
 }

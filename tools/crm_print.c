@@ -201,6 +201,7 @@ static int print_table(const char *title, sqlite3_stmt *q) {
         print_cells(&t);
         free(above);
     }
+    if (put && !title && (size_t)t.columns == t.cells) fputs("crm: there is nothing of that here\n", stderr);
     while (t.cells) free(t.cell[--t.cells]);
     free(t.cell);
     return put ? rc : SQLITE_NOMEM;
@@ -228,7 +229,7 @@ static int print_card(crm *c, sqlite3_stmt *q, json_t **o) {
     for (int i = 0; found && !c->json && i < sqlite3_column_count(q); i++) {
         if (*sqlite3_column_name(q, i) == '.' || sqlite3_column_type(q, i) == SQLITE_NULL) continue;
         char *name = heading_of(q, i), *text = shown(q, i);
-        if (name && text) printf("%-14s%s\n", name, text);
+        if (name && text) printf("%-16s%s\n", name, text);
         free(name);
         free(text);
     }

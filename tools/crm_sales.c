@@ -29,6 +29,7 @@ int crm_lead_add(crm *c) {
 }
 
 int crm_lead_list(crm *c) {
+    if (!crm_is_status(c, "lead_status_move", "status")) return 1;
     return crm_print_table(
         c, NULL,
         crm_query(
@@ -43,7 +44,18 @@ int crm_lead_list(crm *c) {
 
 /* ---- deals: looking ---- */
 
+static bool is_stage(crm *c, const char *name) {
+    return !name ||
+           crm_is_allowed(
+               crm_query(
+                   c,
+                   "SELECT iif(name = ?1 COLLATE NOCASE, ?1, name) FROM stage GROUP BY name ORDER BY min(pipeline_id), min(pos)",
+                   "t", name),
+               name, "--stage cannot be");
+}
+
 int crm_deal_list(crm *c) {
+    if (!is_stage(c, c->opt[CRM_STAGE])) return 1;
     return crm_print_table(
         c, NULL,
         crm_query(
@@ -70,6 +82,8 @@ static const crm_part parts[] = {
     {"contacts", "SELECT crm_id('contact', t.id) AS id, " CRM_NAME_T
                  " AS name, x.role FROM deal_contact x JOIN contact t ON t.id = x.contact_id"
                  " WHERE x.deal_id = ?1 ORDER BY 2, t.id"},
+    {"quotes",
+     "SELECT crm_id('quote', t.id) AS id, t.number, t.provisional, t.status FROM quote t WHERE t.deal_id = ?1 ORDER BY t.id"},
     {"tasks",
      "SELECT crm_id('task', t.id) AS id, t.due_at, t.title FROM task t WHERE t.parent_row = ?1 AND t.done_at IS NULL ORDER BY t.due_at, t.id"},
     {"notes", "SELECT n.at AS when_at, u.name AS by, n.body FROM note n LEFT JOIN user_account u ON u.id = n.by_user"
@@ -125,7 +139,7 @@ static bool enter(crm *c, const uint8_t *deal, const uint8_t *stage) {
 }
 
 bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event, const uint8_t cause[CRM_ID_BYTES],
-                    const int64_t *at) {
+                    const int64_t *at, char **about) {
     char *moves = crm_text(c, "SELECT 1 FROM deal_event_move WHERE deal_id = ?1 AND on_event = ?2", "bt", deal, event);
     bool done =
         !moves ||
@@ -139,6 +153,14 @@ bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event,
              "UPDATE deal SET stage_id = (SELECT to_stage FROM deal_event_move WHERE deal_id = ?1 AND on_event = ?2) WHERE id = ?1",
              "bt", deal, event) &&
          add_tasks(c, deal));
+    *about =
+        done
+            ? crm_text(
+                  c,
+                  "SELECT '; deal ' || d.name || iif(?2, ' moved to ' || s.name, ' stays in ' || s.name || ', see ''crm deal move''')"
+                  " FROM deal d JOIN stage s ON s.id = d.stage_id WHERE d.id = ?1",
+                  "bt", deal, moves)
+            : NULL;
     free(moves);
     return done;
 }
@@ -243,18 +265,12 @@ static bool may_convert(crm *c, const uint8_t *lead) {
     return may;
 }
 
-static bool conversion_id(crm *c, const uint8_t *lead, uint8_t deal[CRM_ID_BYTES]) {
-    sqlite3_stmt *q = crm_query(c, "SELECT deal_id FROM lead_conversion WHERE lead_id = ?1", "b", lead);
-    bool found = q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == CRM_ID_BYTES;
-    if (found) memcpy(deal, sqlite3_column_blob(q, 0), CRM_ID_BYTES);
-    sqlite3_finalize(q);
-    return found;
-}
-
 int crm_lead_convert(crm *c) {
     uint8_t lead[CRM_ID_BYTES], room[CRM_ID_BYTES], deal[CRM_ID_BYTES];
     const uint8_t *company;
-    if (!crm_find(c, CRM_A_LEAD, c->arg[0], lead) || !may_convert(c, lead) || !conversion_id(c, lead, deal)) return 1;
+    if (!crm_find(c, CRM_A_LEAD, c->arg[0], lead) || !may_convert(c, lead) ||
+        !crm_id_of(c, "SELECT deal_id FROM lead_conversion WHERE lead_id = ?1", lead, deal))
+        return 1;
     if (!convert_company(c, lead, room, &company) || !convert_contact(c, lead, company) ||
         !convert_deal(c, lead, company, deal) || !crm_do(c, "UPDATE lead SET status = 'converted' WHERE id = ?1", "b", lead))
         return 1;

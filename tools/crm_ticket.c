@@ -5,6 +5,7 @@
 #include "tools/crm.h"
 
 int crm_ticket_list(crm *c) {
+    if (!crm_is_status(c, "ticket_state_move", "state")) return 1;
     return crm_print_table(
         c, NULL,
         crm_query(
@@ -50,6 +51,7 @@ int crm_ticket_add(crm *c) {
     uint8_t id[CRM_ID_BYTES];
     const char *from = c->opt[CRM_EMAIL] ? c->opt[CRM_EMAIL] : c->opt[CRM_PHONE];
     const char *channel = c->opt[CRM_CHANNEL] ? c->opt[CRM_CHANNEL] : c->opt[CRM_EMAIL] ? "email" : "phone";
+    if (!*c->arg[0]) return crm_fail("a ticket needs a subject");
     if (c->opt[CRM_EMAIL] && c->opt[CRM_PHONE]) return crm_fail("what did it come from? Give --email or --phone, not both");
     if (!is_kind(c, c->opt[CRM_KIND]) || !crm_is_channel(c, channel) || !crm_new_id(c, id) ||
         !crm_do(

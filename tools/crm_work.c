@@ -29,6 +29,7 @@ static bool is_direction(crm *c, const char *direction) {
 int crm_visit_log(crm *c) {
     uint8_t contact[CRM_ID_BYTES], deal[CRM_ID_BYTES], id[CRM_ID_BYTES];
     const char *channel = c->opt[CRM_CHANNEL] ? c->opt[CRM_CHANNEL] : "meeting";
+    char *about = NULL;
     int64_t room;
     const int64_t *at;
     if (c->opt[CRM_KIND] && !c->opt[CRM_DEAL]) return crm_fail("--kind says what it was for a deal: name that with --deal");
@@ -36,6 +37,7 @@ int crm_visit_log(crm *c) {
     if (!crm_find(c, CRM_A_CONTACT, c->arg[0], contact)) return 1;
     if (c->opt[CRM_DEAL] && !crm_find(c, CRM_A_DEAL, c->opt[CRM_DEAL], deal)) return 1;
     if (!at) at = &c->now_ms;
+    if (*at > c->now_ms) return crm_fail("--at %s is still to come; what is logged has been", c->opt[CRM_AT]);
     if (!crm_new_id(c, id) ||
         !crm_do(
             c,
@@ -43,11 +45,15 @@ int crm_visit_log(crm *c) {
             " VALUES(?1, ?2, (SELECT account_id FROM contact WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             "bbbttittbt", id, contact, c->opt[CRM_DEAL] ? deal : NULL, channel, c->opt[CRM_DIRECTION], at, c->opt[CRM_SUBJECT],
             c->opt[CRM_BODY], c->user, c->opt[CRM_KIND]) ||
-        (c->opt[CRM_KIND] && !crm_deal_event(c, deal, c->opt[CRM_KIND], id, at)) || !count_visit(c, contact, channel, at))
+        (c->opt[CRM_KIND] && !crm_deal_event(c, deal, c->opt[CRM_KIND], id, at, &about)) ||
+        !count_visit(c, contact, channel, at)) {
+        free(about);
         return 1;
+    }
     char *name = crm_text(c, "SELECT " CRM_NAME_T " FROM contact t WHERE id = ?1", "b", contact);
-    crm_say(c, id, "%s logged: %s", channel, name ? name : c->arg[0]);
+    crm_say(c, id, "%s logged: %s%s", channel, name ? name : c->arg[0], about ? about : "");
     free(name);
+    free(about);
     return 0;
 }
 

@@ -35,6 +35,10 @@ CREATE TABLE assign_rule(
 );
 INSERT INTO satchel_table(name, mode) VALUES('assign_rule', 'server');
 
+-- How many live leads somebody has is counted in the index, for everybody who might get a new one.
+DROP INDEX lead_owner;
+CREATE INDEX lead_owner ON lead(owner_id, status);
+
 -- Once for a lead: who had made it, who got it.
 CREATE TABLE lead_handoff(
   lead_id BLOB PRIMARY KEY,

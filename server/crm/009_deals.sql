@@ -29,7 +29,7 @@ CREATE TABLE deal_stage_log(
   cause BLOB                 -- the interaction or quote that moved it; NULL: somebody did
 );
 CREATE UNIQUE INDEX deal_stage_log_step ON deal_stage_log(deal_id, step);
-CREATE INDEX deal_stage_log_to ON deal_stage_log(to_stage);
+CREATE INDEX deal_stage_log_to ON deal_stage_log(to_stage, deal_id, at);
 INSERT INTO satchel_table(name, key) VALUES('deal_stage_log', 'natural');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('deal_stage_log', 'deal_id', 'first'),
@@ -66,7 +66,7 @@ CREATE TABLE quote(
   number TEXT,               -- final, given by the server
   provisional TEXT,          -- what the device printed before; stays as another name of it
   status TEXT NOT NULL DEFAULT 'draft',
-  currency TEXT NOT NULL DEFAULT 'EUR' CHECK(length(currency) = 3),
+  currency TEXT NOT NULL DEFAULT 'EUR',
   valid_until INTEGER,
   created_by BLOB,
   created_at INTEGER
@@ -93,7 +93,9 @@ CREATE TABLE quote_line(
 CREATE INDEX quote_line_quote ON quote_line(quote_id);
 CREATE INDEX quote_line_product ON quote_line(product_id);
 INSERT INTO satchel_table(name) VALUES('quote_line');
-INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES('quote_line', 'qty', 'qty <> 0', 'QUOTE_QTY', 'a line of a quote is of at least one piece');
+INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
+  ('quote', 'currency', 'currency GLOB ''[A-Z][A-Z][A-Z]''', 'QUOTE_CURRENCY', 'a currency is three capital letters, as EUR'),
+  ('quote_line', 'qty', 'qty <> 0', 'QUOTE_QTY', 'a line of a quote is of at least one piece');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('quote_line', 'quote_id', 'first'),
   ('quote_line', 'qty', 'group:line'),

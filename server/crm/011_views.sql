@@ -215,11 +215,12 @@ CREATE VIEW rep_metrics AS
 
 CREATE VIEW goal_progress AS
   SELECT g.id AS goal_id, g.owner_id AS owner_id, g.month AS month, g.kind AS kind, g.target AS target,
-         CASE g.kind
-           WHEN 'interactions' THEN (SELECT count(*) FROM interaction i WHERE i.by_user = g.owner_id AND month_of(i.at) = g.month)
-           ELSE (SELECT CAST(coalesce(sum(CASE g.kind WHEN 'won_cents' THEN c.cents ELSE 1 END), 0) AS BIGINT) FROM deal_decided c
-                  WHERE c.owner_id = g.owner_id AND c.kind = 'won' AND month_of(c.at) = g.month) END AS reached
-    FROM goal g;
+         CAST(coalesce(CASE g.kind WHEN 'interactions' THEN t.n WHEN 'won_cents' THEN w.cents ELSE w.deals END, 0) AS BIGINT) AS reached
+    FROM goal g -- what was reached is worked out for all months at once, and not for each goal
+    LEFT JOIN (SELECT c.owner_id AS owner_id, month_of(c.at) AS month, sum(c.cents) AS cents, count(*) AS deals
+                 FROM deal_decided c WHERE c.kind = 'won' GROUP BY c.owner_id, month_of(c.at)) w ON w.owner_id = g.owner_id AND w.month = g.month
+    LEFT JOIN (SELECT i.by_user AS by_user, month_of(i.at) AS month, count(*) AS n
+                 FROM interaction i GROUP BY i.by_user, month_of(i.at)) t ON t.by_user = g.owner_id AND t.month = g.month;
 
 -- Each stay in a stage that is over, from arrival to departure by event time.
 CREATE VIEW stage_stay AS
@@ -307,8 +308,9 @@ CREATE VIEW lead_score_match AS
             WHEN 'at_least' THEN x.n >= CAST(x.value AS BIGINT) WHEN 'below' THEN x.n < CAST(x.value AS BIGINT) END;
 
 CREATE VIEW lead_score_estimate AS
-  SELECT x.lead_id AS lead_id, CASE WHEN x.points < 1 THEN 1 WHEN x.points > 100 THEN 100 ELSE x.points END AS score
-    FROM (SELECT l.id AS lead_id, (SELECT CAST(coalesce(sum(m.points), 0) AS BIGINT) FROM lead_score_match m WHERE m.lead_id = l.id) AS points FROM lead l) x;
+  SELECT l.id AS lead_id, (SELECT CASE WHEN x.points < 1 THEN 1 WHEN x.points > 100 THEN 100 ELSE x.points END -- within, lest the sum is made three times
+      FROM (SELECT CAST(coalesce(sum(m.points), 0) AS BIGINT) AS points FROM lead_score_match m WHERE m.lead_id = l.id) x) AS score
+    FROM lead l;
 
 -- Why a lead has the score that it has.
 CREATE VIEW lead_score_reasons AS
@@ -422,26 +424,28 @@ CREATE VIEW due_tasks AS
          CASE WHEN t.remind_at <= satchel_now() THEN 1 ELSE 0 END AS rings
     FROM task t WHERE t.done_at IS NULL AND (t.due_at < (satchel_now() / 86400000 + 1) * 86400000 OR t.remind_at < (satchel_now() / 86400000 + 1) * 86400000);
 
--- Pairs of one person's appointments that overlap.
+-- Pairs of one person's appointments that overlap: b begins while a lasts, so that an index finds it. one_id is the lower of the two.
 CREATE VIEW appointment_conflict AS
-  SELECT a.owner_id AS owner_id, a.id AS one_id, b.id AS other_id, a.tentative AS one_tentative, b.tentative AS other_tentative,
-         CASE WHEN a.starts_at > b.starts_at THEN a.starts_at ELSE b.starts_at END AS from_at, CASE WHEN a.ends_at < b.ends_at THEN a.ends_at ELSE b.ends_at END AS to_at
-    FROM appointment a JOIN appointment b ON b.owner_id = a.owner_id AND b.id > a.id AND b.starts_at < a.ends_at AND a.starts_at < b.ends_at
+  SELECT a.owner_id AS owner_id, CASE WHEN a.id < b.id THEN a.id ELSE b.id END AS one_id, CASE WHEN a.id < b.id THEN b.id ELSE a.id END AS other_id,
+         CASE WHEN a.id < b.id THEN a.tentative ELSE b.tentative END AS one_tentative, CASE WHEN a.id < b.id THEN b.tentative ELSE a.tentative END AS other_tentative,
+         b.starts_at AS from_at, CASE WHEN a.ends_at < b.ends_at THEN a.ends_at ELSE b.ends_at END AS to_at
+    FROM appointment a JOIN appointment b ON b.owner_id = a.owner_id AND b.starts_at >= a.starts_at AND b.starts_at < a.ends_at
+      AND (b.starts_at > a.starts_at OR b.id > a.id)
     WHERE a.cancelled = 0 AND b.cancelled = 0;
 
 -- ---- what else a customer might want ----
 
--- For a contact and a product that he bought (because_id): what others who bought it bought as well and he did not. Ask for one contact at a time.
+-- For a contact and a product that he bought (because_id): what others who bought it (buyer_id) bought as well and he did not, a row for each time. Ask for few contacts at
+-- a time, and count the buyers then: were they counted here, all contacts' would be first.
 CREATE VIEW cross_sell AS
-  SELECT p0.contact_id AS contact_id, l0.product_id AS because_id, l2.product_id AS product_id, count(DISTINCT p1.contact_id) AS buyers
+  SELECT p0.contact_id AS contact_id, l0.product_id AS because_id, l2.product_id AS product_id, p1.contact_id AS buyer_id
     FROM purchase p0 JOIN purchase_line l0 ON l0.purchase_id = p0.id AND l0.qty > 0
     JOIN purchase_line l1 ON l1.product_id = l0.product_id AND l1.qty > 0
     JOIN purchase p1 ON p1.id = l1.purchase_id AND p1.contact_id <> p0.contact_id
     JOIN purchase p2 ON p2.contact_id = p1.contact_id
     JOIN purchase_line l2 ON l2.purchase_id = p2.id AND l2.qty > 0
     JOIN product x ON x.id = l2.product_id AND x.active = 1
-    WHERE NOT EXISTS (SELECT 1 FROM purchase p3 CROSS JOIN purchase_line l3 -- his few purchases first, not all of the product
-                       WHERE p3.contact_id = p0.contact_id AND l3.purchase_id = p3.id AND l3.product_id = l2.product_id)
+    WHERE NOT EXISTS (SELECT 1 FROM purchase p3 CROSS JOIN purchase_line l3 -- his few purchases first; an expression, lest all of the product are searched
+                       WHERE p3.contact_id = p0.contact_id AND l3.purchase_id = p3.id AND CASE WHEN l3.product_id = l2.product_id THEN 1 ELSE 0 END = 1)
       AND NOT EXISTS (SELECT 1 FROM loyalty_card k CROSS JOIN purchase p4 CROSS JOIN purchase_line l4 -- nor with his card, without a name
-                       WHERE k.contact_id = p0.contact_id AND p4.card_id = k.id AND l4.purchase_id = p4.id AND l4.product_id = l2.product_id)
-    GROUP BY p0.contact_id, l0.product_id, l2.product_id;
+                       WHERE k.contact_id = p0.contact_id AND p4.card_id = k.id AND l4.purchase_id = p4.id AND CASE WHEN l4.product_id = l2.product_id THEN 1 ELSE 0 END = 1);

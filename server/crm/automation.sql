@@ -270,8 +270,10 @@ INSERT INTO automation(name, every, actions, about) VALUES
       FROM (SELECT x.contact_id AS contact_id, x.product_id AS product_id, x.because_id AS because_id, x.buyers AS buyers,
                    row_number() OVER (PARTITION BY x.contact_id ORDER BY x.buyers DESC, x.product_id) AS place
               FROM (SELECT c.contact_id AS contact_id, c.product_id AS product_id, c.because_id AS because_id, c.buyers AS buyers,
-                           row_number() OVER (PARTITION BY c.contact_id, c.product_id ORDER BY c.buyers DESC, c.because_id) AS best FROM cross_sell c
-                     WHERE c.contact_id IN (SELECT p.contact_id FROM purchase p CROSS JOIN event v WHERE p.at > v.at_ms - 86400000)) x
+                           row_number() OVER (PARTITION BY c.contact_id, c.product_id ORDER BY c.buyers DESC, c.because_id) AS best
+                      FROM (SELECT s.contact_id AS contact_id, s.product_id AS product_id, s.because_id AS because_id, count(DISTINCT s.buyer_id) AS buyers FROM cross_sell s
+                             WHERE s.contact_id IN (SELECT p.contact_id FROM purchase p CROSS JOIN event v WHERE p.at > v.at_ms - 86400000)
+                             GROUP BY s.contact_id, s.product_id, s.because_id) c) x
               WHERE x.best = 1) y CROSS JOIN event e
       WHERE y.place <= 3
     ON CONFLICT(contact_id, product_id) DO UPDATE SET because_id = excluded.because_id, buyers = excluded.buyers, at = excluded.at',

@@ -4,8 +4,8 @@ import time
 
 import harness
 from capabilities import Automation, Merge, Text, View, capability, later
-from office import ANN, DAY_MS, MIA, ask
-from service import MINUTE_MS, at_desk, digits, opens, same, sync
+from office import ANN, DAY_MS, MIA, ask, same, sync
+from service import MINUTE_MS, at_desk, digits, opens
 
 NOW = int(time.time() * 1000)
 

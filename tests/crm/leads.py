@@ -6,8 +6,9 @@ import random
 import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
-from customers import NOW, same, sync
-from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, OTHER_STORE, STORE, ask, folded
+from customers import NOW
+from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, OTHER_STORE, STORE, ask, same, sync
+from reports import agree, meets
 
 
 def lead(office, columns="", values="", owner=ANN, status="working"):
@@ -76,26 +77,6 @@ def qualifying(office):
     name, _ = office.refusal(ann, f"UPDATE lead SET status = 'qualified' WHERE id = {fresh}")
     same(name, "E_GUARD", "a step left out")
     return f"qualified offline what the office had ruled out: it stays ruled out, and the loss is listed on both sides; from new to qualified in one step is refused ({name})"
-
-
-def like(text, pattern):
-    """LIKE, of folded texts."""
-    if not pattern:
-        return not text
-    if pattern[0] == "%":
-        return any(like(text[i:], pattern[1:]) for i in range(len(text) + 1))
-    return bool(text) and pattern[0] in ("_", text[0]) and like(text[1:], pattern[1:])
-
-
-def meets(row, field, op, value):
-    said = row["company_size" if field == "size" else field]
-    if op == "filled":
-        return said not in (None, "")
-    if said is None:
-        return False
-    if op in ("at_least", "below"):
-        return (said >= int(value)) == (op == "at_least")
-    return folded(said) == folded(value) if op == "is" else like(folded(said), folded(value))
 
 
 @capability("C21", "Score of 1 to 100", Automation("lead-score"), Automation("lead-score-all"), View("lead_score_match"), View("lead_score_estimate"), View("lead_score_reasons"),
@@ -273,12 +254,7 @@ def first_source(office):
     ann.sync()
     for side in (hq, ann):
         same(side.read(f"SELECT source FROM lead WHERE id IN ({known}, {unknown}) ORDER BY id"), [("fair",), ("referral",)], "the first source")
-        report = collections.defaultdict(lambda: [0] * 5)
-        for source, status, score in side.read("SELECT source, status, score FROM lead"):
-            line = report[source or "unknown"]
-            line[:] = [line[0] + 1, line[1] + (status in ("qualified", "converted")), line[2] + (status == "converted"), line[3] + (score or 0), line[4] + (score is not None)]
-        same(sorted(side.read("SELECT source, leads, qualified, converted, points, scored FROM leads_by_source")), sorted((s, *line) for s, line in report.items()),
-            "leads by source")
+        report = agree(side, NOW, ["leads_by_source"])["leads_by_source"]
     return (f"edits by a device and by the office left the first source as it was, one given later was taken once; "
             f"{len(report)} sources in the report of a device and the server's, as counted by hand")
 
@@ -349,18 +325,7 @@ def objections(office):
     sync(ann, bob)
     sizes = {}
     for side in (hq, ann, bob):
-        report = collections.defaultdict(lambda: [0, set(), set(), set(), set()])
-        ends = dict(side.read("SELECT d.id, s.kind FROM deal d JOIN stage s ON s.id = d.stage_id"))
-        rows = side.read("SELECT kind, parent_kind, parent_row FROM objection")
-        for kind, parent, row in rows:
-            line = report[kind]
-            line[0] += 1
-            line[1 if parent == "lead" else 2].add(row)
-            if parent == "deal" and ends.get(row) in ("won", "lost"):
-                line[3 if ends[row] == "won" else 4].add(row)
-        same(sorted(side.read("SELECT kind, said, leads, deals, deals_won, deals_lost FROM objections_report")),
-            sorted((k, n, *map(len, sets)) for k, (n, *sets) in report.items()), "objections")
-        sizes[side] = len(rows)
+        sizes[side] = sum(said for _, said, *_ in agree(side, NOW, ["objections_report"])["objections_report"])
     assert sizes[hq] >= 10 and sizes[ann] >= 8 and sizes[bob] >= 2, sizes
     name, _ = office.refusal(ann, f"UPDATE objection SET kind = 'other' WHERE parent_row = {deals['Won']}")
     same(name, "E_APPEND_ONLY", "why what was said stays")

@@ -49,6 +49,19 @@ def day_of(ms):
     return time.strftime("%Y-%m-%d", time.gmtime(ms // 1000))
 
 
+def same(got, expected, what):
+    if got != expected:
+        if isinstance(got, list) and isinstance(expected, list):
+            got, expected = [x for x in got if x not in expected][:3] or got[:3], [x for x in expected if x not in got][:3] or expected[:3]
+        raise AssertionError(f"{what}: {got} instead of {expected}"[:1500])
+
+
+def sync(*devices):
+    """So that each has what the others sent."""
+    for device in devices + devices[:-1]:
+        device.sync()
+
+
 FUNCTIONS = {"fold": lambda text: None if text is None else folded(str(text)), "day_of": lambda ms: None if ms is None else day_of(ms),
              "month_of": lambda ms: None if ms is None else day_of(ms)[:7]}
 

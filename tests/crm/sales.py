@@ -1,27 +1,16 @@
-"""Capabilities of section 1C: pipelines and deals, quotes, and the figures about them. What reports say is worked out here a second time, from the rows alone."""
-import collections
+"""Capabilities of section 1C: pipelines and deals, quotes, and the figures about them. What reports say is worked out a second time, from the rows alone (reports.py)."""
 import json
 import time
 
 from capabilities import Automation, Data, Merge, Text, View, capability
 from crm_cli import crm
-from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of
+from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of, same, sync
+from reports import Books, agree, forecast_of, priority_of
 
 NOW = int(time.time() * 1000)
 NEW_BUSINESS = "x'018bcfe568007000800000000000a001'"
 PROSPECTING, QUALIFIED, DEMO, PROPOSAL, NEGOTIATION, WON, LOST = (f"x'018bcfe568007000800000000000b10{n}'" for n in range(1, 8))
 DUE, CONTACTED, OFFERED, RENEWED = (f"x'018bcfe568007000800000000000b20{n}'" for n in range(1, 5))
-
-
-def same(got, expected, what):
-    if got != expected:
-        raise AssertionError(f"{what}: {got} instead of {expected}"[:1500])
-
-
-def sync(*devices):
-    """So that each has what the others sent."""
-    for device in devices + devices[:-1]:
-        device.sync()
 
 
 def tablet(office):
@@ -59,43 +48,6 @@ def templates(office, *stages):
 def by_ann(device, *words, **options):
     """The program crm in Ann's hands."""
     return crm("--db", device.path, "--user", "Ann Rep", *words, **options)
-
-
-def raw(side, table, columns):
-    """The rows of a table, as dictionaries."""
-    return [dict(zip(columns.split(), row)) for row in side.read(f"SELECT {', '.join(columns.split())} FROM {table}")]
-
-
-# ---- what deals are worth, a second time ----
-
-
-class Books:
-    """All deals of one side with their worth in EUR, from the rows of the tables."""
-
-    def __init__(self, side):
-        self.stages = {s["id"]: s for s in raw(side, "stage", "id name pipeline_id kind probability pos")}
-        rates = {}
-        for rate in sorted(raw(side, "currency_rate", "currency since micro"), key=lambda r: r["since"]):
-            rates[rate["currency"]] = rate["micro"]
-        self.deals = {}
-        for d in raw(side, "deal", "id stage_id amount_cents currency probability close_date owner_id created_by created_at account_id"):
-            stage = self.stages[d["stage_id"]]
-            micro = 10**6 if d["currency"] is None else rates.get(d["currency"], 0)
-            chance = stage["probability"] if d["probability"] is None else d["probability"]
-            cents = ((d["amount_cents"] or 0) * micro + 500000) // 10**6
-            self.deals[d["id"]] = {**d, "stage": stage, "kind": stage["kind"], "owner": d["owner_id"] or d["created_by"], "cents": cents, "chance": chance,
-                                   "weighted": (cents * chance + 50) // 100, "month": None if d["close_date"] is None else day_of(d["close_date"])[:7]}
-        self.log = collections.defaultdict(list)
-        for row in raw(side, "deal_stage_log", "deal_id step from_stage to_stage at"):
-            self.log[row["deal_id"]].append(row)
-        for rows in self.log.values():
-            rows.sort(key=lambda r: (r["at"], r["step"]))
-
-    def of(self, kind=None, owner=None):
-        return [d for d in self.deals.values() if kind in (None, d["kind"]) and owner in (None, d["owner"])]
-
-    def decided_at(self, d):
-        return max([r["at"] for r in self.log[d["id"]] if r["to_stage"] == d["stage_id"]] or [d["close_date"] or d["created_at"]])
 
 
 def blob(literal):
@@ -240,12 +192,6 @@ def tasks_of_a_stage(office):
     same([name for _, name, _ in log_of(office.hq, key)], ["Prospecting", "Qualified"], "log")
     same([d.one("SELECT count(*) FROM satchel_rejected") for d in (ann, other)], [0, 0], "refusals")
     return f"2 devices entered a stage offline, each with its tasks: one set of {len(wanted)} on 3 sides, what was done on one stays done; the server makes them for an app that does not"
-
-
-def priority_of(d, big, titles):
-    worth = next((points for cents, points in ((10**7, 40), (2500000, 30), (500000, 20), (1, 10)) if d["weighted"] >= cents), 0)
-    decides = any("chief" in t or "director" in t or len(t) == 3 and t[0] + t[2] == "co" for t in (t.lower() for t in titles))
-    return worth + d["chance"] // 5 + 20 * big + 20 * decides
 
 
 @capability("C34", "Priority", Automation("deal-priority"), Automation("deal-priority-people"), Automation("deal-priority-left"), Automation("deal-priority-title"),
@@ -480,22 +426,6 @@ def cross_selling(office):
     return f"{len(suggested)} suggestions, none of what somebody bought by name or by card; the best three by how many bought both; one that is bought goes, on the rep's device too"
 
 
-def forecast_of(books):
-    """{(month, owner): (deals, open, weighted, history)}, by what became of the deals that were in the same stage before."""
-    was_in, out = collections.defaultdict(set), {}
-    for key, rows in books.log.items():
-        for row in rows:
-            if key in books.deals and books.deals[key]["kind"] != "open":
-                was_in[row["to_stage"]].add(key)
-    for d in books.of("open"):
-        past = was_in[d["stage_id"]]
-        won = sum(books.deals[k]["kind"] == "won" for k in past)
-        expected = (d["cents"] * won + len(past) // 2) // len(past) if past else (d["cents"] * d["stage"]["probability"] + 50) // 100
-        before = out.get((d["month"], d["owner"]), (0, 0, 0, 0))
-        out[d["month"], d["owner"]] = tuple(x + y for x, y in zip(before, (1, d["cents"], d["weighted"], expected)))
-    return out
-
-
 def some_history(office, name):
     """Deals of three reps, in the stages and months of a year, some of them decided; those of Ann in part made on her device."""
     stages = (PROSPECTING, QUALIFIED, DEMO, PROPOSAL, NEGOTIATION, WON, LOST, DUE, RENEWED)
@@ -543,28 +473,14 @@ def figures_of_reps(office):
                    for who in (ANN, BOB, EVE) for kind in ("won_cents", "won_deals")))
     hq.ctl("automation", "run", "forecast-keep")
     sync(ann, mia)
-    books, tasks = Books(hq), raw(hq, "task", "assignee_id done_at")
-
-    def figures(who):
-        of = {kind: books.of(kind, who) for kind in ("open", "won", "lost")}
-        decided = len(of["won"]) + len(of["lost"])
-        return (len(of["open"]), sum(d["cents"] for d in of["open"]), len(of["won"]), sum(d["cents"] for d in of["won"]), len(of["lost"]),
-                len(of["won"]) * 10000 // decided if decided else None, sum(t["assignee_id"] == who and t["done_at"] is not None for t in tasks),
-                sum(t["assignee_id"] == who and t["done_at"] is None for t in tasks))
-
-    def reached(who, kind, month):
-        won = [d for d in books.of("won", who) if day_of(books.decided_at(d))[:7] == month]
-        return sum(d["cents"] for d in won) if kind == "won_cents" else len(won)
-
-    metrics = "SELECT owner_id, open_deals, open_cents, won_deals, won_cents, lost_deals, rate_bp, tasks_done, tasks_open FROM rep_metrics ORDER BY owner_id"
-    goals = "SELECT owner_id, kind, month, reached FROM goal_progress"
+    names = ("rep_metrics", "goal_progress")
+    whole = agree(hq, NOW, names)
     for side, reps in ((hq, (ANN, BOB, EVE)), (mia, (ANN, BOB)), (ann, (ANN,))):
-        name = getattr(side, "name", "the server")
-        same(side.read(metrics), [(blob(r), *figures(blob(r))) for r in reps], f"figures on {name}")
-        got = [(blob(o), *rest) for o, *rest in ask(side, goals)]
-        same(sorted({g[0] for g in got}), sorted(map(blob, reps)), f"whose goals are on {name}")
-        same([g for g in got if g[3] != reached(*g[:3])], [], f"goals on {name}")
-        same({o for o, in side.read("SELECT owner_id FROM forecast_snapshot")} <= set(map(blob, reps)), True, f"whose forecasts are on {name}")
+        name, got = getattr(side, "name", "the server"), agree(side, NOW, names)
+        for report, owner in zip(names, (0, 1)):
+            same(sorted({row[owner] for row in got[report]}), sorted(reps), f"who is in {report} on {name}")
+            same(got[report], [row for row in whole[report] if row[owner] in reps], f"{report} on {name}")
+        same({f"x'{o.hex()}'" for o, in side.read("SELECT owner_id FROM forecast_snapshot")} <= set(reps), True, f"whose forecasts are on {name}")
     return "figures and goals of 3 reps as worked out from the rows; their manager's device has those of his team, and a rep's device not one of another's"
 
 
@@ -577,19 +493,10 @@ def closing_rate(office):
     ann.sql(f"UPDATE deal SET stage_id = {LOST} WHERE id = {key}")
     ann.sync()
 
-    def expected(books):
-        count = collections.Counter()
-        for d in books.of("won") + books.of("lost"):
-            count[day_of(books.decided_at(d))[:7], d["owner"], d["kind"]] += 1
-        return {k: (count[*k, "won"], count[*k, "lost"], count[*k, "won"] * 10000 // (count[*k, "won"] + count[*k, "lost"])) for k in {k[:2] for k in count}}
-
-    rate = "SELECT month, owner_id, won, lost, rate_bp FROM closing_rate"
-    for side in (hq, ann):
-        same({(m, blob(o)): tuple(r) for m, o, *r in ask(side, rate)}, expected(Books(side)), f"closing rate on {getattr(side, 'name', 'the server')}")
-    whole = expected(Books(hq))
-    same({(m, blob(o)): tuple(r) for m, o, *r in ask(ann, rate)}, {k: v for k, v in whole.items() if k[1] == blob(ANN)}, "Ann's rate")
-    assert any(lost and m == day_of(NOW)[:7] for (m, _), (_, lost, _) in whole.items())
-    won, lost = (sum(v[n] for v in whole.values()) for n in (0, 1))
+    whole, own = (agree(side, NOW, ["closing_rate"])["closing_rate"] for side in (hq, ann))
+    same(own, [row for row in whole if row[1] == ANN], "Ann's rate")
+    assert any(lost and month == day_of(NOW)[:7] for month, _, _, lost, _ in whole)
+    won, lost = (sum(row[n] for row in whole) for n in (2, 3))
     return f"{won} won and {lost} lost by month and rep, as counted from the rows on the server and on Ann's device; decided when the deal moved, not when it was to close"
 
 
@@ -605,16 +512,7 @@ def speed_by_seniority(office):
         # Heard of offline, days ago; the server hears it now.
         tom.sql(f"INSERT INTO interaction(id, deal_id, channel, at, by_user, kind) VALUES({office.new()}, {key}, 'phone', {NOW - (20 - days) * DAY_MS}, {TOM}, 'demo_booked')")
     tom.sync()
-    books = Books(hq)
-    title_of = {}
-    for row in sorted(raw(hq, "deal_contact x JOIN contact c ON c.id = x.contact_id", "x.deal_id x.added_at x.contact_id c.job_title"), key=lambda r: (r["x.added_at"], r["x.contact_id"]), reverse=True):
-        title_of[row["x.deal_id"]] = row["c.job_title"]
-    stays = collections.defaultdict(list)
-    for key, rows in books.log.items():
-        for one, next_one in zip(rows, rows[1:]):
-            stays[one["to_stage"], title_of.get(key)].append(next_one["at"] - one["at"])
-    said = {(s, t): (n, mean) for s, t, n, mean in hq.read("SELECT stage_id, job_title, stays, mean_ms FROM stage_velocity")}
-    same(said, {k: (len(v), sum(v) // len(v)) for k, v in stays.items()}, "velocity")
-    days = {t: said[blob(QUALIFIED), t][1] / DAY_MS for t in ("Chief of Speed", "Clerk of Speed")}
+    said = agree(hq, NOW, ["stage_velocity"])["stage_velocity"]
+    days = {title: mean / DAY_MS for stage, title, _, mean in said if stage == QUALIFIED and title in ("Chief of Speed", "Clerk of Speed")}
     same(days, {"Chief of Speed": 3, "Clerk of Speed": 12}, "mean days in Qualified")
     return f"by event time, though all was synced now: {days['Chief of Speed']:.0f} days with a chief, {days['Clerk of Speed']:.0f} with a clerk; {len(said)} rows as worked out from the log"

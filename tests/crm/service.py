@@ -6,7 +6,7 @@ import time
 import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
-from office import ANN, DAY_MS, EVE, KIM, MIA, NORTH, SOUTH, STORE, TOM, ask, day_of
+from office import ANN, DAY_MS, EVE, KIM, MIA, NORTH, SOUTH, STORE, TOM, ask, day_of, same, sync
 
 MINUTE_MS = 60000
 NOW = int(time.time() * 1000)
@@ -17,17 +17,6 @@ def at_desk(device, *words, clock=None, **options):
     """The program crm in the hands of whose device it is; `clock`: how far its clock is off."""
     environment = dict(w.split("=", 1) for w in harness.with_clock(clock)[1:]) if clock else None
     return crm("--db", device.path, "--user", STAFF[device.name], *words, environment=environment, **options)
-
-
-def same(got, expected, what):
-    if got != expected:
-        raise AssertionError(f"{what}: {got} instead of {expected}"[:1000])
-
-
-def sync(*devices):
-    """So that each has what the others sent."""
-    for device in devices + devices[:-1]:
-        device.sync()
 
 
 def digits(key):

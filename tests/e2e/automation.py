@@ -93,6 +93,20 @@ class Automation(harness.Case):
         a.sync()
         self.assertEqual(a.one("SELECT n FROM tally WHERE id = 2"), 1)
 
+    def test_rules_that_do_not_fit_any_more_are_told_and_can_be_replaced(self):
+        server, a, _ = self.begin()
+        a.sync()
+        server.stop()
+        with contextlib.closing(sqlite3.connect(server.store)) as db, db:
+            db.execute("UPDATE satchel_automation_text SET text = replace(text, 'new.n > 0', 'new.m > 0')")
+        server.start()
+        self.assertIn("the automations in force do not fit", server.read_log())
+        self.assertIn("no such column: new.m", server.read_log())
+        server.ctl("automation", "publish", self.path("schema/automation.sql"))
+        a.sql("INSERT INTO item(id, n) VALUES('x', 1)")
+        a.sync()
+        self.assertEqual(server.one("SELECT n FROM line"), 1)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -25,6 +25,7 @@ INSERT INTO user_account(id, name, email, role, team_id) VALUES({ANN}, 'Ann Rep'
 INSERT INTO account(id, name, owner_id) VALUES({ACME}, 'Acme', {ANN});
 INSERT INTO deal(id, name, account_id, stage_id, amount_cents, currency, owner_id) VALUES({DEAL}, 'Fifty engines', {ACME}, {STAGE % 1}, 500000, 'EUR', {ANN});
 INSERT INTO task(id, title, due_at, assignee_id, parent_kind, parent_row) VALUES({TASK}, 'Send the catalogue', 1700000000000, {ANN}, 'deal', {DEAL});
+INSERT INTO product(id, sku, name, price_cents) VALUES({key(0x51)}, 'E-1', 'Compact engine', 99000), ({key(0x52)}, 'E-2', 'Big engine', 250000);
 INSERT INTO ticket(id, number, subject, assignee_id, opened_at) VALUES({TICKET}, 'T-17', 'It does not start', {TOM}, 1700000000000);
 """
 
@@ -125,7 +126,7 @@ class CrmCli(harness.Case):
         shown = self.rows(ann, "contact", "show", "Zoë Müller")[0]
         self.assertEqual([shown["company"], shown["account_id"], shown["reach"][0]["value"], shown["deals"][0]["name"]],
                          ["Acme", ACME[2:-1], "+49 171 5551234", "Fifty engines"])
-        self.assertIn("company       Acme\n", self.crm(ann, "contact", "show", "zoe muller"))
+        self.assertIn("company         Acme\n", self.crm(ann, "contact", "show", "zoe muller"))
         self.assertEqual([r["state"] for r in self.catalogue(ann, "due")], ["overdue"])
         self.assertEqual(len(self.catalogue(ann, "list", "--mine", user="Ann Rep")), 1)
         self.assertEqual(self.catalogue(ann, "list", "--mine", user="Bob Rep"), [])
@@ -146,6 +147,62 @@ class CrmCli(harness.Case):
         self.office.sql("INSERT INTO contact(id, given, account_id) VALUES(x'%s', 'Mal' || char(27) || '[2J', %s);" % ("c1" * 16, ACME))
         self.ann.sync()
         self.assert_says(self.ann, ["several are meant by mal", "Mal?[2J"], "contact", "show", "mal")
+
+    # ---- quotes ----
+
+    def test_T16_quotes_made_offline_get_final_numbers_and_keep_the_provisional_ones(self):
+        ann, tablet = self.ann, self.of("tablet", "rep", ANN)
+        self.office.stop()
+        made = [self.rows(device, "quote", "add", "dea1", user="Ann Rep")[0]["said"].split()[1] for device in (ann, ann, tablet)]
+        self.assertEqual(len(set(made)), 3, made)
+        self.assertEqual(made, [f"~{device.status()['device'][:6].upper()}-{n}" for device, n in ((ann, 1), (ann, 2), (tablet, 1))])
+        self.assertEqual([r["number"] for r in self.rows(ann, "quote", "list")], [None, None])
+        self.assertIn("2 x Compact engine at 900.50; in all 1801.00 EUR", self.crm(ann, "quote", "line", made[0], "e-1", "--qty", 2, "--price", "900.5", user="Ann Rep"))
+        self.assertIn("in all 4301.00 EUR", self.crm(ann, "quote", "line", made[0], "big", user="Ann Rep"))
+        self.assertIn("3 x Compact engine at 900.50; in all 5201.50 EUR", self.crm(ann, "quote", "line", made[0], "Compact engine", "--qty", 3, user="Ann Rep"))
+        self.assertIn("no Big engine; in all 2701.50 EUR", self.crm(ann, "quote", "line", made[0], "E-2", "--qty", 0, user="Ann Rep"))
+        self.crm(ann, "quote", "send", made[0], "--valid", "2027-01-31", user="Ann Rep")
+        self.office.start()
+        self.sync_all(ann, tablet)
+        shown = [{r["provisional"]: (r["number"], r["status"], r["total_cents"]) for r in self.rows(device, "quote", "list")} for device in (ann, tablet)]
+        self.assertEqual(shown[0], shown[1])
+        self.assertEqual(sorted(shown[0]), sorted(made))
+        self.assertEqual(sorted(int(number[-6:]) for number, _, _ in shown[0].values()), [1, 2, 3])
+        self.assertEqual(shown[0][made[0]][1:], ("sent", 270150))
+        number = shown[0][made[0]][0]
+        table = self.crm(tablet, "quote", "list").splitlines()
+        self.assertEqual(table[0].split(), ["id", "number", "provisional", "status", "deal", "company", "total", "currency", "valid", "until", "created"])
+        self.assertIn(" ".join([number, made[0], "sent Fifty engines Acme 2701.50 EUR 2027-01-31"]), [" ".join(line.split()[1:-2]) for line in table])
+        card = self.rows(tablet, "quote", "show", number)[0]
+        self.assertEqual([card["provisional"], card["by"], card["lines"]],
+                         [made[0], "Ann Rep", [{"qty": 3, "sku": "E-1", "product": "Compact engine", "unit_cents": 90050, "total_cents": 270150}]])
+        self.assertEqual([r["status"] for r in card["may_become"]], ["accepted", "draft", "expired", "rejected", "withdrawn"])
+        self.assertEqual(len(self.rows(tablet, "deal", "show", "dea1")[0]["quotes"]), 3)
+        # What has left the device is counted on.
+        self.office.sql(f"UPDATE account SET owner_id = {EVE} WHERE id = {ACME}; UPDATE deal SET owner_id = {EVE} WHERE id = {DEAL}")
+        self.sync_all(ann)
+        self.assertEqual(ann.one("SELECT count(*) FROM quote"), 0)
+        ann.sql(f"INSERT INTO deal(id, name, stage_id, owner_id, created_by) VALUES({key(0xdd)}, 'Another', {STAGE % 1}, NULL, {ANN});")
+        self.assertIn(made[0][:-1] + "3 added", self.crm(ann, "quote", "add", "Another", user="Ann Rep"))
+
+    def test_quote_that_is_accepted_moves_its_deal_once(self):
+        ann = self.ann
+        self.office.sql(f"UPDATE deal SET stage_id = {STAGE % 5} WHERE id = {DEAL}")
+        ann.sync()
+        self.crm(ann, "quote", "add", "dea1", user="Ann Rep")
+        self.crm(ann, "quote", "line", "Fifty engines", "E-1", user="Ann Rep")
+        self.crm(ann, "quote", "send", "Fifty engines", user="Ann Rep")
+        said = self.crm(ann, "quote", "accept", "Fifty engines", user="Ann Rep")
+        self.assertRegex(said, r"^quote ~\w{6}-1 is accepted; deal Fifty engines moved to Won\n$")
+        self.assertIn("accepted already", self.crm(ann, "quote", "accept", "Fifty engines", user="Ann Rep"))
+        ann.sync()
+        for side in (self.office, ann):
+            self.assertEqual(side.read(f"SELECT s.name, (SELECT count(*) FROM deal_stage_log WHERE deal_id = d.id AND to_stage = s.id) FROM deal d JOIN stage s ON s.id = d.stage_id "
+                                       f"WHERE d.id = {DEAL}"), [("Won", 1)])
+        another = self.rows(ann, "quote", "add", "dea1", user="Ann Rep")[0]["id"]
+        self.crm(ann, "quote", "line", another, "E-1", user="Ann Rep")
+        self.crm(ann, "quote", "status", another, "sent", user="Ann Rep")
+        self.assertIn("deal Fifty engines stays in Won", self.crm(ann, "quote", "accept", another, user="Ann Rep"))
 
     # ---- the search index ----
 
@@ -236,7 +293,28 @@ class CrmCli(harness.Case):
         self.assert_says(ann, ["--channel cannot be pigeon", "allowed: meeting, phone"], "visit", "log", "Ann Lee", "--channel", "pigeon", user="Ann Rep")
         self.assert_says(ann, ["what is to be changed?"], "contact", "edit", "Ann Lee", user="Ann Rep", expect=2)
         self.assert_says(ann, ["a number of days, not soon"], "task", "due", "soon", expect=2)
+        self.assert_says(ann, ["--at takes a date", "2026-02-31"], "visit", "log", "Ann Lee", "--at", "2026-02-31", user="Ann Rep")
+        self.assert_says(ann, ["--at 2036-02-01 is still to come"], "visit", "log", "Ann Lee", "--at", "2036-02-01", user="Ann Rep")
+        self.assertIn("Ann Lee; deal Fifty engines stays in Prospecting", self.crm(ann, "visit", "log", "Ann Lee", "--deal", "dea1", "--kind", "demo_boked", user="Ann Rep"))
+        self.assert_says(ann, ["needs --given or --family"], "contact", "edit", "Ann Lee", "--given", "", "--family", "", user="Ann Rep")
+        self.assert_says(ann, ["--company or --new-company, not both"], "contact", "edit", "Ann Lee", "--company", "Acme", "--new-company", "X", user="Ann Rep")
+        self.assert_says(ann, ["nothing is given with --tag"], "contact", "edit", "Ann Lee", "--tag", "", user="Ann Rep", expect=2)
+        self.assert_says(ann, ["quotes around"], "contact", "show", "Ann", "Lee", expect=2)
+        self.assert_says(ann, ["--stage cannot be Nirvana", "Prospecting, Qualified"], "deal", "list", "--stage", "Nirvana")
+        for noun, known in (("lead", "converted"), ("ticket", "pending"), ("quote", "draft")):
+            self.assert_says(ann, ["--status cannot be nope", known], noun, "list", "--status", "nope")
+        self.assert_says(ann, ["there is no deal nope"], "quote", "add", "nope", user="Ann Rep")
+        self.assert_says(ann, ["three capital letters"], "quote", "add", "dea1", "--currency", "eur", user="Ann Rep")
+        self.crm(ann, "quote", "add", "dea1", user="Ann Rep")
+        self.assert_says(ann, ["no lines yet", "crm quote line"], "quote", "send", "Fifty engines", user="Ann Rep")
+        self.assert_says(ann, ["cannot go from draft to accepted", "allowed: sent, withdrawn"], "quote", "accept", "Fifty engines", user="Ann Rep")
+        self.assert_says(ann, ["several are meant by engine", "E-1 Compact engine"], "quote", "line", "Fifty engines", "engine", user="Ann Rep")
+        self.assert_says(ann, ["there is no product nope"], "quote", "line", "Fifty engines", "nope", user="Ann Rep")
+        self.assert_says(ann, ["--qty takes a number"], "quote", "line", "Fifty engines", "E-1", "--qty", "few", user="Ann Rep")
+        self.crm(ann, "quote", "status", "Fifty engines", "withdrawn", user="Ann Rep")
+        self.assert_says(ann, ["the quote is withdrawn", "only a draft"], "quote", "line", "Fifty engines", "E-1", user="Ann Rep")
         tom = self.of("tom", "agent", TOM)
+        self.assert_says(tom, ["a ticket needs a subject"], "ticket", "add", "", user="Tom Agent")
         self.assert_says(tom, ["state cannot go from open to reopened", "allowed: closed, pending, resolved"], "ticket", "state", "T-17", "reopened", user="Tom Agent")
         self.assert_says(tom, ["the reply is empty"], "ticket", "reply", "T-17", "", user="Tom Agent")
         self.assert_says(tom, ["there is no ticket T-99 here"], "ticket", "show", "T-99")
@@ -272,7 +350,8 @@ class CrmCli(harness.Case):
 class CrmUsage(harness.Case):
     def test_help_and_wrong_usage(self):
         verbs = ["contact find", "contact show", "contact add", "contact edit", "lead add", "lead list", "lead status", "lead convert", "deal list", "deal show", "deal move", "visit log",
-                 "task list", "task due", "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "article find", "article show",
+                 "task list", "task due", "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "quote list", "quote show", "quote add", "quote line", "quote send", "quote accept",
+                 "quote status", "article find", "article show",
                  "search"]
         overview = crm("--help")
         for verb in verbs:

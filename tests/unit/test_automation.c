@@ -400,9 +400,27 @@ static void many_refused_firings_cost_no_others_and_one_line(void **state) {
     SQL("SELECT count(*),sum(id%2) FROM phone", "200|0");
     SQL("SELECT count(*),sum(qty%2) FROM line", "200|0");
     SQL("SELECT count(*) FROM satchel_automation_run WHERE rc<>0", "200");
+    /* Each cause of the second round is a commit of its own. */
+    SQL("SELECT count(DISTINCT seq)>100 FROM satchel_automation_run WHERE name='next'", "1");
     assert_string_equal(alerts(w),
                         "automation half has failed, 200 times: a row of phone refers to a row of person that does not exist\n");
     SQL("SELECT count(*) FROM satchel_log WHERE id>>24>(SELECT seq FROM satchel_server)", "0");
+}
+
+/* 50 rows of 10 KB for each: the third round would have more to look at than there is room for by then. */
+static void rule_that_multiplies_is_stopped_before_it_fills_everything(void **state) {
+    world *w = *state;
+    publish(
+        w,
+        "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
+        "('many', 'line', 'insert', 'INSERT INTO line(qty, what) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50)"
+        " SELECT n, printf(''%10000d'', n) FROM c'),\n"
+        "('good', 'line', 'insert', 'INSERT INTO entry(points) SELECT 1');");
+    takes(w, &w->phone, w->base, 0, "+ line(1)");
+    SQL("SELECT count(*) FROM line", "2551");
+    SQL("SELECT count(*) FROM entry", "51");
+    SQL("SELECT name||': '||words FROM satchel_automation_run WHERE rc<>0 ORDER BY 1",
+        "good: stopped before round 3, which is too large: many -> many -> good ; many: stopped before round 3, which is too large: many -> many -> many");
 }
 
 static void action_without_WHERE_deletes_wherever_it_stands(void **state) {
@@ -451,6 +469,33 @@ static void endless_rule_is_left_out_until_it_is_switched_on_anew(void **state) 
     switch_rule(w, "endless", true);
     takes(w, &w->phone, head(w), 3, "+ item('b')");
     SQL("SELECT qty FROM line", "1");
+    buf_fini(&delta);
+}
+
+/* OR ROLLBACK ends the transaction of whoever is the cause: that comes again, and then the rule stands aside. */
+static void rule_that_rolls_back_is_left_out_until_it_is_switched_on_anew(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
+               "('rolls', 'item', 'insert', 'INSERT OR ROLLBACK INTO person(id) SELECT 1 UNION ALL SELECT 1'),\n"
+               "('good', 'item', 'insert', 'INSERT INTO entry(points) SELECT 1');");
+    push_txn t = make_txn(&w->phone, head(w), 1);
+    buf delta;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(w->v.s), "+ item('a') mx=1", &delta);
+    t.delta = delta.p;
+    t.ndelta = delta.n;
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+        int rc = ingest_push(w->v.g, &w->phone.a, &t, w->v.now_ms, &w->v.last);
+        assert_int_equal(rc, again ? SATCHEL_OK : SATCHEL_E_BUSY);
+        if (rc)
+            store_rollback(w->v.s);
+        else
+            assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    }
+    SQL("SELECT count(*) FROM item", "1");
+    SQL("SELECT count(*) FROM entry", "1");
+    assert_non_null(strstr(alerts(w), "automation rolls has failed: ends the transaction"));
     buf_fini(&delta);
 }
 
@@ -506,6 +551,21 @@ static void value_of_a_rule_that_somebody_writes_over_is_no_loss(void **state) {
     takes(w, &w->tablet, head(w) - 1, 1, "~ item('a') l='mine'");
     SQL("SELECT l FROM item", "mine");
     CONFLICTS("");
+}
+
+static void what_a_rule_filled_in_gives_way_whatever_the_rule_of_its_column(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
+               "('item', 'item', 'insert', 'UPDATE item SET f=''auto'' WHERE id IN (SELECT id FROM new)'),\n"
+               "('note', 'note', 'insert', 'UPDATE note SET body=''auto'' WHERE id IN (SELECT id FROM new)');");
+    takes(w, &w->phone, w->base, 0, "+ item('a'); + note('n') title='t'");
+    SQL("SELECT f,body FROM item,note", "auto|auto");
+    takes(w, &w->tablet, head(w) - 1, 1, "~ item('a') f='mine'; ~ note('n') body='mine'");
+    SQL("SELECT f,body FROM item,note", "mine|mine");
+    CONFLICTS("");
+    takes(w, &w->till, head(w) - 2, 2, "~ item('a') f='late'");
+    SQL("SELECT f FROM item", "mine");
+    CONFLICTS("item('a').f first kept 'mine' lost 'late' of 3");
 }
 
 /* ---- timers and the clock ---- */
@@ -605,6 +665,15 @@ static void row_without_room_for_its_rules_fails_what_it_is_part_of(void **state
     buf_fini(&delta);
 }
 
+static void update_of_columns_that_no_rule_waits_for_is_not_noted(void **state) {
+    world *w = *state;
+    publish(w, COPY);
+    takes(w, &w->phone, w->base, 0, "+ item('a')");
+    w->v.g->caused.max = 1;
+    takes(w, &w->phone, head(w), 1, "~ item('a') f='x', st='open'");
+    refuses(w, &w->phone, head(w), 2, "~ item('a') l='x'", SATCHEL_E_TOO_LARGE, "automations");
+}
+
 /* Rules with a mistake, and what is said of it. */
 static const struct {
     const char *rules, *words;
@@ -674,17 +743,21 @@ int main(void) {
         TEST(timer_that_fails_is_tried_again_later_and_logged_once),
         TEST(rule_that_is_off_does_not_follow_a_timer_nor_what_is_tried),
         TEST(many_refused_firings_cost_no_others_and_one_line),
+        TEST(rule_that_multiplies_is_stopped_before_it_fills_everything),
         TEST(action_without_WHERE_deletes_wherever_it_stands),
         TEST(endless_rule_is_left_out_until_it_is_switched_on_anew),
+        TEST(rule_that_rolls_back_is_left_out_until_it_is_switched_on_anew),
         TEST(row_that_somebody_deleted_comes_again_only_by_a_rule_that_overwrites),
         TEST(delete_M14_of_a_row_of_keys_alone_that_a_rule_made_too_deletes),
         TEST(value_of_a_rule_that_loses_by_a_columns_rule_is_no_conflict),
         TEST(value_of_a_rule_that_somebody_writes_over_is_no_loss),
+        TEST(what_a_rule_filled_in_gives_way_whatever_the_rule_of_its_column),
         TEST(timer_runs_on_after_the_clock_was_ahead),
         TEST(timer_counts_from_when_it_became_one_or_was_switched_on),
         TEST(update_rule_with_columns_is_tried_as_if_they_had_changed),
         TEST(dry_run_of_an_import_leaves_no_alert),
         TEST(row_without_room_for_its_rules_fails_what_it_is_part_of),
+        TEST(update_of_columns_that_no_rule_waits_for_is_not_noted),
         TEST(rules_with_a_mistake_are_refused_with_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

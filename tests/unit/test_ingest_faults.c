@@ -125,11 +125,65 @@ static void update_without_memory_writes_what_was_said_or_nothing(void **state) 
     buf_clear(&said);
 }
 
+/* ---- going back without memory ---- */
+
+static int allow(void *ctx, int action, const char *a, const char *b, const char *c, const char *d) {
+    (void)ctx, (void)action, (void)a, (void)b, (void)c, (void)d;
+    return SQLITE_OK;
+}
+
+static const char MARK[] = "UPDATE satchel_server SET high_stamp=high_stamp+1000000000000";
+
+/* Does something, and goes back while there is no memory. What was prepared for it is of no use: an authorizer makes SQLite prepare all anew. */
+static void go_back_without_memory(store *s, void (*back)(store *)) {
+    assert_int_equal(sqlite3_exec(store_db(s), MARK, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_set_authorizer(store_db(s), allow, NULL);
+    faults_of_sqlite(true);
+    faults_at(1, true);
+    back(s);
+    faults_at(0, false);
+    assert_true(faults_happened());
+    assert_int_equal(sqlite3_get_autocommit(store_db(s)), 0);
+    sqlite3_set_authorizer(store_db(s), NULL, NULL);
+}
+
+/* As its own connection sees it. */
+static int64_t high_stamp(world *w) {
+    sqlite3_stmt *q = NULL;
+    assert_int_equal(sqlite3_prepare_v2(store_db(w->v.s), "SELECT high_stamp FROM satchel_server", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    int64_t stamp = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    return stamp;
+}
+
+static void rollback_without_memory_is_done_by_the_next_transaction(void **state) {
+    world *w = *state;
+    int64_t before = high_stamp(w);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    go_back_without_memory(w->v.s, store_rollback);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(high_stamp(w), before);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+}
+
+static void undo_point_without_memory_spoils_the_transaction(void **state) {
+    world *w = *state;
+    int64_t before = high_stamp(w);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_savepoint(w->v.s), SATCHEL_OK);
+    go_back_without_memory(w->v.s, store_savepoint_rollback);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_E_NOMEM);
+    assert_int_equal(high_stamp(w), before);
+}
+
 int main(void) {
     faults_install();
     const struct CMUnitTest tests[] = {
         TEST(update_without_memory_writes_what_was_said_or_nothing),
         TEST(push_that_fails_leaves_the_store_as_it_was_and_succeeds_when_done_again),
+        TEST(rollback_without_memory_is_done_by_the_next_transaction),
+        TEST(undo_point_without_memory_spoils_the_transaction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ static const struct {
     {" \t\r\n;; -- one\n/* two */ INSERT INTO person(id) VALUES(1) -- to the end", SATCHEL_OK, "", 1, "1"},
     {"INSERT INTO person(id) VALUES(2); /* without an end", SATCHEL_OK, "", 1, "1,2"},
     {"SELECT id FROM person; SELECT 1;", SATCHEL_OK, "", 2, "1,2"},
-    {"\f", SATCHEL_OK, "", 1, "1,2"}, /* SQLite's white space, and nothing else */
+    {"\f", SATCHEL_OK, "", 0, "1,2"}, /* SQLite's white space, and nothing else */
     {"begin transaction; INSERT INTO person(id) VALUES(3); end", SATCHEL_OK, "", 1, "1,2,3"},
     {"BEGIN; INSERT INTO person(id) VALUES(4); COMMIT", SATCHEL_OK, "", 1, "1,2,3,4"},
     {"BEGIN", SATCHEL_E_MISUSE, "COMMIT is missing", 0, "1,2,3,4"},
