@@ -184,7 +184,7 @@ static int open_alert(look *l, const watched *r, int64_t subject, double v) {
 static int has_held(look *l, unsigned rule, int64_t subject, bool *enough) {
     const watched *r = &l->rule[rule];
     known *since = find_known(&l->since, rule, subject);
-    *enough = since && l->now_ms - since->since_ms >= r->window_s * 1000;
+    *enough = since && l->now_ms >= since->since_ms && l->now_ms - since->since_ms >= r->window_s * 1000;
     if (since) {
         since->met = true;
         return SATCHEL_OK;

@@ -103,6 +103,8 @@ void api_fail(api_call *c, const api_reader *r, int rc) {
 }
 
 static void free_call(api_call *c) {
+    if (c->next_there) c->next_there->there = c->there;
+    if (c->there) *c->there = c->next_there;
     for (size_t i = 0; i < c->narg; i++) free(c->arg[i]);
     free(c->arg);
     free(c->table);
@@ -117,6 +119,7 @@ void api_complete(api_call *c) {
     if (c->answered || !c->answer) return;
     c->answered = true;
     if (c->out.body.rc) api_refuse(c, 500, c->out.body.rc, "the answer is too large");
+    if (c->route->role) api_pace_of(c->api, &c->who)->bytes += c->out.body.n;
     *c->answer = c->out;
     c->out.body = (buf){0};
     c->api->by_status[c->answer->status % 600]++;
@@ -271,6 +274,10 @@ api_call *api_begin(api *a, const http_request *request, http_answer *answer) {
     }
     c->answer = answer;
     c->who = who;
+    c->next_there = a->there;
+    c->there = &a->there;
+    if (a->there) a->there->there = &c->next_there;
+    a->there = c;
     return c;
 }
 
@@ -369,6 +376,23 @@ static void leave_queue(api_call *c) {
     c->waiting = false;
 }
 
+static bool is_list(const api_call *c) {
+    const char *format = api_arg(c, "format");
+    return format && !strcmp(format, "csv");
+}
+
+/* There are few readers, and only so much memory: one alone does not take them from all the others. */
+static bool has_too_many(const api_call *c) {
+    unsigned n = 0, lists = 0;
+    if (!c->route->role) return false;
+    for (const api_call *o = c->api->there; o; o = o->next_there) {
+        if (!o->route->role || o->who.login.user != c->who.login.user || o->who.token.id != c->who.token.id) continue;
+        n++;
+        lists += is_list(o);
+    }
+    return n > API_OF_ONE || (is_list(c) && lists > API_LISTS_OF_ONE) || api_pace_of(c->api, &c->who)->bytes > API_BYTES_OF_ONE;
+}
+
 void api_serve(api_call *c, buf *body, void (*done)(void *owner), void *owner) {
     api *a = c->api;
     c->done = done;
@@ -380,6 +404,9 @@ void api_serve(api_call *c, buf *body, void (*done)(void *owner), void *owner) {
         api_complete(c);
     } else if (a->service->draining) {
         api_refuse(c, 503, SATCHEL_E_CLOSED, "the server is shutting down");
+        api_complete(c);
+    } else if (has_too_many(c)) {
+        api_refuse(c, 503, SATCHEL_E_OVERLOAD, "you ask for too much at one time; come back in a while");
         api_complete(c);
     } else if (!c->route->work) {
         c->route->next(c);

@@ -1,5 +1,6 @@
 /* POST /v1/admin/commands/{command}: what the admin's socket does, for who is signed in or has a token with a console scope. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 typedef struct api_command {
     json_t *request;       /* NULL once it was handed over */
     control_call *running; /* NULL: not yet, or it has answered */
+    people_tries before;   /* of whoever tries a password of his own */
 } api_command;
 
 void api_command_free(api_command *k) {
@@ -61,9 +63,59 @@ static void put_reply(api_call *c, const json_t *reply) {
     free(text);
 }
 
+/* ---- how much one may do ---- */
+
+#define PACE_MS 60000
+
+/* Where there are too many, whoever was quiet for longest is forgotten. */
+api_pace *api_pace_of(api *a, const api_principal *who) {
+    audit_who by;
+    uint64_t now_ms = a->service->now_ms(NULL);
+    api_pace *p = &a->pace[0];
+    api_actor(who, "", &by);
+    for (size_t i = 0; i < sizeof a->pace / sizeof *a->pace; i++) {
+        if (a->pace[i].since_ms < p->since_ms) p = &a->pace[i];
+        if (strcmp(a->pace[i].who.actor, by.actor) != 0) continue;
+        p = &a->pace[i];
+        break;
+    }
+    bool same = !strcmp(p->who.actor, by.actor) && now_ms >= p->since_ms && now_ms - p->since_ms < PACE_MS;
+    if (!same) *p = (api_pace){.who = by, .since_ms = now_ms};
+    return p;
+}
+
+/* What only reads is read on the writer here, for programs that know the socket's commands; GET /v1/admin/ has connections of its own. */
+static bool is_in_time(api_call *c, bool reads) {
+    api_pace *p = api_pace_of(c->api, &c->who);
+    bool fast = p->refusals >= API_REFUSALS_OF_ONE || (reads && p->reads >= API_READS_OF_ONE);
+    if (reads) p->reads++;
+    if (!reads && c->command && control_refuses(c->table, c->who.role)) p->refusals++;
+    if (!fast) return true;
+    uint64_t now_ms = c->api->service->now_ms(NULL);
+    api_refuse(c, 429, SATCHEL_E_OVERLOAD,
+               "too many commands of yours were refused, or read what GET /v1/admin/ tells, in this minute");
+    c->out.retry_after_s = (unsigned)((p->since_ms + PACE_MS - now_ms) / 1000) + 1;
+    return false;
+}
+
+bool api_may_use_writer(api_call *c) {
+    return is_in_time(c, true);
+}
+
+static bool tries_password(const api_call *c) {
+    return !strcmp(c->table, "user.own_password") && c->who.login.id;
+}
+
+/* Somebody who is signed in elsewhere does not find out the password by trying to change it. */
+static bool may_run(api_call *c) {
+    return is_in_time(c, control_reads(c->table) && !control_refuses(c->table, c->who.role)) &&
+           (!tries_password(c) || api_begin_try(c, &c->command->before));
+}
+
 static void answered(void *owner, int rc, const char *words, const json_t *reply) {
     api_call *c = owner;
     c->command->running = NULL;
+    if (rc && tries_password(c)) api_end_try(c, rc, &c->command->before);
     if (rc)
         api_refuse(c, status_of(rc), rc, "%s", words ? words : satchel_rc_text(rc));
     else
@@ -77,6 +129,10 @@ void api_run_command(api_call *c) {
     api_command *k = c->command;
     if (!door) {
         api_refuse(c, 503, SATCHEL_E_CLOSED, "no commands are taken now");
+        api_complete(c);
+        return;
+    }
+    if (!may_run(c)) {
         api_complete(c);
         return;
     }
@@ -101,7 +157,8 @@ void api_command_abandon(api_call *c) {
 
 void api_command_refused(api *a, const api_principal *who, const http_request *request, const api_route *route) {
     audit_who by;
-    if (route->next != api_run_command || !a->service->control) return;
+    if (route->next != api_run_command || !a->service->control || api_pace_of(a, who)->refusals >= API_REFUSALS_OF_ONE) return;
+    api_pace_of(a, who)->refusals++;
     api_actor(who, request->peer, &by);
     control_note_refused(a->service->control, request->path + strlen(route->head), &by, SATCHEL_E_ROLE);
 }

@@ -417,6 +417,23 @@ static bool may_try(api_call *c, const char *name) {
     return false;
 }
 
+bool api_begin_try(api_call *c, people_tries *before) {
+    if (!may_try(c, c->who.name)) return false;
+    people_tries *tries = tries_of(c->api->people, c->who.name);
+    *before = *tries;
+    people_tries_wrong(tries, c->api->service->now_ms(NULL));
+    return true;
+}
+
+void api_end_try(api_call *c, int rc, const people_tries *before) {
+    if (rc != SATCHEL_E_AUTH) {
+        *tries_of(c->api->people, c->who.name) = *before;
+        return;
+    }
+    enrol_limiter_wrong(c->api->limiter, c->peer, c->api->service->now_ms(NULL));
+    hub_note_refused_login(c->api->service->hub);
+}
+
 /* Overwrites what jansson has of it. */
 static void wipe(json_t *text) {
     if (json_is_string(text)) explicit_bzero((char *)(uintptr_t)json_string_value(text), json_string_length(text));

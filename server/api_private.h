@@ -18,6 +18,13 @@
 #define API_LOGIN_BYTES 4096
 #define API_LOGIN_S 60
 #define API_COMMAND_S 900
+/* Of one person or token: calls of the admin's routes at one time, those of them that are whole lists as text, and, in a minute, reads that the writer makes,
+ * refusals that are noted, and bytes of answers, which wait in memory for a minute if they are not taken. More are told to come back. */
+#define API_OF_ONE 32
+#define API_LISTS_OF_ONE 2
+#define API_READS_OF_ONE 60
+#define API_REFUSALS_OF_ONE 60
+#define API_BYTES_OF_ONE ((size_t)256 << 20)
 
 /* A connection beside the writer; used by one worker at a time. */
 typedef struct api_reader {
@@ -79,8 +86,17 @@ struct api_call {
     uint64_t seen_seq;         /* that the answer was made as of */
     struct api_write *write;
     struct api_command *command;
+    api_call *next_there, **there; /* among all that there are */
     char peer[46], agent[PEOPLE_AGENT_BYTES + 1];
 };
+
+/* What somebody did in a minute. */
+typedef struct api_pace {
+    audit_who who; /* without the peer; "": nobody's */
+    uint64_t since_ms;
+    unsigned reads, refusals;
+    size_t bytes;
+} api_pace;
 
 struct api {
     service *service;
@@ -91,6 +107,8 @@ struct api {
     api_reader reader[API_READERS];
     api_call *first, **last; /* waiting for a reader */
     unsigned waiting;
+    api_call *there; /* all */
+    api_pace pace[64];
     api_call *parked;        /* waiting for a commit */
     uv_timer_t *look;        /* NULL: nobody is parked */
     uint64_t by_status[600]; /* answers */
@@ -143,6 +161,10 @@ int api_load_people(api *a);
 void api_free_people(api *a);
 /* The session of the Cookie header; false if there is none that has not ended. It is used by this. */
 bool api_find_login(api *a, const char *cookie, api_principal *out);
+/* Whether a password may be tried under the name of whoever asks; false after answering. It counts from here on, though nobody should wait for the answer. */
+bool api_begin_try(api_call *c, people_tries *before);
+/* It was wrong (SATCHEL_E_AUTH), or never compared, and does not count. */
+void api_end_try(api_call *c, int rc, const people_tries *before);
 /* Whether it is time to note the use of a session in the store. */
 bool api_login_is_noted(api *a, int64_t login);
 
@@ -167,6 +189,10 @@ void api_parse_command(api_call *c, api_reader *r);
 void api_run_command(api_call *c);
 /* A command by somebody who is known was refused at the door: it is noted as one that ran and failed is. */
 void api_command_refused(api *a, const api_principal *who, const http_request *request, const api_route *route);
+/* What whoever asks did in this minute. */
+api_pace *api_pace_of(api *a, const api_principal *who);
+/* Whether it is time for a read of theirs that the writer makes; false after answering. */
+bool api_may_use_writer(api_call *c);
 /* Whoever asked waits no more: what takes long ends, undone. */
 void api_command_abandon(api_call *c);
 void api_command_free(struct api_command *k);

@@ -300,6 +300,9 @@ void console_explain(api_call *c) {
     explain_job *j = NULL;
     if (!api_arg(c, "device") || !api_arg(c, "table") || !api_arg(c, "key")) {
         api_refuse(c, 400, SATCHEL_E_MISUSE, "which device, table and key?");
+    } else if (!api_may_use_writer(c)) {
+        api_complete(c);
+        return;
     } else if (!(j = calloc(1, sizeof *j))) {
         api_refuse(c, 503, SATCHEL_E_OVERLOAD, "the server is out of memory");
     } else {

@@ -12,6 +12,7 @@
 
 /* Of one row, the newest; older ones are not looked for. */
 #define ENTRIES 5000u
+#define ENTRIES_BYTES (16u << 20)
 
 typedef struct field {
     uint32_t column;
@@ -106,7 +107,7 @@ static int read_log(story *s) {
     sqlite3_stmt *q = db_prepare(cache, "SELECT id,author,stamp,at_ms,delta FROM satchel_log WHERE besides=0 ORDER BY id DESC");
     while (!rc && !s->cut && (more = db_next(cache, q)) == 1) {
         if (memmem(sqlite3_column_blob(q, 4), (size_t)sqlite3_column_bytes(q, 4), needle.p, needle.n)) rc = take_delta(s, q);
-        s->cut = s->nentry >= ENTRIES;
+        s->cut = s->nentry >= ENTRIES || s->values.n >= ENTRIES_BYTES;
     }
     if ((rc || s->cut) && q) sqlite3_reset(q);
     buf_fini(&needle);
@@ -146,8 +147,9 @@ static int add_losers(story *s) {
     db_cache *cache = &s->k->file->cache;
     int rc;
     sqlite3_stmt *q = db_prepare(
-        cache, "SELECT DISTINCT seq,at_ms,lost_author,lost_stamp FROM satchel_conflict WHERE tbl=? AND key=? ORDER BY id");
-    db_bind(q, "ib", (int64_t)s->row->t->id, s->row->row.bytes.p, s->row->row.bytes.n);
+        cache,
+        "SELECT DISTINCT seq,at_ms,lost_author,lost_stamp FROM satchel_conflict WHERE tbl=? AND key=? ORDER BY id DESC LIMIT ?");
+    db_bind(q, "ibi", (int64_t)s->row->t->id, s->row->row.bytes.p, s->row->row.bytes.n, (int64_t)ENTRIES);
     size_t told = s->nentry;
     while ((rc = db_next(cache, q)) == 1) {
         entry e = {.seq = (uint64_t)sqlite3_column_int64(q, 0),

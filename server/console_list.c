@@ -401,14 +401,16 @@ static int put_found_item(const listing *l, sqlite3_stmt *q, sqlite3_stmt *item,
 static int put_items(const listing *l, sqlite3_stmt *q, sqlite3_stmt *item, buf *out) {
     uint64_t n = 0;
     int step = SQLITE_DONE, rc = SATCHEL_OK;
+    bool full = false;
     buf next = {0};
-    while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW && n < l->ask->limit) {
+    while (!rc && (step = sqlite3_step(q)) == SQLITE_ROW && !full) {
         if (n++) buf_put_byte(out, ',');
         if (item)
             rc = put_found_item(l, q, item, out);
         else
             put_item(l->s, q, out);
-        if (n == l->ask->limit) note_place(l, q, n, &next);
+        full = n == l->ask->limit || out->n >= CONSOLE_PAGE_BYTES;
+        if (full) note_place(l, q, n, &next);
     }
     if (!rc) rc = step == SQLITE_ROW || step == SQLITE_DONE ? next.rc : db_rc(step);
     buf_printf(out, "],\"next\":");

@@ -472,6 +472,18 @@ void control_abandon(control_call *call) {
     stop_work(call);
 }
 
+bool control_reads(const char *command) {
+    const control_command *found = control_find(command);
+    return found && found->reads;
+}
+
+bool control_refuses(const char *command, people_role role) {
+    const control_command *c = control_find(command);
+    const control_work *w = c ? NULL : control_find_work(command);
+    people_role takes = c ? c->role : w ? w->role : PEOPLE_NONE;
+    return (c || w) && (takes == PEOPLE_NONE || takes > role);
+}
+
 void control_note_refused(control *c, const char *command, const audit_who *who, int rc) {
     const control_asker by = {.who = *who, .role = PEOPLE_VIEWER};
     control_call *call = make_call(c, command, json_object(), &by);

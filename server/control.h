@@ -46,6 +46,10 @@ int control_open(service *sv, const datadir *data, control **out, buf *error);
 control_call *control_ask(control *c, const char *command, json_t *request, const control_asker *by);
 /* Nobody waits for the answer, which does not come. A command goes on, a long work ends, undone. */
 void control_abandon(control_call *call);
+/* Whether it is a command that only reads, and does so on the writer. */
+bool control_reads(const char *command);
+/* Whether there is such a command, and it takes another role. */
+bool control_refuses(const char *command, people_role role);
 /* Notes that a command was refused before it was asked for; nothing if it is none. */
 void control_note_refused(control *c, const char *command, const audit_who *who, int rc);
 /* Long works (backup, verify) end soon, undone; no new ones are taken. */

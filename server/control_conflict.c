@@ -1,4 +1,4 @@
-/* Commands about values that lost: looked at and left so, or put back. */
+/* Commands about values that lost: listed, shown, looked at and left so, or put back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,45 @@
 #include "server/store_private.h"
 
 #define IDS_MAX 1000
+/* Entries of one listing; `more` tells that there are others. */
+#define LIST_DEFAULT 50
+#define LIST_MAX 10000
+
+static json_t *conflict_json(const conflict_info *c) {
+    json_t *o = json_object();
+    control_put_number(o, "id", c->id);
+    control_put_number(o, "seq", c->seq);
+    control_put_number(o, "at_ms", c->at_ms);
+    control_put_text(o, "table", c->table);
+    control_put_text(o, "key", c->key);
+    control_put_text(o, "column", c->column);
+    control_put_text(o, "rule", c->rule);
+    control_put_text(o, "kept", c->kept);
+    control_put_text(o, "kept_device", c->kept_device);
+    control_put_number(o, "kept_stamp", c->kept_stamp);
+    control_put_text(o, "lost", c->lost);
+    control_put_text(o, "lost_device", c->lost_device);
+    control_put_number(o, "lost_stamp", c->lost_stamp);
+    control_put_text(o, "state", c->state);
+    json_object_set_new(o, "resolved_ms", c->resolved_ms ? json_integer((json_int_t)c->resolved_ms) : json_null());
+    return o;
+}
+
+static int add_conflict(void *ctx, const conflict_info *c) {
+    return !control_list_add(ctx, conflict_json(c));
+}
+
+static int run_list(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g, (void)now_ms;
+    json_t *asked = json_object_get(call->request, "limit");
+    json_int_t limit = json_is_integer(asked) ? json_integer_value(asked) : LIST_DEFAULT;
+    if (limit < 1 || limit > LIST_MAX) return control_misuse(call, "the limit is from 1 to 10000");
+    control_listing l = {.array = json_array(), .left = (uint64_t)limit};
+    conflict_which which = {.limit = (uint64_t)limit + 1, .open = json_is_true(json_object_get(call->request, "open"))};
+    int rc = store_conflicts(s, &which, add_conflict, &l);
+    control_list_put(call, "conflicts", &l);
+    return control_failed(call, rc, s, "cannot list the conflicts");
+}
 
 static int settle(store *s, json_int_t id, const char *state, uint64_t now_ms) {
     sqlite3_stmt *q = db_prepare(&s->cache, "UPDATE satchel_conflict SET state=?,resolved_ms=? WHERE id=? AND state='open'");
@@ -45,15 +84,22 @@ typedef struct restoring {
     delta_row row;
 } restoring;
 
+static void free_restoring(restoring *r) {
+    if (!r) return;
+    buf_fini(&r->key);
+    buf_fini(&r->lost);
+    free(r);
+}
+
 static int put_bytes(buf *out, sqlite3_stmt *q, int column) {
     buf_put(out, sqlite3_column_blob(q, column), (size_t)sqlite3_column_bytes(q, column));
     return out->rc;
 }
 
-/* The change: its table, column and key, and the lost value as the new one. */
-static int find_lost(store *s, json_int_t id, restoring *r) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT tbl,col,key,lost FROM satchel_conflict WHERE id=? AND state='open'");
-    db_bind(q, "i", (int64_t)id);
+/* The change: its table, column and key, and the lost value as the new one. `settled`: of one that is not open, too. */
+static int find_lost(store *s, json_int_t id, bool settled, restoring *r) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT tbl,col,key,lost FROM satchel_conflict WHERE id=? AND (state='open' OR ?)");
+    db_bind(q, "ii", (int64_t)id, (int64_t)settled);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
     uint32_t column = (uint32_t)sqlite3_column_int64(q, 1);
@@ -139,21 +185,52 @@ static int restore(control_call *call, store *s, ingest *g, restoring *r, uint64
 static int run_restore(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     json_int_t id = json_integer_value(json_object_get(call->request, "id"));
     restoring *r = calloc(1, sizeof *r);
-    int rc = r ? find_lost(s, id, r) : SATCHEL_E_NOMEM;
+    int rc = r ? find_lost(s, id, false, r) : SATCHEL_E_NOMEM;
     if (!rc && (!r->column || r->column->until != SCHEMA_NEVER || r->column->rule == RULE_COUNTER))
         rc = control_misuse(
             call, "it is about the row as a whole, a counter, or a column that is no more: there is no value to put back");
     if (!rc) rc = restore(call, s, g, r, now_ms);
     if (!rc) rc = settle(s, id, "restored", now_ms);
-    if (r) {
-        buf_fini(&r->key);
-        buf_fini(&r->lost);
-    }
-    free(r);
+    free_restoring(r);
     return tell(call, rc, s, id, "cannot restore it");
 }
 
+/* ---- showing ---- */
+
+static int put_one(void *ctx, const conflict_info *c) {
+    json_object_set_new(ctx, "conflict", conflict_json(c));
+    return 1;
+}
+
+/* What stands there now; NULL: there is no such row, or it is about the row as a whole or a column that is no more. */
+static int put_now(control_call *call, store *s, const restoring *r) {
+    buf bytes = {0}, text = {0};
+    bool there = false, has_value = r->column && r->column->until == SCHEMA_NEVER;
+    int rc = has_value ? read_current(s, r, &there, &bytes) : SATCHEL_OK;
+    if (there) value_put_literals(&text, bytes.p, bytes.n);
+    buf_put_byte(&text, 0);
+    if (!rc) rc = text.rc;
+    if (!rc) control_put_text(call->reply, "now", there ? (const char *)text.p : NULL);
+    buf_fini(&bytes);
+    buf_fini(&text);
+    return rc;
+}
+
+static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    json_int_t id = json_integer_value(json_object_get(call->request, "id"));
+    (void)g, (void)now_ms;
+    restoring *r = calloc(1, sizeof *r);
+    int rc = !r ? SATCHEL_E_NOMEM : id > 0 ? find_lost(s, id, true, r) : SATCHEL_E_NOT_FOUND;
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no conflict %" JSON_INTEGER_FORMAT, id);
+    if (!rc) rc = store_conflicts(s, &(conflict_which){.id = (uint64_t)id, .limit = 1}, put_one, call->reply);
+    if (!rc) rc = put_now(call, s, r);
+    free_restoring(r);
+    return tell(call, rc, s, id, "cannot show it");
+}
+
 const control_command control_conflict_commands[] = {
+    {"conflicts", false, run_list, NULL, PEOPLE_VIEWER, true},
+    {"conflict.show", false, run_show, NULL, PEOPLE_VIEWER, true},
     {"conflict.accept", false, run_accept, NULL, PEOPLE_MANAGER, false},
     {"conflict.restore", false, run_restore, NULL, PEOPLE_MANAGER, false},
     {0},

@@ -1,4 +1,4 @@
-/* Commands about devices, and about what was lost of what they sent. */
+/* Commands about devices. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,10 +6,6 @@
 #include "server/control_private.h"
 #include "server/field.h"
 #include "server/store_private.h"
-
-/* Entries of one listing; `more` tells that there are others. */
-#define LIST_MAX 10000
-#define LIST_DEFAULT 50
 
 /* ---- devices ---- */
 
@@ -320,37 +316,6 @@ static void after_device_resnapshot(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
 }
 
-/* ---- conflicts and refusals ---- */
-
-static int visit_conflict(void *ctx, const conflict_info *c) {
-    json_t *o = json_object();
-    control_put_number(o, "id", c->id);
-    control_put_number(o, "seq", c->seq);
-    control_put_number(o, "at_ms", c->at_ms);
-    control_put_text(o, "table", c->table);
-    control_put_text(o, "key", c->key);
-    control_put_text(o, "column", c->column);
-    control_put_text(o, "rule", c->rule);
-    control_put_text(o, "kept", c->kept);
-    control_put_text(o, "kept_device", c->kept_device);
-    control_put_number(o, "kept_stamp", c->kept_stamp);
-    control_put_text(o, "lost", c->lost);
-    control_put_text(o, "lost_device", c->lost_device);
-    control_put_number(o, "lost_stamp", c->lost_stamp);
-    return !control_list_add(ctx, o);
-}
-
-static int run_conflicts(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g, (void)now_ms;
-    json_t *asked = json_object_get(call->request, "limit");
-    json_int_t limit = json_is_integer(asked) ? json_integer_value(asked) : LIST_DEFAULT;
-    if (limit < 1 || limit > LIST_MAX) return control_misuse(call, "the limit is from 1 to 10000");
-    control_listing l = {.array = json_array(), .left = (uint64_t)limit};
-    int rc = store_conflicts(s, (uint64_t)limit + 1, visit_conflict, &l);
-    control_list_put(call, "conflicts", &l);
-    return control_failed(call, rc, s, "cannot list the conflicts");
-}
-
 const control_command control_device_commands[] = {
     {"device.add", false, run_device_add, NULL, PEOPLE_ADMIN, false},
     {"device.list", false, run_device_list, NULL, PEOPLE_VIEWER, true},
@@ -362,6 +327,5 @@ const control_command control_device_commands[] = {
     {"device.revoke", false, run_device_revoke, after_device_revoke, PEOPLE_ADMIN, false},
     {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
-    {"conflicts", false, run_conflicts, NULL, PEOPLE_VIEWER, true},
     {0},
 };

@@ -1,5 +1,6 @@
 #include "server/enrol.h"
 
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,13 +144,23 @@ int enrol_answer_renewal(const enrol *e, buf *out) {
     return put_answer(json_pack("{ss ss}", "certificate", (const char *)e->certificate.p, "ca", (const char *)e->ca.p), out);
 }
 
+/* Of IPv6 the network of 64 bits, of whose addresses anybody has as many as he likes. */
+static void network_of(const char *address, char out[INET6_ADDRSTRLEN]) {
+    struct in6_addr a;
+    bool wide = inet_pton(AF_INET6, address, &a) == 1 && !IN6_IS_ADDR_V4MAPPED(&a);
+    if (wide) memset(a.s6_addr + 8, 0, 8);
+    if (!wide || !inet_ntop(AF_INET6, &a, out, INET6_ADDRSTRLEN)) snprintf(out, INET6_ADDRSTRLEN, "%s", address);
+}
+
 static bool is_open(const enrol_limiter *l, size_t i, uint64_t now_ms) {
-    return l->entry[i].wrong && now_ms < l->entry[i].since_ms + ENROL_WINDOW_MS;
+    return l->entry[i].wrong && now_ms >= l->entry[i].since_ms && now_ms < l->entry[i].since_ms + ENROL_WINDOW_MS;
 }
 
 uint64_t enrol_limiter_wait(const enrol_limiter *l, const char *address, uint64_t now_ms) {
+    char network[INET6_ADDRSTRLEN];
+    network_of(address, network);
     for (size_t i = 0; i < ENROL_ADDRESSES; i++) {
-        if (!is_open(l, i, now_ms) || strcmp(l->entry[i].address, address)) continue;
+        if (!is_open(l, i, now_ms) || strcmp(l->entry[i].address, network)) continue;
         return l->entry[i].wrong < ENROL_TRIES ? 0 : l->entry[i].since_ms + ENROL_WINDOW_MS - now_ms;
     }
     return 0;
@@ -157,8 +168,10 @@ uint64_t enrol_limiter_wait(const enrol_limiter *l, const char *address, uint64_
 
 void enrol_limiter_wrong(enrol_limiter *l, const char *address, uint64_t now_ms) {
     size_t at = 0;
+    char network[INET6_ADDRSTRLEN];
+    network_of(address, network);
     for (size_t i = 0; i < ENROL_ADDRESSES; i++) {
-        if (is_open(l, i, now_ms) && !strcmp(l->entry[i].address, address)) {
+        if (is_open(l, i, now_ms) && !strcmp(l->entry[i].address, network)) {
             l->entry[i].wrong++;
             return;
         }
@@ -166,5 +179,5 @@ void enrol_limiter_wrong(enrol_limiter *l, const char *address, uint64_t now_ms)
     }
     l->entry[at].since_ms = now_ms;
     l->entry[at].wrong = 1;
-    snprintf(l->entry[at].address, sizeof l->entry[at].address, "%s", address);
+    snprintf(l->entry[at].address, sizeof l->entry[at].address, "%s", network);
 }

@@ -41,7 +41,7 @@ int enrol_answer_renewal(const enrol *e, buf *out);
 /* The device of `shown` leaves (store_device_left); fills in e->device. */
 int enrol_leave(enrol *e, store *s, uint64_t now_ms);
 
-/* Wrong codes are counted by address: LIMIT tries in a window, then none until it ends. 2^128 codes cannot be guessed; this keeps the log and
+/* Wrong codes are counted by address, of IPv6 by its network of 64 bits: LIMIT tries in a window, then none until it ends. 2^128 codes cannot be guessed; this keeps the log and
  * the writer from being flooded. Fixed size: the address that was quiet for longest makes room. */
 #define ENROL_TRIES 10
 #define ENROL_WINDOW_MS 60000

@@ -104,19 +104,29 @@ static void take_ended(hub *h) {
     h->nnoting = n;
 }
 
-int hub_put_ended(hub *h, uint64_t now_ms, bool all) {
+static int put_ended(hub *h) {
     int rc = SATCHEL_OK;
-    if (!h->nnoting) {
-        if (!all && now_ms - h->noted_ms < NOTE_EVERY_MS) return SATCHEL_OK;
-        h->noted_ms = now_ms;
-        take_ended(h);
-    }
+    if (!h->nnoting) take_ended(h);
     for (size_t i = 0; !rc && i < h->nnoting; i++) rc = history_put_sync(h->config.store, &h->noting[i]);
     return rc;
 }
 
-void hub_ended_are_put(hub *h) {
-    h->nnoting = 0;
+int hub_put_ended(hub *h, uint64_t now_ms) {
+    store *s = h->config.store;
+    if (h->notes_fail || (!h->nnoting && now_ms - h->noted_ms < NOTE_EVERY_MS)) return SATCHEL_OK;
+    h->noted_ms = now_ms;
+    int rc = store_savepoint(s);
+    if (rc) return rc;
+    rc = put_ended(h);
+    if (!rc) return store_savepoint_release(s);
+    h->notes_fail = true;
+    store_savepoint_undo(s);
+    return SATCHEL_OK;
+}
+
+void hub_ended_are_put(hub *h, bool durable) {
+    if (durable && !h->notes_fail) h->nnoting = 0;
+    if (!durable && h->nnoting) h->notes_fail = true;
 }
 
 /* ---- figures ---- */
@@ -182,12 +192,13 @@ bool hub_write_history(hub *h, uint64_t now_ms, bool all) {
     if (!all && (!any || now_ms - h->noted_ms < NOTE_EVERY_MS)) return false;
     h->noted_ms = now_ms;
     int rc = store_begin(s);
-    if (!rc && any) rc = hub_put_ended(h, now_ms, true);
+    if (!rc && any) rc = put_ended(h);
     if (!rc && all) rc = hub_put_figures(h, now_ms);
     if (rc)
         store_rollback(s);
     else
         rc = store_commit(s);
-    if (!rc) hub_ended_are_put(h);
+    h->notes_fail = rc != SATCHEL_OK;
+    hub_ended_are_put(h, !rc);
     return any;
 }

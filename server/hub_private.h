@@ -150,6 +150,7 @@ struct hub {
     size_t nended, ended_room;
     history_sync *noting; /* and the writer's: those that it is at */
     size_t nnoting;
+    bool notes_fail; /* no transaction of devices takes them along until they could be written alone */
     uint64_t noted_ms;
     struct hub_figures *figures; /* the writer's, but for the durations */
 
@@ -192,10 +193,11 @@ void hub_history_close(hub *h);
 void hub_note_begun(hub *h, session *c);
 void hub_note_current(hub *h, session *c);
 void hub_note_ended(hub *h, session *c);
-/* The writer's, without the mutex, in its transaction: notes connections that have ended, if it is time or `all`. */
-int hub_put_ended(hub *h, uint64_t now_ms, bool all);
-/* That is durable. */
-void hub_ended_are_put(hub *h);
+/* The writer's, without the mutex, in its transaction: notes connections that have ended, if it is time. What devices push does not fail with it: where they
+ * cannot be noted they wait for an idle moment. */
+int hub_put_ended(hub *h, uint64_t now_ms);
+/* The transaction is durable, or has failed. */
+void hub_ended_are_put(hub *h, bool durable);
 /* The writer's, in a transaction: figures of the time since the last look, and what is too old. */
 int hub_put_figures(hub *h, uint64_t now_ms);
 /* The writer's, in idle moments: a transaction for connections that nothing else has taken along. True if there was one. `all`: at the end, and the figures with it. */

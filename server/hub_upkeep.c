@@ -127,22 +127,36 @@ static int look(hub *h, uint64_t now_ms, unsigned *changed) {
     int rc = store_begin(s);
     if (!rc) rc = note_present(h, now_ms);
     if (!rc) rc = alert_look(h->watch, s, &f, now_ms, changed);
-    if (!rc) return store_commit(s);
-    store_rollback(s);
-    *changed = 0;
-    if (db_is_failure(rc)) return rc;
-    h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc},
-                  "it could not be looked what is to be alerted of");
-    return SATCHEL_OK;
+    if (rc)
+        store_rollback(s);
+    else
+        rc = store_commit(s);
+    return rc;
 }
 
-static int look_if_due(hub *h, uint64_t now_ms) {
+/* As with the figures: whatever is the matter with what people look at, devices are served. What is the matter with the store is seen where they are. */
+static void look_if_due(hub *h, uint64_t now_ms) {
     unsigned changed = 0;
-    if (now_ms - h->last_look_ms < LOOK_EVERY_MS) return SATCHEL_OK;
+    if (now_ms - h->last_look_ms < LOOK_EVERY_MS) return;
     h->last_look_ms = now_ms;
     int rc = look(h, now_ms, &changed);
-    if (!rc && changed && h->config.alerted) h->config.alerted(h->config.ctx);
-    return rc;
+    if (rc)
+        h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc},
+                      "it could not be looked what is to be alerted of");
+    else if (changed && h->config.alerted)
+        h->config.alerted(h->config.ctx);
+}
+
+/* A transaction of their own: what cannot be kept takes nothing with it. */
+static void keep_figures(hub *h, uint64_t now_ms) {
+    store *s = h->config.store;
+    int rc = store_begin(s);
+    if (!rc) rc = hub_put_figures(h, now_ms);
+    if (rc)
+        store_rollback(s);
+    else
+        rc = store_commit(s);
+    if (rc) h->config.log(h->config.ctx, &(log_fields){.level = 'e', .event = "store", .rc = rc}, "figures could not be kept");
 }
 
 void hub_upkeep_soon(hub *h) {
@@ -156,12 +170,12 @@ bool hub_upkeep(hub *h, uint64_t now_ms) {
     uint64_t removed = 0;
     int rc = store_begin(s);
     if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, h->config.horizon_ms, &removed);
-    if (!rc) rc = hub_put_figures(h, now_ms);
     if (rc)
         store_rollback(s);
     else
         rc = store_commit(s);
-    if (!rc) rc = look_if_due(h, now_ms);
+    if (!rc) keep_figures(h, now_ms);
+    if (!rc) look_if_due(h, now_ms);
     bool more = false;
     uint64_t scope_at_ms = UINT64_MAX;
     if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);

@@ -21,8 +21,8 @@ typedef struct work {
     size_t nsaid, room;
     int close_rc; /* close with this, after what is said */
     char words[LIMIT_TEXT_BYTES];
-    int said_rc; /* why an answer could not be kept: SATCHEL_E_NOMEM, or SATCHEL_E_LIMIT for one that no frame takes */
-    bool hello;  /* said hello in this group, or is to */
+    int said_rc;     /* why an answer could not be kept: SATCHEL_E_NOMEM, or SATCHEL_E_LIMIT for one that no frame takes */
+    bool hello;      /* said hello in this group, or is to */
     uint64_t pushed; /* transactions of its that got their result in this group */
 } work;
 
@@ -486,7 +486,7 @@ static int try_group(group *gr) {
         h->last_seen_ms = gr->now_ms;
         rc = run_seen(gr);
     }
-    if (!rc) rc = hub_put_ended(h, gr->now_ms, false);
+    if (!rc) rc = hub_put_ended(h, gr->now_ms);
     if (rc) store_rollback(h->config.store);
     return rc;
 }
@@ -590,8 +590,8 @@ static void finish_group(group *gr, int rc) {
             c->waiting_cost -= i->cost;
         }
     }
+    hub_ended_are_put(h, !rc);
     if (!rc) {
-        hub_ended_are_put(h);
         h->stats.groups++;
         h->stats.txns_accepted += gr->world.accepted;
         h->stats.txns_refused += gr->world.refused;

@@ -29,6 +29,8 @@ const char *people_role_word(people_role role) {
 /* ---- tries ---- */
 
 uint64_t people_tries_wait(const people_tries *t, uint64_t now_ms) {
+    /* Of a clock that was put back since: nobody waits for the time that it had. */
+    if (now_ms + PEOPLE_TRIES_MS < t->failed_ms) return 0;
     return t->locked_until_ms > now_ms ? t->locked_until_ms - now_ms : 0;
 }
 
@@ -245,7 +247,8 @@ int people_first(store *s, uint64_t now_ms, int (*keep)(void *ctx, const char *p
 #define SEEN_LATE_MS (UINT64_C(2) * 60 * 1000)
 
 bool people_login_ended(const people_login *l, uint64_t now_ms) {
-    return now_ms >= l->expires_ms || now_ms >= l->seen_ms + PEOPLE_SILENT_MS;
+    /* The last is of a clock that was put back. */
+    return now_ms >= l->expires_ms || now_ms >= l->seen_ms + PEOPLE_SILENT_MS || now_ms + PEOPLE_SILENT_MS < l->seen_ms;
 }
 
 static int forget_ended(store *s, uint64_t now_ms) {

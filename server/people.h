@@ -101,6 +101,7 @@ int people_login_seen(store *s, int64_t id, uint64_t now_ms);
 int people_login_end(store *s, int64_t id);
 /* All end: of a store that was put back, some had ended since. */
 int people_logins_end(store *s);
+/* Also where the clock was put back by so much that nothing can be said of its age. */
 bool people_login_ended(const people_login *l, uint64_t now_ms);
 /* As people_users, of all sessions. */
 int people_logins(db_cache *db, int (*visit)(void *ctx, const people_login *), void *ctx);

@@ -191,7 +191,13 @@ typedef struct conflict_info {
     const char *kept, *lost;               /* as SQL literals */
     const char *kept_device, *lost_device; /* names; "server" */
     uint64_t kept_stamp, lost_stamp;
+    const char *state;    /* open, accepted, restored */
+    uint64_t resolved_ms; /* 0: it is open */
 } conflict_info;
+typedef struct conflict_which {
+    uint64_t id, limit; /* 0: of any; as many as there are */
+    bool open;          /* those alone that nobody has settled */
+} conflict_which;
 typedef struct refused_info {
     const char *device;
     uint32_t incarnation;
@@ -202,7 +208,8 @@ typedef struct refused_info {
     const char *changes; /* JSON text of the refused changes */
 } refused_info;
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx);
-int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx);
+/* Newest first. */
+int store_conflicts(store *s, const conflict_which *which, int (*visit)(void *ctx, const conflict_info *), void *ctx);
 int store_refused(store *s, bool all, int (*visit)(void *ctx, const refused_info *), void *ctx);
 
 typedef struct store_counts {

@@ -37,13 +37,15 @@ static const char *text_or(sqlite3_stmt *q, int column, const char *otherwise) {
 
 /* ---- conflicts ---- */
 
-int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conflict_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(
-        &s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name FROM satchel_conflict c"
-                   " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
-                   " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
-                   " ORDER BY c.id DESC LIMIT ?");
-    db_bind(q, "i", (int64_t)(limit ? limit : INT64_MAX));
+int store_conflicts(store *s, const conflict_which *which, int (*visit)(void *ctx, const conflict_info *), void *ctx) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name,c.state,"
+                              "resolved_ms FROM satchel_conflict c"
+                              " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
+                              " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
+                              " WHERE c.id BETWEEN ? AND ? AND (c.state='open' OR NOT ?) ORDER BY c.id DESC LIMIT ?");
+    db_bind(q, "iiii", (int64_t)which->id, which->id ? (int64_t)which->id : INT64_MAX, (int64_t)which->open,
+            which->limit ? (int64_t)which->limit : INT64_MAX);
     buf key, kept, lost;
     buf_init(&key, 0);
     buf_init(&kept, 0);
@@ -63,7 +65,9 @@ int store_conflicts(store *s, uint64_t limit, int (*visit)(void *ctx, const conf
                            .kept_stamp = (uint64_t)sqlite3_column_int64(q, 9),
                            .lost_stamp = (uint64_t)sqlite3_column_int64(q, 10),
                            .kept_device = text_or(q, 11, "server"),
-                           .lost_device = text_or(q, 12, "server")};
+                           .lost_device = text_or(q, 12, "server"),
+                           .state = text_or(q, 13, "open"),
+                           .resolved_ms = (uint64_t)sqlite3_column_int64(q, 14)};
         if (visit(ctx, &c)) break;
     }
     if (q) sqlite3_reset(q);

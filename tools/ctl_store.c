@@ -1,25 +1,7 @@
-/* ctl_store.c - satchelctl conflicts, verify, digest, status. */
+/* ctl_store.c - satchelctl verify, digest, status. */
 #include <stdio.h>
 
 #include "tools/ctl.h"
-
-int ctl_conflicts(ctl *c) {
-    static const ctl_column columns[] = {
-        {"id", "ID", CTL_NUMBER},        {"at_ms", "AT", CTL_TIME},       {"table", "TABLE", CTL_TEXT},
-        {"key", "KEY", CTL_TEXT},        {"column", "COLUMN", CTL_TEXT},  {"rule", "RULE", CTL_TEXT},
-        {"kept", "KEPT", CTL_TEXT},      {"kept_device", "BY", CTL_TEXT}, {"lost", "LOST", CTL_TEXT},
-        {"lost_device", "BY", CTL_TEXT},
-    };
-    long limit = 50;
-    int rc = ctl_number(c, "limit", 1, 10000, &limit);
-    if (rc) return rc;
-    json_t *reply, *request = json_pack("{ss sI}", "command", "conflicts", "limit", (json_int_t)limit);
-    rc = ctl_call(c, request, "conflicts", &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, "No conflicts.");
-    json_decref(reply);
-    return CTL_DONE;
-}
 
 int ctl_verify(ctl *c) {
     json_t *reply;

@@ -28,6 +28,7 @@ static const char usage[] =
     "  --seed X        run: other random choices (1)\n"
     "  --commits N     live, fanout: how many are measured (500, 40)\n"
     "  --edits N       storm: transactions that each device has to send when it comes (0)\n"
+    "  --stay S        idle: how long they stay after what was measured is printed (0)\n"
     "  --restart       storm: cut nothing; wait until somebody restarts the server\n"
     "  --work DIR      where the devices' files are; reused if it was kept (a temporary directory)\n"
     "  --keep          leave files and enrolments for the next time\n"
@@ -65,6 +66,7 @@ enum {
     OPT_COMMITS,
     OPT_ABUSE,
     OPT_EDITS,
+    OPT_STAY,
     OPT_RESTART,
     OPT_WORK,
     OPT_KEEP,
@@ -86,6 +88,7 @@ static const struct option options[] = {
     {"commits", required_argument, NULL, OPT_COMMITS},
     {"abuse", required_argument, NULL, OPT_ABUSE},
     {"edits", required_argument, NULL, OPT_EDITS},
+    {"stay", required_argument, NULL, OPT_STAY},
     {"restart", no_argument, NULL, OPT_RESTART},
     {"work", required_argument, NULL, OPT_WORK},
     {"keep", no_argument, NULL, OPT_KEEP},
@@ -176,6 +179,8 @@ static bool take_option(int option, load_options *o, asked *a) {
         return take_number("--seed", optarg, 0, UINT64_MAX, &o->seed);
     case OPT_COMMITS:
         return take_unsigned("--commits", 1, 1000000, &o->commits);
+    case OPT_STAY:
+        return take_unsigned("--stay", 0, 1000000, &o->stay_s);
     case OPT_ABUSE:
         return take_abuse(o);
     case OPT_EDITS:

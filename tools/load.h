@@ -27,7 +27,7 @@ extern const char *const load_act_names[LOAD_ACTS];
 typedef struct load_options {
     const char *data, *socket, *work;
     const char *abuse; /* a name of load_abuse.h; NULL: each */
-    unsigned devices, seconds, rounds, pace_ms, edits, commits, patience_s;
+    unsigned devices, seconds, rounds, pace_ms, edits, commits, stay_s, patience_s;
     uint64_t seed;
     unsigned mix[LOAD_ACTS];
     bool json, keep, restart;

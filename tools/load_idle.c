@@ -10,9 +10,9 @@
 /* A commit to one device costs little: more of them make a figure. */
 #define ONE_TIMES 10u
 
-static int quiet(load_lights *l, unsigned ms) {
+static int quiet(load_lights *l, uint64_t ms) {
     int rc = LOAD_DONE;
-    for (uint64_t until_us = load_now_us() + ms * 1000ull; !rc && load_now_us() < until_us;) rc = load_lights_turn(l, 100);
+    for (uint64_t until_us = load_now_us() + ms * 1000; !rc && load_now_us() < until_us;) rc = load_lights_turn(l, 100);
     return rc;
 }
 
@@ -46,6 +46,8 @@ int load_idle(load_server *sv, const load_options *o) {
     if (!rc) rc = quiet(&l, QUIET_MS);
     if (!rc) rc = load_usage_read(sv->pid, &after);
     if (!rc) report_idle(o, &before, &after, connect_s);
+    fflush(stdout); /* they are all there now: somebody may wait for that */
+    if (!rc && o->stay_s) rc = quiet(&l, o->stay_s * 1000ull);
     load_lights_close(&l);
     load_fleet_close(&f);
     return rc;

@@ -62,6 +62,7 @@ static const ctl_option audit_verify_options[] = {
     {0},
 };
 static const ctl_option conflicts_options[] = {
+    {"open", NULL, "those alone that nobody has accepted or restored"},
     {"limit", "N", "how many (default 50, up to 10000)"},
     {0},
 };
@@ -213,8 +214,16 @@ static const command commands[] = {
     {"audit verify", "", 0, 0, audit_verify_options, ctl_audit_verify, "check that the audit log is as it was written",
      "Computes the chain of hashes anew, and tells the first row that was changed or taken away (exit status 1). Whoever can write the store's file could make\n"
      "a whole new log: keep the head that this prints somewhere else, and give it to a later check.\n"},
-    {"conflicts", "", 0, 0, conflicts_options, ctl_conflicts, "list values that lost to a concurrent change",
+    {"conflict list", "", 0, 0, conflicts_options, ctl_conflict_list, "list values that lost to a concurrent change",
      "Lists the newest entries of the conflict log: the value that was kept, the one that lost, whose they were, and the rule that decided.\n"},
+    {"conflict show", "ID", 1, 1, NULL, ctl_conflict_show, "show one of them beside what stands there now",
+     "Shows an entry of the conflict log, and the value that the field has now.\n"},
+    {"conflict accept", "ID...", 1, 60, NULL, ctl_conflict_accept, "say that what was kept is right",
+     "Marks conflicts as looked at. Nothing changes in the data.\n"},
+    {"conflict restore", "ID", 1, 1, NULL, ctl_conflict_restore, "put the value that lost back",
+     "Writes the value that lost, as a new change of the server's own, which every device gets that holds the row. It is refused if the row is not there\n"
+     "any more, for a counter, and where the rule of the column keeps the other value.\n"},
+    {"conflicts", "", 0, 0, conflicts_options, ctl_conflict_list, "the same as conflict list", "As conflict list.\n"},
     {"rejected", "", 0, 0, rejected_options, ctl_rejected, "list refused transactions",
      "Lists the transactions of devices that were refused and that nobody has settled.\n"},
     {"rejected show", "DEVICE NUMBER", 2, 2, NULL, ctl_rejected_show, "show a refused transaction beside what the server has",

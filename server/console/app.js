@@ -1,7 +1,7 @@
 // The shell: who is signed in, the way to every view, and the view that the address names.
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
-import { logout, onEnded, session as askSession, setSession, useData } from "./api.js";
-import { DialogHost } from "./dialog.js";
+import { command, logout, onEnded, Problem, session as askSession, setSession, useData } from "./api.js";
+import { confirm, DialogHost } from "./dialog.js";
 import { Session, Trouble, useMay } from "./parts.js";
 import { href, useRoute } from "./router.js";
 import { isDark, switchTheme } from "./theme.js";
@@ -66,7 +66,19 @@ function Theme() {
     <span aria-hidden="true">${dark ? "☀" : "☾"}</span></button>`;
 }
 
-function Shell({ session, leave }) {
+/** Whoever is signed in gives himself another password; all of his sessions end with it, this one too. */
+const changePassword = (session, ended) => confirm({
+  title: "Change your password", verb: "Change", words: "You are signed out everywhere then, here too, and sign in with the new one.",
+  fields: [{ name: "old", label: "Password until now", type: "password", autocomplete: "current-password" },
+    { name: "password", label: "New password", type: "password", help: "At least 10 characters." }, { name: "again", label: "New password again", type: "password" }],
+  run: ({ old, password, again }) => {
+    if (password !== again) throw new Problem(0, { detail: "The new password was typed in two ways." });
+    return command("user.own_password", { old, password });
+  },
+  said: "Changed: sign in with the new password.", then: ended,
+});
+
+function Shell({ session, leave, ended }) {
   const route = useRoute();
   const [open, setOpen] = useState(false);
   const [counts, problem] = useCounts();
@@ -82,7 +94,7 @@ function Shell({ session, leave }) {
       <a class="brand" href=${href("overview")}><img src="/console/icon.svg" alt="" width="26" height="26" />Satchel</a>
       ${lost && html`<span class="badge bad" role="alert">No connection to the server</span>`}
       <span class="grow"></span>
-      <span class="who">${session.name} <span class="faint">${session.role}</span></span>
+      <button type="button" class="who" title="Change your password" onClick=${() => changePassword(session, ended)}>${session.name} <span class="faint">${session.role}</span></button>
       <${Theme} />
       <button type="button" onClick=${leave}>Sign out</button>
     </header>
@@ -125,7 +137,7 @@ function App() {
   const leave = () => logout().finally(() => enter(null));
   if (session === undefined) return html`<p class="waiting" role="status">Loading…</p>`;
   return html`<${Session.Provider} value=${session}>
-    ${session ? html`<${Shell} session=${session} leave=${leave} />` : html`<${Login} enter=${enter} />`}
+    ${session ? html`<${Shell} session=${session} leave=${leave} ended=${() => enter(null)} />` : html`<${Login} enter=${enter} />`}
     <${DialogHost} /><//>`;
 }
 

@@ -49,7 +49,7 @@ export function Tile({ label, figure, detail, to, tone = "" }) {
 export function Trouble({ problem, again }) {
   if (!problem) return null;
   return html`<div class="trouble" role="alert">
-    <strong>${problem.status === 403 ? "You may not see this." : problem.status === 404 ? "There is no such thing." : "That did not work."}</strong>
+    <strong>${problem.status === 403 && problem.code !== "E_AUTH" ? "You may not see this." : problem.status === 404 ? "There is no such thing." : "That did not work."}</strong>
     ${" "}${problem.message}${problem.code && html` <code>${problem.code}</code>`}
     ${again && html` <button type="button" onClick=${again}>Try again</button>`}
   </div>`;

@@ -31,6 +31,7 @@ class Sizes:
         self.live_commits = 10 if small else 500
         self.scope_contacts, self.scope_pushes = (100, 20) if small else (10000, 2000)
         self.crm_contacts, self.crm_pushes = (400, 20) if small else (50000, 1000)
+        self.console_devices, self.console_offline, self.console_calls = (20, 8, 3) if small else (5000, 2000, 25)
 
 
 def equal(*digests):
@@ -263,6 +264,13 @@ def crm(bench):
     return measure_crm.Crm(bench)
 
 
+# ---- the console ----
+
+def console(bench):
+    import measure_console
+    return measure_console.Console(bench)
+
+
 # ---- once a run ----
 
 def year(bench, repetition):
@@ -300,6 +308,7 @@ MEASUREMENTS = [
     Measurement("checks", ["check_insert_ratio", "check_update_ratio"], lambda bench: nullcontext(checks)),
     Measurement("the CRM", ["automation_ratio", "automation_cpu_ratio", "automation_rows", "automation_none_ratio", "automation_none_cpu_ratio", "rep_first_sync_ratio", "rep_first_sync_cold_ratio", "report_slowest_ms",
                             *(figures.report(view).key for view in figures.REPORTS)], crm),
+    Measurement("the console", ["console_healthz_ms", *(f"console_{call}_{what}" for call in ("overview", "devices", "silent") for what in ("ratio", "cpu_ms"))], console),
     Measurement("a year", ["year_ratio", "year_fresh_ratio", "year_history_ratio"], lambda bench: nullcontext(year), once=True),
     Measurement("text", ["replica_text_kib", "replica_file_kib"], lambda bench: nullcontext(text), once=True),
 ]

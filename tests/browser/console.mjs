@@ -363,6 +363,25 @@ await check("an automation is switched off and on again, and one is tried", asyn
   equal(ctl("automation", "list").find((a) => a.name === name).active, true, name);
 });
 
+await check("a row is headed by what it is called", async () => {
+  const row = await api(page, `tables/contact/rows/${key(first)}`);
+  ok(row.label && !row.label.includes(first), `its label: ${row.label}`);
+  for (const tab of ["", "/history"]) {
+    await visit(page, `#/data/contact/${key(first)}${tab}`);
+    equal(await page.locator("h1").innerText(), row.label, `the heading${tab}`);
+  }
+});
+
+await check("the threshold of an alert's rule is changed", async () => {
+  await visit(page, "#/alerts/rules");
+  const before = (await api(page, "alert_rules?limit=1")).items[0];
+  const edit = page.locator("tbody tr").first().getByRole("button", { name: "Threshold" });
+  for (const threshold of [before.threshold + 0.5, before.threshold]) {
+    await act(page, edit, { Threshold: String(threshold) });
+    equal((await api(page, "alert_rules?limit=1")).items[0], { ...before, threshold }, before.name);
+  }
+});
+
 await check("an alert is acknowledged, a rule silenced and switched off", async () => {
   await visit(page, "#/alerts?filter.state=open");
   if ((await page.locator("tbody tr").count()) > 0) {
@@ -421,6 +440,36 @@ await check("a viewer sees and cannot act, neither in the page nor past it", asy
   await vera.getByRole("button", { name: "Sign in" }).waitFor();
   equal(await vera.evaluate(async () => (await fetch("/v1/session")).status), 401, "after signing out");
   expected(/401/);
+});
+
+await check("an admin locks, unlocks and gives another password; and whoever is signed in changes his own", async () => {
+  await visit(page, "#/people");
+  await act(page, button("Add somebody"), { Name: "olga", Role: "viewer", Password: "seven silver spoons" });
+  const row = page.locator("tbody tr", { hasText: "olga" });
+  const state = () => ctl("user", "list").find((u) => u.name === "olga").state;
+  await act(page, row.getByRole("button", { name: "Lock", exact: true }));
+  equal(state(), "locked", "after locking");
+  await act(page, row.getByRole("button", { name: "Unlock" }));
+  equal(state(), "active", "after unlocking");
+  await act(page, row.getByRole("button", { name: "Password" }), { Password: "eight silver spoons" });
+  const olga = await person();
+  await sign(olga, "olga", "eight silver spoons");
+  await settled(olga);
+  const mine = olga.locator("header .who");
+  const dialog = await act(olga, mine, { "Password until now": "not my password", "New password": "nine silver spoons", "New password again": "nine silver spoons" }, "stays");
+  await dialog.getByRole("alert").getByText("the old password is another").waitFor();
+  expected(/403/);
+  await dialog.getByLabel("Password until now").fill("eight silver spoons");
+  await dialog.getByLabel("New password again").fill("ten silver spoons");
+  await dialog.getByRole("button", { name: "Change" }).click();
+  await dialog.getByRole("alert").getByText("in two ways").waitFor();
+  await dialog.screenshot({ path: path.join(world.shots, "own-password.png") });
+  await dialog.getByLabel("New password again").fill("nine silver spoons");
+  await dialog.getByRole("button", { name: "Change" }).click();
+  await olga.getByRole("button", { name: "Sign in" }).waitFor();
+  await olga.waitForLoadState("networkidle");
+  expected(/401/);
+  await sign(olga, "olga", "nine silver spoons");
 });
 
 await check("the audit log has all of it, and its chain is whole", async () => {

@@ -64,6 +64,25 @@ class ConflictRestore(harness.Case):
         actions = [a["action"] for a in self.admin.get("/v1/admin/audit?filter.action=conflict.accept")["items"]]
         self.assertEqual(len(actions), 3)
 
+    def test_satchelctl_lists_shows_accepts_and_restores(self):
+        one, other = self.quarrel(ADA), self.quarrel(BOB)
+        self.assertEqual([(c["id"], c["state"]) for c in self.hq.ctl("conflict", "list")], [(other, "open"), (one, "open")])
+        shown = self.hq.ctl("conflict", "show", str(one))
+        self.assertEqual((shown["conflict"]["lost"], shown["conflict"]["kept"], shown["now"]), ("'Phone'", "'Tablet'", "'Tablet'"))
+        self.hq.ctl("conflict", "accept", str(other))
+        self.assertEqual([c["id"] for c in self.hq.ctl("conflict", "list", "--open")], [one])
+        self.assertGreater(self.hq.ctl("conflict", "restore", str(one))["seq"], 0)
+        self.assertEqual(self.hq.ctl("conflict", "list", "--open"), [])
+        shown = self.hq.ctl("conflict", "show", str(one))
+        self.assertEqual((shown["conflict"]["state"], shown["now"]), ("restored", "'Phone'"))
+        self.assertGreater(shown["conflict"]["resolved_ms"], 0)
+        self.sync_all(self.phone, self.tablet, rounds=1)
+        self.assertEqual((self.title(self.phone), self.title(self.tablet, BOB)), ("Phone", "Tablet"))
+        for words in (["restore", str(one)], ["accept", str(other)], ["show", "999"]):
+            self.assertIn("there is no conflict", self.hq.ctl("conflict", *words, expect=1))
+        for words in (["show", "one"], ["restore", "-1"], ["accept", str(one), "x"]):
+            self.hq.ctl("conflict", *words, expect=2)
+
 
 if __name__ == "__main__":
     harness.main()

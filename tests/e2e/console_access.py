@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import pty
+import re
 import select
 import sqlite3
 import stat
@@ -43,6 +44,16 @@ class AccessCase(harness.Case):
         """Entries of the audit log, oldest first, that have these members."""
         entries = server.ctl("audit", "list", "--limit", "10000")
         return [e for e in reversed(entries) if all(e[k] == v for k, v in match.items())]
+
+
+class Commands(AccessCase):
+    def test_every_command_that_a_person_may_run_is_described_with_its_role(self):
+        found = {}
+        for path in glob.glob(os.path.join(harness.ROOT, "server/control_*.c")):
+            with open(path, encoding="utf-8") as f:
+                found.update(re.findall(r'^    \{"([a-z_.]+)",.*? PEOPLE_(VIEWER|MANAGER|ADMIN), (?:true|false)\},$', f.read(), re.M))
+        described = DESCRIPTION.document["components"]["schemas"]["Commands"]["properties"]
+        self.assertEqual({name: role.lower() for name, role in found.items()}, {name: body["x-role"] for name, body in described.items()})
 
 
 class First(AccessCase):

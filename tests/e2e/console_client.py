@@ -69,6 +69,8 @@ class Browser:
         return self.send("POST", path, {} if body is None else body, self.headers(**headers), expect)
 
     def command(self, command, /, expect=200, **request):
+        if expect == 200:
+            DESCRIPTION.validate(request, {"$ref": f"#/components/schemas/Commands/properties/{command}"}, command)
         return self.post("/v1/admin/commands/" + command, request, expect)
 
     def login(self, name, password, expect=200, **headers):

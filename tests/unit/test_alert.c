@@ -210,6 +210,17 @@ static void held_condition_opens_when_it_held_for_the_whole_window(void **state)
     SQL("SELECT count(*) FROM satchel_alert_since WHERE rule<>''", "0");
 }
 
+static void clock_that_is_put_back_makes_nothing_held_for_long(void **state) {
+    world *w = *state;
+    use(w, "'changes-waiting'");
+    phone(w, "pending=2");
+    look(w);
+    w->v.now_ms -= 24 * HOUR;
+    look(w);
+    wait(w, 2 * MINUTE);
+    ALERTS("");
+}
+
 static void devices_metrics_open_what_they_are_for(void **state) {
     world *w = *state;
     use(w, "'clock-skew','schema-behind','offline-days','refusal-open','wipe-waiting'");
@@ -572,6 +583,7 @@ int main(void) {
         TEST(look_that_finds_nothing_new_writes_only_that_it_looked),
         TEST(device_that_is_revoked_or_paused_and_rule_that_is_off_close),
         TEST(held_condition_opens_when_it_held_for_the_whole_window),
+        TEST(clock_that_is_put_back_makes_nothing_held_for_long),
         TEST(devices_metrics_open_what_they_are_for),
         TEST(refused_transaction_that_nobody_settles_opens_after_an_hour),
         TEST(servers_metrics_open_what_they_are_for),

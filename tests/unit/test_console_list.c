@@ -261,6 +261,18 @@ static void item_of_parameter_alone_or_none(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void page_of_large_items_ends_before_its_limit_and_goes_on(void **state) {
+    char ids[256];
+    run(*state, "UPDATE t SET any=hex(zeroblob(1000000))");
+    char *next = page(*state, &LIST, (console_ask){0}, ids);
+    assert_string_equal(ids, "1,2,3");
+    free(next);
+    assert_pages(*state, &LIST, (console_ask){.sort = "-id"}, "7,6,5,4,3,2,1");
+    assert_pages(*state, &LIST, (console_ask){.sort = "n", .limit = 3}, "2,4,7,5,1,3,6");
+    run(*state, "UPDATE t SET name=any");
+    assert_pages(*state, &KEYLESS, (console_ask){0}, "1,2,3,4,5,6,7");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(list_first_page_has_items_total_and_next),
@@ -273,6 +285,7 @@ int main(void) {
         TEST(list_wrong_values_and_places_are_told),
         TEST(list_csv_is_whole_quoted_and_no_formula),
         TEST(item_of_parameter_alone_or_none),
+        TEST(page_of_large_items_ends_before_its_limit_and_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,9 +293,26 @@ static void limiter_after_its_window_allows_again(void **state) {
     assert_int_equal(enrol_limiter_wait(l, "192.0.2.1", 1001 + ENROL_WINDOW_MS), 0);
     for (int i = 0; i < 3 * ENROL_ADDRESSES; i++) {
         char address[46];
-        snprintf(address, sizeof address, "2001:db8::%x", i);
+        snprintf(address, sizeof address, "2001:db8:0:%x::1", (unsigned)i);
         enrol_limiter_wrong(l, address, 100000 + (uint64_t)i);
     }
+    free(l);
+}
+
+static void limiter_counts_a_network_of_ipv6_as_one_and_forgets_a_clock_that_was_put_back(void **state) {
+    (void)state;
+    enrol_limiter *l = calloc(1, sizeof *l);
+    for (unsigned i = 0; i < ENROL_TRIES; i++) {
+        char address[46];
+        snprintf(address, sizeof address, "2001:db8:0:7::%x", i);
+        enrol_limiter_wrong(l, address, 90000);
+        snprintf(address, sizeof address, "::ffff:192.0.2.%u", i);
+        enrol_limiter_wrong(l, address, 90000);
+    }
+    assert_int_equal(enrol_limiter_wait(l, "2001:db8:0:7:ffff::1", 90000), ENROL_WINDOW_MS);
+    assert_int_equal(enrol_limiter_wait(l, "2001:db8:0:8::1", 90000), 0);
+    assert_int_equal(enrol_limiter_wait(l, "::ffff:192.0.2.1", 90000), 0);
+    assert_int_equal(enrol_limiter_wait(l, "2001:db8:0:7::1", 1000), 0);
     free(l);
 }
 
@@ -401,6 +418,7 @@ int main(void) {
         CASE(leave_ends_the_device_and_may_be_said_again),
         CASE(renew_of_a_device_that_is_to_be_wiped_is_refused_as_no_fault_of_the_server),
         cmocka_unit_test(limiter_after_its_window_allows_again),
+        cmocka_unit_test(limiter_counts_a_network_of_ipv6_as_one_and_forgets_a_clock_that_was_put_back),
         CASE(body_over_the_limit_is_answered_at_once),
         CASE(begin_of_an_unknown_path_or_method_is_a_problem),
         CASE(readyz_while_draining_says_no),

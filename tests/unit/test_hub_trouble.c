@@ -239,6 +239,39 @@ static void jobs_run_in_the_group_and_a_failing_one_is_undone_alone(void **state
     assert_false(hub_submit(w->h, &good.job));
 }
 
+/* Of what is kept for people to look at nothing may cost a device what it pushed. */
+static void kept_connections_and_figures_that_cannot_be_written_cost_no_push(void **state) {
+    world *w = *state;
+    static const char *const FAULTS[] = {"satchel_sync", "satchel_sample", "satchel_alert_since"};
+    for (size_t i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++) {
+        char *fault = sqlite3_mprintf(
+            "CREATE TEMP TRIGGER fault_%s BEFORE INSERT ON main.%s BEGIN SELECT RAISE(FAIL,'fault'); END", FAULTS[i], FAULTS[i]);
+        assert_int_equal(sqlite3_exec(store_db(w->v.s), fault, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_free(fault);
+    }
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    hub_disconnect(w->h, b->session);
+    settle(w);
+    w->now_ms += 3000; /* it is time to note that it has ended */
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "results(1:OK@2) page(1-2)");
+    w->now_ms += 120000;
+    settle(w);
+    PUSH(a, 0, "~ item(1) n+=1");
+    settle(w);
+    SAID(a, "results(2:OK@3) page(2-3)");
+    hub_stats st;
+    hub_get_stats(w->h, &st);
+    assert_true(st.writable);
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM satchel_sync"), "0");
+    /* When it can be written it is. */
+    sqlite3_exec(store_db(w->v.s), "DROP TRIGGER fault_satchel_sync", NULL, NULL, NULL);
+    w->now_ms += 3000;
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM satchel_sync"), "1");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(malformed_frame_closes_that_session_only),
@@ -248,6 +281,7 @@ int main(void) {
         TEST(device_that_does_not_read_is_closed),
         TEST(disconnect_in_the_middle_keeps_what_was_said),
         TEST(failing_store_tells_all_to_come_back_and_nothing_is_half_done),
+        TEST(kept_connections_and_figures_that_cannot_be_written_cost_no_push),
         TEST(jobs_run_in_the_group_and_a_failing_one_is_undone_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,19 @@ static void tries_far_apart_never_lock(void **state) {
     }
 }
 
+static void clock_that_is_put_back_neither_locks_for_long_nor_keeps_a_session(void **state) {
+    (void)state;
+    people_tries t = {0};
+    people_login l = {.created_ms = OUTSIDE_NOW_MS, .seen_ms = OUTSIDE_NOW_MS, .expires_ms = OUTSIDE_NOW_MS + PEOPLE_SESSION_MS};
+    for (int i = 0; i < PEOPLE_TRIES; i++) people_tries_wrong(&t, OUTSIDE_NOW_MS);
+    assert_int_equal(people_tries_wait(&t, OUTSIDE_NOW_MS - 1000), PEOPLE_LOCK_MS + 1000);
+    assert_int_equal(people_tries_wait(&t, OUTSIDE_NOW_MS - 24 * HOUR_MS), 0);
+    people_tries_wrong(&t, OUTSIDE_NOW_MS - 24 * HOUR_MS);
+    assert_int_equal(people_tries_wait(&t, OUTSIDE_NOW_MS - 24 * HOUR_MS), 2 * PEOPLE_LOCK_MS);
+    assert_false(people_login_ended(&l, OUTSIDE_NOW_MS - 1000));
+    assert_true(people_login_ended(&l, OUTSIDE_NOW_MS - 24 * HOUR_MS));
+}
+
 static void hash_is_argon2id_and_is_of_one_password(void **state) {
     (void)state;
     char hash[PEOPLE_HASH_BYTES], other[PEOPLE_HASH_BYTES];
@@ -464,6 +477,141 @@ static void own_password_takes_the_old_one_and_ends_the_sessions(void **state) {
     assert_int_equal(number(w, "SELECT count(*) FROM satchel_audit WHERE subject LIKE '%horse%'"), 0);
 }
 
+static void own_password_is_not_found_out_by_trying(void **state) {
+    world *w = *state;
+    with_session(w, PEOPLE_VIEWER);
+    for (int i = 0; i < PEOPLE_TRIES; i++) /* what could not be tried does not count */
+        post(w, "/v1/admin/commands/user.own_password", "{\"old\":\"" PASSWORD "\",\"password\":\"short\"}", 422);
+    for (int i = 0; i < PEOPLE_TRIES - 1; i++)
+        post(w, "/v1/admin/commands/user.own_password", "{\"old\":\"" PASSWORD "!\",\"password\":\"another horse\"}", 403);
+    /* One that does not wait for the answer counts. */
+    static const char WRONG[] = "{\"old\":\"" PASSWORD "!\",\"password\":\"another horse\"}";
+    http_request r = {.method = HTTP_POST,
+                      .path = "/v1/admin/commands/user.own_password",
+                      .peer = "192.0.2.7",
+                      .authorization = "",
+                      .idempotency_key = "",
+                      .cookie = w->cookie,
+                      .csrf = w->csrf,
+                      .content_type = w->type};
+    while (number(w, "SELECT count(*) FROM satchel_audit") < 2 * PEOPLE_TRIES) { /* until it came as far as being tried */
+        http_exchange *x = http_begin(w->http, &r, count_ready, w);
+        http_body(x, WRONG, strlen(WRONG));
+        http_finish(x);
+        for (int i = 0; i < 20; i++) {
+            usleep(1000);
+            uv_run(&w->o.loop.uv, UV_RUN_NOWAIT);
+        }
+        http_end(x);
+        for (int i = 0; i < 200 && number(w, "SELECT count(*) FROM satchel_audit") < 2 * PEOPLE_TRIES; i++) {
+            usleep(1000);
+            outside_settle(&w->o);
+        }
+    }
+    post(w, "/v1/admin/commands/user.own_password", "{\"old\":\"" PASSWORD "\",\"password\":\"another horse\"}", 429);
+    post(w, "/v1/login", "{\"name\":\"ann\",\"password\":\"" PASSWORD "\"}", 429);
+    outside_now_ms += PEOPLE_LOCK_MS;
+    post(w, "/v1/admin/commands/user.own_password", "{\"old\":\"" PASSWORD "\",\"password\":\"another horse\"}", 200);
+    post(w, "/v1/login", "{\"name\":\"ann\",\"password\":\"another horse\"}", 200);
+}
+
+static void refused_commands_and_reads_of_one_are_bounded_in_a_minute(void **state) {
+    world *w = *state;
+    with_session(w, PEOPLE_VIEWER);
+    for (int i = 0; i < 60; i++) post(w, "/v1/admin/commands/status", "{}", 200);
+    post(w, "/v1/admin/commands/status", "{}", 429);
+    outside_now_ms += 60000;
+    post(w, "/v1/admin/commands/status", "{}", 200);
+    for (int i = 0; i < 30; i++) post(w, "/v1/admin/commands/device.add", "{\"name\":\"till-07\"}", 403);
+    w->site = "cross-site";
+    for (int i = 0; i < 40; i++) post(w, PAUSE, "{\"name\":\"till-07\"}", 403);
+    w->site = "";
+    post(w, "/v1/admin/commands/device.add", "{\"name\":\"till-07\"}", 429);
+    post(w, "/v1/admin/commands/status", "{}", 429);
+    outside_settle(&w->o);
+    assert_int_equal(number(w, "SELECT count(*) FROM satchel_audit"), 60);
+    outside_now_ms += 60000;
+    post(w, "/v1/admin/commands/device.add", "{\"name\":\"till-07\"}", 403);
+    /* Why a row is on a device is worked out by the writer, too. */
+    outside_now_ms += 60000;
+    static const char *const WHY[] = {"device=till-07", "table=thing", "key=1", NULL};
+    for (int i = 0; i <= 60; i++) {
+        http_request r = {.method = HTTP_GET,
+                          .path = "/v1/admin/explain",
+                          .peer = "192.0.2.7",
+                          .authorization = "",
+                          .idempotency_key = "",
+                          .cookie = w->cookie,
+                          .narg = 3,
+                          .arg = WHY};
+        http_exchange *x = http_begin(w->http, &r, count_ready, w);
+        http_finish(x);
+        while (!http_answered(x)) outside_settle(&w->o);
+        assert_int_equal(http_answered(x)->status == 429, i == 60);
+        http_end(x);
+    }
+    /* Reads that have connections of their own go on. */
+    for (int i = 0; i < 100; i++) get(w, "/v1/admin/devices", 200);
+}
+
+static http_exchange *begin_list(world *w, const char *path, const char *argument) {
+    const char *const arg[] = {argument, NULL};
+    http_request r = {.method = HTTP_GET,
+                      .path = path,
+                      .peer = "192.0.2.7",
+                      .authorization = "",
+                      .idempotency_key = "",
+                      .cookie = w->cookie,
+                      .narg = argument ? 1 : 0,
+                      .arg = arg};
+    http_exchange *x = http_begin(w->http, &r, count_ready, w);
+    http_finish(x);
+    return x;
+}
+
+static void end_lists(world *w, http_exchange **x, unsigned n, unsigned taken) {
+    for (unsigned i = 0; i < n; i++) {
+        while (!http_answered(x[i])) outside_settle(&w->o);
+        assert_int_equal(http_answered(x[i])->status, i < taken ? 200 : 503);
+    }
+    for (unsigned i = 0; i < n; i++) http_end(x[i]);
+}
+
+static void requests_of_one_at_one_time_are_bounded_and_whole_lists_more(void **state) {
+    world *w = *state;
+    with_session(w, PEOPLE_VIEWER);
+    http_exchange *x[40];
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 40; i++) x[i] = begin_list(w, "/v1/admin/devices", NULL);
+        end_lists(w, x, 40, 32);
+        for (int i = 0; i < 5; i++) x[i] = begin_list(w, "/v1/admin/devices", "format=csv");
+        end_lists(w, x, 5, 2);
+    }
+}
+
+static void answers_of_one_in_a_minute_are_bounded(void **state) {
+    world *w = *state;
+    http_exchange *x;
+    with_session(w, PEOPLE_ADMIN);
+    static const char MANY[] = "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM i WHERE n<225)"
+                               " INSERT INTO thing(id,name) SELECT n,hex(zeroblob(50000)) FROM i";
+    post(w, "/v1/admin/commands/sql", "{\"text\":\"INSERT INTO thing(id,name) VALUES(0,'a')\"}", 200);
+    assert_int_equal(sqlite3_exec(store_db(w->o.store), MANY, NULL, NULL, NULL), SQLITE_OK);
+    unsigned taken = 0;
+    for (; taken < 20; taken++) {
+        x = begin_list(w, "/v1/admin/tables/thing/rows", "format=csv");
+        while (!http_answered(x)) outside_settle(&w->o);
+        unsigned status = http_answered(x)->status;
+        http_end(x);
+        if (status != 200) break;
+    }
+    assert_int_equal(taken, 6);
+    post(w, "/v1/admin/commands/device.add", "{\"name\":\"till-07\"}", 503);
+    outside_now_ms += 60000;
+    x = begin_list(w, "/v1/admin/tables/thing/rows", "format=csv");
+    end_lists(w, &x, 1, 1);
+}
+
 static void command_whose_asker_has_gone_is_done_and_a_work_ends(void **state) {
     world *w = *state;
     with_session(w, PEOPLE_ADMIN);
@@ -589,6 +737,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tries_lock_from_the_fifth_on_and_double),
         cmocka_unit_test(tries_far_apart_never_lock),
+        cmocka_unit_test(clock_that_is_put_back_neither_locks_for_long_nor_keeps_a_session),
         cmocka_unit_test(hash_is_argon2id_and_is_of_one_password),
         cmocka_unit_test(random_passwords_differ_and_are_long),
         CASE(last_admin_can_neither_go_nor_be_locked_nor_lose_the_role),
@@ -604,6 +753,10 @@ int main(void) {
         CASE(command_and_its_note_are_one_transaction),
         CASE(command_that_fails_half_way_leaves_its_note_alone),
         CASE(own_password_takes_the_old_one_and_ends_the_sessions),
+        CASE(own_password_is_not_found_out_by_trying),
+        CASE(refused_commands_and_reads_of_one_are_bounded_in_a_minute),
+        CASE(requests_of_one_at_one_time_are_bounded_and_whole_lists_more),
+        CASE(answers_of_one_in_a_minute_are_bounded),
         CASE(command_whose_asker_has_gone_is_done_and_a_work_ends),
         CASE(login_gives_a_new_session_and_wrong_passwords_lock_the_name),
         CASE(login_of_a_locked_name_is_told_to_wait_known_or_not),

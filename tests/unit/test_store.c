@@ -740,7 +740,7 @@ static void listings_show_devices_conflicts_and_refusals_in_words(void **state) 
     int devices = 0;
     assert_int_equal(store_devices(v->s, count_devices, &devices), SATCHEL_OK);
     assert_int_equal(devices, 2);
-    assert_int_equal(store_conflicts(v->s, 10, show_conflict, text), SATCHEL_OK);
+    assert_int_equal(store_conflicts(v->s, &(conflict_which){.limit = 10}, show_conflict, text), SATCHEL_OK);
     assert_string_equal(text, "item.a[1] lww 'new'>'it''s' tablet>phone");
     assert_int_equal(store_refused(v->s, false, show_refused, text), SATCHEL_OK);
     assert_string_equal(

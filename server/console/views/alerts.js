@@ -43,12 +43,17 @@ function Rules({ query }) {
     title: `${r.active ? "Switch off" : "Switch on"} ${r.name}`, verb: r.active ? "Switch off" : "Switch on", words: r.active ? "Its open alerts are closed, and it opens none." : "From the next minute on it opens alerts.",
     run: () => command(r.active ? "alert.rule.off" : "alert.rule.on", { name: r.name }), said: "Done.",
   });
+  const edit = (r) => confirm({
+    title: `Threshold of ${r.name}`, verb: "Change", words: html`<p>${r.about}</p><p>There is an alert when <code>${r.metric} ${r.op}</code> this number${r.window_s ? `, over ${duration(r.window_s * 1000)}` : ""}; alerts for which that does not hold any more are over.</p>`,
+    fields: [{ name: "threshold", label: "Threshold", type: "number", value: String(r.threshold) }],
+    run: ({ threshold }) => command("alert.rule.set", { name: r.name, threshold: Number(threshold) }), said: "Changed.",
+  });
   return html`<${Table} path="alert_rules" caption="When there is an alert" sort="name" query=${query} id=${(r) => r.name} columns=${[
     { name: "name", title: "Rule" }, severity, { name: "about", title: "What is the matter", class: "words" },
     { name: "metric", title: "When", show: (r) => html`<code>${r.metric} ${r.op} ${count(r.threshold)}</code>` }, { name: "window_s", title: "Over", right: true, show: (r) => (r.window_s ? duration(r.window_s * 1000) : "at once") },
     { name: "active", title: "On", show: (r) => html`<${Badge} word=${r.active ? "on" : "off"} tone=${r.active ? "good" : "plain"} />` },
     { name: "open", title: "Open", right: true, show: (r) => (r.open ? html`<a href=${href("alerts", { "filter.rule": r.name, "filter.state": "open" })}>${count(r.open)}</a>` : 0) },
-    ...(admin ? [{ name: "do", title: "", sort: false, show: (r) => html`<button type="button" onClick=${() => flip(r)}>${r.active ? "Switch off" : "Switch on"}</button>
+    ...(admin ? [{ name: "do", title: "", sort: false, class: "do", show: (r) => html`<button type="button" onClick=${() => edit(r)}>Threshold</button><button type="button" onClick=${() => flip(r)}>${r.active ? "Switch off" : "Switch on"}</button>
       <button type="button" onClick=${() => silence(r.name, "")}>Silence</button>` }] : [])]} />`;
 }
 

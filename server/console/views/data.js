@@ -34,8 +34,7 @@ function Fields({ fields, table, rowKey }) {
     { name: "rule", title: "Decided by" }]} />`;
 }
 
-function Now({ table, rowKey }) {
-  const from = useData(`tables/${encodeURIComponent(table)}/rows/${encodeURIComponent(rowKey)}`);
+function Now({ table, from }) {
   return html`<${Loaded} from=${from}>${(d) => html`
     ${!d.exists && html`<p class="trouble">This row is not there.${d.deleted && html` It was deleted by <${Author} name=${d.deleted.device} id=${d.deleted.device_id} />, <${Time} ms=${d.deleted.made_ms} />.`}</p>`}
     <${Facts} of=${[["Key", html`<code>${d.key}</code>`], ["Devices that are to hold it", count(d.devices)], ["Conflicts", d.conflicts ? html`<a href=${href("conflicts", { "filter.table": table, "filter.key": d.key })}>${count(d.conflicts)}</a>` : "none"],
@@ -46,8 +45,7 @@ function Now({ table, rowKey }) {
 /** What an entry of the history decided between concurrent writes. */
 const Decided = ({ of }) => html`<ul>${of.map((c) => html`<li key=${c.id}><a href=${href(["conflicts", c.id])}>${c.column || "the row"}</a>: ${c.rule} kept ${literal(c.kept)} of ${c.kept_device}; lost ${literal(c.lost)} of ${c.lost_device}</li>`)}</ul>`;
 
-function History({ table, rowKey, query }) {
-  const from = useData("history", { table, key: rowKey, column: query.column, after: query.after });
+function History({ table, rowKey, query, from }) {
   return html`<${Loaded} from=${from}>${(d) => html`
     ${query.column && html`<p>Of the field <strong>${query.column}</strong> alone. <a href=${href(["data", table, rowKey, "history"])}>The whole row</a></p>`}
     <${Rows} caption="Who wrote it, newest first" rows=${d.items} id=${(e) => e.seq} columns=${[{ name: "seq", title: "Commit", right: true, show: (e) => String(e.seq) }, { name: "device", title: "Who", show: (e) => html`<${Author} name=${e.device} id=${e.device_id} user=${e.user} />`, class: "who" },
@@ -58,10 +56,14 @@ function History({ table, rowKey, query }) {
       ${d.next && html`<button type="button" onClick=${() => setQuery({ after: d.next })}>Older</button>`}<span class="grow"></span><${AsOf} asOf=${d.as_of} /></div>`}<//>`;
 }
 
+/** Headed by what the row is called, where it has a text that names it. */
 function Row({ table, rowKey, tab, query }) {
+  const past = tab === "history";
+  const from = useData(past ? "history" : `tables/${encodeURIComponent(table)}/rows/${encodeURIComponent(rowKey)}`, past ? { table, key: rowKey, column: query.column, after: query.after } : {});
+  const title = (from.data && from.data.label) || `${table} ${rowKey}`;
   const crumbs = [["Data", href("data")], [table, href(["data", table])]];
-  return html`<${Head} title=${`${table} ${rowKey}`} crumbs=${crumbs} /><${Tabs} label="Of this row" now=${tab} of=${[["now", "Now", href(["data", table, rowKey])], ["history", "History", href(["data", table, rowKey, "history"])]]} />
-    ${tab === "history" ? html`<${History} table=${table} rowKey=${rowKey} query=${query} />` : html`<${Now} table=${table} rowKey=${rowKey} />`}`;
+  return html`<${Head} title=${title} crumbs=${crumbs} /><${Tabs} label="Of this row" now=${tab} of=${[["now", "Now", href(["data", table, rowKey])], ["history", "History", href(["data", table, rowKey, "history"])]]} />
+    ${past ? html`<${History} table=${table} rowKey=${rowKey} query=${query} from=${from} />` : html`<${Now} table=${table} from=${from} />`}`;
 }
 
 export default function Data({ route }) {

@@ -35,10 +35,12 @@ const setPassword = (u) => confirm({
   run: ({ password }) => command("user.passwd", { name: u.name, ...secretOf(password) }), said: "Set.",
   done: (r) => r.password && html`<${Secret} what=${`The password of ${u.name}.`} text=${r.password} />`,
 });
-const lock = (u) => confirm({
-  title: `${u.state === "locked" ? "Unlock" : "Lock"} ${u.name}`, verb: u.state === "locked" ? "Unlock" : "Lock", danger: u.state !== "locked", said: "Done.",
-  words: u.state === "locked" ? `${u.name} can sign in again.` : `${u.name} is signed out everywhere and cannot sign in until unlocked.`, run: () => command(u.state === "locked" ? "user.unlock" : "user.lock", { name: u.name }),
-});
+const lock = (u) => confirm({ title: `Lock ${u.name}`, verb: "Lock", danger: true, words: `${u.name} is signed out everywhere and cannot sign in until unlocked.`,
+  run: () => command("user.lock", { name: u.name }), said: "Locked." });
+const unlock = (u) => confirm({ title: `Unlock ${u.name}`, verb: "Unlock", words: `${u.name} can sign in again at once, with the password that holds; wrong ones so far are forgotten.`,
+  run: () => command("user.unlock", { name: u.name }), said: "Unlocked." });
+/** Somebody who is locked, or has to wait after wrong passwords. */
+const isKeptOut = (u) => u.state === "locked" || u.locked_until_ms > Date.now();
 const remove = (u) => confirm({ title: `Remove ${u.name}`, verb: "Remove", danger: true, words: `${u.name} is signed out everywhere and cannot sign in any more. What ${u.name} did stays in the audit log.`,
   run: () => command("user.remove", { name: u.name }), said: "Removed." });
 
@@ -50,7 +52,7 @@ function Users({ query }) {
       { name: "last_login_ms", title: "Signed in last", down: true, show: (u) => html`<${Ago} ms=${u.last_login_ms} />` }, { name: "sessions", title: "Sessions", right: true, show: (u) => count(u.sessions) },
       { name: "failures", title: "Failures", help: "Wrong passwords since the last right one", right: true, show: (u) => count(u.failures) }, { name: "locked_until_ms", title: "Waits until", show: (u) => html`<${Time} ms=${u.locked_until_ms} />` },
       ...(admin ? [{ name: "do", title: "", sort: false, class: "do", show: (u) => html`<button type="button" onClick=${() => setRole(u)}>Role</button><button type="button" onClick=${() => setPassword(u)}>Password</button>
-        <button type="button" onClick=${() => lock(u)}>${u.state === "locked" ? "Unlock" : "Lock"}</button><button type="button" class="danger" onClick=${() => remove(u)}>Remove</button>` }] : [])]} />`;
+        ${isKeptOut(u) && html`<button type="button" onClick=${() => unlock(u)}>Unlock</button>`}${u.state !== "locked" && html`<button type="button" onClick=${() => lock(u)}>Lock</button>`}<button type="button" class="danger" onClick=${() => remove(u)}>Remove</button>` }] : [])]} />`;
 }
 
 const addToken = () => confirm({
