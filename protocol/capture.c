@@ -30,7 +30,7 @@ struct capture {
     sqlite3 *db;
     capture_sink sink;
     tap_link *link;
-    bool enabled;
+    bool enabled, unchecked;
     /* the tables */
     capture_tables tables;
     const capture_table *last; /* that the hook met; most statements stay in one table */
@@ -430,6 +430,20 @@ static void satchel_local(sqlite3_context *context, int argc, sqlite3_value **ar
     sqlite3_result_int(context, link->c && link->c->enabled);
 }
 
+/* Asked by the triggers of schema_checks.c about a row that does not satisfy a check: whether that matters here. Then these are the words for it. */
+static void satchel_refuse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc;
+    const tap_link *link = sqlite3_user_data(context);
+    capture *c = link->c;
+    bool refused = c && c->enabled && !c->unchecked;
+    const char *words = refused ? (const char *)sqlite3_value_text(argv[0]) : NULL;
+    if (words) {
+        c->error_code = SATCHEL_E_CHECK;
+        snprintf(c->error, sizeof c->error, "%s", words);
+    }
+    sqlite3_result_int(context, refused);
+}
+
 static int set_encoding(capture *c) {
     sqlite3_stmt *ask;
     int failed = sqlite3_prepare_v2(c->db, "PRAGMA main.encoding", -1, &ask, NULL);
@@ -461,7 +475,10 @@ static int register_all(capture *c) {
     }
     failed = sqlite3_create_function_v2(c->db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_local, NULL,
                                         NULL, NULL);
-    return failed ? db_rc(failed) : capture_function_uuid7(c->db);
+    if (!failed)
+        failed = sqlite3_create_function_v2(c->db, "satchel_refuse", 1, SQLITE_UTF8 | SQLITE_INNOCUOUS, c->link, satchel_refuse,
+                                            NULL, NULL, NULL);
+    return failed ? db_rc(failed) : capture_functions_own(c->db);
 }
 
 /* Takes the hooks; SATCHEL_E_HOOK if somebody has them. */
@@ -526,6 +543,10 @@ void capture_enable(capture *c, bool on) {
         sqlite3_preupdate_hook(c->db, on_change, c);
     else
         sqlite3_preupdate_hook(c->db, NULL, NULL);
+}
+
+void capture_unchecked(capture *c, bool on) {
+    c->unchecked = on;
 }
 
 const char *capture_error(const capture *c) {

@@ -38,7 +38,7 @@ typedef struct capture_sink {
     void (*end)(void *ctx, bool committed);
 } capture_sink;
 
-/* Registers module, hooks and the SQL functions uuid7() and satchel_local() on `db`. At most one in a connection's life. What a large transaction spills
+/* Registers module, hooks and the SQL functions uuid7(), satchel_local(), satchel_refuse() and those of functions.h on `db`. At most one in a connection's life. What a large transaction spills
  * stays in memory if PRAGMA temp_store is MEMORY (2) by now, as an encrypted file's is; else it goes to an unlinked temporary file.
  * satchel_local() is 1 on this connection while capture is on, 0 while it is off.
  *
@@ -54,6 +54,8 @@ void capture_set_schema(capture *c, const schema *s);
 /* Off: changes on this connection are neither captured nor refused (apply, migrations). A new capture is on. Between
  * transactions, or (where capture_flush is used) with nothing recorded. */
 void capture_enable(capture *c, bool on);
+/* On: a row may fail the schema's checks (satchel_check). A new capture is off; one that is not enabled looks at no check anyway. */
+void capture_unchecked(capture *c, bool on);
 
 /* Creates the virtual table and, for each live synced table, the three triggers, in the caller's transaction; drops triggers of
  * tables that are gone. Idempotent. Needs the module, so a connection with capture. SATCHEL_E_TABLE_SHAPE, before anything is made, for a table
@@ -73,12 +75,12 @@ int capture_check(sqlite3 *db, const schema *s, buf *error);
 int capture_flush(capture *c);
 /* Forgets the record of the open transaction (server, after rolling back). */
 void capture_reset(capture *c);
-/* Why the last commit or flush was refused, in words; "" if it was not. Valid until the next transaction. */
+/* Why the last commit or flush, or a statement by a check, was refused, in words; "" if it was not. Valid until the next transaction. */
 const char *capture_error(const capture *c);
 /* The code that belongs to it. */
 int capture_error_code(const capture *c);
 
-/* Registers uuid7() and a satchel_local() that is constantly `local` on a connection without capture. */
+/* Registers uuid7(), those of functions.h and a satchel_local() that is constantly `local` on a connection without capture. */
 int capture_functions(sqlite3 *db, bool local);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "protocol/capture_internal.h"
 #include "protocol/db.h"
+#include "protocol/functions.h"
 #include "protocol/satchel_rc.h"
 
 /* The last identifier that this connection made. */
@@ -71,15 +72,16 @@ static void constant_local(sqlite3_context *context, int argc, sqlite3_value **a
     sqlite3_result_int(context, sqlite3_user_data(context) != NULL);
 }
 
-int capture_function_uuid7(sqlite3 *db) {
+int capture_functions_own(sqlite3 *db) {
     uuid_state *s = calloc(1, sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
-    return db_rc(sqlite3_create_function_v2(db, "uuid7", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, s, uuid7, NULL, NULL, free));
+    int rc = db_rc(sqlite3_create_function_v2(db, "uuid7", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, s, uuid7, NULL, NULL, free));
+    return rc ? rc : functions_register(db);
 }
 
 int capture_functions(sqlite3 *db, bool local) {
     static const char yes = 1;
-    int rc = capture_function_uuid7(db);
+    int rc = capture_functions_own(db);
     if (rc) return rc;
     return db_rc(sqlite3_create_function_v2(db, "satchel_local", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS,
                                             local ? (void *)(uintptr_t)&yes : NULL, constant_local, NULL, NULL, NULL));

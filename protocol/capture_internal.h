@@ -12,7 +12,8 @@
 
 /* ---- functions ---- */
 
-int capture_function_uuid7(sqlite3 *db);
+/* uuid7() and those of functions.h. */
+int capture_functions_own(sqlite3 *db);
 
 /* ---- tables ---- */
 

@@ -49,6 +49,21 @@ int db_rc(int sqlite_rc) {
     }
 }
 
+bool db_is_failure(int rc) {
+    switch (rc) {
+    case SATCHEL_E_BUSY:
+    case SATCHEL_E_IO:
+    case SATCHEL_E_FULL:
+    case SATCHEL_E_READONLY:
+    case SATCHEL_E_CORRUPT:
+    case SATCHEL_E_NOT_A_DATABASE:
+    case SATCHEL_E_NOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void db_cache_init(db_cache *c, sqlite3 *db) {
     memset(c, 0, sizeof *c);
     c->db = db;
@@ -125,8 +140,8 @@ int db_exec(db_cache *c, const char *sql, const char *format, ...) {
 }
 
 int db_end(db_cache *c, const char *sql) {
-    int rc = SATCHEL_E_NOMEM;
-    for (unsigned i = 0; i < DB_END_TRIES && rc == SATCHEL_E_NOMEM; i++) rc = db_exec(c, sql, "");
+    int rc = db_exec(c, sql, "");
+    for (unsigned i = 1; rc && i < DB_END_TRIES && !sqlite3_get_autocommit(c->db); i++) rc = db_exec(c, sql, "");
     return rc;
 }
 

@@ -8,6 +8,8 @@
 
 /* A SQLite result code (extended or not) as ours; SQLITE_OK, _ROW and _DONE are SATCHEL_OK. */
 int db_rc(int sqlite_rc);
+/* Whether such a code says that the database failed, not what was asked of it: the whole transaction must be undone. */
+bool db_is_failure(int rc);
 
 /* Prepared statements of one connection, found by the address of their SQL literal. */
 #define DB_CACHE_SLOTS 256u

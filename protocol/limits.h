@@ -42,6 +42,15 @@
 #define LIMIT_TEXT_BYTES 512
 /* Memory of a capture record before it spills to a temporary file (C7). */
 #define LIMIT_CAPTURE_BYTES (4u << 20)
+/* Automations: how many, how far an effect is a cause again, and the changes of one transaction that wait for them, in bytes; half as many of what follows from it,
+ * and again half each round. */
+#define LIMIT_AUTOMATIONS 4096
+#define LIMIT_AUTOMATION_ROUNDS 8
+#define LIMIT_AUTOMATION_BYTES (64u << 20)
+/* One statement of an automation: the writer does nothing else meanwhile. Longer: the rule does nothing more until it is switched on anew. */
+#define LIMIT_AUTOMATION_MS 10000
+/* A round of automations is begun again so often because something was refused; then each cause has a commit of its own. */
+#define LIMIT_AUTOMATION_RESTARTS 4
 /* Nested savepoints that capture follows; SQLite itself has no bound. Deeper: the commit is refused in words. */
 #define LIMIT_SAVEPOINTS 4096
 /* How far ahead of the server's clock a stamp may lie before it is clamped, and the device flagged. */

@@ -8,7 +8,7 @@
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
 
-/* The registry. satchel_rule is what migrations write; satchel_column has each column's whole description, its rule included, so
+/* The registry. satchel_rule and satchel_check are what migrations write; satchel_column has each column's whole description, its rule included, so
  * that a descriptor needs no look at the tables and a dropped column keeps what it was. */
 static const char *const REGISTRY[] = {
     "CREATE TABLE IF NOT EXISTS main.satchel_table(id INTEGER PRIMARY KEY, name TEXT NOT NULL, mode TEXT NOT NULL DEFAULT 'rows',"
@@ -16,6 +16,11 @@ static const char *const REGISTRY[] = {
     " until INTEGER NOT NULL DEFAULT 4294967295, without_rowid INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS main.satchel_rule(tbl TEXT NOT NULL, col TEXT NOT NULL, rule TEXT NOT NULL,"
     " PRIMARY KEY(tbl, col)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS main.satchel_check(code TEXT NOT NULL CONSTRAINT \"a check's code stands once\" UNIQUE"
+    " CONSTRAINT \"a check's code is of A-Z, 0-9 and _\" CHECK(code NOT GLOB '*[^A-Z0-9_]*' AND length(code) BETWEEN 1 AND 64),"
+    " tbl TEXT NOT NULL, col TEXT, check_sql TEXT NOT NULL,"
+    " words TEXT NOT NULL CONSTRAINT \"a check's words are 1 to 400 bytes\" CHECK(length(CAST(words AS BLOB)) BETWEEN 1 AND 400),"
+    " on_change INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS main.satchel_column(tbl_id INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,"
     " since INTEGER NOT NULL, until INTEGER NOT NULL DEFAULT 4294967295, affinity INTEGER NOT NULL, key INTEGER NOT NULL,"
     " not_null INTEGER NOT NULL, dflt, rule TEXT NOT NULL DEFAULT 'lww', PRIMARY KEY(tbl_id, id)) WITHOUT ROWID",
@@ -46,10 +51,11 @@ int schema_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, buf *error)
 /* Looks before it creates, so that opening an existing file takes no write lock. */
 int schema_init(sqlite3 *db, buf *error) {
     sqlite3_stmt *count = NULL;
-    int rc = sqlite3_prepare_v2(db,
-                                "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name IN"
-                                " ('satchel_table', 'satchel_rule', 'satchel_column', 'satchel_former', 'satchel_migration')",
-                                -1, &count, NULL);
+    int rc = sqlite3_prepare_v2(
+        db,
+        "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name IN"
+        " ('satchel_table', 'satchel_rule', 'satchel_check', 'satchel_column', 'satchel_former', 'satchel_migration')",
+        -1, &count, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_step(count);
     bool complete = rc == SQLITE_ROW && sqlite3_column_int(count, 0) == (int)NREGISTRY;
     if (rc != SQLITE_ROW) rc = fail_db(db, rc, error);
@@ -393,14 +399,26 @@ unsigned schema_layout(const schema_table *t, uint32_t epoch, const schema_colum
     return n;
 }
 
+/* 2026-12-31, with or without a time behind it: SQLite reads no number in it, so it stays the text that it is. */
+static bool is_date(const value *v) {
+    static const char form[] = "0000-00-00";
+    const uint32_t length = sizeof form - 1;
+    const char *text = (const char *)v->u.p;
+    if (v->type != VALUE_TEXT || v->n < length || (v->n > length && text[length] != ' ' && text[length] != 'T')) return false;
+    for (uint32_t i = 0; i < length; i++)
+        if (form[i] == '-' ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
+    return true;
+}
+
 bool schema_takes(const schema_column *c, const value *v) {
     if (v->type == VALUE_NULL || c->affinity == AFFINITY_ANY) return true;
     switch (c->affinity) {
     case AFFINITY_INTEGER:
         return v->type == VALUE_INTEGER;
     case AFFINITY_REAL:
-    case AFFINITY_NUMERIC:
         return v->type == VALUE_INTEGER || v->type == VALUE_REAL;
+    case AFFINITY_NUMERIC:
+        return v->type == VALUE_INTEGER || v->type == VALUE_REAL || (c->rule != RULE_COUNTER && is_date(v));
     case AFFINITY_TEXT:
         return v->type == VALUE_TEXT;
     default:

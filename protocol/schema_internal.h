@@ -1,7 +1,7 @@
 /* schema_internal.h - what the schema_*.c files share; nobody else includes it.
  *
  * schema.c reads the registry into a descriptor, schema_migrate.c runs migrations and gives ids, schema_shape.c looks at
- * tables as they are and says which can sync, schema_rules.c knows the vocabulary of the merge rules. */
+ * tables as they are and says which can sync, schema_rules.c knows the vocabulary of the merge rules, schema_checks.c has what rows must satisfy. */
 #ifndef PROTOCOL_SCHEMA_INTERNAL_H
 #define PROTOCOL_SCHEMA_INTERNAL_H
 
@@ -27,6 +27,9 @@ typedef struct seen_tables {
     unsigned n, cap;
 } seen_tables;
 
+/* What a check reads, while it is compiled. */
+typedef struct check_reads check_reads;
+
 typedef struct migration {
     sqlite3 *db;
     schema_side side;
@@ -38,9 +41,10 @@ typedef struct migration {
     seen_tables tables;
     /* what the authorizer goes by */
     bool preparing; /* a statement of the migration is being compiled; false: our own SQL, or what a running statement needs */
-    bool inserting; /* that statement is an INSERT */
-    char *dropping; /* the table that it drops */
-    const char *refusal; /* why it was refused; static */
+    bool inserting, deleting; /* that statement is an INSERT, a DELETE */
+    char *dropping;           /* the table that it drops */
+    const char *refusal;      /* why it was refused; static */
+    check_reads *reads;       /* a check is being compiled: it goes by checks_authorize */
 } migration;
 
 bool schema_has_prefix(const char *name);
@@ -58,6 +62,13 @@ int migration_run(migration *m, const char *sql, const char *types, ...);
 bool rule_parse(const char *text, merge_rule *rule, const char **arg);
 /* Checks every row of satchel_rule against the tables and notes each rule with its column. SATCHEL_E_RULE. */
 int rules_apply(migration *m);
+
+/* Brings the triggers in line with the rows of satchel_check. SATCHEL_E_RULE for one that cannot be looked at. */
+int checks_apply(migration *m);
+/* Whether every check can still be looked at after tables have changed. SATCHEL_E_RULE. */
+int checks_stand(migration *m);
+/* The authorizer's answer while a check is compiled. */
+int checks_authorize(check_reads *r, int action, const char *a, const char *b);
 
 typedef struct shape_column {
     char *name, *type, *dflt; /* dflt: the expression's text or NULL */

@@ -7,6 +7,7 @@
 #include "protocol/db.h"
 #include "protocol/satchel_rc.h"
 #include "protocol/schema_internal.h"
+#include "protocol/sql_text.h"
 
 /* ---- messages, and statements of our own ---- */
 
@@ -69,11 +70,14 @@ static int deny(migration *m, const char *why) {
 
 static int authorize_change(migration *m, int action, const char *table) {
     static const char WHY[] =
-        "a migration shapes the database and changes no data; it may INSERT into satchel_table and satchel_rule only,"
-        " so put this where data is loaded";
+        "a migration shapes the database and changes no data; it may INSERT into satchel_table, satchel_rule and satchel_check"
+        " only, so put this where data is loaded";
     if (is_engine_table(table)) return SQLITE_OK;
-    if (action == SQLITE_INSERT && m->inserting && (!strcmp(table, "satchel_table") || !strcmp(table, "satchel_rule")))
+    bool is_check = !strcmp(table, "satchel_check");
+    if (action == SQLITE_INSERT && m->inserting &&
+        (!strcmp(table, "satchel_table") || !strcmp(table, "satchel_rule") || is_check))
         return SQLITE_OK;
+    if (action == SQLITE_DELETE && m->deleting && is_check) return SQLITE_OK;
     if (action == SQLITE_DELETE && m->dropping && !strcmp(table, m->dropping)) return SQLITE_OK;
     return deny(m, WHY);
 }
@@ -96,6 +100,7 @@ static int authorize_drop_table(migration *m, const char *name, const char *data
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
     migration *m = ctx;
     (void)trigger;
+    if (m->reads) return checks_authorize(m->reads, action, a, b);
     if (!m->preparing) return SQLITE_OK;
     switch (action) {
     case SQLITE_INSERT:
@@ -119,69 +124,36 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     case SQLITE_DROP_VIEW:
     case SQLITE_DROP_VTABLE:
         return authorize_drop_table(m, a, database);
-    case SQLITE_SELECT:
-    case SQLITE_READ:
-    case SQLITE_FUNCTION:
-    case SQLITE_RECURSIVE:
     case SQLITE_REINDEX: /* a part of CREATE INDEX */
         return SQLITE_OK;
     default:
+        if (sql_only_reads(action)) return SQLITE_OK;
         return deny(m, "a migration holds CREATE, ALTER, DROP and declarations only; leave this out");
     }
 }
 
 /* ---- the text, statement by statement ---- */
 
-/* Past white space, comments and stray semicolons. */
-static char *skip_space(char *p) {
-    for (;;) {
-        if (*p && strchr(" \t\r\n\f;", *p)) {
-            p++;
-        } else if (p[0] == '-' && p[1] == '-') {
-            p += strcspn(p, "\n");
-        } else if (p[0] == '/' && p[1] == '*') {
-            char *end = strstr(p + 2, "*/");
-            p = end ? end + 2 : p + strlen(p);
-        } else {
-            return p;
-        }
-    }
-}
+typedef enum statement_kind { KIND_OTHER, KIND_SHAPE, KIND_TRIGGER, KIND_INSERT, KIND_DELETE } statement_kind;
 
-/* Past the keyword if it stands at p, else NULL. */
-static char *skip_word(char *p, const char *word) {
-    size_t n = strlen(word);
-    if (!p || sqlite3_strnicmp(p, word, (int)n)) return NULL;
-    char next = p[n];
-    bool goes_on = next == '_' || (next >= '0' && next <= '9') || ((next | 32) >= 'a' && (next | 32) <= 'z');
-    return goes_on ? NULL : skip_space(p + n);
-}
-
-typedef enum statement_kind { KIND_OTHER, KIND_SHAPE, KIND_TRIGGER, KIND_INSERT } statement_kind;
-
-static statement_kind classify(char *p) {
-    char *create = skip_word(p, "CREATE");
-    if (create) return skip_word(create, "TRIGGER") ? KIND_TRIGGER : KIND_SHAPE;
-    if (skip_word(p, "ALTER") || skip_word(p, "DROP")) return KIND_SHAPE;
-    return skip_word(p, "INSERT") ? KIND_INSERT : KIND_OTHER;
+static statement_kind classify(const char *p) {
+    const char *create = sql_past_word(p, "CREATE");
+    if (create) return sql_past_word(create, "TRIGGER") ? KIND_TRIGGER : KIND_SHAPE;
+    if (sql_past_word(p, "ALTER") || sql_past_word(p, "DROP")) return KIND_SHAPE;
+    if (sql_past_word(p, "DELETE")) return KIND_DELETE;
+    return sql_past_word(p, "INSERT") ? KIND_INSERT : KIND_OTHER;
 }
 
 /* C10: a device cannot know whether a value is taken elsewhere, so CREATE UNIQUE INDEX is a plain one there. */
 static void blank_unique(char *p) {
-    char *unique = skip_word(p, "CREATE");
-    if (skip_word(unique, "UNIQUE")) memset(unique, ' ', sizeof "UNIQUE" - 1);
-}
-
-static unsigned line_at(const char *text, const char *p) {
-    unsigned line = 1;
-    for (; text < p; text++) line += *text == '\n';
-    return line;
+    const char *unique = sql_past_word(p, "CREATE");
+    if (sql_past_word(unique, "UNIQUE")) memset(p + (unique - p), ' ', sizeof "UNIQUE" - 1);
 }
 
 /* The words for a statement that did not compile or run, at the line where SQLite saw the mistake. */
 static int statement_failed(migration *m, const char *statement, int rc) {
     int offset = sqlite3_error_offset(m->db);
-    unsigned line = offset > 0 ? m->line + line_at(statement, statement + offset) - 1 : m->line;
+    unsigned line = offset > 0 ? m->line + sql_line(statement, statement + offset) - 1 : m->line;
     if (m->refusal) return migration_fail(m, m->line, SATCHEL_E_MIGRATION, "%s", m->refusal);
     int mapped = db_rc(rc);
     satchel_class class = satchel_rc_class(mapped);
@@ -193,6 +165,7 @@ static int statement_failed(migration *m, const char *statement, int rc) {
 static int run_statement(migration *m, char *p, statement_kind kind, const char **tail) {
     sqlite3_stmt *st = NULL;
     m->inserting = kind == KIND_INSERT;
+    m->deleting = kind == KIND_DELETE;
     m->refusal = NULL;
     free(m->dropping);
     m->dropping = NULL;
@@ -260,6 +233,7 @@ static int table_renamed(migration *m, const char *from, const char *to) {
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_table SET name = ?2 WHERE name = ?1 AND until = 4294967295", "ss", from, to);
     if (rc == SATCHEL_OK) rc = migration_run(m, "UPDATE main.satchel_rule SET tbl = ?2 WHERE tbl = ?1", "ss", from, to);
+    if (rc == SATCHEL_OK) rc = migration_run(m, "UPDATE main.satchel_check SET tbl = ?2 WHERE tbl = ?1", "ss", from, to);
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_rule SET rule = 'guard:' || ?2 WHERE rule = 'guard:' || ?1", "ss", from, to);
     if (rc == SATCHEL_OK)
@@ -278,6 +252,7 @@ static int table_dropped(migration *m, const char *name) {
         rc = migration_run(m, "UPDATE main.satchel_table SET until = ?2 WHERE name = ?1 AND until = 4294967295", "su", name,
                            m->epoch);
     if (rc == SATCHEL_OK) rc = migration_run(m, "DELETE FROM main.satchel_rule WHERE tbl = ?1", "s", name);
+    if (rc == SATCHEL_OK) rc = migration_run(m, "DELETE FROM main.satchel_check WHERE tbl = ?1", "s", name);
     return rc;
 }
 
@@ -399,6 +374,8 @@ static int column_renamed(migration *m, const char *name, uint32_t table, uint32
     if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_rule SET col = ?3 WHERE tbl = ?1 AND col = ?2", "sss", name, from, to);
     if (rc == SATCHEL_OK)
+        rc = migration_run(m, "UPDATE main.satchel_check SET col = ?3 WHERE tbl = ?1 AND col = ?2", "sss", name, from, to);
+    if (rc == SATCHEL_OK)
         rc = migration_run(m, "UPDATE main.satchel_rule SET rule = 'keep:' || ?3 WHERE tbl = ?1 AND rule = 'keep:' || ?2", "sss",
                            name, from, to);
     if (rc == SATCHEL_OK)
@@ -410,7 +387,9 @@ static int column_renamed(migration *m, const char *name, uint32_t table, uint32
 static int column_dropped(migration *m, const char *name, uint32_t table, uint32_t id, const char *column) {
     int rc =
         migration_run(m, "UPDATE main.satchel_column SET until = ?1 WHERE tbl_id = ?2 AND id = ?3", "uuu", m->epoch, table, id);
-    return rc ? rc : migration_run(m, "DELETE FROM main.satchel_rule WHERE tbl = ?1 AND col = ?2", "ss", name, column);
+    if (rc == SATCHEL_OK) rc = migration_run(m, "DELETE FROM main.satchel_rule WHERE tbl = ?1 AND col = ?2", "ss", name, column);
+    /* A check that reads the column has kept it from being dropped. */
+    return rc ? rc : migration_run(m, "UPDATE main.satchel_check SET col = NULL WHERE tbl = ?1 AND col = ?2", "ss", name, column);
 }
 
 /* The synced columns of a shape, in order, without generated ones. */
@@ -477,6 +456,7 @@ typedef struct declaration {
     char *name;
     bool proper; /* id, since and until are the engine's, and the words are known */
     bool taken;  /* a live table of that name is declared */
+    bool joins;  /* and nothing is new but that its key is natural */
 } declaration;
 
 /* The next row of satchel_table that has no epoch yet; name NULL when there is none. */
@@ -489,7 +469,9 @@ static int next_declaration(migration *m, declaration *d) {
         " 1 + (SELECT coalesce(max(id), 0) FROM main.satchel_table WHERE since > 0)"
         " AND mode IN ('rows', 'append', 'server') AND wins IN ('update', 'delete') AND key IN ('unique', 'natural')"
         " AND NOT EXISTS(SELECT 1 FROM main.satchel_column WHERE tbl_id = n.id),"
-        " EXISTS(SELECT 1 FROM main.satchel_table o WHERE o.name = n.name AND o.since > 0 AND o.until = 4294967295)"
+        " EXISTS(SELECT 1 FROM main.satchel_table o WHERE o.name = n.name AND o.since > 0 AND o.until = 4294967295),"
+        " EXISTS(SELECT 1 FROM main.satchel_table o WHERE o.name = n.name AND o.since > 0 AND o.until = 4294967295"
+        "  AND o.mode = n.mode AND o.wins = n.wins AND o.key = 'unique' AND n.key = 'natural')"
         " FROM main.satchel_table n WHERE since = 0 ORDER BY id LIMIT 1",
         -1, &st, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
@@ -499,6 +481,7 @@ static int next_declaration(migration *m, declaration *d) {
         d->name = name ? strdup(name) : NULL;
         d->proper = sqlite3_column_int(st, 2);
         d->taken = sqlite3_column_int(st, 3);
+        d->joins = sqlite3_column_int(st, 4);
         rc = d->name ? SQLITE_DONE : SQLITE_NOMEM;
     }
     rc = rc == SQLITE_DONE ? SATCHEL_OK : migration_fail_db(m, rc);
@@ -512,7 +495,7 @@ static int check_declaration(migration *m, const declaration *d, const seen_tabl
         words =
             "mode is rows, append or server; wins is update or delete; key is unique or natural; the rest is given by Satchel";
     else if (d->taken)
-        words = "it is declared already";
+        words = "it is declared already; all that a later migration can change of that is its key, from unique to natural";
     else if (d->id > LIMIT_TABLES)
         words = "too many tables over the life of the schema";
     else if (!seen)
@@ -530,9 +513,17 @@ static int declare_columns(migration *m, const char *name, uint32_t id, const sh
     return rc;
 }
 
+/* From now on inserts of one key are one row, those of devices that do not know it yet as well: the server alone decides that. */
+static int declare_natural(migration *m, const declaration *d) {
+    int rc = migration_run(
+        m, "UPDATE main.satchel_table SET key = 'natural' WHERE name = ?1 AND since > 0 AND until = 4294967295", "s", d->name);
+    return rc ? rc : migration_run(m, "DELETE FROM main.satchel_table WHERE id = ?1", "u", (uint32_t)d->id);
+}
+
 static int declare(migration *m, const declaration *d) {
     const seen_table *seen = seen_find(&m->tables, d->name);
     shape s = {0};
+    if (d->proper && d->joins) return declare_natural(m, d);
     int rc = check_declaration(m, d, seen);
     if (rc) return rc;
     rc = shape_load(m, d->name, &s);
@@ -577,27 +568,29 @@ static int statement_sync(migration *m, statement_kind kind) {
 
 static int run_one(migration *m, char *p, const char **tail) {
     statement_kind kind = classify(p);
-    bool creates = skip_word(p, "CREATE") != NULL;
-    m->line = line_at(m->sql, p);
+    bool creates = sql_past_word(p, "CREATE") != NULL;
+    m->line = sql_line(m->sql, p);
     if (kind == KIND_OTHER)
         return migration_fail(
             m, m->line, SATCHEL_E_MIGRATION,
-            "a migration holds CREATE, ALTER, DROP and INSERTs into satchel_table and satchel_rule only; leave this out");
+            "a migration holds CREATE, ALTER, DROP and INSERTs into satchel_table, satchel_rule and satchel_check only; leave this out");
     if (m->side == SCHEMA_REPLICA) blank_unique(p);
     int rc = run_statement(m, p, kind, tail);
     if (rc == SATCHEL_OK) rc = statement_sync(m, kind);
     if (rc || creates) return rc;
     if (kind == KIND_SHAPE) rc = each_table(m, columns_sync);
-    return rc ? rc : rules_apply(m);
+    if (!rc) rc = rules_apply(m);
+    if (!rc) rc = kind == KIND_SHAPE ? checks_stand(m) : checks_apply(m);
+    return rc;
 }
 
 static int run_all(migration *m) {
-    char *p = skip_space(m->sql);
-    while (*p) {
+    char *p = m->sql;
+    while (*(p += sql_skip_blank(p) - p)) {
         const char *tail = p;
         int rc = run_one(m, p, &tail);
         if (rc) return rc;
-        p = skip_space(p + (tail - p));
+        p += tail - p;
     }
     return SATCHEL_OK;
 }

@@ -186,8 +186,7 @@ static int make_tables(file *f) {
     int rc = run(f, TABLES);
     if (!rc) rc = run(f, "INSERT OR IGNORE INTO satchel_state(id, format) VALUES(1, 1)");
     snprintf(mark, sizeof mark, "PRAGMA main.application_id=%d", FILE_APPLICATION_ID);
-    if (!rc) rc = run(f, mark);
-    return rc ? rc : schema_init(f->db, &f->error);
+    return rc ? rc : run(f, mark);
 }
 
 /* Makes the file, or brings one of an older format up to this one: whole, or not at all. */
@@ -201,6 +200,7 @@ static int lay_out(file *f, bool fresh) {
     if (!rc) rc = read_format(f, &format);
     if (!rc && format < 2) rc = run(f, FORMAT_2);
     if (!rc && format < 3) rc = run(f, FORMAT_3);
+    if (!rc) rc = schema_init(f->db, &f->error); /* format 4 added satchel_check */
     if (!rc && format < FILE_FORMAT) rc = run(f, mark);
     if (!rc) rc = run(f, "COMMIT");
     if (rc) sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);

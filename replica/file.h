@@ -21,7 +21,7 @@
 #include "protocol/schema.h"
 
 #define FILE_APPLICATION_ID 0x53746368 /* "Stch" */
-#define FILE_FORMAT 3
+#define FILE_FORMAT 4
 
 /* What a replica takes from outside; injected, so that a simulator can drive it. */
 typedef struct env {

@@ -16,13 +16,18 @@
  *
  * WHAT SYNCS. Tables come from the server as numbered migrations; a table that the server's schema declares is synced, any other
  * table in the file is the program's own. Names that begin with "satchel_" are Satchel's. The recommended key is a blob made by the SQL
- * function uuid7(). Triggers of yours that write synced tables must begin with WHEN satchel_local(), which is 1 on the program's
+ * function uuid7(). satchel_id(a, b, ...) makes the same id of the same arguments everywhere; satchel_now() is the time in milliseconds since 1970, day_of(ms) and
+ * month_of(ms) give the day and the month of such (UTC), fold(text) a text without case and marks, for searching. Triggers of yours that write synced tables must begin with WHEN satchel_local(), which is 1 on the program's
  * connection and 0 while changes of others are applied.
  *
  * WHAT A COMMIT MAY BE REFUSED FOR. COMMIT (or an autocommit statement) fails with SQLITE_ERROR or SQLITE_CONSTRAINT, and the
  * transaction is as it was before, if a synced row has NULL in its key, a value is over 768 KiB, a change came past the capture
  * (sqlite3_blob_write, a dropped trigger), or a migration changed the table in between (SATCHEL_E_SCHEMA: run the transaction again).
  * satchel_errmsg has the words.
+ *
+ * WHAT A STATEMENT MAY BE REFUSED FOR. One that leaves a row which fails a check of the server's schema fails with SQLITE_CONSTRAINT_TRIGGER, as one that fails a
+ * CHECK does with its code: nothing of it is left, and an open transaction goes on. sqlite3_errmsg and satchel_errmsg say "CODE: words", satchel_errcode is
+ * SATCHEL_E_CHECK; the server would say the same. The table satchel_check has all of them: code, tbl, col (the column to point at, or NULL), check_sql, words.
  *
  * READING WHAT GOES ON, IN SQL. On any connection, even one without this library:
  *   satchel_status     one row: device, host, cursor, pending, refused, conflicts, last_sync_ms, last_error ...
@@ -244,7 +249,7 @@ SATCHEL_API int satchel_retry(satchel *s, uint64_t number);
 
 /* Begins a transaction on satchel_db in which the changes of refused transaction `number` are made again, as satchel_retry makes them. Change with SQL
  * what was wrong, then COMMIT: all that the transaction has changed then stands in the outbox in the place of the refused one, in that one commit.
- * ROLLBACK, or an end of the program, and nothing was done. CHECK constraints are passed over while the changes are made again, and looked at when
+ * ROLLBACK, or an end of the program, and nothing was done. CHECK constraints and checks are passed over while the changes are made again, and looked at when
  * SQL changes them; foreign keys are looked at in the COMMIT. If nothing is changed in the end, the refusal stays: satchel_discard ends it.
  *   the codes of satchel_retry; SATCHEL_E_ROW_MISSING also if nothing of it can be made again */
 SATCHEL_API int satchel_edit(satchel *s, uint64_t number);
@@ -272,8 +277,8 @@ SATCHEL_API int satchel_verify(satchel *s, char **report);
  *   SATCHEL_E_NOT_ENROLLED */
 SATCHEL_API int satchel_check(satchel *s);
 
-/* What went wrong last on this handle, in words: of the last function that failed, in whichever thread, or why the last commit on satchel_db was
- * refused. Never NULL; "" if nothing did. A copy for the calling thread, valid until this thread's next call of satchel_errmsg. Waits, as sqlite3_errmsg does,
+/* What went wrong last on this handle, in words: of the last function that failed, in whichever thread, or why the last commit on satchel_db, or
+ * a statement by a check, was refused. Never NULL; "" if nothing did. A copy for the calling thread, valid until this thread's next call of satchel_errmsg. Waits, as sqlite3_errmsg does,
  * while another thread is inside a statement of the connection. NULL handle: "out of memory". */
 SATCHEL_API const char *satchel_errmsg(satchel *s);
 /* The code that belongs to it. */

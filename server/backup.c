@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "protocol/db.h"
+#include "protocol/functions.h"
 #include "protocol/satchel_rc.h"
 #include "server/os.h"
 
@@ -101,6 +102,7 @@ static int open_copy(making *m, const char *modes, sqlite3 **db) {
     char path[PATH_BYTES + 16];
     snprintf(path, sizeof path, "%s/" BUNDLE_STORE, m->stage_path);
     int sq = sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq == SQLITE_OK && functions_register(*db)) sq = SQLITE_NOMEM; /* an index may be over them */
     if (sq == SQLITE_OK) sq = sqlite3_exec(*db, modes, NULL, NULL, NULL);
     return sq == SQLITE_OK ? SATCHEL_OK : explain(m, *db, sq, path);
 }

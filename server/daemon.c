@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation.h"
 #include "server/bundle.h"
 #include "server/control.h"
 #include "server/front.h"
@@ -277,6 +278,24 @@ static int read_mark(parts *p, uint8_t epoch[EPOCH_BYTES], bool *marked, buf *er
     return rc;
 }
 
+/* Without them nothing is taken in; whoever publishes others needs the server. */
+static int look_at_automations(const parts *p) {
+    automation *a = NULL;
+    buf words;
+    buf_init(&words, LIMIT_TEXT_BYTES);
+    int rc = automation_open(p->store, &a, &words);
+    if (rc == SATCHEL_E_RULE) {
+        log_event(
+            &(log_fields){.level = 'e', .event = "automation", .rc = rc},
+            "nothing is taken in, because the automations in force do not fit; publish others (satchelctl automation publish): %.*s",
+            (int)words.n, words.n ? (const char *)words.p : "");
+        rc = SATCHEL_OK;
+    }
+    automation_free(a);
+    buf_fini(&words);
+    return rc;
+}
+
 /* Rules that were written and not published do nothing. */
 static int remind_of_rules(const parts *p) {
     bool differs = false;
@@ -285,7 +304,12 @@ static int remind_of_rules(const parts *p) {
         log_event(&(log_fields){.level = 'w', .event = "store"},
                   "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back",
                   p->schema_dir);
-    return rc;
+    if (!rc && p->schema_dir) rc = store_automation_differs(p->store, p->schema_dir, &differs);
+    if (!rc && differs)
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "%s/automation.sql is not what is in force: publish it (satchelctl automation publish) or put it back",
+                  p->schema_dir);
+    return rc ? rc : look_at_automations(p);
 }
 
 /* The mark goes after its epoch has begun for good; if that does not come to pass, the next start finds both. */

@@ -110,6 +110,12 @@ static int of_any(const char *text, size_t n, buf *hold, value *out) {
     return hold->rc;
 }
 
+static int of_numeric(const schema_column *c, const char *text, size_t n, value *out) {
+    if (parse_number(text, n, out)) return SATCHEL_OK;
+    *out = value_text(text, n);
+    return schema_takes(c, out) ? SATCHEL_OK : SATCHEL_E_TYPE;
+}
+
 int field_of_text(const schema_column *c, const char *text, size_t n, buf *hold, value *out, const char **words) {
     if (!n && c->affinity != AFFINITY_TEXT && c->affinity != AFFINITY_ANY) {
         *out = value_null();
@@ -120,9 +126,11 @@ int field_of_text(const schema_column *c, const char *text, size_t n, buf *hold,
         *words = "this is not a whole number of 64 bits";
         return parse_integer(text, n, out) ? SATCHEL_OK : SATCHEL_E_TYPE;
     case AFFINITY_REAL:
-    case AFFINITY_NUMERIC:
         *words = "this is not a number";
         return parse_number(text, n, out) ? SATCHEL_OK : SATCHEL_E_TYPE;
+    case AFFINITY_NUMERIC:
+        *words = "this is neither a number nor a date as 2026-12-31";
+        return of_numeric(c, text, n, out);
     case AFFINITY_BLOB:
         *words = "this is neither base64, nor x'hexadecimal', nor a UUID";
         return field_blob(text, n, hold, out);

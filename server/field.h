@@ -2,6 +2,7 @@
  *
  *   INTEGER         decimal digits with or without a sign, 64 bits
  *   REAL, NUMERIC   a decimal number; 1e999 is infinity
+ *   NUMERIC         as which SQLite takes DATE and DATETIME: a date as text, too, 2026-12-31 with or without " " or "T" and a time
  *   TEXT            the text itself
  *   BLOB            base64, or x'hexadecimal', or a UUID with its hyphens
  *   no type         a number if it reads as one, an SQL literal ('text', x'hexadecimal'), else the text itself

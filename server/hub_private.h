@@ -1,5 +1,5 @@
 /* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
- * hub_view.c who is to hold what, hub_wipe.c who is to be wiped, hub_sums.c checksums, hub_disk.c the room on the disk. */
+ * hub_view.c who is to hold what, hub_upkeep.c what time does, hub_wipe.c who is to be wiped, hub_sums.c checksums, hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
@@ -134,6 +134,7 @@ struct hub {
     bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */
+    bool timers_due;       /* likewise automation_timers */
     int64_t rules;         /* the writer's: the version for which all were looked at */
     bool stale;            /* the writer's: some session may be */
     size_t look_from;      /* the writer's: the slot of the next that is looked at, if it is stale */
@@ -153,6 +154,22 @@ void hub_look_at_disk(hub *h, uint64_t now_ms);
 bool hub_holds_push(hub *h, uint64_t session, uint64_t now_ms);
 /* Tells those whose pushes were not taken to come back, once they have what there is to be had. */
 void hub_end_held(hub *h, uint64_t now_ms);
+
+/* ---- hub_upkeep.c: the writer's ---- */
+
+/* Why rows stay where they are that were to move by the clock. */
+typedef struct hub_trouble {
+    char text[2 * LIMIT_TEXT_BYTES];
+} hub_trouble;
+/* What is due by the clock, in the group's transaction: each part of the rules of scope stands for itself, and rules that fail leave everything as it is; timers of
+ * automations. A database code. */
+int hub_run_due(hub *h, dialog_world *w, hub_trouble *t);
+/* Gives what automations have to say to the group's log. */
+void hub_say_alerts(const dialog_world *w);
+/* Once a minute: prunes, looks what is due, renews old connections. True if it was time. */
+bool hub_upkeep(hub *h, uint64_t now_ms);
+/* Under the mutex. After a failure only what devices pushed, or some quiet seconds, prove that there is room again: a note of a few bytes fits a full disk. */
+void hub_set_writable(hub *h, int rc, bool pushed, uint64_t now_ms);
 
 /* ---- hub_wipe.c: the writer's, without the mutex ---- */
 

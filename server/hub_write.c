@@ -5,18 +5,13 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation.h"
 #include "server/hub_private.h"
 #include "server/store_private.h"
 
 #define GROUP_INPUTS 512u
 #define GROUP_BYTES (8u << 20)
 #define SEEN_EVERY_MS 2000u
-#define WRITABLE_AFTER_MS 5000u
-#define UPKEEP_EVERY_MS 60000u
-#define UPKEEP_SOON_MS 1000u
-#define RENEW_AFTER_MS 86400000u
-#define RENEW_SPREAD_MS 14400000u
-#define PRUNED_MUCH 10000u
 
 /* One session's part in a group: a copy of its dialog, and what is to be said to it after the commit. */
 typedef struct work {
@@ -50,7 +45,7 @@ typedef struct group {
     work *current;
     bool scope_changed; /* all are to be looked at for what they are to hold */
     hub_look look;
-    char trouble[2 * LIMIT_TEXT_BYTES]; /* of upkeep */
+    hub_trouble trouble;
     uint64_t now_ms;
     uint64_t conflicts; /* logged by this group */
     int64_t last_conflict;
@@ -143,22 +138,6 @@ static void close_work(work *w, int rc, const char *words) {
     snprintf(w->words, sizeof w->words, "%s", words && *words ? words : satchel_rc_text(rc));
 }
 
-/* The database failed, not the device: the whole group must be undone. */
-static bool is_store_failure(int rc) {
-    switch (rc) {
-    case SATCHEL_E_BUSY:
-    case SATCHEL_E_IO:
-    case SATCHEL_E_FULL:
-    case SATCHEL_E_READONLY:
-    case SATCHEL_E_CORRUPT:
-    case SATCHEL_E_NOT_A_DATABASE:
-    case SATCHEL_E_NOMEM:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static int run_connect(group *gr, const input *i) {
     work *w;
     int rc = work_for(gr, i->session, &w);
@@ -170,7 +149,7 @@ static int run_connect(group *gr, const input *i) {
     pthread_mutex_unlock(&gr->h->mutex);
     if (!c) return SATCHEL_OK;
     rc = dialog_begin(&w->d, gr->h->config.store, fingerprint, gr->now_ms);
-    if (rc && !is_store_failure(rc)) {
+    if (rc && !db_is_failure(rc)) {
         close_work(w, rc, NULL);
         rc = SATCHEL_OK;
     }
@@ -180,19 +159,19 @@ static int run_connect(group *gr, const input *i) {
 /* One message, undone alone if it fails. */
 static int run_message(group *gr, work *w, const buf *message, buf *words) {
     store *s = gr->h->config.store;
-    store_position position = s->now;
+    ingest_position before = ingest_where(gr->h->ingest);
     int rc = gr->careful ? store_savepoint(s) : SATCHEL_OK;
     if (rc) return rc;
     w->said_rc = SATCHEL_OK;
     rc = dialog_message(&w->d, &gr->world, message->p, message->n, words);
     if (!rc) rc = w->said_rc;
     if (!gr->careful) {
-        gr->again = rc && !is_store_failure(rc);
+        gr->again = rc && !db_is_failure(rc);
         return rc;
     }
     if (!rc) return store_savepoint_release(s);
     store_savepoint_rollback(s);
-    s->now = position;
+    ingest_put_back(gr->h->ingest, &before);
     return rc;
 }
 
@@ -239,7 +218,7 @@ static int run_frame(group *gr, input *i) {
         hand_over(gr, w, i, kind, &message);
     else if (!rc && !held)
         rc = run_message(gr, w, &message, &words);
-    if (rc && !is_store_failure(rc) && !gr->again) {
+    if (rc && !db_is_failure(rc) && !gr->again) {
         unsay(w, said);
         w->d = before;
         buf_put_byte(&words, 0);
@@ -295,26 +274,26 @@ static uint64_t session_now(group *gr, int64_t author) {
 static int say_settled(group *gr) {
     uint64_t id = session_now(gr, gr->h->config.store->settled_author);
     int rc = id ? say_news(gr, id, dialog_settled) : SATCHEL_OK;
-    return is_store_failure(rc) ? rc : SATCHEL_OK;
+    return db_is_failure(rc) ? rc : SATCHEL_OK;
 }
 
 /* A job that fails is undone alone; its code waits in `n` for done(). */
 static int run_job(group *gr, input *i) {
     store *s = gr->h->config.store;
-    store_position position = s->now;
+    ingest_position before = ingest_where(gr->h->ingest);
     int rc = store_savepoint(s);
     if (rc) return rc;
     s->settled_author = 0;
     rc = i->job->run(i->job, s, gr->h->ingest, gr->now_ms);
     if (rc) {
         store_savepoint_rollback(s);
-        s->now = position;
+        ingest_put_back(gr->h->ingest, &before);
     } else {
         rc = store_savepoint_release(s);
         if (!rc && s->settled_author) rc = say_settled(gr);
     }
     i->n = (size_t)-rc;
-    return is_store_failure(rc) ? rc : SATCHEL_OK;
+    return db_is_failure(rc) ? rc : SATCHEL_OK;
 }
 
 /* The cursor that a session's device has made durable, if it moved since it was saved. Under the mutex; device 0: it did not. */
@@ -474,50 +453,6 @@ static int find_target(group *gr, dialog *d) {
     return rc;
 }
 
-/* Logged once: what fails is tried again every minute. */
-static void note_trouble(group *gr, scope_part part, int rc, buf *words) {
-    static const char *const WHAT[] = {"rows of grants that are over", "rows whose rules name satchel_now()"};
-    char text[LIMIT_TEXT_BYTES];
-    size_t n = strlen(gr->trouble);
-    buf_put_byte(words, 0);
-    snprintf(text, sizeof text, "%s stay where they are: %s", WHAT[part],
-             words->p ? (const char *)words->p : satchel_rc_text(rc));
-    if (!strstr(gr->h->stats.scope_trouble, text)) on_log(gr, &(log_fields){.level = 'e', .event = "store", .rc = rc}, text);
-    snprintf(gr->trouble + n, sizeof gr->trouble - n, "%s%s", n ? "; " : "", text);
-}
-
-/* Rules that fail leave everything as it is. */
-static int run_upkeep_part(group *gr, scope_part part) {
-    store *s = gr->h->config.store;
-    store_position position = s->now;
-    uint64_t moved;
-    int rc = store_savepoint(s);
-    if (rc) return rc;
-    buf words;
-    buf_init(&words, LIMIT_TEXT_BYTES);
-    rc = ingest_scope_look(gr->h->ingest);
-    if (!rc) rc = scope_upkeep(s, ingest_scope(gr->h->ingest), part, gr->now_ms, &moved, &words);
-    if (!rc) {
-        rc = store_savepoint_release(s);
-    } else if (!is_store_failure(rc)) {
-        store_savepoint_rollback(s);
-        s->now = position;
-        note_trouble(gr, part, rc, &words);
-        rc = store_is_open(s) ? SATCHEL_OK : SATCHEL_E_IO;
-    }
-    buf_fini(&words);
-    return rc;
-}
-
-/* What time does: each part stands for itself. */
-static int run_scope_upkeep(group *gr) {
-    gr->trouble[0] = 0;
-    if (!gr->h->scope_due) return SATCHEL_OK;
-    gr->scope_changed = true;
-    int rc = run_upkeep_part(gr, SCOPE_GRANTS);
-    return rc ? rc : run_upkeep_part(gr, SCOPE_DAY);
-}
-
 /* One that is looked at: as its work in this group has it, if it has one. */
 static int look_at(group *gr, uint64_t id, dialog *d) {
     work *w = NULL;
@@ -555,8 +490,10 @@ static int try_group(group *gr) {
     uint64_t conflicts = ingest_conflicts(h->ingest);
     ingest_undo_points(h->ingest, gr->careful);
     rc = run_inputs(gr);
-    if (!rc) rc = run_scope_upkeep(gr);
+    if (!rc) rc = hub_run_due(h, &gr->world, &gr->trouble);
+    if (h->scope_due) gr->scope_changed = true;
     if (!rc) rc = run_targets(gr);
+    hub_say_alerts(&gr->world);
     ingest_undo_points(h->ingest, true);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
     if (!rc) rc = run_losses_left(gr);
@@ -644,25 +581,12 @@ static void fail_inputs(hub *h, const input *inputs, int rc) {
     }
 }
 
-/* After a failure only what devices pushed, or some quiet seconds, prove that there is room again: a note of a few bytes fits a full disk. */
-static void set_writable(hub *h, int rc, bool pushed, uint64_t now_ms) {
-    bool writable = rc == SATCHEL_OK;
-    if (!writable) h->write_failed_ms = now_ms;
-    if (writable && !pushed && now_ms - h->write_failed_ms < WRITABLE_AFTER_MS) return;
-    if (h->stats.writable == writable) return;
-    h->stats.writable = writable;
-    char text[LIMIT_TEXT_BYTES];
-    snprintf(text, sizeof text, writable ? "the store can be written again" : "the store cannot be written: %s",
-             satchel_rc_text(rc));
-    h->config.log(h->config.ctx, &(log_fields){.level = writable ? 'i' : 'e', .event = "store", .rc = rc}, text);
-}
-
 static void finish_group(group *gr, int rc) {
     hub *h = gr->h;
     hub_audience list[HUB_AUDIENCES];
     unsigned n = rc ? 0 : hub_list_audiences(h, list);
     pthread_mutex_lock(&h->mutex);
-    set_writable(h, rc, gr->world.accepted > 0, gr->now_ms);
+    hub_set_writable(h, rc, gr->world.accepted > 0, gr->now_ms);
     if (rc) fail_inputs(h, gr->inputs, rc);
     if (rc) hub_look_failed(h, &gr->look);
     for (size_t i = 0; i < gr->nworks && !rc; i++) deliver_work(h, &gr->works[i]);
@@ -686,8 +610,8 @@ static void finish_group(group *gr, int rc) {
         h->stats.txns_repeated += gr->world.repeated;
         h->stats.forks += gr->world.forks;
         h->stats.conflicts += gr->conflicts;
-        if (h->scope_due) memcpy(h->stats.scope_trouble, gr->trouble, sizeof gr->trouble);
-        h->scope_due = false;
+        if (h->scope_due) memcpy(h->stats.scope_trouble, gr->trouble.text, sizeof gr->trouble.text);
+        h->scope_due = h->timers_due = false;
         hub_looked_at(h, &gr->look);
         hub_pass_by(h, list, n);
         hub_publish(h);
@@ -707,6 +631,8 @@ static void finish_jobs(group *gr, int rc) {
                 own = SATCHEL_E_FULL;
             } else if (i->job->own_transaction) {
                 own = i->job->run(i->job, h->config.store, h->ingest, gr->now_ms);
+                hub_say_alerts(&gr->world);
+                finish_lines(gr, true);
                 pthread_mutex_lock(&h->mutex);
                 if (ingest_profiles_touched(h->ingest)) hub_make_stale(h, false);
                 hub_publish(h);
@@ -781,47 +707,6 @@ static input *take_inputs(hub *h, uint64_t now_ms, bool *careful) {
     return first;
 }
 
-/* ---- upkeep ---- */
-
-/* What a welcome tells, above all what a backup has by now (N7), is told once a day to those who never go. Not to all at one time. */
-static void renew_old(hub *h, uint64_t now_ms) {
-    for (size_t i = 0; i < h->nslots; i++) {
-        session *c = h->slots[i];
-        if (!c || c->closing || c->d.phase != DIALOG_READY || c->out || c->waiting_bytes || c->wants_snapshot) continue;
-        if (now_ms - c->since_ms > RENEW_AFTER_MS + c->id % RENEW_SPREAD_MS)
-            hub_tell_and_close(h, c, SATCHEL_E_CLOSED, "connected for a day; come back for the news");
-    }
-}
-
-static bool upkeep(hub *h, uint64_t now_ms) {
-    if (now_ms - h->last_upkeep_ms < UPKEEP_EVERY_MS) return false;
-    h->last_upkeep_ms = now_ms;
-    store *s = h->config.store;
-    uint64_t removed = 0;
-    int rc = store_begin(s);
-    if (!rc) rc = store_prune(s, now_ms, h->config.history_ms, h->config.horizon_ms, &removed);
-    if (rc)
-        store_rollback(s);
-    else
-        rc = store_commit(s);
-    bool more = false;
-    uint64_t scope_at_ms = UINT64_MAX;
-    if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);
-    h->scope_due = scope_at_ms <= now_ms;
-    if (!rc) rc = store_tidy(s, h->stats.wal_bytes, &more);
-    /* There is more to remove; others come first. */
-    if (!rc && (removed > PRUNED_MUCH || more)) h->last_upkeep_ms -= UPKEEP_EVERY_MS - UPKEEP_SOON_MS;
-    pthread_mutex_lock(&h->mutex);
-    set_writable(h, rc, false, now_ms);
-    if (!rc && !h->scope_due) h->stats.scope_trouble[0] = 0;
-    hub_move_quiet(h);
-    if (!rc) hub_publish(h);
-    renew_old(h, now_ms);
-    pthread_mutex_unlock(&h->mutex);
-    h->config.wake(h->config.ctx);
-    return true;
-}
-
 bool hub_write_step(hub *h) {
     group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
     gr.last_line = &gr.lines;
@@ -830,9 +715,9 @@ bool hub_write_step(hub *h) {
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);
-    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->stale;
+    bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->timers_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
-    if (idle) return upkeep(h, gr.now_ms);
+    if (idle) return hub_upkeep(h, gr.now_ms);
     gr.world = (dialog_world){.s = h->config.store,
                               .g = h->ingest,
                               .snaps = h->snaps,
@@ -847,6 +732,6 @@ bool hub_write_step(hub *h) {
     finish_group(&gr, rc);
     finish_jobs(&gr, rc);
     free(gr.works);
-    upkeep(h, gr.now_ms);
+    hub_upkeep(h, gr.now_ms);
     return !rc || had_inputs;
 }

@@ -163,18 +163,17 @@ static int take_rows(importer *im, const json_t *rows, tally *t) {
 
 /* What a source's keys became is worth a commit of its own; but a commit without a new seq is one that no device hears of. */
 static int take_batch(importer *im, const json_t *rows, uint64_t now_ms, bool dry_run, tally *t) {
-    store_position before;
+    ingest_position before;
     bool changed = false;
     int rc = store_begin(im->s);
     if (rc) return rc;
-    rc = ingest_rows_begin(im->g, now_ms, &before);
+    rc = ingest_own_begin(im->g, now_ms, &before);
     if (!rc) rc = take_rows(im, rows, t);
-    if (rc)
-        ingest_rows_drop(im->g, &before);
-    else
-        rc = ingest_rows_end(im->g, &before, &changed);
-    if (!rc && !dry_run && (changed || im->noted)) return store_commit(im->s);
-    store_rollback(im->s);
+    rc = ingest_own_end(im->g, &before, rc, &changed);
+    bool commits = !rc && !dry_run && (changed || im->noted);
+    if (commits) rc = store_commit(im->s);
+    if (!commits) store_rollback(im->s);
+    if (rc || !commits) ingest_put_back(im->g, &before);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "server/automation_private.h"
 #include "server/ingest_private.h"
 #include "server/refusal.h"
 
@@ -30,6 +31,7 @@ int ingest_new(store *s, ingest **out) {
     g->s = s;
     g->undo_points = true;
     scope_log_init(&g->log, &s->cache);
+    buf_init(&g->caused, LIMIT_AUTOMATION_BYTES);
     capture_sink sink = {.ctx = g, .begin = sink_begin, .part = sink_part};
     int rc = capture_open(s->db, &sink, &g->capture);
     if (!rc) {
@@ -48,11 +50,14 @@ void ingest_free(ingest *g) {
     if (!g) return;
     ingest_unprepare(g);
     ingest_scope_close(g);
+    automation_free(g->rules);
     if (g->capture) capture_close(g->capture);
     scope_log_fini(&g->log);
     buf_fini(&g->orphans);
     buf_fini(&g->unjudged);
     buf_fini(&g->captured);
+    buf_fini(&g->caused);
+    buf_fini(&g->alerts);
     buf_fini(&g->dangling);
     buf_fini(&g->bad_key);
     buf_fini(&g->bad_text);
@@ -265,7 +270,7 @@ static int settle(ingest *g, uint64_t number) {
     return refusal_settle(g->s, of, number, "retried", g->now_ms);
 }
 
-static int start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
+int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
     uint64_t last = g->s->now.seq;
     g->author = author;
     g->from_server = g->writes_server = author->author == 0;
@@ -280,7 +285,8 @@ static int start(ingest *g, author_info *author, uint64_t number, uint64_t base,
     buf_clear(&g->bad_key);
     buf_clear(&g->bad_text);
     scope_log_begin(&g->log, g->clock, now_ms);
-    return ingest_scope_begin(g);
+    int rc = ingest_scope_begin(g);
+    return rc ? rc : automation_begin(g);
 }
 
 /* N3: a transaction that another copy of the file had too, and that is so old that its result may have been forgotten. */
@@ -310,11 +316,15 @@ static int merge_transaction(ingest *g, const push_txn *txn) {
     return rc ? rc : ingest_finish(g);
 }
 
-/* Takes back what a transaction did so far. */
-static void undo(ingest *g, const store_position *before, uint64_t conflicts) {
-    if (g->undo_points) store_savepoint_rollback(g->s);
-    g->s->now = *before;
-    g->conflicts = conflicts;
+ingest_position ingest_where(const ingest *g) {
+    return (ingest_position){.at = g->s->now, .conflicts = g->conflicts, .alerts = g->alerts.n};
+}
+
+void ingest_put_back(ingest *g, const ingest_position *before) {
+    g->s->now = before->at;
+    g->conflicts = before->conflicts;
+    if (g->alerts.n > before->alerts) g->alerts.n = before->alerts;
+    g->alerts.rc = SATCHEL_OK;
 }
 
 void ingest_undo_points(ingest *g, bool on) {
@@ -329,15 +339,15 @@ static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
 }
 
 static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {
-    store_position before = g->s->now;
+    ingest_position before = ingest_where(g);
     int clamped = 0;
     uint64_t effective = hlc_effective(txn->effective ? txn->effective : txn->stamp, author->last_effective, now_ms, &clamped);
-    int rc = start(g, author, txn->number, txn->base, effective, now_ms);
+    int rc = ingest_start(g, author, txn->number, txn->base, effective, now_ms);
     if (!rc && g->undo_points) rc = store_savepoint(g->s);
     if (rc) return rc;
-    uint64_t conflicts = g->conflicts;
     rc = merge_transaction(g, txn);
-    if (rc) undo(g, &before, conflicts);
+    if (rc && g->undo_points) store_savepoint_rollback(g->s);
+    if (rc) ingest_put_back(g, &before);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
         if (!g->undo_points) return INGEST_AGAIN;
         rc = park(g, txn, rc, out);
@@ -348,6 +358,7 @@ static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t no
         if (rc) return rc;
         author->last_effective = effective;
         if (g->s->now.high_stamp < effective) g->s->now.high_stamp = effective;
+        rc = automation_fire(g);
     }
     if (rc) return rc;
     author->last_number = txn->number;
@@ -409,9 +420,9 @@ int ingest_author_save(ingest *g, const author_info *author) {
 int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out) {
     author_info author = {.author = txn->author, .alone = true};
     const push_txn delta = {.delta = txn->delta, .ndelta = txn->ndelta};
-    store_position before = g->s->now;
-    uint64_t effective = hlc_next(before.high_stamp, now_ms), conflicts = g->conflicts;
-    int rc = start(g, &author, 0, txn->base, effective, now_ms);
+    ingest_position before = ingest_where(g);
+    uint64_t effective = hlc_next(before.at.high_stamp, now_ms);
+    int rc = ingest_start(g, &author, 0, txn->base, effective, now_ms);
     g->writes_server = txn->writes_server;
     if (!rc) rc = store_savepoint(g->s);
     if (rc) return rc;
@@ -419,8 +430,7 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
     bool undone = rc != SATCHEL_OK;
     if (undone) {
         store_savepoint_rollback(g->s);
-        g->s->now = before;
-        g->conflicts = conflicts;
+        ingest_put_back(g, &before);
     }
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) {
         rc = tell_refusal(g, rc, out);
@@ -428,9 +438,16 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
         rc = store_savepoint_release(g->s);
         out->result = (msg_result){.seq = g->clock.seq, .effective = effective};
         g->s->now.high_stamp = effective;
+        if (!rc) rc = automation_fire(g);
     }
     g->author = NULL;
     return rc;
+}
+
+void ingest_alerts(ingest *g, buf *lines) {
+    buf_clear(lines);
+    buf_put(lines, g->alerts.p, g->alerts.n);
+    buf_clear(&g->alerts);
 }
 
 uint64_t ingest_conflicts(const ingest *g) {
@@ -439,7 +456,7 @@ uint64_t ingest_conflicts(const ingest *g) {
 
 /* ---- SQL of the server's own authors ---- */
 
-static int merge_captured(ingest *g) {
+int ingest_merge_captured(ingest *g) {
     const uint8_t *p = g->captured.p, *end = p + g->captured.n;
     static _Thread_local changeset_change change;
     uint64_t n;
@@ -455,10 +472,10 @@ static int merge_captured(ingest *g) {
         }
         if (more < 0) return more;
     }
-    return ingest_finish(g);
+    return SATCHEL_OK;
 }
 
-int ingest_author_begin(ingest *g) {
+int ingest_capture_begin(ingest *g) {
     int rc = store_savepoint(g->s);
     buf_clear(&g->captured);
     capture_reset(g->capture);
@@ -466,51 +483,50 @@ int ingest_author_begin(ingest *g) {
     return rc;
 }
 
-int ingest_author_end(ingest *g, uint64_t now_ms, buf *error) {
+/* What it changed nobody has looked at. */
+void ingest_capture_cancel(ingest *g) {
+    capture_reset(g->capture);
+    capture_enable(g->capture, false);
+    store_savepoint_undo(g->s);
+}
+
+int ingest_capture_end(ingest *g, buf *error) {
     int rc = capture_flush(g->capture);
     if (rc) buf_printf(error, "%s", capture_error(g->capture));
-    capture_reset(g->capture);
-    capture_enable(g->capture, false);
-    store_savepoint_rollback(g->s);
-    if (rc || !g->captured.n) return rc;
-    static author_info server;
-    store_position before = g->s->now;
-    rc = start(g, &server, 0, before.seq, hlc_next(before.high_stamp, now_ms), now_ms);
-    if (!rc) rc = merge_captured(g);
-    if (rc) {
-        g->s->now = before;
-        if (g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
-        return rc;
-    }
-    g->s->now.high_stamp = g->clock.stamp;
-    return SATCHEL_OK;
-}
-
-void ingest_author_cancel(ingest *g) {
-    capture_reset(g->capture);
-    capture_enable(g->capture, false);
-    store_savepoint_rollback(g->s);
-}
-
-/* ---- rows of the server's own author ---- */
-
-int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before) {
-    static author_info server;
-    *before = g->s->now;
-    return start(g, &server, 0, before->seq, hlc_next(before->high_stamp, now_ms), now_ms);
-}
-
-int ingest_rows_end(ingest *g, const store_position *before, bool *changed) {
-    int rc = ingest_finish(g);
-    *changed = !rc && !scope_log_is_empty(&g->log);
-    if (*changed) {
-        g->s->now.high_stamp = g->clock.stamp;
-        return SATCHEL_OK;
-    }
-    ingest_rows_drop(g, before);
+    ingest_capture_cancel(g);
     return rc;
 }
 
-void ingest_rows_drop(ingest *g, const store_position *before) {
-    g->s->now = *before;
+int ingest_author_end(ingest *g, uint64_t now_ms, buf *error) {
+    bool changed;
+    ingest_position before;
+    int rc = ingest_capture_end(g, error);
+    if (rc || !g->captured.n) return rc;
+    rc = ingest_own_begin(g, now_ms, &before);
+    if (!rc) rc = ingest_merge_captured(g);
+    rc = ingest_own_end(g, &before, rc, &changed);
+    if (rc && g->bad_text.n) buf_printf(error, "%s: %.*s", satchel_rc_name(rc), (int)g->bad_text.n, (const char *)g->bad_text.p);
+    return rc;
+}
+
+/* ---- transactions of the server's own author ---- */
+
+int ingest_own_begin(ingest *g, uint64_t now_ms, ingest_position *before) {
+    static author_info server;
+    *before = ingest_where(g);
+    return ingest_start(g, &server, 0, before->at.seq, hlc_next(before->at.high_stamp, now_ms), now_ms);
+}
+
+/* A conflict is of a commit, though nothing else came of that. */
+int ingest_own_end(ingest *g, const ingest_position *before, int rc, bool *changed) {
+    if (!rc) rc = ingest_finish(g);
+    *changed = !rc && (!scope_log_is_empty(&g->log) || g->conflicts > before->conflicts);
+    if (!*changed) {
+        ingest_put_back(g, before);
+        return rc;
+    }
+    g->s->now.high_stamp = g->clock.stamp;
+    rc = automation_fire(g);
+    if (rc) ingest_put_back(g, before);
+    return rc;
 }

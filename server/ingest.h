@@ -57,6 +57,16 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
 int ingest_has_row(ingest *g, const schema_table *t, const value *key);
 /* Reads a row of satchel_result, columns number, rc, seq, effective, depends, tbl, key, message; key and text point into `hold`. */
 int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
+/* Where it stands, beside the store's own rows: to be put back when what came since is rolled back there. */
+typedef struct ingest_position {
+    store_position at;
+    uint64_t conflicts;
+    size_t alerts;
+} ingest_position;
+ingest_position ingest_where(const ingest *g);
+void ingest_put_back(ingest *g, const ingest_position *before);
+/* Lines about automations (automation.h) that have failed since the last time that this was asked, for the log; empty if none. */
+void ingest_alerts(ingest *g, buf *lines);
 /* Conflicts logged since ingest_new. */
 uint64_t ingest_conflicts(const ingest *g);
 

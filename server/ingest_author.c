@@ -2,36 +2,8 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "protocol/sql_text.h"
 #include "server/ingest_private.h"
-
-static unsigned line_of(const char *text, const char *at) {
-    unsigned line = 1;
-    for (const char *p = text; p < at; p++)
-        if (*p == '\n') line++;
-    return line;
-}
-
-/* Past white space and comments. */
-static const char *skip_blank(const char *p) {
-    for (;;) {
-        while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r' || *p == ';') p++;
-        if (p[0] == '-' && p[1] == '-') {
-            while (*p && *p != '\n') p++;
-        } else if (p[0] == '/' && p[1] == '*') {
-            const char *end = strstr(p + 2, "*/");
-            p = end ? end + 2 : p + strlen(p);
-        } else {
-            return p;
-        }
-    }
-}
-
-static bool is_word(const char *p, const char *word) {
-    size_t n = strlen(word);
-    if (sqlite3_strnicmp(p, word, (int)n) != 0) return false;
-    char after = p[n];
-    return !(after == '_' || (after >= '0' && after <= '9') || (after >= 'A' && after <= 'Z') || (after >= 'a' && after <= 'z'));
-}
 
 static const char *past_statement(const char *p) {
     while (*p && *p != ';') p++;
@@ -44,19 +16,21 @@ typedef struct script {
     uint64_t now_ms;
     uint64_t transactions, rows;
     bool explicit_transaction, open;
-    const char *refusal; /* why the authorizer refused; static */
+    const char *refusal;    /* why the authorizer refused; static */
+    ingest_position before; /* of the open transaction */
     buf *error;
 } script;
 
 static int fail(script *sc, const char *at, int rc, const char *words) {
-    buf_printf(sc->error, "line %u: %s", line_of(sc->text, at), words);
+    buf_printf(sc->error, "line %u: %s", sql_line(sc->text, at), words);
     return rc;
 }
 
 static int open_transaction(script *sc, bool own_commit) {
     int rc = own_commit ? store_begin(sc->g->s) : SATCHEL_OK;
     if (rc) return rc;
-    rc = ingest_author_begin(sc->g);
+    sc->before = ingest_where(sc->g);
+    rc = ingest_capture_begin(sc->g);
     if (rc && own_commit) store_rollback(sc->g->s);
     sc->open = !rc;
     return rc;
@@ -73,7 +47,10 @@ static int close_transaction(script *sc, const char *at, bool own_commit) {
         if (own_commit) store_rollback(sc->g->s);
     } else {
         sc->transactions++;
-        if (own_commit && (rc = store_commit(sc->g->s))) fail(sc, at, rc, store_error(sc->g->s));
+        if (own_commit && (rc = store_commit(sc->g->s))) {
+            ingest_put_back(sc->g, &sc->before);
+            fail(sc, at, rc, store_error(sc->g->s));
+        }
     }
     buf_fini(&words);
     return rc;
@@ -84,22 +61,11 @@ static int close_transaction(script *sc, const char *at, bool own_commit) {
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *database, const char *trigger) {
     script *sc = ctx;
     (void)b, (void)database;
-    switch (action) {
-    case SQLITE_SELECT:
-    case SQLITE_READ:
-    case SQLITE_FUNCTION:
-    case SQLITE_RECURSIVE:
-        return SQLITE_OK;
-    case SQLITE_INSERT:
-    case SQLITE_UPDATE:
-    case SQLITE_DELETE:
-        if (trigger || schema_table_by_name(sc->g->schema, a)) return SQLITE_OK;
-        sc->refusal = "the table is not one that syncs; what is written to it here would be lost";
-        return SQLITE_DENY;
-    default:
-        sc->refusal = "only INSERT, UPDATE, DELETE, SELECT, BEGIN and COMMIT are run here";
-        return SQLITE_DENY;
-    }
+    bool writes = action == SQLITE_INSERT || action == SQLITE_UPDATE || action == SQLITE_DELETE;
+    if (sql_only_reads(action) || (writes && (trigger || schema_table_by_name(sc->g->schema, a)))) return SQLITE_OK;
+    sc->refusal = writes ? "the table is not one that syncs; what is written to it here would be lost"
+                         : "only INSERT, UPDATE, DELETE, SELECT, BEGIN and COMMIT are run here";
+    return SQLITE_DENY;
 }
 
 static int run_statement(script *sc) {
@@ -129,13 +95,13 @@ static int run_statement(script *sc) {
 static int step_script(script *sc) {
     const char *at = sc->at;
     int rc = SATCHEL_OK;
-    if (is_word(at, "BEGIN")) {
+    if (sql_past_word(at, "BEGIN")) {
         if (sc->open) return fail(sc, at, SATCHEL_E_MISUSE, "BEGIN inside a transaction");
         sc->at = past_statement(at);
         sc->explicit_transaction = true;
         return open_transaction(sc, true);
     }
-    if (is_word(at, "COMMIT") || is_word(at, "END")) {
+    if (sql_past_word(at, "COMMIT") || sql_past_word(at, "END")) {
         if (!sc->explicit_transaction) return fail(sc, at, SATCHEL_E_MISUSE, "COMMIT without BEGIN");
         sc->at = past_statement(at);
         sc->explicit_transaction = false;
@@ -149,11 +115,11 @@ static int step_script(script *sc) {
 
 static int run_script(script *sc, bool own_commit) {
     int rc = SATCHEL_OK;
-    while (!rc && *(sc->at = skip_blank(sc->at))) rc = step_script(sc);
+    while (!rc && *(sc->at = sql_skip_blank(sc->at))) rc = step_script(sc);
     if (!rc && own_commit && sc->open)
         rc = fail(sc, sc->at, SATCHEL_E_MISUSE, "the text ends inside a transaction; COMMIT is missing");
     if (rc && sc->open) {
-        ingest_author_cancel(sc->g);
+        ingest_capture_cancel(sc->g);
         if (own_commit) store_rollback(sc->g->s);
         sc->open = false;
     }

@@ -23,6 +23,8 @@ int ingest_refuse(ingest *g, int rc, const char *format, ...) {
 }
 
 int ingest_sqlite(ingest *g, int rc) {
+    /* The statement is prepared: what is at fault is an expression of the schema's, on values that it cannot take. */
+    if (rc == SATCHEL_E_INTERNAL && sqlite3_errcode(g->s->db) == SQLITE_ERROR) rc = SATCHEL_E_CHECK;
     if (satchel_rc_class(rc) != SATCHEL_CLASS_REFUSED) return rc;
     return ingest_refuse(g, rc, "%s", sqlite3_errmsg(g->s->db));
 }

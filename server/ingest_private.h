@@ -1,6 +1,6 @@
 /* ingest_private.h - what the files of ingest share: the transaction being taken in, and the prepared statements of a table.
  *
- * ingest.c drives one transaction (numbers, parts, results); ingest_row.c merges one row; ingest_check.c checks types, moves and
+ * ingest.c drives one transaction (numbers, parts, results); ingest_row.c merges one row; ingest_stored.c reads and writes rows; ingest_check.c checks types, moves and
  * references; ingest_scope.c says whose rows are and who may write them; ingest_author.c runs the server's own SQL. */
 #ifndef SERVER_INGEST_PRIVATE_H
 #define SERVER_INGEST_PRIVATE_H
@@ -38,6 +38,7 @@ typedef struct table_state {
     sqlite3_stmt *select, *insert, *delete_row;
     const char *rowid;   /* by which the rowid can be named, NULL if it cannot: an update then does not look the key up again */
     uint32_t last_set;   /* of the row that was inserted last: the next often lies beside it */
+    unsigned watched;    /* which changes of its rows rules look at: EVENT_ of automation_private.h */
     bool has_tombstones; /* there may be some of this table; false spares an insert the look */
     update_stmt update[UPDATE_SHAPES];
     unsigned next_shape;
@@ -90,6 +91,18 @@ struct ingest {
     scope_moves moves;
     buf orphans, unjudged; /* rows to look at again at the end: table, key */
 
+    /* What follows by itself (automation.h). */
+    struct automation *rules;
+    buf caused;            /* the changes that rules are to look at */
+    const uint16_t *chain; /* the rules that led to what is written now */
+    unsigned nchain;
+    bool firing;                      /* these very rules write */
+    bool spares;                      /* a rule writes that leaves what others wrote */
+    const schema_table *spared_table; /* of which it left something; NULL: it did not */
+    const schema_column *spared;      /* the last that it left; NULL: a deleted row */
+    uint64_t emitted;                 /* rows changed since ingest_new */
+    buf alerts;                       /* lines about rules that fail */
+
     /* Why it is refused. */
     uint32_t bad_table;
     buf bad_key, bad_text;
@@ -132,6 +145,21 @@ int ingest_note_parent(ingest *g, const stored_row *row, const row_changes *chan
 /* At the end of the transaction: refuses if one still does not hold. */
 int ingest_check_references(ingest *g);
 
+/* ---- ingest_stored.c ---- */
+
+/* 1 and the row, 0 if there is none. Leaves the select statement open: the values live until stored_close. */
+int stored_open(ingest *g, const schema_table *t, const value *key, stored_row *row);
+void stored_close(stored_row *row);
+/* Inserts the row, in the set that the last one had. A refusal, as of all of these: it would be too large, or a constraint failed. */
+int stored_put(ingest *g, stored_row *row);
+/* Finds the set that the row lies in, which was just inserted; where that cannot be worked out, it was not. */
+int stored_place(ingest *g, stored_row *row);
+/* Both. */
+int stored_insert(ingest *g, stored_row *row);
+/* Writes the changed columns of `row` and its clock. */
+int stored_update(ingest *g, const stored_row *row, const row_changes *changes, const value *key);
+int stored_delete(ingest *g, const schema_table *t, const value *key);
+
 /* ---- ingest_row.c ---- */
 
 /* Merges one row of the transaction into the store. SATCHEL_OK, a code of class REFUSED (words noted), or a database code. */
@@ -163,15 +191,30 @@ int ingest_finish(ingest *g);
 
 /* ---- ingest.c ---- */
 
-/* A transaction of the server's own SQL: between begin and end statements run captured; end undoes them and ingests what they changed. */
-int ingest_author_begin(ingest *g);
+/* Begins a transaction of this author; it ends with ingest_finish. */
+int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms);
+/* SQL that runs captured between begin and end is undone by end; g->captured has its changes then. */
+int ingest_capture_begin(ingest *g);
+int ingest_capture_end(ingest *g, buf *error);
+/* Merges these. */
+int ingest_merge_captured(ingest *g);
+/* To give it up: nothing was changed, nothing is kept. */
+void ingest_capture_cancel(ingest *g);
+/* A transaction of the server's own SQL, begun with ingest_capture_begin: undoes what ran captured, and ingests what it changed. */
 int ingest_author_end(ingest *g, uint64_t now_ms, buf *error);
-void ingest_author_cancel(ingest *g);
-/* Rows of the server's own author, one by one through ingest_row, as one transaction with one seq inside store_begin ... store_commit. Where the author
- * knows everything, a row that is refused leaves no trace, and the others may go on. *changed: there is something to commit. After a failure, or to give
- * it up, drop and store_rollback. */
-int ingest_rows_begin(ingest *g, uint64_t now_ms, store_position *before);
-int ingest_rows_end(ingest *g, const store_position *before, bool *changed);
-void ingest_rows_drop(ingest *g, const store_position *before);
+/* A transaction of the server's own author with one seq, inside store_begin ... store_commit: rows one by one through ingest_row, then end with how that
+ * went. Where the author knows everything, a row that is refused leaves no trace, and the others may go on. *changed: there is something to commit, and what follows from it was
+ * done. After a failure, which `rc` is or end gives, the position is put back, and the rows are to be rolled back. */
+int ingest_own_begin(ingest *g, uint64_t now_ms, ingest_position *before);
+int ingest_own_end(ingest *g, const ingest_position *before, int rc, bool *changed);
+
+/* ---- automation_run.c ---- */
+
+/* At the beginning of a transaction: the rules in force. */
+int automation_begin(ingest *g);
+/* A change of a row that rules watch: EVENT_, its values as they are (of a deleted row: as they were), and what an update changed. */
+int automation_note(ingest *g, unsigned op, const stored_row *row, const row_changes *changes);
+/* After a transaction was taken in, but not while that very thing goes on: what follows from it, as commits of the server's. A database code. */
+int automation_fire(ingest *g);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation_private.h"
 #include "server/ingest_private.h"
 
 /* ---- what the author had seen (M16) ---- */
@@ -23,126 +24,11 @@ static uint64_t base_of_row(const ingest *g) {
     return base_of_unit(g, NULL, 0);
 }
 
-/* ---- rows in the store ---- */
+/* ---- columns ---- */
 
 /* -1 for a column that was dropped. */
 static int place_of_id(const table_state *ts, uint32_t id) {
     return id <= ts->t->nall ? ts->place[id] : -1;
-}
-
-/* Any row must fit a page of a snapshot. */
-static int check_size(ingest *g, const stored_row *row) {
-    size_t n = 0;
-    for (unsigned i = 0; i < row->ts->t->ncol; i++) n += value_size(&row->v[i]);
-    return n <= LIMIT_ROW_BYTES ? SATCHEL_OK
-                                : ingest_refuse(g, SATCHEL_E_TOO_LARGE, "a row of %s would have %zu bytes", row->ts->t->name, n);
-}
-
-/* 1 and the row, 0 if there is none. Leaves the select statement open: the values live until row_close. */
-static int row_open(ingest *g, const schema_table *t, const value *key, stored_row *row) {
-    row->ts = ingest_table(g, t);
-    sqlite3_stmt *q = row->ts->select;
-    for (unsigned i = 0; i < t->nkey; i++) value_bind(q, (int)i + 1, &key[i]);
-    int step = sqlite3_step(q);
-    if (step != SQLITE_ROW) {
-        sqlite3_reset(q);
-        return step == SQLITE_DONE ? 0 : db_rc(step);
-    }
-    for (unsigned i = 0; i < t->ncol; i++) row->v[i] = value_of_column(q, (int)i + 2);
-    row->set = (uint32_t)sqlite3_column_int64(q, 1);
-    if (row->ts->rowid) row->rowid = sqlite3_column_int64(q, (int)t->ncol + 2);
-    int rc = clock_decode(&row->clock, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
-    if (rc) {
-        sqlite3_reset(q);
-        return rc;
-    }
-    return 1;
-}
-
-static void row_close(stored_row *row) {
-    sqlite3_reset(row->ts->select);
-}
-
-static int row_put(ingest *g, stored_row *row) {
-    int rc = check_size(g, row);
-    if (rc) return rc;
-    buf_clear(&g->scratch);
-    clock_encode(&row->clock, &g->scratch);
-    if (g->scratch.rc) return g->scratch.rc;
-    sqlite3_stmt *q = row->ts->insert;
-    sqlite3_bind_blob(q, 1, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
-    row->set = g->scoped ? row->ts->last_set : SET_ALL;
-    sqlite3_bind_int64(q, 2, row->set);
-    for (unsigned i = 0; i < row->ts->t->ncol; i++) value_bind(q, (int)i + 3, &row->v[i]);
-    return ingest_sqlite(g, db_run(q));
-}
-
-static int row_delete(ingest *g, const schema_table *t, const value *key) {
-    sqlite3_stmt *q = ingest_table(g, t)->delete_row;
-    for (unsigned i = 0; i < t->nkey; i++) value_bind(q, (int)i + 1, &key[i]);
-    return ingest_sqlite(g, db_run(q));
-}
-
-/* Finds the set that the row lies in, which was just inserted; where that cannot be worked out, it was not. */
-static int row_place(ingest *g, stored_row *row) {
-    int rc = ingest_place(g, row);
-    if (satchel_rc_class(rc) != SATCHEL_CLASS_REFUSED) return rc;
-    value key[LIMIT_KEY_COLUMNS];
-    for (unsigned i = 0; i < row->ts->t->nkey; i++) key[i] = row->v[row->ts->key_place[i]];
-    int end = row_delete(g, row->ts->t, key);
-    return end ? end : rc;
-}
-
-static int row_insert(ingest *g, stored_row *row) {
-    int rc = row_put(g, row);
-    return rc ? rc : row_place(g, row);
-}
-
-static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt *u) {
-    sqlite3_str *text = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(text, "UPDATE OR ABORT \"%w\" SET satchel_clock=?", ts->t->name);
-    for (unsigned i = 0; i < n; i++) sqlite3_str_appendf(text, ",\"%w\"=?", ts->t->col[column[i]]->name);
-    if (ts->rowid) sqlite3_str_appendf(text, " WHERE %s=?", ts->rowid);
-    for (unsigned i = 0; !ts->rowid && i < ts->t->nkey; i++)
-        sqlite3_str_appendf(text, "%s\"%w\"=?", i ? " AND " : " WHERE ", ts->t->key[i]->name);
-    char *sql = sqlite3_str_finish(text);
-    if (!sql) return SATCHEL_E_NOMEM;
-    sqlite3_finalize(u->stmt);
-    u->stmt = NULL;
-    u->n = n;
-    memcpy(u->column, column, n * sizeof *column);
-    int rc = db_rc(sqlite3_prepare_v3(g->s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &u->stmt, NULL));
-    sqlite3_free(sql);
-    return rc;
-}
-
-static int find_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt **out) {
-    for (unsigned i = 0; i < UPDATE_SHAPES; i++) {
-        update_stmt *u = &ts->update[i];
-        if (u->stmt && u->n == n && memcmp(u->column, column, n * sizeof *column) == 0) {
-            *out = u;
-            return SATCHEL_OK;
-        }
-    }
-    *out = &ts->update[ts->next_shape++ % UPDATE_SHAPES];
-    return make_update(g, ts, n, column, *out);
-}
-
-/* Writes the changed columns of `row` and its clock. */
-static int row_update(ingest *g, const stored_row *row, const row_changes *changes, const value *key) {
-    update_stmt *u;
-    int rc = changes->n ? check_size(g, row) : SATCHEL_OK;
-    if (!rc) rc = find_update(g, row->ts, changes->n, changes->place, &u);
-    if (rc) return rc;
-    buf_clear(&g->scratch);
-    clock_encode(&row->clock, &g->scratch);
-    if (g->scratch.rc) return g->scratch.rc;
-    int at = 1;
-    sqlite3_bind_blob(u->stmt, at++, g->scratch.p, (int)g->scratch.n, SQLITE_STATIC);
-    for (unsigned i = 0; i < changes->n; i++) value_bind(u->stmt, at++, &row->v[changes->place[i]]);
-    if (row->ts->rowid) sqlite3_bind_int64(u->stmt, at, row->rowid);
-    for (unsigned i = 0; !row->ts->rowid && i < row->ts->t->nkey; i++) value_bind(u->stmt, at++, &key[i]);
-    return ingest_sqlite(g, db_run(u->stmt));
 }
 
 /* ---- what goes to the log ---- */
@@ -163,6 +49,7 @@ static void emit_column(ingest *g, uint32_t id, value v) {
 
 /* For those who hold rows of the set. */
 static int emit_end(ingest *g, uint32_t set) {
+    g->emitted++;
     return scope_log_put(&g->log, set, 0, &g->emit);
 }
 
@@ -171,7 +58,8 @@ static int emit_row(ingest *g, const delta_row *in, const stored_row *row) {
     emit_begin(g, in, DELTA_PUT);
     for (unsigned i = 0; i < row->ts->t->ncol; i++)
         if (!row->ts->t->col[i]->key) emit_column(g, row->ts->t->col[i]->id, row->v[i]);
-    return emit_end(g, row->set);
+    int rc = row->ts->watched & EVENT_INSERT ? automation_note(g, EVENT_INSERT, row, NULL) : SATCHEL_OK;
+    return rc ? rc : emit_end(g, row->set);
 }
 
 /* ---- conflicts ---- */
@@ -274,7 +162,7 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
         int place = place_of_id(row->ts, (uint32_t)id);
         if (place >= 0) row->v[place] = v;
     }
-    if (!rc) rc = row_insert(g, row);
+    if (!rc) rc = stored_insert(g, row);
     return rc ? rc : tombstone_drop(g, in->table);
 }
 
@@ -283,6 +171,18 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
 /* An insert holds every column: what is NULL or the default was not said (M7, M15). */
 static bool says_nothing(const schema_column *c, const value *v) {
     return v->type == VALUE_NULL || value_equal(v, &c->default_value);
+}
+
+/* Under which clock something is written. What a rule filled in is older than whatever a person wrote: he may have written it before, and nobody has heard of it yet. */
+static field_clock own_clock(const ingest *g) {
+    field_clock by = g->clock;
+    if (g->spares) by.stamp = by.seq;
+    return by;
+}
+
+/* What a rule filled in is nobody's edit, and a delete by who has not heard of it loses nothing: it may have followed from his own insert. */
+static bool is_filled_in(const field_clock *c) {
+    return !c->author && c->stamp == c->seq;
 }
 
 /* The row that an insert makes: what it sets, defaults for columns that its author did not know. */
@@ -305,7 +205,7 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
         }
         row->v[place] = in->v[i];
     }
-    clock_init(&row->clock, g->clock);
+    clock_init(&row->clock, own_clock(g));
     return SATCHEL_OK;
 }
 
@@ -317,7 +217,7 @@ static int finish_new(ingest *g, const delta_row *in) {
 
 static int put_new(ingest *g, const schema_table *t, const delta_row *in) {
     int rc = fill_new(g, t, in, &g->row);
-    if (!rc) rc = row_insert(g, &g->row);
+    if (!rc) rc = stored_insert(g, &g->row);
     return rc ? rc : finish_new(g, in);
 }
 
@@ -388,6 +288,11 @@ static int log_lost_values(ingest *g, const schema_table *t, const delta_row *in
 
 /* An insert of a key that was deleted: it makes the row anew, unless its author did not know of the deletion and deletions win (M13, M14). */
 static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, const field_clock *dead) {
+    if (g->spares && dead->author) { /* he who deleted it did so though there was the rule */
+        g->spared_table = t;
+        g->spared = NULL;
+        return SATCHEL_OK;
+    }
     if (t->wins == WINS_DELETE && !merge_is_known(dead, &g->clock, base_of_row(g))) {
         int rc = log_conflict(g, in, 0, RULE_LWW, dead, NULL, NULL, true);
         return rc ? rc : log_lost_values(g, t, in, dead);
@@ -405,9 +310,9 @@ static int put_fresh(ingest *g, const schema_table *t, const delta_row *in, bool
     for (unsigned i = 0; i < in->ncol; i++)
         if (place_of_id(ts, in->col[i].id) < 0) return 0; /* is logged, which must not be done twice */
     int rc = fill_new(g, t, in, &g->row);
-    if (!rc) rc = row_put(g, &g->row);
+    if (!rc) rc = stored_put(g, &g->row);
     if (satchel_rc_class(rc) == SATCHEL_CLASS_REFUSED) return 0;
-    if (!rc) rc = row_place(g, &g->row);
+    if (!rc) rc = stored_place(g, &g->row);
     if (!rc) rc = finish_new(g, in);
     *done = rc == SATCHEL_OK;
     return rc;
@@ -417,11 +322,11 @@ static int put_row(ingest *g, const schema_table *t, delta_row *in) {
     bool done;
     int rc = put_fresh(g, t, in, &done);
     if (rc || done) return rc;
-    int found = row_open(g, t, in->key, &g->row);
+    int found = stored_open(g, t, in->key, &g->row);
     if (found < 0) return found;
     if (found) {
         bool same = same_row(in, &g->row);
-        row_close(&g->row);
+        stored_close(&g->row);
         return put_on_row(g, t, in, same);
     }
     tombstone dead = {0};
@@ -505,6 +410,28 @@ static bool unsaid_gives_way(const ingest *g, merge_rule rule) {
     }
 }
 
+/* Whether somebody else than the server wrote last what the unit holds, if it holds anything, and it is to become another value. */
+static bool is_anothers(const stored_row *row, const delta_row *in, const unit *u) {
+    if (!clock_get(&row->clock, u->id).author) return false;
+    for (unsigned i = 0; i < u->n; i++) {
+        const schema_column *c = row->ts->t->col[u->place[i]];
+        if (c->rule == RULE_SERVER || in->col[u->in[i]].kind == DELTA_ADD) continue;
+        if (!says_nothing(c, &row->v[u->place[i]]) && !value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) return true;
+    }
+    return false;
+}
+
+/* A rule whose value does not come to stand, or that filled in what somebody now writes, is nobody who lost. */
+static bool is_no_loss(const ingest *g, const field_clock *stored, merge_action action) {
+    return (g->firing && action == MERGE_KEEP) || (action == MERGE_TAKE && is_filled_in(stored));
+}
+
+/* What a rule filled in is not the first that was said, nor a text to be kept, to who wrote before he could hear of it. */
+static bool is_as_good_as_empty(const merge_facts *f) {
+    return (f->rule == RULE_FIRST || f->rule == RULE_KEEP) && is_filled_in(&f->stored) &&
+           !merge_is_known(&f->stored, &f->incoming, f->base);
+}
+
 static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u, merge_verdict *out) {
     const schema_column *c = row->ts->t->col[u->place[0]];
     merge_facts f = {.rule = c->rule,
@@ -512,6 +439,12 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
                      .incoming = g->clock,
                      .base = base_of_unit(g, row->ts->t, c->unit),
                      .from_server = g->from_server || (g->writes_server && c->rule == RULE_SERVER)};
+    if (g->spares && is_anothers(row, in, u)) {
+        *out = (merge_verdict){.action = MERGE_KEEP};
+        g->spared = c;
+        g->spared_table = row->ts->t;
+        return SATCHEL_OK;
+    }
     /* What this very transaction wrote gives way to what it writes next. */
     if (f.stored.seq == g->clock.seq && f.stored.stamp) f.stored.stamp--;
     int rc = resolve_add(row, in, u, &f.rule);
@@ -523,12 +456,17 @@ static int judge(ingest *g, const stored_row *row, delta_row *in, const unit *u,
     f.equal = true;
     for (unsigned i = 0; i < u->n; i++)
         if (!value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) f.equal = false;
+    if (g->spares && f.equal && f.stored.author) { /* who wrote it first has written it */
+        *out = (merge_verdict){.action = MERGE_KEEP};
+        return SATCHEL_OK;
+    }
     const value *stored = &row->v[u->place[0]], *incoming = &in->v[u->in[0]];
     f.compare = value_compare(incoming, stored);
-    f.stored_null = stored->type == VALUE_NULL;
+    f.stored_null = stored->type == VALUE_NULL || is_as_good_as_empty(&f);
     f.incoming_null = incoming->type == VALUE_NULL;
     if (c->rule == RULE_GUARD && (rc = guard_facts(g, row, in, u, &f))) return rc;
     *out = merge_field(&f);
+    if (is_no_loss(g, &f.stored, out->action)) out->conflict = false;
     if (out->action == MERGE_REFUSE)
         return ingest_refuse(g, out->rc, "%s.%s: %s", row->ts->t->name, c->name, satchel_rc_text(out->rc));
     return SATCHEL_OK;
@@ -569,9 +507,10 @@ static int make_copy(ingest *g, const stored_row *row, const delta_row *in, cons
     }
     lost.seq = g->clock.seq;
     clock_init(&copy->clock, lost);
-    int rc = row_insert(g, copy);
-    /* The same loser was copied before, or the row may not stand twice: then the conflict log alone keeps the text. */
-    if (rc == SATCHEL_E_KEY_TAKEN || rc == SATCHEL_E_UNIQUE || rc == SATCHEL_E_TOO_LARGE) return SATCHEL_OK;
+    int rc = stored_insert(g, copy);
+    /* The same loser was copied before, the row may not stand twice, or a check that came later would not let it in: then the conflict log alone keeps the text. */
+    if (rc == SATCHEL_E_KEY_TAKEN || rc == SATCHEL_E_UNIQUE || rc == SATCHEL_E_TOO_LARGE || rc == SATCHEL_E_CHECK)
+        return SATCHEL_OK;
     return rc ? rc : emit_row(g, &head, copy);
 }
 
@@ -597,7 +536,7 @@ static int apply_verdict(ingest *g, stored_row *row, delta_row *in, const unit *
             return ingest_refuse(g, rc, "%s.%s: %s", row->ts->t->name, row->ts->t->col[u->place[i]]->name, satchel_rc_text(rc));
         if (!value_equal(&row->v[u->place[i]], &now)) change(changes, row, u->place[i], now);
     }
-    return clock_set(&row->clock, u->id, g->clock);
+    return clock_set(&row->clock, u->id, own_clock(g));
 }
 
 /* Gathers the delta columns from `first` on that share its unit; marks them done. Dropped columns are logged as lost (P1). */
@@ -641,13 +580,14 @@ static int update_open_row(ingest *g, const schema_table *t, delta_row *in, bool
     row_changes *changes = &g->changes;
     bool touched = false;
     int rc = merge_units(g, t, in, changes, &touched);
-    if (!rc && touched) rc = row_update(g, &g->row, changes, in->key);
+    if (!rc && touched) rc = stored_update(g, &g->row, changes, in->key);
     if (!rc && (changes->n || revived)) rc = ingest_note_child(g, &g->row, revived ? NULL : changes);
     if (!rc && changes->n) rc = ingest_note_parent(g, &g->row, changes);
     if (!rc && changes->n) rc = ingest_note_changes(g, &g->row, changes, in->key);
     if (rc) return rc;
     if (revived) return emit_row(g, in, &g->row);
     if (!changes->n) return SATCHEL_OK;
+    if (g->row.ts->watched & EVENT_UPDATE && (rc = automation_note(g, EVENT_UPDATE, &g->row, changes))) return rc;
     emit_begin(g, in, DELTA_UPDATE);
     for (unsigned i = 0; i < changes->n; i++) emit_column(g, t->col[changes->place[i]]->id, g->row.v[changes->place[i]]);
     return emit_end(g, g->row.set);
@@ -666,6 +606,11 @@ static int row_missing(ingest *g, const schema_table *t, const delta_row *in) {
     return ingest_refuse(g, SATCHEL_E_ROW_MISSING, "%s has no row with this key", t->name);
 }
 
+static int finish_revival(ingest *g, const schema_table *t, delta_row *in, const field_clock *dead) {
+    int rc = log_conflict(g, in, 0, RULE_LWW, dead, NULL, NULL, false);
+    return rc ? rc : update_row(g, t, in, true);
+}
+
 static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
     tombstone dead = {0};
     int rc = tombstone_find(g, in->table, &dead);
@@ -675,8 +620,10 @@ static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
         bool conflict;
         if (merge_update_of_deleted(t->wins, &conflict) == MERGE_ROW_REVIVE && dead.has_row) {
             rc = tombstone_revive(g, in, t, &dead);
-            if (!rc) rc = log_conflict(g, in, 0, RULE_LWW, &dead.clock, NULL, NULL, false);
-            if (!rc) rc = update_row(g, t, in, true);
+            if (rc == SATCHEL_E_CHECK) /* one that came later does not let the row in again, which its author cannot mend */
+                rc = log_lost_values(g, t, in, &dead.clock);
+            else
+                rc = rc ? rc : finish_revival(g, t, in, &dead.clock);
         } else {
             rc = log_lost_values(g, t, in, &dead.clock);
         }
@@ -686,11 +633,11 @@ static int update_missing(ingest *g, const schema_table *t, delta_row *in) {
 }
 
 static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revived) {
-    int found = row_open(g, t, in->key, &g->row);
+    int found = stored_open(g, t, in->key, &g->row);
     if (found < 0) return found;
     if (!found) return revived ? SATCHEL_E_INTERNAL : update_missing(g, t, in);
     int rc = update_open_row(g, t, in, revived);
-    row_close(&g->row);
+    stored_close(&g->row);
     return rc;
 }
 
@@ -703,7 +650,7 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
     for (unsigned i = 0; i < row->ts->t->ncol; i++) {
         const schema_column *c = row->ts->t->col[i];
         field_clock stored = clock_get(&row->clock, c->unit);
-        if (c->key || merge_is_known(&stored, &g->clock, base_of_unit(g, row->ts->t, c->unit))) continue;
+        if (c->key || is_filled_in(&stored) || merge_is_known(&stored, &g->clock, base_of_unit(g, row->ts->t, c->unit))) continue;
         if (!*any || clock_compare(&stored, latest) > 0) *latest = stored;
         *any = true;
         if (!log || row->v[i].type == VALUE_NULL) continue;
@@ -711,7 +658,8 @@ static int unknown_fields(ingest *g, const delta_row *in, const stored_row *row,
         if (rc) return rc;
     }
     /* A row of keys alone has only its own clock. */
-    if (row->ts->t->ncol == row->ts->t->nkey && !merge_is_known(&row->clock.base, &g->clock, base_of_row(g))) {
+    if (row->ts->t->ncol == row->ts->t->nkey && !is_filled_in(&row->clock.base) &&
+        !merge_is_known(&row->clock.base, &g->clock, base_of_row(g))) {
         *any = true;
         *latest = row->clock.base;
     }
@@ -726,20 +674,21 @@ static int delete_open_row(ingest *g, const schema_table *t, const delta_row *in
         return log_conflict(g, in, 0, RULE_LWW, &latest, NULL, NULL, true);
     int rc = conflict ? unknown_fields(g, in, &g->row, true, &unknown, &latest) : SATCHEL_OK;
     if (!rc) rc = tombstone_put(g, in, &g->row);
-    if (!rc) rc = row_delete(g, t, in->key);
+    if (!rc) rc = stored_delete(g, t, in->key);
     if (!rc) rc = ingest_note_parent(g, &g->row, NULL);
     if (!rc) rc = ingest_note_deletion(g, &g->row, in->key);
+    if (!rc && g->row.ts->watched & EVENT_DELETE) rc = automation_note(g, EVENT_DELETE, &g->row, NULL);
     if (rc) return rc;
     emit_begin(g, in, DELTA_DELETE);
     return emit_end(g, g->row.set);
 }
 
 static int delete_row(ingest *g, const schema_table *t, delta_row *in) {
-    int found = row_open(g, t, in->key, &g->row);
+    int found = stored_open(g, t, in->key, &g->row);
     if (found < 0) return found;
     if (found) {
         int rc = delete_open_row(g, t, in);
-        row_close(&g->row);
+        stored_close(&g->row);
         return rc;
     }
     /* Deleted by somebody else meanwhile: what was wanted is so. Refused when it never was, or its insert was refused. */
@@ -771,8 +720,8 @@ int ingest_revive(ingest *g, const schema_table *t, const value *key) {
 }
 
 int ingest_has_row(ingest *g, const schema_table *t, const value *key) {
-    int found = row_open(g, t, key, &g->row);
-    if (found == 1) row_close(&g->row);
+    int found = stored_open(g, t, key, &g->row);
+    if (found == 1) stored_close(&g->row);
     return found;
 }
 

@@ -1,5 +1,5 @@
 /* Runs a schema directory: NNN_name.sql shapes the database on both sides, NNN_name.data.sql is run by the server alone, right after it, as ordinary changes of
- * the server's author; both in one transaction, so that a mistake leaves nothing half done. scope.sql beside them holds the rules of server/scope.h: it is published at the
+ * the server's author; both in one transaction, so that a mistake leaves nothing half done. scope.sql and automation.sql beside them hold the rules of server/scope.h and automation.h: they are published at the
  * first start, and again by a migration that the rules in force do not fit any more. */
 #include <dirent.h>
 #include <errno.h>
@@ -10,11 +10,13 @@
 
 #include "protocol/capture.h"
 #include "protocol/satchel_rc.h"
+#include "server/automation.h"
 #include "server/ingest.h"
 #include "server/scope.h"
 #include "server/store_private.h"
 
 #define SCOPE_FILE "scope.sql"
+#define AUTOMATION_FILE "automation.sql"
 
 static int read_file(const char *dir, const char *name, buf *out, buf *error) {
     char path[4096];
@@ -62,7 +64,9 @@ static int check_directory(const char *dir, unsigned last, buf *error) {
     DIR *d = opendir(dir);
     int rc = SATCHEL_OK;
     for (struct dirent *e; !rc && d && (e = readdir(d));) {
-        if (!ends_with(e->d_name, ".sql") || e->d_name[0] == '.' || !strcmp(e->d_name, SCOPE_FILE)) continue;
+        if (!ends_with(e->d_name, ".sql") || e->d_name[0] == '.' || !strcmp(e->d_name, SCOPE_FILE) ||
+            !strcmp(e->d_name, AUTOMATION_FILE))
+            continue;
         rc = SATCHEL_E_MIGRATION;
         if (!is_numbered(e->d_name))
             buf_printf(error, "%s/%s: is not named as a migration; call it NNN_name.sql with the next number", dir, e->d_name);
@@ -151,43 +155,69 @@ static int check_shape(store *s, const char *dir, const char *file, buf *error) 
     return rc;
 }
 
-/* ---- the rules of scope ---- */
+/* ---- rules of scope, and automations ---- */
+
+/* What is told of rules of one kind. */
+typedef struct rules {
+    const char *file, *called;
+    int (*publish)(store *s, const char *name, const char *sql, uint64_t now_ms, uint64_t *count, buf *error);
+    int (*check)(store *s, buf *error); /* that those in force fit the schema */
+    int (*published)(store *s, buf *text);
+    const char *version; /* SQL; 0: none were published */
+} rules;
+
+static int check_scope(store *s, buf *error) {
+    scope *c = NULL;
+    int rc = scope_open(s, &c, error);
+    scope_free(c);
+    return rc;
+}
+
+static int check_automation(store *s, buf *error) {
+    automation *a = NULL;
+    int rc = automation_open(s, &a, error);
+    automation_free(a);
+    return rc;
+}
+
+static const rules SCOPE = {SCOPE_FILE,  "rules of scope", scope_publish,
+                            check_scope, scope_published,  "SELECT max(version) FROM satchel_scope"};
+static const rules AUTOMATION = {AUTOMATION_FILE,  "automations",        automation_publish,
+                                 check_automation, automation_published, "SELECT max(stamp) FROM satchel_automation_text"};
 
 /* SATCHEL_E_NOT_FOUND, without words, if there is no such file. */
-static int read_rules(const char *dir, buf *path, buf *sql, buf *error) {
-    buf_printf(path, "%s/" SCOPE_FILE, dir);
+static int read_rules(const rules *k, const char *dir, buf *path, buf *sql, buf *error) {
+    buf_printf(path, "%s/%s", dir, k->file);
     if (path->rc) return path->rc;
     if (access((const char *)path->p, F_OK)) return SATCHEL_E_NOT_FOUND;
-    return read_file(dir, SCOPE_FILE, sql, error);
+    return read_file(dir, k->file, sql, error);
 }
 
 /* Inside a transaction. */
-static int publish_rules(store *s, const char *dir, uint64_t now_ms, buf *error) {
+static int publish_rules(const rules *k, store *s, const char *dir, uint64_t now_ms, buf *error) {
     buf path, sql;
-    uint64_t moved;
+    uint64_t count;
     buf_init(&path, 0);
     buf_init(&sql, 0);
-    int rc = read_rules(dir, &path, &sql, error);
-    if (!rc) rc = scope_publish(s, (const char *)path.p, (const char *)sql.p, now_ms, &moved, error);
+    int rc = read_rules(k, dir, &path, &sql, error);
+    if (!rc) rc = k->publish(s, (const char *)path.p, (const char *)sql.p, now_ms, &count, error);
     buf_fini(&path);
     buf_fini(&sql);
     return rc;
 }
 
 /* A migration may take away what the rules go by. */
-static int check_rules(store *s, const char *dir, uint64_t now_ms, buf *error) {
+static int check_rules(const rules *k, store *s, const char *dir, uint64_t now_ms, buf *error) {
     buf words, other;
-    scope *c = NULL;
     buf_init(&words, 0);
     buf_init(&other, 0);
-    int rc = scope_open(s, &c, &words);
-    scope_free(c);
+    int rc = k->check(s, &words);
     if (rc == SATCHEL_E_RULE) {
-        rc = publish_rules(s, dir, now_ms, &other);
+        rc = publish_rules(k, s, dir, now_ms, &other);
         const buf *said = rc == SATCHEL_E_NOT_FOUND ? &words : &other;
         if (rc)
-            buf_printf(error, "the rules of scope do not fit this migration: %.*s; put rules that do into %s/" SCOPE_FILE,
-                       (int)said->n, said->p ? (const char *)said->p : "", dir);
+            buf_printf(error, "the %s do not fit this migration: %.*s; put rules that do into %s/%s", k->called, (int)said->n,
+                       said->p ? (const char *)said->p : "", dir, k->file);
         if (rc == SATCHEL_E_NOT_FOUND) rc = SATCHEL_E_RULE;
     }
     buf_fini(&words);
@@ -195,26 +225,34 @@ static int check_rules(store *s, const char *dir, uint64_t now_ms, buf *error) {
     return rc;
 }
 
-int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error) {
+static int publish_first(const rules *k, store *s, const char *dir, uint64_t now_ms, buf *error) {
     int64_t version;
-    int rc = db_integer(&s->cache, "SELECT max(version) FROM satchel_scope", 0, &version);
+    int rc = db_integer(&s->cache, k->version, 0, &version);
     if (rc || version) return rc;
     if ((rc = store_begin(s))) return rc;
-    rc = publish_rules(s, dir, now_ms, error);
+    rc = publish_rules(k, s, dir, now_ms, error);
     if (!rc) return store_commit(s);
     store_rollback(s);
     return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
 }
 
-int store_scope_differs(store *s, const char *dir, bool *differs) {
+int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    return publish_first(&SCOPE, s, dir, now_ms, error);
+}
+
+int migrations_automation(store *s, const char *dir, uint64_t now_ms, buf *error) {
+    return publish_first(&AUTOMATION, s, dir, now_ms, error);
+}
+
+static int rules_differ(const rules *k, store *s, const char *dir, bool *differs) {
     buf path, sql, published, words;
     buf_init(&path, 0);
     buf_init(&sql, 0);
     buf_init(&published, 0);
     buf_init(&words, 0);
     *differs = false;
-    int rc = read_rules(dir, &path, &sql, &words);
-    if (!rc) rc = scope_published(s, &published);
+    int rc = read_rules(k, dir, &path, &sql, &words);
+    if (!rc) rc = k->published(s, &published);
     size_t n = sql.n ? sql.n - 1 : 0;
     if (!rc) *differs = n != published.n || (n && memcmp(sql.p, published.p, n) != 0);
     buf_fini(&path);
@@ -222,6 +260,14 @@ int store_scope_differs(store *s, const char *dir, bool *differs) {
     buf_fini(&published);
     buf_fini(&words);
     return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
+}
+
+int store_scope_differs(store *s, const char *dir, bool *differs) {
+    return rules_differ(&SCOPE, s, dir, differs);
+}
+
+int store_automation_differs(store *s, const char *dir, bool *differs) {
+    return rules_differ(&AUTOMATION, s, dir, differs);
 }
 
 /* ---- one migration ---- */
@@ -238,7 +284,8 @@ static int run_one(store *s, const char *dir, const char *file, unsigned epoch, 
         if (!rc && !(rc = schema_migrate(s->db, SCHEMA_SERVER, epoch, file, (const char *)sql.p, error))) buf_clear(error);
         if (!rc) rc = store_reload_schema(s, error);
         if (!rc) rc = check_shape(s, dir, file, error);
-        if (!rc) rc = check_rules(s, dir, now_ms, error);
+        if (!rc) rc = check_rules(&SCOPE, s, dir, now_ms, error);
+        if (!rc) rc = check_rules(&AUTOMATION, s, dir, now_ms, error);
         if (!rc) rc = run_data(s, dir, epoch, now_ms, error);
         if (rc)
             store_rollback(s);

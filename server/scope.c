@@ -62,8 +62,7 @@ static scope *make(sqlite3 *db, const schema *shape) {
     return c;
 }
 
-/* The schema's own triggers ask where a write comes from when a statement on their table is prepared; a connection with capture knows. */
-static int register_local(sqlite3 *db) {
+int scope_register_local(sqlite3 *db) {
     sqlite3_stmt *q = NULL;
     int sq = sqlite3_prepare_v2(db, "SELECT satchel_local()", -1, &q, NULL);
     sqlite3_finalize(q);
@@ -72,7 +71,7 @@ static int register_local(sqlite3 *db) {
 
 /* Compiles what was read; frees it if that fails. */
 static int finish(scope *c, int rc, bool whole, scope **out, buf *error) {
-    if (!rc && c->version) rc = register_local(c->db);
+    if (!rc && c->version) rc = scope_register_local(c->db);
     if (!rc && c->version) rc = scope_compile(c, whole, error);
     if (!rc) rc = view_sets_new(c->db, &c->sets);
     if (!rc && c->s) c->events = c->s->scope_events - 1; /* so that the first look looks */
@@ -134,7 +133,7 @@ void scope_free(scope *c) {
     scope_forget(c);
     scope_compiled_free(c);
     view_sets_free(c->sets);
-    scope_text_fini(&c->text);
+    rule_text_fini(&c->text);
     free(c->name);
     free(c->ids.id);
     free(c->more.id);

@@ -203,7 +203,7 @@ static int misuse(buf *error, int rc, const char *format, const char *what) {
 }
 
 /* The literals are read by SQLite in a database of their own. */
-static int read_key(const schema_table *t, const char *literals, scope_named *out, buf *error) {
+int scope_read_key(const schema_table *t, const char *literals, scope_named *out, buf *error) {
     sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;
     char *sql = sqlite3_mprintf("SELECT %s", literals);
@@ -241,7 +241,7 @@ int scope_name_row(scope *c, const char *device, const char *table, const char *
     sqlite3_reset(q);
     out->t = schema_table_by_name(c->shape, table);
     if (!out->t) return misuse(error, SATCHEL_E_NOT_FOUND, "there is no synced table %s", table);
-    rc = read_key(out->t, literals, out, error);
+    rc = scope_read_key(out->t, literals, out, error);
     if (rc) return rc;
     q = scope_is_on(c) ? scope_table_of(c, out->t)->set : NULL;
     if (!q) return misuse(error, SATCHEL_E_MISUSE, "%s", "no rules of scope are published: every device holds everything");

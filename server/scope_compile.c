@@ -35,7 +35,7 @@ static const schema_table *find_table(const scope *c, const char *name) {
 static int need_table(const scope *c, unsigned line, const char *name, const schema_table **out, buf *error) {
     *out = find_table(c, name);
     if (*out) return SATCHEL_OK;
-    return scope_fail(error, c->name, line, "there is no synced table %s; correct the name, or declare it in a migration", name);
+    return rule_fail(error, c->name, line, "there is no synced table %s; correct the name, or declare it in a migration", name);
 }
 
 static int need_profile(const scope *c, unsigned line, const char *name, unsigned *out, buf *error) {
@@ -44,13 +44,13 @@ static int need_profile(const scope *c, unsigned line, const char *name, unsigne
         *out = i;
         if (!strcmp(c->profile[i].name, name)) return SATCHEL_OK;
     }
-    return scope_fail(error, c->name, line, "there is no profile %s; insert it into scope_profile", name);
+    return rule_fail(error, c->name, line, "there is no profile %s; insert it into scope_profile", name);
 }
 
 static int need_column(const scope *c, unsigned line, const schema_table *t, const char *name, unsigned *place, buf *error) {
     int at = place_of(t, name);
     *place = 0;
-    if (at < 0) return scope_fail(error, c->name, line, "table %s has no column %s; correct the name", t->name, name);
+    if (at < 0) return rule_fail(error, c->name, line, "table %s has no column %s; correct the name", t->name, name);
     *place = (unsigned)at;
     return SATCHEL_OK;
 }
@@ -146,8 +146,8 @@ static int check_expression(scope *c, unsigned line, const schema_table *t, cons
                             bool *timed, buf *error) {
     if (!text) return SATCHEL_OK;
     if (says_now(text))
-        return scope_fail(error, c->name, line, "the %s names 'now'; write satchel_now(), the server's time in milliseconds",
-                          what);
+        return rule_fail(error, c->name, line, "the %s names 'now'; write satchel_now(), the server's time in milliseconds",
+                         what);
     asked a = {.t = t, .reads = reads};
     sqlite3_stmt *q = NULL;
     /* In WHERE, where SQLite takes neither aggregates nor window functions. */
@@ -156,11 +156,11 @@ static int check_expression(scope *c, unsigned line, const schema_table *t, cons
     int sq = prepare_asked(c, &a, sql, &q), rc = SATCHEL_OK;
     sqlite3_free(sql);
     if (a.refusal)
-        rc = scope_fail(error, c->name, line, "the %s %s", what, a.refusal);
+        rc = rule_fail(error, c->name, line, "the %s %s", what, a.refusal);
     else if (sq != SQLITE_OK)
-        rc = scope_fail(error, c->name, line, "the %s does not compile over %s: %s", what, t->name, sqlite3_errmsg(c->db));
+        rc = rule_fail(error, c->name, line, "the %s does not compile over %s: %s", what, t->name, sqlite3_errmsg(c->db));
     else if (sqlite3_bind_parameter_count(q))
-        rc = scope_fail(error, c->name, line, "the %s has a parameter; only a profile's query has", what);
+        rc = rule_fail(error, c->name, line, "the %s has a parameter; only a profile's query has", what);
     sqlite3_finalize(q);
     for (unsigned i = 0; a.all && i < t->ncol; i++) reads[i] = true;
     *timed |= a.timed;
@@ -171,35 +171,35 @@ static int check_query(scope *c, scope_profile *p, const char *text, buf *error)
     static const char *const KNOWN[] = {":device", ":user", ":store", ":now"};
     asked a = {.reads = p->reads};
     int sq = prepare_asked(c, &a, text, &p->buckets);
-    if (a.refusal) return scope_fail(error, c->name, p->line, "the query of profile %s %s", p->name, a.refusal);
+    if (a.refusal) return rule_fail(error, c->name, p->line, "the query of profile %s %s", p->name, a.refusal);
     if (sq != SQLITE_OK || !p->buckets)
-        return scope_fail(error, c->name, p->line, "the query of profile %s does not compile: %s", p->name,
-                          sq == SQLITE_OK ? "it is empty" : sqlite3_errmsg(c->db));
+        return rule_fail(error, c->name, p->line, "the query of profile %s does not compile: %s", p->name,
+                         sq == SQLITE_OK ? "it is empty" : sqlite3_errmsg(c->db));
     if (sqlite3_column_count(p->buckets) != 2 || !sqlite3_stmt_readonly(p->buckets))
-        return scope_fail(error, c->name, p->line,
-                          "the query of profile %s must give two columns: a bucket's name, and its value or NULL", p->name);
+        return rule_fail(error, c->name, p->line,
+                         "the query of profile %s must give two columns: a bucket's name, and its value or NULL", p->name);
     for (int i = 1; i <= sqlite3_bind_parameter_count(p->buckets); i++) {
         const char *name = sqlite3_bind_parameter_name(p->buckets, i);
         bool known = false;
         for (size_t k = 0; name && k < sizeof KNOWN / sizeof *KNOWN; k++) known |= !strcmp(name, KNOWN[k]);
         if (!known)
-            return scope_fail(error, c->name, p->line,
-                              "the query of profile %s has the parameter %s; there are :device, :user, :store and :now", p->name,
-                              name ? name : "?");
+            return rule_fail(error, c->name, p->line,
+                             "the query of profile %s has the parameter %s; there are :device, :user, :store and :now", p->name,
+                             name ? name : "?");
     }
     return SATCHEL_OK;
 }
 
 /* ---- the five kinds ---- */
 
-static int take_profile(scope *c, const scope_row *r, buf *error) {
+static int take_profile(scope *c, const rule_row *r, buf *error) {
     unsigned other;
     buf nowhere = {0};
     bool taken = need_profile(c, 0, r->field[0], &other, &nowhere) == SATCHEL_OK;
     buf_fini(&nowhere);
-    if (taken) return scope_fail(error, c->name, r->line, "profile %s stands twice; leave one out", r->field[0]);
+    if (taken) return rule_fail(error, c->name, r->line, "profile %s stands twice; leave one out", r->field[0]);
     if (!r->field[0][0] || strlen(r->field[0]) > LIMIT_NAME_BYTES)
-        return scope_fail(error, c->name, r->line, "a profile's name is empty or too long; choose another");
+        return rule_fail(error, c->name, r->line, "a profile's name is empty or too long; choose another");
     scope_profile *p = &c->profile[c->nprofile++];
     *p = (scope_profile){.line = r->line, .name = r->field[0], .horizon_days = strtoll(r->field[2], NULL, 10)};
     p->reads = calloc(c->shape->ntable + 1, sizeof *p->reads);
@@ -214,13 +214,13 @@ static bool is_word(const char *name) {
     return *name && strlen(name) <= LIMIT_NAME_BYTES;
 }
 
-static int take_bucket(scope *c, const scope_row *r, buf *error) {
+static int take_bucket(scope *c, const rule_row *r, buf *error) {
     scope_bucket *b = &c->bucket[c->nbucket];
     *b = (scope_bucket){.line = r->line, .name = r->field[1], .value = r->field[2], .condition = r->field[3]};
     int rc = need_table(c, r->line, r->field[0], &b->t, error);
     if (rc) return rc;
     if (!is_word(b->name) || !strcmp(b->name, "grant"))
-        return scope_fail(error, c->name, r->line, "a bucket cannot be called \"%s\"; choose another name", b->name);
+        return rule_fail(error, c->name, r->line, "a bucket cannot be called \"%s\"; choose another name", b->name);
     scope_table *t = scope_table_of(c, b->t);
     rc = check_expression(c, r->line, b->t, "value", b->value, t->reads, &t->timed, error);
     if (!rc) rc = check_expression(c, r->line, b->t, "condition", b->condition, t->reads, &t->timed, error);
@@ -241,8 +241,8 @@ static int take_parent_columns(scope *c, scope_parent *p, buf *error) {
         p->reads[place] = true;
     }
     if (n == p->parent->nkey) return SATCHEL_OK;
-    return scope_fail(error, c->name, p->line, "%u columns are named, and the key of %s has %u; name one for each, in its order",
-                      n, p->parent->name, p->parent->nkey);
+    return rule_fail(error, c->name, p->line, "%u columns are named, and the key of %s has %u; name one for each, in its order",
+                     n, p->parent->name, p->parent->nkey);
 }
 
 static int check_only(const scope *c, const scope_parent *p, buf *error) {
@@ -250,7 +250,7 @@ static int check_only(const scope *c, const scope_parent *p, buf *error) {
     for (const char *at = p->only; at && scope_next_name(&at, name);) {
         bool known = false;
         for (unsigned i = 0; i < c->nbucket; i++) known |= !strcmp(c->bucket[i].name, name);
-        if (!known) return scope_fail(error, c->name, p->line, "no row lies in a bucket called %s; correct the name", name);
+        if (!known) return rule_fail(error, c->name, p->line, "no row lies in a bucket called %s; correct the name", name);
     }
     return SATCHEL_OK;
 }
@@ -264,9 +264,9 @@ static int check_keep(scope *c, const scope_parent *p, buf *error) {
         int place = place_of(p->t, (const char *)sqlite3_column_text(q, 0));
         for (unsigned i = 0; i < p->parent->nkey && !rc; i++)
             if (place == (int)p->place[i])
-                rc = scope_fail(error, c->name, p->line,
-                                "%s.%s is a foreign key, so rows cannot be kept without what it names; choose park or revive",
-                                p->t->name, p->t->col[place]->name);
+                rc = rule_fail(error, c->name, p->line,
+                               "%s.%s is a foreign key, so rows cannot be kept without what it names; choose park or revive",
+                               p->t->name, p->t->col[place]->name);
     }
     sqlite3_finalize(q);
     return rc;
@@ -283,7 +283,7 @@ static int check_kinds(const scope *c, const scope_parent *p, buf *error) {
     for (unsigned i = 0; i < p->parent->nkey; i++) {
         const schema_column *col = p->t->col[p->place[i]], *key = p->parent->key[i];
         if (kind_of(col) != kind_of(key))
-            return scope_fail(
+            return rule_fail(
                 error, c->name, p->line,
                 "%s.%s is not of the type of %s.%s, so that a row may name its parent in another way than it is written there; "
                 "give it the same type in a migration",
@@ -292,7 +292,7 @@ static int check_kinds(const scope *c, const scope_parent *p, buf *error) {
     return SATCHEL_OK;
 }
 
-static int take_parent(scope *c, const scope_row *r, buf *error) {
+static int take_parent(scope *c, const rule_row *r, buf *error) {
     scope_parent *p = &c->parent[c->nparent];
     *p = (scope_parent){.line = r->line, .columns = r->field[2], .condition = r->field[3], .only = r->field[5]};
     p->missing = !strcmp(r->field[4], "keep") ? MISSING_KEEP : !strcmp(r->field[4], "revive") ? MISSING_REVIVE : MISSING_PARK;
@@ -300,7 +300,7 @@ static int take_parent(scope *c, const scope_row *r, buf *error) {
     if (!rc) rc = need_table(c, r->line, r->field[1], &p->parent, error);
     if (rc) return rc;
     if (p->t == p->parent)
-        return scope_fail(error, c->name, r->line, "%s cannot follow itself; give its rows buckets of their own", p->t->name);
+        return rule_fail(error, c->name, r->line, "%s cannot follow itself; give its rows buckets of their own", p->t->name);
     scope_table *t = scope_table_of(c, p->t);
     rc = take_parent_columns(c, p, error);
     if (!rc) rc = check_expression(c, r->line, p->t, "condition", p->condition, p->reads, &t->timed, error);
@@ -320,8 +320,8 @@ static int check_groups(const scope *c, unsigned line, const schema_table *t, co
         for (unsigned k = 0; k < t->ncol; k++)
             if (t->col[i]->rule == RULE_GROUP && t->col[i]->unit == t->col[k]->unit && chosen[t->col[i]->id] &&
                 !chosen[t->col[k]->id])
-                return scope_fail(error, c->name, line, "%s.%s is in one group with %s; name both or neither", t->name,
-                                  t->col[i]->name, t->col[k]->name);
+                return rule_fail(error, c->name, line, "%s.%s is in one group with %s; name both or neither", t->name,
+                                 t->col[i]->name, t->col[k]->name);
     return SATCHEL_OK;
 }
 
@@ -334,10 +334,10 @@ static int check_mask(const scope *c, unsigned line, const schema_table *t, unsi
     for (unsigned i = 0; i < c->nparent && !why; i++)
         if (c->parent[i].t == t && c->parent[i].reads[place])
             why = "is read by a rule of scope_parent; devices need it to find what the row follows";
-    return why ? scope_fail(error, c->name, line, "%s.%s cannot be masked: it %s", t->name, col->name, why) : SATCHEL_OK;
+    return why ? rule_fail(error, c->name, line, "%s.%s cannot be masked: it %s", t->name, col->name, why) : SATCHEL_OK;
 }
 
-static int take_mask(scope *c, const scope_row *r, buf *error) {
+static int take_mask(scope *c, const rule_row *r, buf *error) {
     const schema_table *t;
     unsigned profile = 0, place = 0;
     int rc = need_profile(c, r->line, r->field[0], &profile, error);
@@ -362,7 +362,7 @@ static int take_ops(const scope *c, scope_write *w, const char *ops, buf *error)
         unsigned i = 0;
         while (i < 3 && strcmp(name, OP[i])) i++;
         if (i == 3)
-            return scope_fail(error, c->name, w->line, "%s is not a way to write; there are insert, update and delete", name);
+            return rule_fail(error, c->name, w->line, "%s is not a way to write; there are insert, update and delete", name);
         w->may[i] = true;
     }
     return SATCHEL_OK;
@@ -378,14 +378,14 @@ static int take_write_columns(scope *c, scope_write *w, const char *columns, buf
         if (rc) return rc;
         w->column[w->t->col[place]->id] = true;
         if (mask && mask[w->t->col[place]->id])
-            return scope_fail(error, c->name, w->line,
-                              "%s.%s is masked from profile %s; who does not see a column cannot write it", w->t->name, name,
-                              c->profile[w->profile].name);
+            return rule_fail(error, c->name, w->line,
+                             "%s.%s is masked from profile %s; who does not see a column cannot write it", w->t->name, name,
+                             c->profile[w->profile].name);
     }
     return w->every ? SATCHEL_OK : check_groups(c, w->line, w->t, w->column, error);
 }
 
-static int take_write(scope *c, const scope_row *r, buf *error) {
+static int take_write(scope *c, const rule_row *r, buf *error) {
     scope_write *w = &c->write[c->nwrite];
     *w = (scope_write){.line = r->line, .anywhere = r->field[4][0] == '1'};
     int rc = need_profile(c, r->line, r->field[0], &w->profile, error);
@@ -399,8 +399,8 @@ static int take_write(scope *c, const scope_row *r, buf *error) {
 /* ---- all of it ---- */
 
 static int take_kind(scope *c, scope_kind kind, buf *error) {
-    static int (*const TAKE[])(scope *, const scope_row *, buf *) = {take_bucket, take_parent, take_profile, take_mask,
-                                                                     take_write};
+    static int (*const TAKE[])(scope *, const rule_row *, buf *) = {take_bucket, take_parent, take_profile, take_mask,
+                                                                    take_write};
     int rc = SATCHEL_OK;
     for (size_t i = 0; i < c->text.n && !rc; i++)
         if (c->text.row[i].kind == kind) rc = TAKE[kind](c, &c->text.row[i], error);
@@ -451,8 +451,8 @@ static int put_in_order(scope *c, buf *error) {
     int rc = SATCHEL_OK;
     for (unsigned i = 0; i < c->nparent && !rc; i++)
         if (!done[c->parent[i].t - c->shape->table] && !done[c->parent[i].parent - c->shape->table])
-            rc = scope_fail(error, c->name, c->parent[i].line, "%s follows %s in a circle; leave one of these rules out",
-                            c->parent[i].t->name, c->parent[i].parent->name);
+            rc = rule_fail(error, c->name, c->parent[i].line, "%s follows %s in a circle; leave one of these rules out",
+                           c->parent[i].t->name, c->parent[i].parent->name);
     free(done);
     return rc;
 }
@@ -460,9 +460,9 @@ static int put_in_order(scope *c, buf *error) {
 static int check_every_table(const scope *c, buf *error) {
     for (unsigned i = 0; i < c->shape->ntable; i++)
         if (c->shape->table[i].until == SCHEMA_NEVER && !c->table[i].nbucket && !c->table[i].nparent)
-            return scope_fail(error, c->name, 0,
-                              "table %s has no rule; insert one into scope_bucket or scope_parent, ('%s','all') for everybody",
-                              c->shape->table[i].name, c->shape->table[i].name);
+            return rule_fail(error, c->name, 0,
+                             "table %s has no rule; insert one into scope_bucket or scope_parent, ('%s','all') for everybody",
+                             c->shape->table[i].name, c->shape->table[i].name);
     return SATCHEL_OK;
 }
 

@@ -1,34 +1,19 @@
 /* scope_private.h - what the files of the scope engine share: the rules as they were read, and as they were compiled.
  *
- * scope_rules.c reads the text into rows; scope_compile.c resolves names and checks; scope_tables.c makes the statements of a table; scope.c works out
+ * scope_rules.c has the tables that the text is read into (rule_text.h); scope_compile.c resolves names and checks; scope_tables.c makes the statements of a table; scope.c works out
  * sets, scope_numbers.c has them by number; scope_device.c has what devices hold, scope_rights.c what they may write; scope_admin.c publishes, grants and keeps up; scope_report.c and scope_explain.c tell why. */
 #ifndef SERVER_SCOPE_PRIVATE_H
 #define SERVER_SCOPE_PRIVATE_H
 
+#include "server/rule_text.h"
 #include "server/scope.h"
 #include "server/store_private.h"
 
 /* ---- the text ---- */
 
 typedef enum scope_kind { SCOPE_BUCKET, SCOPE_PARENT, SCOPE_PROFILE, SCOPE_MASK, SCOPE_WRITE } scope_kind;
-#define SCOPE_FIELDS 6u
-
-/* One row of one of the five tables; a field that is NULL is NULL. */
-typedef struct scope_row {
-    scope_kind kind;
-    unsigned line;
-    char *field[SCOPE_FIELDS];
-} scope_row;
-
-typedef struct scope_text {
-    scope_row *row;
-    size_t n, room;
-} scope_text;
-
 /* SATCHEL_E_RULE and "name:line: what" in `error`. */
-int scope_text_read(const char *name, const char *sql, scope_text *out, buf *error);
-void scope_text_fini(scope_text *t);
-int scope_fail(buf *error, const char *name, unsigned line, const char *format, ...) __attribute__((format(printf, 4, 5)));
+int scope_text_read(const char *name, const char *sql, rule_text *out, buf *error);
 
 /* ---- compiled ---- */
 
@@ -121,7 +106,7 @@ struct scope {
     uint64_t events; /* of the store, as of the last look */
     bool has_grants;
     char *name;
-    scope_text text;
+    rule_text text;
 
     scope_bucket *bucket;
     scope_parent *parent;
@@ -192,9 +177,13 @@ typedef struct scope_named {
     buf bytes;
     uint32_t set;
 } scope_named;
+/* The key alone, into out->key and out->bytes. */
+int scope_read_key(const schema_table *t, const char *literals, scope_named *out, buf *error);
 int scope_name_row(scope *c, const char *device, const char *table, const char *literals, scope_named *out, buf *error);
 /* The function satchel_now() of a connection, which gives *now_ms. */
 int scope_register_now(sqlite3 *db, int64_t *now_ms);
+/* The schema's own triggers ask where a write comes from when a statement on their table is prepared; a connection with capture knows, another is told here. */
+int scope_register_local(sqlite3 *db);
 int64_t scope_midnight(uint64_t now_ms);
 
 /* A scope of these rules instead of the published ones, not published. */

@@ -138,8 +138,8 @@ int scope_prepare_table(scope *c, scope_table *t, buf *error) {
     int rc = prepare_own(c, t, &sql);
     for (unsigned i = 0; i < t->nparent && !rc; i++) rc = prepare_parent(c, t->parent[i], &sql);
     if (rc && rc != SATCHEL_E_NOMEM)
-        rc = scope_fail(error, c->name, first_line(t), "the rules of %s do not compile together: %s", t->t->name,
-                        sqlite3_errmsg(c->db));
+        rc = rule_fail(error, c->name, first_line(t), "the rules of %s do not compile together: %s", t->t->name,
+                       sqlite3_errmsg(c->db));
     buf_fini(&sql);
     return rc;
 }

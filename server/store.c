@@ -117,7 +117,7 @@ static int lay_out(store *s, int format, uint64_t now_ms, buf *error) {
     if (!rc) rc = store_layout(s->db, format);
     if (!rc && !format) rc = db_exec(&s->cache, "INSERT INTO satchel_server VALUES(1,0,0,0,0,?)", "i", (int64_t)now_ms);
     if (!rc && !format) rc = begin_epoch(s, NULL, now_ms);
-    if (!rc && !format) rc = schema_init(s->db, error);
+    if (!rc) rc = schema_init(s->db, error); /* a format may have added to the registry */
     if (!rc) rc = db_rc(sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL));
     if (rc) {
         if (!error->n) db_explain(s->db, format ? "bringing the store to this version" : "making the store", error);
@@ -229,6 +229,7 @@ int store_open(const store_config *config, store **out, buf *error) {
     if (!rc) rc = store_reload_schema(s, error);
     if (!rc && config->schema_dir) rc = migrations_run(s, config->schema_dir, config->now_ms, error);
     if (!rc && config->schema_dir) rc = migrations_scope(s, config->schema_dir, config->now_ms, error);
+    if (!rc && config->schema_dir) rc = migrations_automation(s, config->schema_dir, config->now_ms, error);
     if (rc) {
         if (!error->n) buf_printf(error, "%s: %s", config->path, satchel_rc_text(rc));
         store_close(s);
@@ -311,7 +312,12 @@ int store_savepoint_release(store *s) {
     return db_exec(&s->cache, RELEASE, "");
 }
 
-void store_savepoint_rollback(store *s) {
+void store_savepoint_undo(store *s) {
+    /* A savepoint that stayed would be taken for the one before it. */
     if (db_end(&s->cache, ROLLBACK_TO) || db_end(&s->cache, RELEASE)) s->spoiled = true;
+}
+
+void store_savepoint_rollback(store *s) {
+    store_savepoint_undo(s);
     s->scope_events++;
 }

@@ -71,9 +71,13 @@ void store_rollback(store *s);
 int store_savepoint(store *s);
 int store_savepoint_release(store *s);
 void store_savepoint_rollback(store *s);
+/* The same where nobody has looked at what is undone (scope.h remembers what it has seen). */
+void store_savepoint_undo(store *s);
 
 /* Whether the scope.sql of the schema directory is another text than the rules that are in force: then somebody is to publish it, or to put it back. */
 int store_scope_differs(store *s, const char *schema_dir, bool *differs);
+/* The same of its automation.sql. */
+int store_automation_differs(store *s, const char *schema_dir, bool *differs);
 
 /* ---- devices ---- */
 

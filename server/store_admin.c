@@ -293,6 +293,9 @@ int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon
     if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_tombstone WHERE seq<=?", "i", (int64_t)limit);
     if (!rc) rc = prune_results(s, now_ms > history_ms ? now_ms - history_ms : 0, limit);
     if (!rc) rc = prune_scope(s, limit);
+    if (!rc)
+        rc = db_exec(&s->cache, "DELETE FROM satchel_automation_run WHERE at_ms<?", "i",
+                     now_ms > history_ms ? (int64_t)(now_ms - history_ms) : INT64_C(0));
     s->now.floor = limit;
     return rc;
 }

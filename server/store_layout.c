@@ -100,7 +100,18 @@ static const char FORMAT_4[] =
 static const char FORMAT_5[] = "ALTER TABLE satchel_refused ADD COLUMN untold INT NOT NULL DEFAULT 0;"
                                "CREATE INDEX satchel_refused_untold ON satchel_refused(author,number) WHERE untold;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5};
+/* What the server does by itself (server/automation.h): the rules in force, known by a stamp that is another whenever they or their states are; which are on, and when
+ * a timer ran last; what they did. */
+static const char FORMAT_6[] =
+    "CREATE TABLE satchel_automation_text(stamp INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, at_ms INT NOT NULL);"
+    "CREATE TABLE satchel_automation(name TEXT PRIMARY KEY, active INT NOT NULL, last_ms INT NOT NULL) WITHOUT ROWID;"
+    /* seq, tbl, key: the commit and the row that were the cause; 0 and NULL for a timer. */
+    "CREATE TABLE satchel_automation_run(id INTEGER PRIMARY KEY, name TEXT NOT NULL, seq INT NOT NULL, tbl INT NOT NULL, key BLOB, at_ms INT NOT NULL,"
+    " ms INT NOT NULL, wrote INT NOT NULL, rc INT NOT NULL, words TEXT);"
+    "CREATE INDEX satchel_automation_run_at ON satchel_automation_run(at_ms);"
+    "CREATE INDEX satchel_automation_run_name ON satchel_automation_run(name,rc);";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

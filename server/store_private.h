@@ -15,9 +15,10 @@ struct store {
     bool spoiled;                  /* what was to be undone in it was not: it must not be committed */
     /* What a scope remembers may be untrue when this has changed: something was undone, or rules or grants are others. */
     uint64_t scope_events;
-    int64_t scope_version;  /* the last that was given to rules here: one that was undone is not given again */
-    int64_t scope_now_ms;   /* satchel_now() of this connection (scope.h) */
-    int64_t settled_author; /* of this device's incarnation the last refusal was that an admin settled: it is to hear of it */
+    int64_t scope_version;    /* the last that was given to rules here: one that was undone is not given again */
+    int64_t automation_stamp; /* likewise of the automations */
+    int64_t scope_now_ms;     /* satchel_now() of this connection (scope.h) */
+    int64_t settled_author;   /* of this device's incarnation the last refusal was that an admin settled: it is to hear of it */
     buf error;
 };
 
@@ -36,5 +37,7 @@ int store_layout(sqlite3 *db, int from);
 int migrations_run(store *s, const char *dir, uint64_t now_ms, buf *error);
 /* Publishes the directory's scope.sql, if there is one and no rules are in force. */
 int migrations_scope(store *s, const char *dir, uint64_t now_ms, buf *error);
+/* The same of its automation.sql. */
+int migrations_automation(store *s, const char *dir, uint64_t now_ms, buf *error);
 
 #endif

@@ -10,6 +10,7 @@
 #include "protocol/clock.h"
 #include "protocol/delta.h"
 #include "protocol/digest.h"
+#include "protocol/functions.h"
 #include "protocol/satchel_rc.h"
 #include "server/checksum_store.h"
 #include "server/scope_private.h"
@@ -453,7 +454,8 @@ static void check_snapshots(checking *c, const char *path) {
 static int open_reader(const char *path, sqlite3 **db, schema **shape, buf *error) {
     int sq = sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (sq == SQLITE_OK) sq = sqlite3_exec(*db, "PRAGMA query_only=1; PRAGMA busy_timeout=10000", NULL, NULL, NULL);
-    int rc = sq == SQLITE_OK ? schema_load(*db, shape, error) : SATCHEL_OK;
+    int rc = sq == SQLITE_OK ? functions_register(*db) : SATCHEL_OK; /* an index may be over them */
+    if (!rc && sq == SQLITE_OK) rc = schema_load(*db, shape, error);
     if (rc) return rc;
     if (sq == SQLITE_OK) sq = sqlite3_exec(*db, "BEGIN", NULL, NULL, NULL);
     if (sq == SQLITE_OK) return SATCHEL_OK;

@@ -94,7 +94,21 @@ uint64_t ctl_now_ms(void);
 /* An enrolment code as a QR code: drawn on standard error if `draw`, and into the new file `svg` unless it is NULL. CTL_FAILED after telling. */
 int ctl_qr(const char *code, bool draw, const char *svg);
 
+/* ---- ctl_scope.c ---- */
+
+/* A file, or standard input for "-", as a JSON string. CTL_FAILED after telling. */
+int ctl_read_rules(const char *name, json_t **text);
+
 /* ---- the commands ---- */
+
+int ctl_automation_list(ctl *c);
+int ctl_automation_show(ctl *c);
+int ctl_automation_on(ctl *c);
+int ctl_automation_off(ctl *c);
+int ctl_automation_try(ctl *c);
+int ctl_automation_run(ctl *c);
+int ctl_automation_history(ctl *c);
+int ctl_automation_publish(ctl *c);
 
 int ctl_ca_status(ctl *c);
 int ctl_ca_rotate(ctl *c);

@@ -26,8 +26,7 @@ static const char *text_of_time(uint64_t ms, char out[40]) {
     return out;
 }
 
-/* A file, or standard input, as a JSON string. */
-static int read_rules(const char *name, json_t **text) {
+int ctl_read_rules(const char *name, json_t **text) {
     buf hold = {.max = CONTROL_SQL_BYTES};
     bool is_input = !strcmp(name, "-");
     FILE *f = is_input ? stdin : fopen(name, "re");
@@ -49,7 +48,7 @@ static int read_rules(const char *name, json_t **text) {
 static int ask_about_rules(ctl *c, const char *command, const char *title, json_t **reply) {
     const char *path = c->word[2], *slash = strrchr(path, '/');
     json_t *text;
-    int rc = read_rules(path, &text);
+    int rc = ctl_read_rules(path, &text);
     if (rc) return rc;
     return ctl_call(c,
                     json_pack("{ss ss so sb sb}", "command", command, "name", slash ? slash + 1 : path, "text", text, "json",

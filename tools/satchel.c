@@ -111,13 +111,6 @@ int cli_fail(cli *c, const char *what) {
     return 1;
 }
 
-void cli_print_json(json_t *o) {
-    json_dumpf(o, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-    putchar('\n');
-    fflush(stdout);
-    json_decref(o);
-}
-
 static int wrong_usage(const char *what, const char *which) {
     fprintf(stderr, "satchel: %s%s\nTry 'satchel --help'.\n", what, which);
     return 2;
@@ -205,13 +198,7 @@ static const struct command *find_command(const char *name) {
 }
 
 static int run(const struct command *command, cli *c) {
-    unsigned char key[LIMIT_FILE_KEY_BYTES];
-    satchel_options o = {.size = sizeof o, .flags = command->open_flags, .identity = c->identity, .key = key};
-    if (c->key_file && !cli_read_key(c->key_file, key, &o.key_bytes)) return 1;
-    int rc = satchel_open(c->db, &o, &c->s);
-    explicit_bzero(key, sizeof key);
-    if (rc) fprintf(stderr, "satchel: %s (%s)\n", satchel_errmsg(c->s), satchel_rc_name(rc)); /* the words name the file */
-    int status = rc ? 1 : command->run(c);
+    int status = device_open(c->db, c->identity, c->key_file, command->open_flags, &c->s) ? 1 : command->run(c);
     satchel_close(c->s);
     return status;
 }

@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "protocol/limits.h"
 #include "replica/satchel.h"
+#include "tools/device.h"
 
 typedef struct cli {
     const char *db, *identity, *key_file, *name, *file, *format, *save;
@@ -27,14 +27,9 @@ cli_command cli_enroll, cli_sync, cli_sql, cli_status, cli_conflicts, cli_reject
 
 /* Says what failed ("satchel: WHAT: the handle's words") and returns 1. */
 int cli_fail(cli *c, const char *what);
-/* Reads the key of an encrypted file: the bytes of the file at `path`, which nobody but its owner may be able to read. False, and says so, if that
- * cannot be. */
-bool cli_read_key(const char *path, unsigned char key[LIMIT_FILE_KEY_BYTES], size_t *n);
 /* Writes the changes of the transactions that are not sent yet, and with `refused` of those that were refused and are not settled, as JSON lines. False, and says
  * so, if that cannot be. */
 bool cli_write_pending(cli *c, FILE *to, bool refused);
-/* Prints one JSON value on a line of its own, flushed, and frees it. */
-void cli_print_json(json_t *o);
 /* Steps a statement to its end and prints its rows: as JSON objects, one a line, or as lines of columns separated by tabs with a backslash
  * before what would break them, \N for NULL and x'..' for blobs; `header` puts the columns' names first. Returns a SQLite code. */
 int cli_print_rows(cli *c, sqlite3_stmt *stmt, bool header);

@@ -67,7 +67,7 @@ static int show(cli *c, uint64_t number) {
         return 1;
     }
     if (c->json) {
-        cli_print_json(o);
+        device_print_json(o);
         return 0;
     }
     print_refusal(o);

@@ -46,7 +46,7 @@ int cli_status(cli *c) {
     satchel_status_info info = {.size = sizeof info};
     if (satchel_get_status(c->s, &info)) return cli_fail(c, "status");
     if (c->json)
-        cli_print_json(status_json(&info));
+        device_print_json(status_json(&info));
     else
         print_status(&info);
     return 0;
@@ -95,7 +95,7 @@ int cli_digest(cli *c) {
     if (rc)
         fprintf(stderr, "satchel: digest: %s (%s)\n", error.n ? (const char *)error.p : satchel_rc_text(rc), satchel_rc_name(rc));
     else if (c->json)
-        cli_print_json(json_pack("{ss}", "digest", text));
+        device_print_json(json_pack("{ss}", "digest", text));
     else
         fputs(text, stdout);
     buf_fini(&report);

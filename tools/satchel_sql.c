@@ -7,14 +7,6 @@
 #include "protocol/value.h"
 #include "tools/satchel_cli.h"
 
-static void print_blob(sqlite3_stmt *stmt, int i, FILE *to) {
-    const unsigned char *p = sqlite3_column_blob(stmt, i);
-    int n = sqlite3_column_bytes(stmt, i);
-    fputs("x'", to);
-    for (int at = 0; at < n; at++) fprintf(to, "%02x", p[at]);
-    fputc('\'', to);
-}
-
 /* As PostgreSQL's COPY writes text. */
 static void print_text(const char *p, int n) {
     for (int i = 0; i < n; i++) {
@@ -53,50 +45,17 @@ static void print_column(sqlite3_stmt *stmt, int i) {
         buf_fini(&number);
         break;
     case SQLITE_BLOB:
-        print_blob(stmt, i, stdout);
+        device_put_blob(stmt, i, stdout);
         break;
     default:
         print_text((const char *)sqlite3_column_text(stmt, i), sqlite3_column_bytes(stmt, i));
     }
 }
 
-static json_t *json_blob(sqlite3_stmt *stmt, int i) {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *memory = open_memstream(&text, &n);
-    if (!memory) return NULL;
-    print_blob(stmt, i, memory);
-    fclose(memory);
-    json_t *o = json_stringn(text, n);
-    free(text);
-    return o;
-}
-
-static json_t *json_column(sqlite3_stmt *stmt, int i) {
-    json_t *o = NULL;
-    switch (sqlite3_column_type(stmt, i)) {
-    case SQLITE_INTEGER:
-        o = json_integer(sqlite3_column_int64(stmt, i));
-        break;
-    case SQLITE_FLOAT:
-        o = json_real(sqlite3_column_double(stmt, i));
-        break; /* NULL for what JSON cannot say */
-    case SQLITE_TEXT:
-        o = json_stringn((const char *)sqlite3_column_text(stmt, i), (size_t)sqlite3_column_bytes(stmt, i));
-        break;
-    case SQLITE_BLOB:
-        o = json_blob(stmt, i);
-        break;
-    default:
-        break;
-    }
-    return o ? o : json_null();
-}
-
 static void print_json_row(sqlite3_stmt *stmt) {
     json_t *row = json_object();
     for (int i = 0; i < sqlite3_column_count(stmt); i++)
-        json_object_set_new(row, sqlite3_column_name(stmt, i), json_column(stmt, i));
+        json_object_set_new(row, sqlite3_column_name(stmt, i), device_json_column(stmt, i));
     json_dumpf(row, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(row);

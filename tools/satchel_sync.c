@@ -41,7 +41,7 @@ static void print_enrolled(cli *c) {
     satchel_status_info info = {.size = sizeof info};
     if (satchel_get_status(c->s, &info)) return;
     if (c->json)
-        cli_print_json(json_pack("{ss ss si}", "device", info.device, "host", info.host, "port", (int)info.port));
+        device_print_json(json_pack("{ss ss si}", "device", info.device, "host", info.host, "port", (int)info.port));
     else
         printf("enrolled with %s port %u as device %.16s\n", info.host, info.port, info.device);
 }
@@ -105,7 +105,7 @@ static void print_event_json(const satchel_event *e) {
     if (e->total) json_object_set_new(o, "total", json_integer((json_int_t)e->total));
     if (e->table && *e->table) json_object_set_new(o, "table", json_string(e->table));
     if (e->text && *e->text) json_object_set_new(o, "text", json_string(e->text));
-    cli_print_json(o);
+    device_print_json(o);
 }
 
 static void print_event(const satchel_event *e) {
@@ -169,7 +169,7 @@ static void on_change(void *ctx, const char *table) {
     v->last_progress = seconds_now();
     if (!v->c->watch) return;
     if (v->c->json)
-        cli_print_json(json_pack("{ss ss}", "event", "change", "table", table));
+        device_print_json(json_pack("{ss ss}", "event", "change", "table", table));
     else
         printf("%s changed\n", table), fflush(stdout);
 }
@@ -179,10 +179,10 @@ static void print_in_step(sync_view *v) {
     double elapsed = seconds_now() - v->started;
     if (satchel_get_status(v->c->s, &i)) return;
     if (v->c->json) {
-        cli_print_json(json_pack("{ss sI sI sI sI sI sI sf}", "state", state_name(i.state), "cursor", (json_int_t)i.cursor,
-                                 "pending", (json_int_t)i.pending, "accepted", (json_int_t)i.accepted, "refused",
-                                 (json_int_t)i.refused, "conflicts", (json_int_t)i.conflicts, "rows", (json_int_t)v->rows,
-                                 "seconds", elapsed));
+        device_print_json(json_pack("{ss sI sI sI sI sI sI sf}", "state", state_name(i.state), "cursor", (json_int_t)i.cursor,
+                                    "pending", (json_int_t)i.pending, "accepted", (json_int_t)i.accepted, "refused",
+                                    (json_int_t)i.refused, "conflicts", (json_int_t)i.conflicts, "rows", (json_int_t)v->rows,
+                                    "seconds", elapsed));
         return;
     }
     printf("in step at %llu: %llu pending, %llu refused, %llu conflicts; %.2f s", (unsigned long long)i.cursor,
@@ -233,7 +233,7 @@ static int sync_once(sync_view *v) {
 static void print_waiting(sync_view *v) {
     const char *text = satchel_errmsg(v->c->s);
     if (v->c->json)
-        cli_print_json(json_pack("{ss ss}", "event", "waiting", "text", text));
+        device_print_json(json_pack("{ss ss}", "event", "waiting", "text", text));
     else
         printf("waiting: %s\n", text), fflush(stdout);
 }

@@ -87,6 +87,15 @@ static const ctl_option export_options[] = {
     {0},
 };
 
+static const ctl_option automation_try_options[] = {
+    {"table", "NAME", "the row's table"},
+    {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
+    {0},
+};
+static const ctl_option automation_history_options[] = {
+    {"limit", "N", "how many (default 50, up to 10000)"},
+    {0},
+};
 static const ctl_option explain_options[] = {
     {"device", "NAME", "the device"},
     {"table", "NAME", "the row's table"},
@@ -172,6 +181,22 @@ static const command commands[] = {
      "The device gets the row at its next contact, with all rows that follow it by the rules, and loses them again when the time is over.\n"},
     {"scope grants", "", 0, 0, NULL, ctl_scope_grants, "list the grants", "Lists what devices have been given for a time.\n"},
     {"scope revoke", "ID", 1, 1, NULL, ctl_scope_revoke, "end a grant before its time", "Ends a grant now.\n"},
+    {"automation list", "", 0, 0, NULL, ctl_automation_list, "list what the server does by itself",
+     "Lists the automations: when each fires, whether it is on, and how often it did something or failed in the history that is kept.\n"},
+    {"automation show", "NAME", 1, 1, NULL, ctl_automation_show, "show an automation",
+     "Shows when an automation fires, its condition and its actions.\n"},
+    {"automation on", "NAME", 1, 1, NULL, ctl_automation_on, "switch an automation on", "From the next change on it fires.\n"},
+    {"automation off", "NAME", 1, 1, NULL, ctl_automation_off, "switch an automation off",
+     "From the next change on it does nothing, and makes up for nothing when it is switched on again; but a timer does, once.\n"},
+    {"automation try", "NAME", 1, 1, automation_try_options, ctl_automation_try, "say what an automation would do for a row",
+     "Fires the automation for the row as it is now, tells what it and what follows from it would write, and undoes it all. A timer needs no row.\n"},
+    {"automation run", "NAME", 1, 1, NULL, ctl_automation_run, "run a timer now",
+     "Runs a timer of the automations now. Exit status 1 if it fails.\n"},
+    {"automation history", "[NAME]", 0, 1, automation_history_options, ctl_automation_history, "list what automations did",
+     "Lists, newest first, what automations wrote and for which row, what they left as somebody had written it, and why they failed.\n"},
+    {"automation publish", "FILE|-", 1, 1, NULL, ctl_automation_publish, "put automations in force",
+     "Puts the automations of FILE (server/automation.h, server/crm/automation.sql) in the place of those before. Those of the same name stay on or off.\n"
+     "With a mistake nothing is changed, and it is told with file and line.\n"},
     {"verify", "", 0, 0, verify_options, ctl_verify, "check the store",
      "Checks the store's file, row clocks, log, tombstones, references and what is kept beside them against each other, while the server goes on\n"
      "working. Exit status 1 if there is a problem. With --repair, rows that do not hold what the log says they must are put right from it; what is found\n"

@@ -10,6 +10,8 @@
 --   store:ID          members of a store, its staff, and what it sold lately; for its tills
 --   enrolled:USER     members that a cashier enrolled and the office has given no store yet; for the tills of his store
 --   cards             every loyalty card, and nothing that hangs on one: any till lets any card earn
+--   desk              articles that are not published yet, for those who write them
+--   server            what no device gets: the numbers that the server counts with
 
 -- ---- the company ----
 
@@ -17,6 +19,11 @@ INSERT INTO scope_bucket(tbl, name) VALUES
   ('store', 'all'), ('product', 'all'), ('loyalty_program', 'all'), ('contact_status_move', 'all'), ('contact_lifecycle_move', 'all'),
   ('team', 'office'), ('territory', 'office'), ('user_account', 'office'), ('user_territory', 'office'),
   ('pipeline', 'office'), ('stage', 'office'), ('stage_move', 'office'), ('lead_status_move', 'office'), ('ticket_state_move', 'office');
+INSERT INTO scope_bucket(tbl, name) VALUES
+  ('custom_field_def', 'all'), ('currency_rate', 'all'), ('product_price', 'all'), ('erasure', 'all'),
+  ('score_rule', 'office'), ('assign_rule', 'office'), ('sequence', 'office'), ('sequence_step', 'office'), ('task_template', 'office'),
+  ('quote_status_move', 'office'), ('sla_policy', 'office'), ('escalation_rule', 'office'),
+  ('counter', 'server');
 -- A till knows its own cashiers alone.
 INSERT INTO scope_bucket(tbl, name, value) VALUES('user_account', 'store', 'store_id');
 
@@ -45,6 +52,16 @@ INSERT INTO scope_parent(tbl, parent, columns, condition, buckets) VALUES
   ('address', 'contact', 'owner_row', 'owner_kind = ''contact''', 'customers,territory'),
   ('address', 'account', 'owner_row', 'owner_kind = ''account''', NULL);
 INSERT INTO scope_bucket(tbl, name, condition) VALUES('address', 'all', 'owner_kind = ''store''');
+
+INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALUES
+  ('custom_value', 'account', 'entity_row', 'entity = ''account''', 'keep', NULL),
+  ('custom_value', 'contact', 'entity_row', 'entity = ''contact''', 'keep', 'customers,territory'),
+  ('custom_value', 'lead', 'entity_row', 'entity = ''lead''', 'keep', NULL),
+  ('custom_value', 'deal', 'entity_row', 'entity = ''deal''', 'keep', NULL),
+  ('custom_value', 'ticket', 'entity_row', 'entity = ''ticket''', 'keep', 'work,queue'),
+  ('suggestion', 'contact', 'contact_id', NULL, 'keep', 'customers,territory'),
+  ('referral', 'contact', 'referrer', NULL, 'keep', 'customers,territory,store,enrolled'),
+  ('referral', 'contact', 'referee', NULL, 'keep', 'customers,territory,store,enrolled');
 
 -- ---- what people do with them ----
 
@@ -80,7 +97,26 @@ INSERT INTO scope_bucket(tbl, name, value) VALUES
 INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALUES('deal', 'account', 'account_id', 'account_id IS NOT NULL', 'revive', '');
 INSERT INTO scope_parent(tbl, parent, columns) VALUES('deal_contact', 'deal', 'deal_id');
 
+-- What hangs on a lead or a deal is with it.
+INSERT INTO scope_parent(tbl, parent, columns) VALUES
+  ('score_reason', 'lead', 'lead_id'), ('lead_handoff', 'lead', 'lead_id'), ('sequence_enrolment', 'lead', 'lead_id'),
+  ('quote', 'deal', 'deal_id'), ('quote_line', 'quote', 'quote_id');
+INSERT INTO scope_parent(tbl, parent, columns, condition, missing) VALUES
+  ('deal_stage_log', 'deal', 'deal_id', NULL, 'keep'),
+  ('objection', 'lead', 'parent_row', 'parent_kind = ''lead''', 'keep'),
+  ('objection', 'deal', 'parent_row', 'parent_kind = ''deal''', 'keep');
+INSERT INTO scope_bucket(tbl, name, value) VALUES
+  ('appointment', 'work', 'owner_id'), ('goal', 'work', 'owner_id'), ('forecast_snapshot', 'work', 'owner_id');
+INSERT INTO scope_parent(tbl, parent, columns) VALUES('appointment_attendee', 'appointment', 'appointment_id');
+
 -- ---- service ----
+
+INSERT INTO scope_bucket(tbl, name, condition) VALUES('kb_article', 'office', 'published = 1'), ('kb_article', 'desk', 'published = 0');
+-- What a customer thinks is for who looks after him, for who has the ticket, and for the store that sold it.
+INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALUES
+  ('feedback', 'contact', 'contact_id', 'contact_id IS NOT NULL', 'keep', 'customers,territory'),
+  ('feedback', 'ticket', 'ticket_id', 'ticket_id IS NOT NULL', 'keep', 'work,queue'),
+  ('feedback', 'purchase', 'purchase_id', 'purchase_id IS NOT NULL', 'keep', 'store');
 
 INSERT INTO scope_bucket(tbl, name, value, condition) VALUES
   ('ticket', 'work', 'assignee_id', NULL),
@@ -95,7 +131,8 @@ INSERT INTO scope_parent(tbl, parent, columns, buckets) VALUES('ticket_event', '
 -- A till gives back what its store sold in thirty days; who looks after a customer sees two years. A receipt stands, whatever became of the customer.
 INSERT INTO scope_bucket(tbl, name, value, condition) VALUES('purchase', 'store', 'store_id', 'at >= satchel_now() - 30 * 86400000');
 INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALUES
-  ('purchase', 'contact', 'contact_id', 'contact_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory');
+  ('purchase', 'contact', 'contact_id', 'contact_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory'),
+  ('purchase', 'loyalty_card', 'card_id', 'contact_id IS NULL AND card_id IS NOT NULL AND at >= satchel_now() - 730 * 86400000', 'keep', 'customers,territory');
 INSERT INTO scope_parent(tbl, parent, columns) VALUES('purchase_line', 'purchase', 'purchase_id');
 
 -- Every till has every card, but the points of its own members only, and those that a receipt of the last thirty days gave.
@@ -125,13 +162,13 @@ INSERT INTO scope_profile(name, buckets, horizon_days) VALUES
    'WITH crew(id) AS (SELECT id FROM user_account WHERE id = :user AND active
       UNION SELECT u.id FROM user_account u JOIN team t ON t.id = u.team_id JOIN user_account me ON me.id = t.manager_id
         WHERE me.id = :user AND me.active)
-    SELECT ''all'', NULL UNION ALL SELECT ''office'', NULL
+    SELECT ''all'', NULL UNION ALL SELECT ''office'', NULL UNION ALL SELECT ''desk'', NULL
     UNION ALL SELECT ''work'', id FROM crew UNION ALL SELECT ''customers'', id FROM crew
     UNION ALL SELECT DISTINCT ''territory'', territory_id FROM user_territory WHERE user_id IN crew',
    30),
   -- The customer behind a ticket is granted: satchelctl scope grant.
   ('agent',
-   'SELECT ''all'', NULL UNION ALL SELECT ''office'', NULL
+   'SELECT ''all'', NULL UNION ALL SELECT ''office'', NULL UNION ALL SELECT ''desk'', NULL
     UNION ALL SELECT ''work'', id FROM user_account WHERE id = :user AND active
     UNION ALL SELECT ''queue'', NULL FROM user_account WHERE id = :user AND active',
    30);
@@ -162,6 +199,16 @@ INSERT INTO scope_write(profile, tbl, ops, columns, anywhere) VALUES
   ('rep', 'lead', 'insert,update', NULL, 0),
   ('rep', 'deal', 'insert,update', NULL, 0),
   ('rep', 'deal_contact', 'insert,update,delete', NULL, 0),
+  ('rep', 'deal_stage_log', 'insert', NULL, 1),
+  ('rep', 'quote', 'insert,update', NULL, 0),
+  ('rep', 'quote_line', 'insert,update,delete', NULL, 0),
+  ('rep', 'objection', 'insert', NULL, 1),
+  ('rep', 'appointment', 'insert,update,delete', NULL, 0),
+  ('rep', 'appointment_attendee', 'insert,update,delete', NULL, 0),
+  ('rep', 'sequence_enrolment', 'insert,update', NULL, 0),
+  ('rep', 'custom_value', 'insert,update,delete', NULL, 0),
+  ('rep', 'feedback', 'insert', NULL, 1),
+  ('rep', 'referral', 'insert', NULL, 1),
 
   -- A receipt that comes a month late is none that the till would get, and stands.
   ('till', 'purchase', 'insert', NULL, 1),
@@ -174,15 +221,24 @@ INSERT INTO scope_write(profile, tbl, ops, columns, anywhere) VALUES
   ('till', 'contact_pref', 'insert,update', NULL, 0),
   ('till', 'consent_event', 'insert', NULL, 1),
   ('till', 'interaction', 'insert', NULL, 1),
+  ('till', 'feedback', 'insert', NULL, 1),
+  ('till', 'referral', 'insert', NULL, 1),
 
   ('manager', 'note', 'insert,update,delete', NULL, 0),
   ('manager', 'task', 'insert,update,delete', NULL, 0),
+  ('manager', 'appointment', 'insert,update,delete', NULL, 0),
+  ('manager', 'appointment_attendee', 'insert,update,delete', NULL, 0),
+  ('manager', 'goal', 'insert,update,delete', NULL, 0),
 
   ('agent', 'ticket', 'insert', NULL, 0),
-  ('agent', 'ticket', 'update', 'kind,priority,state,level,first_response_at,resolved_at', 0),
+  ('agent', 'ticket', 'update', 'kind,priority,state,level,contact_id,subject,first_response_at,resolved_at', 0),
   ('agent', 'ticket_event', 'insert', NULL, 0),
   ('agent', 'interaction', 'insert', NULL, 1),
   ('agent', 'consent_event', 'insert', NULL, 1),
   ('agent', 'contact_point', 'insert,update', NULL, 0),
   ('agent', 'note', 'insert,update,delete', NULL, 0),
-  ('agent', 'task', 'insert,update', NULL, 0);
+  ('agent', 'task', 'insert,update', NULL, 0),
+  ('agent', 'appointment', 'insert,update,delete', NULL, 0),
+  ('agent', 'custom_value', 'insert,update,delete', NULL, 0),
+  ('agent', 'feedback', 'insert', NULL, 1),
+  ('agent', 'kb_article', 'insert,update', NULL, 0);

@@ -10,8 +10,9 @@ import tempfile
 from contextlib import ExitStack, nullcontext
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+import figures
 
-PATIENCE_S = 900
+PATIENCE_S = int(os.environ.get("SATCHEL_PATIENCE_S", 900))
 
 
 class Sizes:
@@ -29,6 +30,7 @@ class Sizes:
         self.fanout_devices, self.fanout_commits = (10, 4) if small else (500, 40)
         self.live_commits = 10 if small else 500
         self.scope_contacts, self.scope_pushes = (100, 20) if small else (10000, 2000)
+        self.crm_contacts, self.crm_pushes = (400, 20) if small else (50000, 1000)
 
 
 def equal(*digests):
@@ -137,6 +139,11 @@ def file_bytes(path):
 def local(bench, repetition, subject="captured"):
     done = bench.run(bench.program("write_cost"), "--repetitions", 1, "--rows", bench.sizes.rows, "--folder", bench.dir, "--subject", subject)
     return {"local_insert_ratio": done["insert"]["ratio"][0], "local_update_ratio": done["update"]["ratio"][0]}
+
+
+def checks(bench, repetition):
+    done = local(bench, repetition, "checked")
+    return {key.replace("local", "check"): value for key, value in done.items()}
 
 
 # ---- between devices and a server ----
@@ -249,6 +256,13 @@ def scope(bench, repetition):
     return measure_scope.cost(bench, repetition)
 
 
+# ---- the CRM on its company ----
+
+def crm(bench):
+    import measure_crm
+    return measure_crm.Crm(bench)
+
+
 # ---- once a run ----
 
 def year(bench, repetition):
@@ -283,6 +297,9 @@ MEASUREMENTS = [
     Measurement("idle devices", ["idle_kib"], load("idle", lambda sizes: ["--devices", sizes.idle_devices]), once=True),
     Measurement("fan-out", ["fanout_ratio"], load("fanout", lambda sizes: ["--devices", sizes.fanout_devices, "--commits", sizes.fanout_commits]), once=True),
     Measurement("scope", ["scope_load_ratio", "scope_first_sync_ratio", "scope_push_ratio"], lambda bench: nullcontext(scope)),
+    Measurement("checks", ["check_insert_ratio", "check_update_ratio"], lambda bench: nullcontext(checks)),
+    Measurement("the CRM", ["automation_ratio", "automation_cpu_ratio", "automation_rows", "automation_none_ratio", "automation_none_cpu_ratio", "rep_first_sync_ratio", "rep_first_sync_cold_ratio", "report_slowest_ms",
+                            *(figures.report(view).key for view in figures.REPORTS)], crm),
     Measurement("a year", ["year_ratio", "year_fresh_ratio", "year_history_ratio"], lambda bench: nullcontext(year), once=True),
     Measurement("text", ["replica_text_kib", "replica_file_kib"], lambda bench: nullcontext(text), once=True),
 ]

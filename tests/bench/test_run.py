@@ -32,6 +32,11 @@ class Run(unittest.TestCase):
             self.assertEqual("met" in results[figure.key], figure.target is not None)
             self.assertIn(f"`{figure.key}`", table)
 
+    def test_each_report_that_is_checked_is_measured(self):
+        sys.path += [os.path.join(HERE, "../crm"), os.path.join(HERE, "../e2e")]
+        import reports
+        self.assertEqual(sorted(figures.REPORTS), sorted(reports.REPORTS))
+
     def test_a_key_that_is_none_is_wrong_usage(self):
         done = run("--only", "speed")
         self.assertEqual(done.returncode, 2)

@@ -1,5 +1,7 @@
 /* write_cost - what it costs to write locally through capture and outbox, against plain SQLite in the same run; or through something else.
  *
+ * What is valid (satchel_check) is measured in the same way: capture with two checks on the table beside capture without.
+ *
  * N inserts in transactions of 100, then N one-column updates by key in scattered order in transactions of 10; WAL, synchronous=NORMAL. Plain and
  * the subject take turns every few transactions, so that both see the same machine; at the end both hold the same rows.
  * Prints one JSON object: for inserts and updates, each repetition's ratio of wall time and of CPU time, and microseconds a row. */
@@ -19,7 +21,7 @@
 #define INSERT_BATCH 100
 #define UPDATE_BATCH 10
 
-typedef enum kind { PLAIN, CAPTURED, SESSION, EXTENSION } kind;
+typedef enum kind { PLAIN, CAPTURED, CHECKED, SESSION, EXTENSION } kind;
 
 typedef struct options {
     unsigned rows, repetitions;
@@ -43,13 +45,20 @@ typedef struct figures {
     double ratio[REPETITIONS_MAX], cpu_ratio[REPETITIONS_MAX];
 } figures;
 
+/* A form, and a look into another table, as server/crm has them. */
+static const char CHECKS[] =
+    "CREATE TABLE erasure(id TEXT PRIMARY KEY NOT NULL);\nINSERT INTO satchel_table(name, mode) VALUES('erasure', 'server');\n"
+    "INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES\n"
+    "  ('contact', 'phone', 'phone IS NULL OR length(phone) BETWEEN 3 AND 40', 'PHONE_LENGTH', 'no number'),\n"
+    "  ('contact', NULL, 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.id = contact.id)', 'ERASED', 'erased');\n";
+
 /* ---- opening ---- */
 
 /* A replica whose schema came as a migration would come from a server; everything else is as an app has it. */
 static sqlite3 *open_replica(variant *v) {
     static const char name[] = "001_contact.sql";
-    char sql[1024];
-    snprintf(sql, sizeof sql, "%s%s", bench_table, bench_declare);
+    char sql[2048];
+    snprintf(sql, sizeof sql, "%s%s%s", bench_table, bench_declare, v->kind == CHECKED ? CHECKS : "");
     msg_schema m = {.epoch = 1, .name = name, .nname = sizeof name - 1, .sql = sql, .nsql = strlen(sql)};
     bench_remove(v->path);
     if (satchel_open(v->path, NULL, &v->replica)) bench_die(NULL, satchel_errmsg(v->replica));
@@ -71,8 +80,10 @@ static sqlite3 *open_extension(variant *v, const char *extension) {
 
 static void open_variant(variant *v, const options *o, kind k) {
     *v = (variant){.kind = k};
-    snprintf(v->path, sizeof v->path, "%s/write_cost-%s.db", o->folder, k == PLAIN ? "plain" : "subject");
-    sqlite3 *db = k == CAPTURED ? open_replica(v) : k == EXTENSION ? open_extension(v, o->extension) : bench_open(v->path, 1, 0);
+    snprintf(v->path, sizeof v->path, "%s/write_cost-%s.db", o->folder, k == o->subject ? "subject" : "plain");
+    sqlite3 *db = k == CAPTURED || k == CHECKED ? open_replica(v)
+                  : k == EXTENSION              ? open_extension(v, o->extension)
+                                                : bench_open(v->path, 1, 0);
     if (k == SESSION) {
         bench_run(db, "CREATE TABLE outbox(n INTEGER PRIMARY KEY, changes BLOB)");
         v->outbox = bench_prepare(db, "INSERT INTO outbox(changes) VALUES(?)");
@@ -175,14 +186,17 @@ static void print(const char *name, const figures *f, unsigned n, const char *en
 
 static void usage(FILE *to) {
     fputs(
-        "usage: write_cost [--rows N] [--repetitions N] [--folder DIR] [--subject captured|session|FILE.so]\n"
+        "usage: write_cost [--rows N] [--repetitions N] [--folder DIR] [--subject captured|checked|session|FILE.so]\n"
         "Cost of local writes against plain SQLite, as JSON. The subject is Satchel's capture, a session object per transaction with an\n"
-        "outbox, or the loadable extension sqlite-sync. Exit status: 0 measured, 2 failed.\n",
+        "outbox, or the loadable extension sqlite-sync; or capture with checks, which is against capture without. Exit status: 0 measured, 2 failed.\n",
         to);
 }
 
 static void take_subject(options *o, const char *text) {
-    o->subject = strcmp(text, "captured") == 0 ? CAPTURED : strcmp(text, "session") == 0 ? SESSION : EXTENSION;
+    o->subject = strcmp(text, "captured") == 0  ? CAPTURED
+                 : strcmp(text, "checked") == 0 ? CHECKED
+                 : strcmp(text, "session") == 0 ? SESSION
+                                                : EXTENSION;
     o->extension = text;
 }
 
@@ -211,7 +225,7 @@ int main(int argc, char **argv) {
     }
     for (unsigned i = 0; i < o.repetitions; i++) {
         variant plain, subject;
-        open_variant(&plain, &o, PLAIN);
+        open_variant(&plain, &o, o.subject == CHECKED ? CAPTURED : PLAIN);
         open_variant(&subject, &o, o.subject);
         run_phase(&plain, &subject, &(phase){.rows = o.rows, .batch = INSERT_BATCH}, &inserts, i);
         run_phase(&plain, &subject, &(phase){.updates = true, .rows = o.rows, .batch = UPDATE_BATCH}, &updates, i);

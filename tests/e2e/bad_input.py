@@ -241,8 +241,10 @@ class BadFiles(harness.Case):
     def test_plain_connection_cannot_write_unseen(self):
         _, phone = self.enrolled()
         db = harness.sqlite3.connect(phone.path)
-        with self.assertRaisesRegex(harness.sqlite3.OperationalError, "satchel_tap"):
-            db.execute("UPDATE contact SET given = 'unseen'")
+        # A table with checks lacks the function that they ask, one without lacks the table by which writes are seen.
+        for table, column, missing in (("contact", "given", "satchel_local"), ("purchase", "receipt_no", "satchel_tap")):
+            with self.assertRaisesRegex(harness.sqlite3.OperationalError, missing):
+                db.execute(f"UPDATE {table} SET {column} = 'unseen'")
         db.close()
 
 

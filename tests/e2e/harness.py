@@ -119,7 +119,7 @@ class Server:
                 break
             status = self.process.wait(10) if ready else None
             # A port that was ours a moment ago may serve as the near end of somebody's connection now.
-            if "in use" not in self.read_log()[-500:] or time.monotonic() > end:
+            if not re.search("in use|ERROR on binding", self.read_log()[-1000:]) or time.monotonic() > end:
                 raise AssertionError(f"satcheld did not start (status {status}): {self.read_log()[-3000:]}")
             self.process.stdout.close()
             time.sleep(0.2)

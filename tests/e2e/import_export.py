@@ -104,7 +104,8 @@ class ImportExport(harness.Case):
                 self.assertEqual(done["seq"], self.seq(first))
                 for table in done["tables"]:
                     answer, _ = self.ctl(second, "import", table["table"], table["file"])
-                    self.assertEqual((answer["failed"], answer["inserted"] + answer["unchanged"]), (0, table["rows"]), table)
+                    # Some rows are there already: reference data, and what automations make of others; the file's values take the place of theirs.
+                    self.assertEqual((answer["failed"], answer["inserted"] + answer["updated"] + answer["unchanged"]), (0, table["rows"]), table)
                 self.assertEqual(self.digest(first), self.digest(second))
                 seq = self.seq(second)
                 for table in sorted(done["tables"], key=lambda t: -t["rows"])[:6]:

@@ -57,6 +57,7 @@ use_it() {
   satchel --db /tmp/phone.db sync
   satchel --db /tmp/phone.db sql "INSERT INTO contact(id, given) VALUES(uuid7(), 'Ada')"
   satchel --db /tmp/phone.db sync
+  crm --db /tmp/phone.db search ada | grep "^contact .* Ada"
   satchelctl --data /var/lib/satchel verify
 }
 

@@ -18,9 +18,11 @@ WHOLE = "1"
 NOTHING = "0"
 
 # What all profiles get, and what those get that are no till.
-ALL = dict.fromkeys(["store", "product", "loyalty_program", "contact_status_move", "contact_lifecycle_move"], WHOLE)
+ALL = dict.fromkeys(["store", "product", "loyalty_program", "contact_status_move", "contact_lifecycle_move",
+                     "custom_field_def", "currency_rate", "product_price", "erasure"], WHOLE)
 OFFICE = dict.fromkeys(["team", "territory", "user_account", "user_territory", "pipeline", "stage", "stage_move", "lead_status_move",
-                        "ticket_state_move"], WHOLE)
+                        "ticket_state_move", "score_rule", "assign_rule", "sequence", "sequence_step", "task_template", "quote_status_move",
+                        "sla_policy", "escalation_rule"], WHOLE) | {"kb_article": "published = 1"}
 
 # The rows of people: {crew} are the users whose customers these are, {self} those whose own work it is, {places} the territories.
 CUSTOMERS = {
@@ -35,6 +37,10 @@ CUSTOMERS = {
     "lead": "coalesce(owner_id, created_by) IN ({self})",
     "deal": "coalesce(owner_id, created_by) IN ({self})",
     "deal_contact": "deal_id IN (SELECT id FROM deal WHERE {deal})",
+    "deal_stage_log": "deal_id IN (SELECT id FROM deal WHERE {deal})",
+    "score_reason": "lead_id IN (SELECT id FROM lead WHERE {lead})",
+    "lead_handoff": "lead_id IN (SELECT id FROM lead WHERE {lead})",
+    "sequence_enrolment": "lead_id IN (SELECT id FROM lead WHERE {lead})",
     "interaction": "at >= {year} AND (contact_id IN (SELECT id FROM contact WHERE {contact}) OR deal_id IN (SELECT id FROM deal WHERE {deal}) OR "
                    "(contact_id IS NULL AND account_id IN (SELECT id FROM account WHERE {account})) OR "
                    "ticket_id IN (SELECT id FROM ticket WHERE assignee_id IN ({self})))",
@@ -49,7 +55,8 @@ CUSTOMERS = {
             "(parent_kind = 'account' AND parent_row IN (SELECT id FROM account WHERE {account}))))",
     "ticket": "assignee_id IN ({self}) OR (state <> 'closed' AND contact_id IN (SELECT id FROM contact WHERE {contact}))",
     "ticket_event": "ticket_id IN (SELECT id FROM ticket WHERE assignee_id IN ({self}))",
-    "purchase": "at >= {two_years} AND contact_id IN (SELECT id FROM contact WHERE {contact})",
+    "purchase": "at >= {two_years} AND (contact_id IN (SELECT id FROM contact WHERE {contact}) OR "
+                "(contact_id IS NULL AND card_id IN (SELECT id FROM loyalty_card WHERE contact_id IN (SELECT id FROM contact WHERE {contact}))))",
     "purchase_line": "purchase_id IN (SELECT id FROM purchase WHERE {purchase})",
     "loyalty_card": "contact_id IN (SELECT id FROM contact WHERE {contact})",
     "loyalty_entry": "card_id IN (SELECT id FROM loyalty_card WHERE {loyalty_card})",
@@ -312,6 +319,7 @@ class Scope(company.Company):
         "consent_event": "contact_id IN (SELECT id FROM contact WHERE account_id = {g})",
         "address": "owner_row = {g} OR owner_row IN (SELECT id FROM contact WHERE account_id = {g})",
         "deal": "account_id = {g}", "deal_contact": "deal_id IN (SELECT id FROM deal WHERE account_id = {g})",
+        "deal_stage_log": "deal_id IN (SELECT id FROM deal WHERE account_id = {g})",
         "interaction": "(at >= {year} AND contact_id IN (SELECT id FROM contact WHERE account_id = {g}))",
         "note": "parent_row IN (SELECT id FROM contact WHERE account_id = {g} UNION SELECT id FROM deal WHERE account_id = {g})",
         "ticket": "(state <> 'closed' AND contact_id IN (SELECT id FROM contact WHERE account_id = {g}))",

@@ -11,9 +11,9 @@ KILL_AT = os.environ.get("SATCHEL_KILL_AT_SO")
 
 class T12Wipe(harness.Case):
     def begin(self, **options):
-        """A server, and a phone that has two rows, one of them not sent."""
-        server = self.server()
-        phone = self.device("phone", server, **options)
+        """A server with these options, and a phone that has two rows, one of them not sent."""
+        server = self.server(**options)
+        phone = self.device("phone", server)
         phone.sync()
         phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
         phone.sync()
@@ -80,6 +80,8 @@ class T12Wipe(harness.Case):
         done = device.run("sync", expect=None)
         device.prefix = []
         self.assertIn(done.returncode, (1, -signal.SIGKILL), done.stderr)
+        if done.returncode == 1:
+            self.assertIn("E_WIPED", done.stderr)
         return done.returncode != 1
 
     def take_up(self, server, device, is_marked):
@@ -93,7 +95,13 @@ class T12Wipe(harness.Case):
         self.assert_wiped(server, device)
 
     def test_T12_killed_before_each_change_of_files_it_goes_on_and_never_opens_again(self):
-        server, phone = self.begin()
+        # A wipe writes each page of the schema: a small one has every kind of step, and few of them many times.
+        schema = self.path("schema")
+        os.mkdir(schema)
+        with open(os.path.join(schema, "001_contact.sql"), "w", encoding="utf-8") as f:
+            f.write("CREATE TABLE contact(id BLOB PRIMARY KEY, given TEXT);\nINSERT INTO satchel_table(name) VALUES('contact');\n")
+        # All the copies are one device, which connects more often than one may.
+        server, phone = self.begin(schema=schema, options=("--device-connects", "0"))
         marked = n = 0
         while True:
             n += 1
@@ -151,6 +159,17 @@ class T12Wipe(harness.Case):
         self.assertEqual(self.state(server), "to be wiped")
         proxy.heal()
         self.assertIn("E_WIPED", phone.run("status", expect=1).stderr)
+        self.assert_wiped(server, phone)
+
+    def test_T12_device_that_connects_too_often_is_wiped_and_says_so_when_it_may_come_back(self):
+        server, phone = self.begin(options=("--device-connects", "12"))
+        phone.sql("DELETE FROM contact WHERE id = x'02'")
+        while "connects too often" not in server.read_log():
+            phone.run("sync", "--timeout", "1", expect=None)
+        server.ctl("device", "wipe", "phone")
+        self.assertIn("E_WIPED", phone.sync(expect=1).stderr)
+        self.assertNotIn("phone.db", self.left(phone))
+        harness.wait_until(lambda: "E_NOT_FOUND" in phone.sync(expect=1).stderr, "the server to be told", pause_s=1)
         self.assert_wiped(server, phone)
 
 

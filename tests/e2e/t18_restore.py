@@ -46,7 +46,7 @@ class Ledger:
             return f"UPDATE contact SET nickname = 'nick {self.n}' WHERE id = {contact(own)};"
         if what == "refused":
             self.refused[device.name] += 1
-            return f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES({contact(self.n)}, x'dead', 'phone', '1');"
+            return f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES({contact(self.n)}, x'dead', 'phone', '112');"
         mine = [i for i, who in self.rows.items() if who == device.name]
         if what == "delete" and mine:
             i = self.random.choice(mine)

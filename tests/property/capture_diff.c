@@ -171,6 +171,15 @@ static const random_column *data_column(run *r, const random_table *t) {
     return NULL;
 }
 
+/* As the triggers of schema_checks.c: the statement is refused after it has written. */
+static void put_check(run *r, const random_table *t, const random_column *c) {
+    static const char *const when[] = {"INSERT", "UPDATE"};
+    for (unsigned i = 0; i < 2; i++)
+        put(r,
+            "CREATE TRIGGER k%u_%s AFTER %s ON %s WHEN satchel_local() BEGIN SELECT RAISE(ABORT, 'no') WHERE NEW.%s IS 3; END;",
+            i, t->name, when[i], t->name, c->name);
+}
+
 /* What makes statements fail half-way and rows change that the statement does not name. A BEFORE trigger that changes or deletes the row at
  * hand has undefined effects in SQLite (an UPSERT then even damages the database): such triggers write the last table alone, which has none. */
 static void put_extras(run *r, const random_table *t) {
@@ -178,6 +187,7 @@ static void put_extras(run *r, const random_table *t) {
                                        "BEFORE UPDATE", "BEFORE DELETE", "BEFORE INSERT"};
     const random_column *c = data_column(r, t);
     if (c && seed_chance(r->s, 25)) put(r, "CREATE UNIQUE INDEX u_%s ON %s(%s);", t->name, t->name, c->name);
+    if (c && seed_chance(r->s, 30)) put_check(r, t, c);
     const random_table *last = &r->table[r->ntable - 1];
     bool before = seed_chance(r->s, 50);
     const random_table *other = before ? last : &r->table[seed_below(r->s, r->ntable)];

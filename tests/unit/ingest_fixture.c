@@ -43,7 +43,9 @@ static const char SCHEMA[] =
     "CREATE UNIQUE INDEX strict_u ON strict(u);\n"
     "INSERT INTO satchel_table(name) VALUES('strict');\n"
     "CREATE TABLE real(k REAL PRIMARY KEY, v TEXT);\n"
-    "INSERT INTO satchel_table(name) VALUES('real');\n";
+    "INSERT INTO satchel_table(name) VALUES('real');\n"
+    "CREATE TABLE tag(item TEXT, tag TEXT, PRIMARY KEY(item, tag)) WITHOUT ROWID;\n"
+    "INSERT INTO satchel_table(name, key) VALUES('tag', 'natural');\n";
 static const char MOVES[] =
     "INSERT INTO move(a, b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('solved','closed');\n";
 

@@ -46,6 +46,12 @@ static void reals_are_decimal_numbers(void **state) {
     read_as(AFFINITY_REAL, "-1e-3", "-0.001");
     read_as(AFFINITY_REAL, "7", "7");
     read_as(AFFINITY_NUMERIC, ".5", "0.5");
+    read_as(AFFINITY_NUMERIC, "2026-12-31", "'2026-12-31'");
+    read_as(AFFINITY_NUMERIC, "2026-12-31 23:59:00", "'2026-12-31 23:59:00'");
+    read_as(AFFINITY_NUMERIC, "2026-12-3", NULL);
+    read_as(AFFINITY_NUMERIC, "2026-12-31x", NULL);
+    read_as(AFFINITY_NUMERIC, "ten", NULL);
+    read_as(AFFINITY_REAL, "2026-12-31", NULL);
     read_as(AFFINITY_REAL, "", "NULL");
     static const char *const WRONG[] = {"nan", "inf", "0x1p3", "1.2.3", "e", ".", "1e", "one", "1 "};
     for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) read_as(AFFINITY_REAL, WRONG[i], NULL);

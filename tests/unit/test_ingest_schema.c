@@ -38,7 +38,14 @@ static const char SCHEMA[] =
     "INSERT INTO satchel_table(name) VALUES('memo');\n"
     "INSERT INTO satchel_rule(tbl, col, rule) VALUES('memo','body','keep:of');\n"
     "CREATE TABLE list(name TEXT PRIMARY KEY, what TEXT);\n"
-    "INSERT INTO satchel_table(name, mode) VALUES('list', 'server');\n";
+    "INSERT INTO satchel_table(name, mode) VALUES('list', 'server');\n"
+    "CREATE TABLE point(id INTEGER PRIMARY KEY, kind TEXT, value TEXT, note TEXT);\n"
+    "INSERT INTO satchel_table(name, key) VALUES('point', 'natural');\n"
+    "INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES\n"
+    "  ('point', 'value', 'kind <> ''email'' OR value LIKE ''_%@_%''', 'EMAIL_FORM', 'no address'),\n"
+    "  ('point', 'value', 'kind <> ''listed'' OR NOT EXISTS(SELECT 1 FROM list l WHERE l.name = point.value AND l.what = ''closed'')', 'OPEN', 'closed'),\n"
+    "  ('memo', 'title', 'title IS NOT NULL OR NOT EXISTS(SELECT 1 FROM list l WHERE l.name = ''memo'' AND l.what = ''closed'')', 'TITLE', 'a title'),\n"
+    "  ('point', 'note', 'kind <> ''json'' OR json_extract(note, ''$.n'') > 0', 'JSON_N', 'n is above 0');\n";
 
 typedef struct pair {
     serving v;
@@ -132,6 +139,87 @@ static void words_of_a_refusal_are_cut_before_a_character(void **state) {
     const msg_result *r = &p->v.last.result;
     assert_true(r->ntext <= LIMIT_TEXT_BYTES && r->ntext > LIMIT_TEXT_BYTES - 3);
     assert_true(value_utf8_valid((const uint8_t *)r->text, r->ntext));
+}
+
+static void refuses_by(pair *p, device *d, const char *words, const char *text) {
+    refuses(p, d, words, SATCHEL_E_CHECK);
+    const msg_result *r = &p->v.last.result;
+    if (r->ntext != strlen(text) || memcmp(r->text, text, r->ntext)) fail_msg("%s: %.*s", words, (int)r->ntext, r->text);
+    assert_int_equal(r->table, schema_table_by_name(store_schema(p->v.s), "point")->id);
+}
+
+static void check_refuses_what_a_device_pushes_with_its_code_in_the_words(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    takes(p, &p->phone, 0, "+ point(1) kind='email', value='a@b'");
+    p->base = store_where(v->s).seq;
+    refuses_by(p, &p->phone, "+ point(2) kind='phone'; + point(3) kind='email', value='nothing'", "EMAIL_FORM: no address");
+    refuses_by(p, &p->phone, "~ point(1) value='@'", "EMAIL_FORM: no address");
+    refuses_by(p, &p->tablet, "+ point(1) value='@'", "EMAIL_FORM: no address"); /* natural: is an update */
+    SQL("SELECT id,kind,value FROM point", "1|email|a@b");
+    takes(p, &p->phone, 40, "~ point(1) kind='fax', value='@'; - point(1); + point(4) kind='email'");
+}
+
+/* Each was right alone. */
+static void check_refuses_what_two_devices_come_to_together(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    takes(p, &p->phone, 0, "+ point(1) kind='phone', value='0123'");
+    p->base = store_where(v->s).seq;
+    takes(p, &p->phone, 10, "~ point(1) kind='fax', value='77'");
+    refuses_by(p, &p->tablet, "~ point(1) kind='email'", "EMAIL_FORM: no address");
+    SQL("SELECT id,kind,value FROM point", "1|fax|77");
+}
+
+static void check_that_came_after_the_row_leaves_it_alone_but_where_it_is_changed(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    takes(p, &p->phone, 0, "+ point(1) kind='listed', value='a'");
+    sql_exec(v, "INSERT INTO list(name,what,satchel_clock) SELECT 'a','closed',satchel_clock FROM point");
+    p->base = store_where(v->s).seq;
+    takes(p, &p->phone, 10, "~ point(1) note='n'");
+    refuses_by(p, &p->phone, "+ point(2) kind='listed', value='a'", "OPEN: closed");
+    sql_exec(v, "UPDATE point SET satchel_set=1");
+}
+
+/* Who edits a row that was deleted meanwhile, or a text that somebody else edited, cannot mend what he did not touch. */
+static void check_that_came_after_a_deleted_row_or_a_text_keeps_it_out_and_its_edit_is_logged(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    takes(p, &p->phone, 0, "+ point(1) kind='listed', value='a'; + memo('n') body='one'");
+    p->base = store_where(v->s).seq;
+    sql_exec(
+        v, "INSERT INTO list(name,what,satchel_clock) SELECT column1,'closed',satchel_clock FROM point, (VALUES('a'), ('memo'))");
+    takes(p, &p->tablet, 10, "- point(1); ~ memo('n') body='theirs'");
+    takes(p, &p->phone, 20, "~ point(1) note='mine'");
+    SQL("SELECT count(*) FROM point", "0");
+    assert_string_equal(conflicts(v), "point(1).note lww kept - lost 'mine' of 1");
+    takes(p, &p->phone, 30, "~ memo('n') body='mine'");
+    SQL("SELECT body FROM memo", "mine");
+    assert_string_equal(conflicts(v), "memo('n').body keep kept 'mine' lost 'theirs' of 2");
+}
+
+/* What was pushed cannot be taken, and will not be later: it must not stay in the way of what follows. */
+static void check_that_fails_on_a_value_is_a_refusal(void **state) {
+    pair *p = *state;
+    refuses_by(p, &p->phone, "+ point(1) kind='json', note='{'", "malformed JSON");
+    refuses_by(p, &p->phone, "+ point(1) kind='json', note='{\"n\": 0}'", "JSON_N: n is above 0");
+    takes(p, &p->phone, 40, "+ point(1) kind='json', note='{\"n\": 1}'");
+}
+
+static void check_holds_for_the_servers_own_rows(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    uint64_t n, rows;
+    buf error;
+    buf_init(&error, 0);
+    assert_int_equal(ingest_sql(v->g, "INSERT INTO point(id) VALUES(1);\nINSERT INTO point(kind,value) VALUES('email','x')",
+                                v->now_ms, &n, &rows, &error),
+                     SATCHEL_E_CHECK);
+    buf_put_byte(&error, 0);
+    assert_string_equal((const char *)error.p, "line 2: EMAIL_FORM: no address");
+    SQL("SELECT id,kind FROM point", "1|NULL");
+    buf_fini(&error);
 }
 
 /* Columns of two groups stand side by side; each group is taken or lost whole. */
@@ -285,6 +373,12 @@ int main(void) {
         TEST(row_of_keys_alone_is_deleted_by_its_own_clock),
         TEST(reference_of_two_columns_holds_at_both_ends),
         TEST(words_of_a_refusal_are_cut_before_a_character),
+        TEST(check_refuses_what_a_device_pushes_with_its_code_in_the_words),
+        TEST(check_refuses_what_two_devices_come_to_together),
+        TEST(check_that_came_after_the_row_leaves_it_alone_but_where_it_is_changed),
+        TEST(check_that_came_after_a_deleted_row_or_a_text_keeps_it_out_and_its_edit_is_logged),
+        TEST(check_that_fails_on_a_value_is_a_refusal),
+        TEST(check_holds_for_the_servers_own_rows),
         TEST(groups_side_by_side_are_merged_each_as_one),
         TEST(losing_text_whose_copy_may_not_be_is_in_the_log),
         TEST(sums_that_cannot_be_are_refused),

@@ -643,6 +643,67 @@ static void N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal(v
     assert_sound(x);
 }
 
+static void give_check(fixture *x) {
+    assert_int_equal(
+        fixture_migrate(x, "INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES('item', 'price', 'price >= 0',"
+                           " 'PRICE', 'a price is not below 0');"),
+        SATCHEL_OK);
+}
+
+static void refused_here(fixture *x, const char *sql) {
+    assert_int_equal(sqlite3_exec(x->app, sql, NULL, NULL, NULL), SQLITE_CONSTRAINT_TRIGGER);
+    assert_string_equal(sqlite3_errmsg(x->app), "PRICE: a price is not below 0");
+    assert_int_equal(outbox_writer_error_code(x->w), SATCHEL_E_CHECK);
+    assert_string_equal(outbox_writer_error(x->w), "PRICE: a price is not below 0");
+}
+
+static void check_refuses_the_apps_statement_with_its_code_and_nothing_is_half_done(void **state) {
+    fixture *x = *state;
+    give_check(x);
+    refused_here(x, "INSERT INTO item(id, price) VALUES('a', 1), ('b', -1)");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM item"), 0);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
+    app_sql(x, "BEGIN; INSERT INTO item(id, price) VALUES('a', 1)");
+    refused_here(x, "INSERT INTO item(id, price) VALUES('b', 2), ('c', -1)");
+    refused_here(x, "UPDATE item SET price = -price");
+    app_sql(x, "INSERT INTO item(id, price) VALUES('d', 4); COMMIT");
+    assert_int_equal(outbox_writer_error_code(x->w), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT sum(price) FROM item"), 5);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    assert_sound(x);
+}
+
+/* What the server says is so, and an edit of the app's lies upon it, whatever the check. */
+static void check_does_not_stop_rows_of_the_servers(void **state) {
+    fixture *x = *state;
+    delta_row theirs = item_put("a", "Ann", -5, 0), more = item_set("a", ITEM_PRICE, value_integer(-6));
+    give_check(x);
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    assert_int_equal(page_apply(x, 12, &more, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT price FROM item WHERE name='mine'"), -6);
+    refused_here(x, "UPDATE item SET price = -7");
+    assert_sound(x);
+}
+
+/* As CHECK constraints do. */
+static void check_is_passed_over_while_an_edit_begins_and_stands_before_a_retry(void **state) {
+    fixture *x = *state;
+    bool moot;
+    app_sql(x, "INSERT INTO item(id, price) VALUES('a', -1)");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "PRICE: a price is not below 0");
+    give_check(x);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_E_CHECK);
+    assert_string_equal(outbox_writer_error(x->w), "PRICE: a price is not below 0");
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT price FROM item"), -1);
+    refused_here(x, "UPDATE item SET price = -2");
+    app_sql(x, "UPDATE item SET price = 2; COMMIT");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 1);
+    assert_sound(x);
+}
+
 /* A statement that has written and is not finished is a transaction of the app's: nothing is done in it, and it is not rolled back. */
 static void N6_retry_and_edit_leave_an_unfinished_statement_alone(void **state) {
     fixture *x = *state;
@@ -876,6 +937,9 @@ int main(void) {
         T(N6_edit_of_a_refusal_is_one_transaction_in_its_place),
         T(N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal),
         T(N6_retry_and_edit_leave_an_unfinished_statement_alone),
+        T(check_refuses_the_apps_statement_with_its_code_and_nothing_is_half_done),
+        T(check_does_not_stop_rows_of_the_servers),
+        T(check_is_passed_over_while_an_edit_begins_and_stands_before_a_retry),
         T(N6_retry_and_edit_fail_for_their_own_reasons),
         T(refusal_tells_what_was_wanted_beside_what_the_server_has),
         T(N7_restored_server_is_given_again_what_it_lost),

@@ -236,6 +236,26 @@ static void schema_takes_follows_affinity(void **state) {
     }
 }
 
+static void schema_takes_dates_in_numeric_columns_that_are_no_counters(void **state) {
+    (void)state;
+    static const char *const DATES[] = {"2026-12-31", "2026-12-31 23:59:59.5", "2026-12-31T23:59Z"};
+    static const char *const OTHERS[] = {"", "20261231", "2026-12-3", "2026-12-311", "2026/12/31", "12.5", "31-12-2026"};
+    schema_column c = {.affinity = AFFINITY_NUMERIC};
+    value v;
+    for (size_t i = 0; i < sizeof DATES / sizeof *DATES; i++) {
+        v = value_text(DATES[i], strlen(DATES[i]));
+        c.rule = RULE_LWW;
+        assert_true(schema_takes(&c, &v));
+        c.rule = RULE_COUNTER;
+        assert_false(schema_takes(&c, &v));
+    }
+    c.rule = RULE_LWW;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        v = value_text(OTHERS[i], strlen(OTHERS[i]));
+        assert_false(schema_takes(&c, &v));
+    }
+}
+
 /* ---- ids ---- */
 
 static void schema_migrate_rename_keeps_ids_and_rules_P1(void **state) {
@@ -637,6 +657,32 @@ static void schema_migrate_declarations_are_checked(void **state) {
     }
 }
 
+static void schema_migrate_later_declaration_makes_a_key_natural_and_nothing_else(void **state) {
+    (void)state;
+    for (int at = 0; at < 2; at++) {
+        side s;
+        open_side(&s, at ? SCHEMA_REPLICA : SCHEMA_SERVER);
+        must(&s, 1, CONTACT);
+        must(&s, 2,
+             "INSERT INTO satchel_table(name, key) VALUES('contact', 'natural');\n"
+             "CREATE TABLE t(a INTEGER PRIMARY KEY);\nINSERT INTO satchel_table(name, mode) VALUES('t', 'append');\n");
+        schema *d = load(&s);
+        assert_int_equal(d->ntable, 2);
+        assert_int_equal(schema_table_by_name(d, "contact")->id, 1);
+        assert_true(schema_table_by_name(d, "contact")->natural);
+        assert_int_equal(schema_table_by_name(d, "t")->id, 2);
+        assert_false(schema_table_by_name(d, "t")->natural);
+        schema_free(d);
+        close_side(&s);
+    }
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, key) VALUES('contact', 'unique');", SATCHEL_E_MIGRATION, 2,
+                  "declared already");
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, mode, key) VALUES('contact', 'append', 'natural');",
+                  SATCHEL_E_MIGRATION, 2, "declared already");
+    refused_after(CONTACT, "\nINSERT INTO satchel_table(name, wins, key) VALUES('contact', 'delete', 'natural');",
+                  SATCHEL_E_MIGRATION, 2, "declared already");
+}
+
 static void schema_migrate_rules_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -790,6 +836,7 @@ int main(void) {
         cmocka_unit_test(schema_migrate_describes_tables_columns_and_rules),
         cmocka_unit_test(schema_load_evaluates_defaults_with_affinity),
         cmocka_unit_test(schema_takes_follows_affinity),
+        cmocka_unit_test(schema_takes_dates_in_numeric_columns_that_are_no_counters),
         cmocka_unit_test(schema_migrate_rename_keeps_ids_and_rules_P1),
         cmocka_unit_test(schema_migrate_drop_and_add_gives_new_ids_P1),
         cmocka_unit_test(schema_layout_gives_each_epochs_columns_P1),
@@ -807,6 +854,7 @@ int main(void) {
         cmocka_unit_test(schema_migrate_data_statements_are_refused),
         cmocka_unit_test(schema_migrate_table_shapes_are_refused_C4_C9_C10),
         cmocka_unit_test(schema_migrate_declarations_are_checked),
+        cmocka_unit_test(schema_migrate_later_declaration_makes_a_key_natural_and_nothing_else),
         cmocka_unit_test(schema_migrate_rules_are_checked),
         cmocka_unit_test(schema_migrate_rules_once_given_stay),
         cmocka_unit_test(schema_migrate_over_a_limit_is_refused),

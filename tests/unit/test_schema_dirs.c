@@ -14,9 +14,12 @@
 #include "protocol/schema.h"
 #include "tools/company_make.h"
 
-static const char *const CRM[] = {"001_people", "002_customers", "003_activity", "004_sales", "005_service", "006_commerce",
-                                  NULL};
+static const char *const CRM[] = {"001_people",  "002_customers",    "003_activity",        "004_sales",
+                                  "005_service", "006_commerce",     "007_customer_detail", "008_leads",
+                                  "009_deals",   "010_service_desk", "011_views",           NULL};
 static const char *const MUSIC[] = {"001_catalogue", "002_shop", NULL};
+static const char *const TRADE[] = {"001_trade", NULL};
+static const char *const SONGS[] = {"001_songs", NULL};
 
 static char *read_file(const char *dir, const char *name, const char *suffix) {
     char path[512];
@@ -55,6 +58,7 @@ static sqlite3 *run(schema_side side, const char *dir, const char *const *names,
     buf_init(&error, 0);
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     sqlite3_create_function(db, "satchel_local", 0, SQLITE_UTF8, local, set_local, NULL, NULL);
+    sqlite3_create_function(db, "satchel_refuse", 1, SQLITE_UTF8, local, set_local, NULL, NULL);
     assert_int_equal(schema_init(db, &error), SATCHEL_OK);
     for (uint32_t epoch = 1; names[epoch - 1]; epoch++) {
         char *sql = read_file(dir, names[epoch - 1], ".sql"), *data = read_file(dir, names[epoch - 1], ".data.sql");
@@ -101,12 +105,18 @@ static void same_on_both_sides(const char *dir, const char *const *names, unsign
 
 static void crm_gives_both_sides_one_schema(void **state) {
     (void)state;
-    same_on_both_sides("server/crm", CRM, 33);
+    same_on_both_sides("server/crm", CRM, 62);
 }
 
 static void music_gives_both_sides_one_schema(void **state) {
     (void)state;
     same_on_both_sides("tests/schemas/music", MUSIC, 10);
+}
+
+static void public_shapes_give_both_sides_one_schema(void **state) {
+    (void)state;
+    same_on_both_sides("tests/schemas/trade", TRADE, 11);
+    same_on_both_sides("tests/schemas/songs", SONGS, 11);
 }
 
 static void music_uses_every_rule(void **state) {
@@ -254,6 +264,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crm_gives_both_sides_one_schema),
         cmocka_unit_test(music_gives_both_sides_one_schema),
+        cmocka_unit_test(public_shapes_give_both_sides_one_schema),
         cmocka_unit_test(music_uses_every_rule),
         cmocka_unit_test(music_search_follows_local_and_applied_rows),
         cmocka_unit_test(schema_migrate_runs_over_tables_under_capture),

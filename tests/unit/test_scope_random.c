@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/automation.h"
 #include "tests/unit/scope_fixture.h"
 
 #define ROWS 5u
@@ -118,6 +119,29 @@ static void give_or_end(company *c) {
     buf_fini(&error);
 }
 
+/* What follows by itself moves rows too, makes and deletes them; some of it fails by its SQL, some when it is merged, some only at the end of its commit (a note
+ * without the account that it follows). */
+static const char AUTOMATIONS[] =
+    "INSERT INTO automation(name, tbl, event, condition, actions, overwrites) VALUES\n"
+    "('follow', 'contact', 'put', 'new.name IN (''n1'', ''n2'', ''n3'')',\n"
+    "  'UPDATE account SET terr=CASE (SELECT name FROM new) WHEN ''n1'' THEN 1 WHEN ''n2'' THEN 2 END WHERE id IN (SELECT account FROM new)', 1),\n"
+    "('fill', 'account', 'insert', NULL, 'UPDATE account SET name=''hot'' WHERE id IN (SELECT id FROM new) AND terr=3', 0),\n"
+    "('note', 'visit', 'put', NULL, 'INSERT INTO note(id, account, body) SELECT ''v''||new.a||new.b, new.account, ''met'' FROM new WHERE 1'\n"
+    "  ||' ON CONFLICT(id) DO UPDATE SET account=excluded.account', 1),\n"
+    "('tidy', 'account', 'delete', NULL, 'DELETE FROM note WHERE account IN (SELECT id FROM old)', 0),\n"
+    "('bad', 'note', 'put', NULL, 'INSERT INTO contact(id, account) SELECT ''x''||new.id, ''nobody'' FROM new', 0),\n"
+    "('worse', 'contact', 'update', NULL, 'UPDATE account SET terr=9 WHERE id IN (SELECT account FROM new); INSERT INTO owner(id) VALUES(''ann'')', 1),\n"
+    "('moves', 'account', 'update', 'new.terr=2', 'UPDATE contact SET name=''moved'' WHERE account IN (SELECT id FROM new)', 1);";
+
+static void publish_automations(company *c) {
+    uint64_t n;
+    buf error = {0};
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    int rc = automation_publish(c->v.s, "automation.sql", AUTOMATIONS, c->v.now_ms, &n, &error);
+    if (rc) fail_msg("%.*s", (int)error.n, (const char *)error.p);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+}
+
 static void check_store(company *c) {
     unsigned problems;
     buf report = {0};
@@ -129,6 +153,7 @@ static void check_store(company *c) {
 static void run(company *c, uint64_t seed) {
     unsigned accepted = 0;
     state_of_random = seed * 77777 + 1;
+    if (seed % 2) publish_automations(c);
     for (int i = 0; i < 120; i++) {
         transact(c, &accepted, 7200 + i);
         if (!below(12)) give_or_end(c);
@@ -138,6 +163,9 @@ static void run(company *c, uint64_t seed) {
     company_check(c);
     check_store(c);
     assert_true(accepted > 30);
+    if (!(seed % 2)) return;
+    assert_string_equal(sql(&c->v, "SELECT count(DISTINCT name)>=2 FROM satchel_automation_run WHERE wrote>0"), "1");
+    assert_string_equal(sql(&c->v, "SELECT count(DISTINCT name)>=1 FROM satchel_automation_run WHERE rc<>0"), "1");
 }
 
 static void every_row_lies_where_the_rules_say_after_any_history(void **state) {

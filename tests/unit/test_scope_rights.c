@@ -259,17 +259,17 @@ static int take_account(ingest *g, const char *id, const char *name) {
 static void row_that_the_rules_cannot_place_leaves_no_trace_in_an_import(void **state) {
     company *c = *state;
     uint64_t moved;
-    store_position before;
+    ingest_position before;
     bool changed;
     buf error = {0};
     char *text = sqlite3_mprintf("%sINSERT INTO scope_bucket(tbl,name,value) VALUES('account','j','json_extract(name,''$'')');",
                                  COMPANY_RULES);
     assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
     assert_int_equal(scope_publish(c->v.s, "json.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
-    assert_int_equal(ingest_rows_begin(c->v.g, c->v.now_ms, &before), SATCHEL_OK);
+    assert_int_equal(ingest_own_begin(c->v.g, c->v.now_ms, &before), SATCHEL_OK);
     assert_int_equal(take_account(c->v.g, "evil", "no json"), SATCHEL_E_CHECK);
     assert_int_equal(take_account(c->v.g, "good", "1"), SATCHEL_OK);
-    assert_int_equal(ingest_rows_end(c->v.g, &before, &changed), SATCHEL_OK);
+    assert_int_equal(ingest_own_end(c->v.g, &before, SATCHEL_OK, &changed), SATCHEL_OK);
     assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
     SCOPE_SQL("SELECT id FROM account", "good");
     sqlite3_free(text);

@@ -52,7 +52,8 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA ${here}/server/postinst ${here}/se
 
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "Satchel devices at the shell
 satchel is a device of a Satchel server as a program: it enrols, syncs and
-runs SQL. satchel-company prints sample data, satchel-load simulates many
+runs SQL; crm works on its customers, deals and tickets without a network.
+satchel-company prints sample data, satchel-load simulates many
 devices.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION database)
 
@@ -69,5 +70,5 @@ Headers, static library, pkg-config file and CMake package of libsatchel.")
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 # The private ones are for static linking; pkg-config wants to see them in any case.
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
-  "libsatchel0 (= ${PROJECT_VERSION}), libsqlite3-dev, libcbor-dev, libzstd-dev, libjansson-dev, libwslay-dev, libmbedtls-dev")
+  "libsatchel0 (= ${PROJECT_VERSION}), libsqlite3-dev, libcbor-dev, libutf8proc-dev, libzstd-dev, libjansson-dev, libwslay-dev, libmbedtls-dev")
 include(CPack)

@@ -6,8 +6,9 @@ import sqlite3
 from .codes import Failure
 
 REGISTRY = """
-CREATE TABLE satchel_table(name TEXT PRIMARY KEY, mode TEXT NOT NULL DEFAULT 'rows', wins TEXT NOT NULL DEFAULT 'update', key TEXT NOT NULL DEFAULT 'unique');
+CREATE TABLE satchel_table(name TEXT PRIMARY KEY ON CONFLICT IGNORE, mode TEXT NOT NULL DEFAULT 'rows', wins TEXT NOT NULL DEFAULT 'update', key TEXT NOT NULL DEFAULT 'unique');
 CREATE TABLE satchel_rule(tbl TEXT NOT NULL, col TEXT NOT NULL, rule TEXT NOT NULL, PRIMARY KEY(tbl, col));
+CREATE TABLE satchel_check(tbl TEXT NOT NULL, col TEXT, check_sql TEXT NOT NULL, code TEXT NOT NULL, words TEXT NOT NULL, on_change INTEGER);
 CREATE TABLE second_table(id INTEGER PRIMARY KEY, name TEXT, wins TEXT NOT NULL);
 CREATE TABLE second_column(tbl INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT, PRIMARY KEY(tbl, id));
 CREATE TABLE second_migration(epoch INTEGER PRIMARY KEY, name TEXT NOT NULL, sql TEXT NOT NULL);

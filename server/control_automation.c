@@ -1,0 +1,119 @@
+/* Commands about what the server does by itself: the rules, trying one, and what they did. */
+#include <string.h>
+
+#include "protocol/satchel_rc.h"
+#include "server/automation.h"
+#include "server/control_private.h"
+
+#define RUNS_MAX 10000
+
+static int failed(control_call *call, int rc, store *s, const char *what) {
+    return rc && !call->error.n ? control_failed(call, rc, s, what) : rc;
+}
+
+static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    const char *name = control_text(call, "name"), *text = control_text(call, "text");
+    uint64_t rules = 0;
+    (void)g;
+    if (!text || !control_is_name(name)) return control_misuse(call, "which rules?");
+    if (strlen(text) > CONTROL_SQL_BYTES) return SATCHEL_E_LIMIT;
+    int rc = automation_publish(s, name, text, now_ms, &rules, &call->error);
+    control_put_number(call->reply, "rules", rules);
+    return failed(call, rc, s, "cannot publish the rules");
+}
+
+static int put_rule(void *ctx, const automation_info *r) {
+    control_listing *l = ctx;
+    json_t *o = json_object();
+    control_put_text(o, "name", r->name);
+    control_put_text(o, "table", r->table);
+    control_put_text(o, "event", r->event);
+    control_put_text(o, "columns", r->columns);
+    control_put_text(o, "condition", r->condition);
+    control_put_text(o, "every", r->every);
+    control_put_text(o, "actions", r->actions);
+    control_put_text(o, "about", r->about);
+    json_object_set_new(o, "overwrites", json_boolean(r->overwrites));
+    json_object_set_new(o, "active", json_boolean(r->active));
+    control_put_number(o, "last_ms", r->every ? r->last_ms : 0);
+    control_put_number(o, "ran", r->ran);
+    control_put_number(o, "failed", r->failed);
+    return !control_list_add(l, o);
+}
+
+static int run_list(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    control_listing l = {.array = json_array(), .left = RUNS_MAX};
+    (void)g, (void)now_ms;
+    int rc = automation_list(s, put_rule, &l, &call->error);
+    control_list_put(call, "automations", &l);
+    return failed(call, rc, s, "cannot list the automations");
+}
+
+static int put_run(void *ctx, const automation_run_info *r) {
+    control_listing *l = ctx;
+    json_t *o = json_object();
+    control_put_number(o, "id", r->id);
+    control_put_text(o, "name", r->name);
+    control_put_number(o, "seq", r->seq);
+    control_put_text(o, "table", r->table);
+    control_put_text(o, "key", r->key);
+    control_put_number(o, "at_ms", r->at_ms);
+    control_put_number(o, "ms", r->ms);
+    control_put_number(o, "wrote", r->wrote);
+    control_put_text(o, "rc", r->rc ? satchel_rc_name(r->rc) : NULL);
+    control_put_text(o, "words", r->words);
+    return !control_list_add(l, o);
+}
+
+static int run_history(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    json_int_t limit = json_integer_value(json_object_get(call->request, "limit"));
+    control_listing l = {.array = json_array(), .left = RUNS_MAX};
+    (void)g, (void)now_ms;
+    int rc = automation_history(s, control_text(call, "name"), limit > 0 && limit < RUNS_MAX ? (uint64_t)limit : RUNS_MAX,
+                                put_run, &l);
+    control_list_put(call, "runs", &l);
+    return failed(call, rc, s, "cannot read the history");
+}
+
+static int switch_rule(control_call *call, store *s, bool on, uint64_t now_ms) {
+    const char *name = control_text(call, "name");
+    if (!name) return control_misuse(call, "which automation?");
+    return failed(call, automation_switch(s, name, on, now_ms, &call->error), s, "cannot switch it");
+}
+
+static int run_on(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return switch_rule(call, s, true, now_ms);
+}
+
+static int run_off(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return switch_rule(call, s, false, now_ms);
+}
+
+static int run_try(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    const char *name = control_text(call, "name");
+    buf report = {0};
+    if (!name) return control_misuse(call, "which automation?");
+    int rc = automation_try(g, name, control_text(call, "table"), control_text(call, "key"), now_ms, &report, &call->error);
+    if (!rc) control_put_report(call->reply, "report", &report);
+    if (!rc) rc = report.rc;
+    buf_fini(&report);
+    return failed(call, rc, s, "cannot try it");
+}
+
+static int run_run(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    const char *name = control_text(call, "name");
+    if (!name) return control_misuse(call, "which timer?");
+    bool has_failed;
+    int rc = automation_run(g, name, now_ms, &has_failed, &call->error);
+    json_object_set_new(call->reply, "failed", json_boolean(has_failed));
+    return failed(call, rc, s, "cannot run it");
+}
+
+const control_command control_automation_commands[] = {
+    {"automation.publish", false, run_publish, NULL}, {"automation.list", false, run_list, NULL},
+    {"automation.history", false, run_history, NULL}, {"automation.on", false, run_on, NULL},
+    {"automation.off", false, run_off, NULL},         {"automation.try", false, run_try, NULL},
+    {"automation.run", false, run_run, NULL},         {0},
+};

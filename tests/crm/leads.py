@@ -1,0 +1,333 @@
+"""Capabilities of section 1B: leads, from the first word to the hand-off."""
+import collections
+import os
+import random
+
+import harness
+from capabilities import Automation, Data, Merge, Text, View, capability, later
+from crm_cli import crm
+from customers import NOW
+from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, OTHER_STORE, STORE, ask, same, sync
+from reports import agree, meets
+
+
+def lead(office, columns="", values="", owner=ANN, status="working"):
+    """A lead that is somebody's already."""
+    key = office.new()
+    office.hq.sql(f"INSERT INTO lead(id, family, status, owner_id, created_by{columns}) VALUES({key}, 'Led', '{status}', {owner}, {owner}{values})")
+    return key
+
+
+@capability("C18", "Leads from many sources", Text("scope.sql", "('rep', 'lead', 'insert,update', NULL, 0),"),
+            Text("scope.sql", "('lead', 'work', 'coalesce(owner_id, created_by)'),", "('lead', 'work', 'owner_id'),"))
+def many_sources(office):
+    ann, hq = office.ann, office.hq
+    ann.sync()
+    for n in range(5):
+        crm("--db", ann.path, "--user", "Ann Rep", "lead", "add", "--given", f"G{n}", "--family", "Fair", "--company", f"C{n}", "--email", f"g{n}@fair.example", "--source",
+            "fair", "--region", "W")
+    ann.sql("".join(f"INSERT INTO lead(id, given, family, company, source, region_code, created_by) VALUES({office.new()}, 'G{n}', 'Fair', 'C{n}', 'fair', 'W', "
+        f"{ANN});" for n in range(5, 200))
+            # Random, so that it does not shrink and the proxy can tell when most of it has passed.
+            + f"INSERT INTO lead(id, family, company, created_by) VALUES({office.new()}, 'Badge', '{os.urandom(20000).hex()}', {ANN})")
+    same(ann.status()["pending"], 201, "transactions that wait")
+    proxy = office.proxy(hq)
+    ann.route(proxy.port)
+    proxy.swallow_after(20000)
+    process = ann.start("sync")
+    harness.wait_until(lambda: hq.one("SELECT count(*) FROM lead WHERE family = 'Badge'"), "most has come in", pause_s=0.005)
+    proxy.break_links()
+    proxy.heal()
+    same(process.wait(harness.PATIENCE_S), 0, ann.errors())
+    ann.route(hq.sync_port)
+    path = office.path("bought.csv")
+    bought = [office.new()[2:-1] for _ in range(3)]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("id,family,company,source,region_code\n" + "".join(f"{k},Bought,List {k[-2:]},purchased,W\n" for k in bought))
+    for _ in range(2):
+        hq.ctl("import", "lead", path)
+    for side in (hq, ann):
+        same(side.read("SELECT count(*), count(DISTINCT id), count(DISTINCT given) FROM lead WHERE family = 'Fair' AND source = 'fair'"), [(200, 200, 200)], "leads of the fair")
+    same(hq.read("SELECT count(*), count(DISTINCT company) FROM lead WHERE family = 'Bought' AND source = 'purchased'"), [(3, 3)], "leads of a list that was taken in twice")
+    return "200 leads added offline at a fair, 5 with `crm lead add`, and sent again as the answer was lost: 200, and no copy; a list of 3 taken in twice: 3"
+
+
+later("leads", "C19", "Web forms", "integrations: the address that forms are sent to")
+
+
+@capability("C20", "Qualifying", Merge("lead", "status"), Data("DELETE FROM lead_status_move WHERE from_status = 'working' AND to_status = 'qualified'"),
+            Text("scope.sql", "('lead_status_move', 'office')", "('lead_status_move', 'server')"))
+def qualifying(office):
+    ann, hq = office.ann, office.hq
+    agreed, contested = lead(office), lead(office)
+    ann.sync()
+    moves = ann.read("SELECT to_status FROM lead_status_move WHERE from_status = 'working' ORDER BY 1")
+    same(moves, [("disqualified",), ("nurturing",), ("qualified",)], "what Ann may do with a lead that she works on")
+    ann.sql(f"UPDATE lead SET status = 'qualified' WHERE id = {agreed}; UPDATE lead SET status = 'qualified' WHERE id = {contested}")
+    hq.sql(f"UPDATE lead SET status = 'disqualified' WHERE id = {contested}")
+    sync(ann)
+    ann.sync()
+    for side in (hq, ann):
+        same(side.read(f"SELECT status FROM lead WHERE id IN ({agreed}, {contested}) ORDER BY id"), [("qualified",), ("disqualified",)], "status")
+    lost = [c for c in hq.ctl("conflicts") if c["table"] == "lead" and contested[2:-1] in str(c.get("key", "")).lower()]
+    assert len(lost) == 1 and "qualified" in str(lost[0]), lost
+    assert "qualified" in ann.run("conflicts").stdout, ann.run("conflicts").stdout
+    fresh = lead(office, status="new")
+    ann.sync()
+    name, _ = office.refusal(ann, f"UPDATE lead SET status = 'qualified' WHERE id = {fresh}")
+    same(name, "E_GUARD", "a step left out")
+    return f"qualified offline what the office had ruled out: it stays ruled out, and the loss is listed on both sides; from new to qualified in one step is refused ({name})"
+
+
+@capability("C21", "Score of 1 to 100", Automation("lead-score"), Automation("lead-score-all"), View("lead_score_match"), View("lead_score_estimate"), View("lead_score_reasons"),
+            Merge("lead", "score"), Text("scope.sql", "('score_reason', 'lead', 'lead_id')", "('score_reason', 'lead', 'rule_id')"))
+def scoring(office):
+    ann, hq = office.ann, office.hq
+    ann.sync()
+    chance, people = random.Random(21), []
+    for _ in range(60):
+        title, source = chance.choice(("CEO", "Chief Émperor", "Student", "Buyer", "Diréctor of Sales", "Head of IT")), chance.choice(("referral", "purchased", "WEB", "fair"))
+        size, mail = chance.choice((3, 50, 249, 1000, "NULL")), chance.choice(("'a@b.example'", "NULL"))
+        people.append(f"INSERT INTO lead(id, family, job_title, source, company_size, email, region_code, created_by) VALUES({{}}, 'Scored', '{title}', '{source}', {size}, "
+            f"{mail}, 'W', {ANN});")
+    ann.sql("BEGIN;" + "".join(p.format(office.new()) for p in people * 2) + "COMMIT")
+    columns = ("id", "job_title", "source", "company_size", "email", "phone", "status", "region_code", "company", "score")
+
+    def check():
+        rules = hq.read("SELECT id, field, op, value, points FROM score_rule WHERE active = 1")
+        given = collections.defaultdict(set)
+        for key, rule, points in hq.read("SELECT lead_id, rule_id, points FROM score_reason"):
+            given[key].add((rule, points))
+        seen = {}
+        for row in (dict(zip(columns, r)) for r in hq.read(f"SELECT {', '.join(columns)} FROM lead WHERE family = 'Scored'")):
+            reasons = {(rule, points) for rule, field, op, value, points in rules if meets(row, field, op, value)}
+            same(given[row["id"]], reasons, f"reasons of {row}")
+            same(row["score"], min(100, max(1, sum(points for _, points in reasons))), f"score of {row}")
+            same(seen.setdefault(tuple(row[c] for c in columns[1:-1]), row["score"]), row["score"], "scores of equals")
+        return [s for s, in hq.read("SELECT score FROM lead WHERE family = 'Scored' ORDER BY id")]
+
+    # Offline: an estimate by the same rules, not a score.
+    same(ann.read("SELECT count(score) FROM lead WHERE family = 'Scored'"), [(0,)], "scores before the server has said them")
+    estimates = [s for s, in ask(ann, "SELECT e.score FROM lead_score_estimate e JOIN lead l ON l.id = e.lead_id WHERE l.family = 'Scored' ORDER BY l.id")]
+    ann.sync()
+    ann.sync()
+    first = check()
+    same(estimates, first, "the device's estimates and the server's scores")
+    hq.sql(f"INSERT INTO score_rule(id, field, op, value, points, words) VALUES({office.new()}, 'job_title', 'like', '%emperor%', 90, 'rules');"
+           "UPDATE score_rule SET active = 0 WHERE field = 'size' AND op = 'below'; UPDATE score_rule SET points = -40 WHERE value = 'purchased'")
+    second = check()
+    assert min(second) == 1 and max(second) == 100 and sum(a != b for a, b in zip(first, second)) > 10, second
+    ann.sync()
+    same(ask(ann, "SELECT count(*), count(DISTINCT lead_id) FROM lead_score_reasons WHERE lead_id IN (SELECT id FROM lead WHERE family = 'Scored')"),
+         hq.read("SELECT count(*), count(DISTINCT lead_id) FROM score_reason WHERE lead_id IN (SELECT id FROM lead WHERE family = 'Scored')"), "reasons on the device")
+    assert ask(ann, "SELECT count(*) FROM lead_score_reasons")[0][0] > len(second)
+    name, _ = office.refusal(ann, "UPDATE lead SET score = 77 WHERE id = (SELECT id FROM lead WHERE family = 'Scored' LIMIT 1)")
+    hq.sql("UPDATE score_rule SET active = 1 WHERE field = 'size' AND op = 'below'; UPDATE score_rule SET points = -10 WHERE value = 'purchased'; "
+        "DELETE FROM score_rule WHERE words = 'rules'")
+    return (f"{len(second)} leads: scores and reasons as computed by hand, before and after 3 rules changed, equal ones equal, all of 1 to 100; offline an estimate; "
+            f"a device's own score is refused ({name})")
+
+
+@capability("C22", "Assignment by title and region", Automation("lead-assign"), Automation("lead-task"), View("lead_candidate"), Merge("lead", "owner_id"),
+            Data("DELETE FROM assign_rule"), Text("scope.sql", "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', NULL),",
+                "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', 'territory'),"))
+def assignment(office):
+    ann, eve, hq = office.ann, office.eve, office.hq
+    rule = office.new()
+    hq.sql(f"INSERT INTO assign_rule(id, prio, title_like, region_code, to_user) VALUES({rule}, 5, 'c_o', 'N', {ANN}), ({office.new()}, 7, '%buyer%', 'N', {BOB});")
+    key, note = office.new(), office.new()
+    eve.sql(f"INSERT INTO lead(id, family, job_title, region_code, created_by) VALUES({key}, 'Moved', 'Clerk', 'S', {EVE})")
+    sync(ann, eve)
+    eve.sync()
+    same(eve.read(f"SELECT owner_id = {EVE} FROM lead WHERE id = {key}"), [(1,)], "Eve's: she works in the region")
+    tasks = f"SELECT count(*), min(hex(assignee_id)) FROM task WHERE parent_row = {key} AND done_at IS NULL AND template_id IS NOT NULL"
+    same(eve.read(tasks), [(1, EVE[2:-1].upper())], "her task")
+    # She goes on without a network, while the office hears that it is a CFO, and of the North.
+    eve.sql(f"UPDATE lead SET phone = '0171 5551234' WHERE id = {key}; INSERT INTO note(id, parent_kind, parent_row, body) VALUES({note}, 'lead', {key}, 'wants a demo')")
+    hq.sql(f"UPDATE lead SET job_title = 'CFO', region_code = 'N', owner_id = NULL WHERE id = {key}")
+    ann.sync()
+    same(ann.read(f"SELECT job_title, phone FROM lead WHERE id = {key}"), [("CFO", None)], "on Ann's device at her next sync")
+    assert eve.one(f"SELECT count(*) FROM lead WHERE id = {key}") == 1, "it left before the edits were sent"
+    sync(eve, ann)
+    eve.sync()
+    ann.sync()
+    same(ann.read(f"SELECT l.phone, n.body, l.owner_id = {ANN} FROM lead l JOIN note n ON n.parent_row = l.id WHERE l.id = {key}"), [("0171 5551234", "wants a demo", 1)],
+        "what Eve wrote")
+    for table, column in (("lead", "id"), ("note", "parent_row"), ("task", "parent_row"), ("score_reason", "lead_id")):
+        same(eve.one(f"SELECT count(*) FROM {table} WHERE {column} = {key}"), 0, f"{table} on Eve's device")
+    same(eve.read("SELECT count(*) FROM satchel_rejected"), [(0,)], "refusals")
+    same(hq.read(tasks), [(1, ANN[2:-1].upper())], "the task went along")
+    # By title in another way; and who has least.
+    buyers = [office.new() for _ in range(6)]
+    hq.sql("".join(f"INSERT INTO lead(id, family, job_title, region_code) VALUES({k}, 'Shared', '{'Chief Buyer' if n < 2 else 'Clerk'}', 'N');" for n, k in enumerate(buyers)))
+    owners = hq.read(f"SELECT hex(owner_id) FROM lead WHERE id IN ({', '.join(buyers)}) ORDER BY id")
+    same(owners[:2], [(BOB[2:-1].upper(),)] * 2, "buyers are Bob's")
+    loads = dict(hq.read("SELECT hex(owner_id), count(*) FROM lead WHERE status IN ('new', 'working', 'nurturing', 'qualified') AND owner_id IS NOT NULL GROUP BY 1"))
+    for owner, in reversed(owners[2:]):
+        north = {w[2:-1].upper(): loads.get(w[2:-1].upper(), 0) for w in (ANN, BOB)}
+        loads[owner] -= 1
+        least = {w: n - (w == owner) for w, n in north.items()}
+        same(least[owner], min(least.values()), "who of the North had fewest")
+    name, _ = office.refusal(ann, f"UPDATE lead SET owner_id = {EVE} WHERE id = {key}")
+    hq.sql(f"DELETE FROM assign_rule WHERE prio < 10")
+    return (f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; "
+            f"nobody gives leads away ({name})")
+
+
+@capability("C23", "Nurturing", Automation("nurture-begin"), Automation("nurture-step"), Automation("nurture-end"), Merge("sequence_enrolment", "step_pos"),
+            Data("DELETE FROM sequence_step WHERE pos = 2"), Text("scope.sql", "('sequence_enrolment', 'lead', 'lead_id')", "('sequence_enrolment', 'lead', 'sequence_id')"))
+def nurturing(office):
+    ann, hq = office.ann, office.hq
+    key = lead(office, ", source", ", 'fair'")
+    ann.sync()
+    ann.sql(f"UPDATE lead SET status = 'nurturing' WHERE id = {key}")
+    ann.sync()
+    ann.sync()
+    same(ann.read(f"SELECT q.name, e.step_pos, e.ended_at FROM sequence_enrolment e JOIN sequence q ON q.id = e.sequence_id WHERE e.lead_id = {key}"),
+        [("After the fair", 0, None)], "enrolment")
+    # Ann has no network from here, and six days pass.
+    begun = NOW - 6 * DAY_MS
+    steps = f"SELECT title, due_at, hex(assignee_id) FROM task WHERE parent_row = {key} AND template_id IN (SELECT id FROM sequence_step) ORDER BY due_at"
+    hq.sql(f"UPDATE sequence_enrolment SET started_at = {begun} WHERE lead_id = {key}")
+    for _ in range(3):
+        hq.ctl("automation", "run", "nurture-step")
+    due = [("Thank for the visit and send what was asked for", begun + DAY_MS, ANN[2:-1].upper()), ("Call and offer a demo", begun + 5 * DAY_MS, ANN[2:-1].upper())]
+    same(hq.read(steps), due, "steps that were due")
+    ann.sync()
+    same(ann.read(steps), due, "on the device when it is back")
+    ann.sql(f"UPDATE task SET done_at = {NOW} WHERE parent_row = {key} AND due_at = {begun + DAY_MS}; UPDATE lead SET status = 'working' WHERE id = {key}")
+    ann.sync()
+    hq.sql(f"UPDATE sequence_enrolment SET started_at = {NOW - 30 * DAY_MS} WHERE lead_id = {key}")
+    hq.ctl("automation", "run", "nurture-step")
+    same(len(hq.read(steps)), 2, "steps of a lead that is nurtured no more")
+    ann.sql(f"UPDATE lead SET status = 'nurturing' WHERE id = {key}")
+    ann.sync()
+    for _ in range(2):
+        hq.ctl("automation", "run", "nurture-step")
+    same([t for t, *_ in hq.read(steps)], ["Invite to the next fair", *(t for t, *_ in due)], "it goes on where it was")
+    ann.sync()
+    name, _ = office.refusal(ann, f"UPDATE sequence_enrolment SET step_pos = 0 WHERE lead_id = {key}")
+    return (f"2 steps due while the rep was offline, the timer run 3 times: 2 tasks, at their own times; ended and begun again: the third, once; "
+            f"a device cannot turn it back ({name})")
+
+
+@capability("C24", "Hand-off", Automation("lead-handoff"), Merge("lead", "handed_at"),
+            Text("scope.sql", "('lead_handoff', 'lead', 'lead_id')", "('lead_handoff', 'lead', 'from_user')"),
+            Data("DELETE FROM task_template WHERE cause = 'handed'"))
+def hand_off(office):
+    ann, bob, mia, hq = office.ann, office.bob, office.mia, office.hq
+    rule, key = office.new(), office.new()
+    hq.sql(f"INSERT INTO assign_rule(id, prio, title_like, to_user) VALUES({rule}, 1, 'handed', {ANN})")
+    sync(ann, bob, mia)
+    bob.sql(f"INSERT INTO lead(id, family, job_title, status, created_by) VALUES({key}, 'Hand', 'Handed', 'working', {BOB})")
+    sync(bob, ann)
+    ann.sync()
+    ann.sql(f"UPDATE lead SET status = 'qualified' WHERE id = {key}")
+    sync(ann, mia)
+    at = hq.one(f"SELECT handed_at FROM lead WHERE id = {key}")
+    for status in ("nurturing", "working", "qualified"):
+        ann.sync()
+        ann.sql(f"UPDATE lead SET status = '{status}' WHERE id = {key}")
+    ann.sql(f"UPDATE lead SET handed_at = 5 WHERE id = {key}")
+    sync(ann, mia)
+    sync(ann)
+    for side in (hq, ann, mia):
+        same(side.read(f"SELECT hex(h.from_user), hex(h.to_user), h.at, l.handed_at FROM lead_handoff h JOIN lead l ON l.id = h.lead_id WHERE l.id = {key}"),
+             [(BOB[2:-1].upper(), ANN[2:-1].upper(), at, at)], "the hand-off")
+    same(hq.read(f"SELECT count(*) FROM task t JOIN task_template x ON x.id = t.template_id AND x.cause = 'handed' WHERE t.parent_row = {key} AND t.assignee_id = {ANN}"), [(1,)],
+        "tasks of it")
+    name, _ = office.refusal(ann, f"UPDATE lead_handoff SET to_user = {BOB} WHERE lead_id = {key}")
+    hq.sql(f"DELETE FROM assign_rule WHERE id = {rule}")
+    return f"qualified twice: one hand-off, from Bob who made it to Ann who got it, with one task, at the first time; seen by their manager; not to be changed ({name})"
+
+
+@capability("C25", "First source", Merge("lead", "source"), View("leads_by_source"))
+def first_source(office):
+    ann, bob, hq = office.ann, office.bob, office.hq
+    known, unknown = lead(office, ", source", ", 'fair'"), lead(office)
+    for n, (source, status) in enumerate((("web", "converted"), ("web", "new"), ("referral", "qualified"))):
+        lead(office, ", source", f", '{source}'", owner=(ANN, BOB)[n % 2], status=status)
+    sync(ann, bob)
+    ann.sql(f"UPDATE lead SET source = 'web' WHERE id = {known}; UPDATE lead SET source = 'referral' WHERE id = {unknown}; UPDATE lead SET source = 'web' WHERE id = {unknown}")
+    sync(ann)
+    hq.sql(f"UPDATE lead SET source = 'campaign' WHERE id IN ({known}, {unknown})")
+    ann.sync()
+    for side in (hq, ann):
+        same(side.read(f"SELECT source FROM lead WHERE id IN ({known}, {unknown}) ORDER BY id"), [("fair",), ("referral",)], "the first source")
+        report = agree(side, NOW, ["leads_by_source"])["leads_by_source"]
+    return (f"edits by a device and by the office left the first source as it was, one given later was taken once; "
+            f"{len(report)} sources in the report of a device and the server's, as counted by hand")
+
+
+@capability("C26", "Referrals", Automation("referral-first"), Merge("referral", "state"),
+            Text("007_customer_detail.sql", "CREATE UNIQUE INDEX referral_counts_once ", "CREATE INDEX referral_counts_once "),
+            Text("scope.sql", "('till', 'referral', 'insert', NULL, 1),"))
+def referrals(office):
+    kim, leo, hq = office.kim, office.leo, office.hq
+    one, two, friend = office.new(), office.new(), office.new()
+    hq.sql(f"INSERT INTO contact(id, family, home_store_id) VALUES({one}, 'One', {STORE}), ({two}, 'Two', {OTHER_STORE}), ({friend}, 'Friend', {STORE})")
+    sync(kim, leo)
+    claim = "INSERT INTO referral(id, referrer, referee, at, by_user) VALUES({}, {}, {}, {}, {});"
+    leo.sql(claim.format(office.new(), two, friend, NOW - 1000, LEO))
+    kim.sql(claim.format(office.new(), one, friend, NOW, KIM) + claim.format(office.new(), one, one, NOW, KIM))
+    sync(kim, leo)  # Kim's came first, though it was said later
+    sync(kim, leo)
+    for side, expected in ((hq, [(one, friend, "counts"), (one, one, "self"), (two, friend, "late")]), (kim, [(one, friend, "counts"), (one, one, "self"), (two, friend, "late")]),
+                           (leo, [(two, friend, "late")])):
+        same(sorted(ask(side, f"SELECT referrer, referee, state FROM referral WHERE referrer IN ({one}, {two})")), sorted(expected), "claims")
+    try:
+        hq.sql(f"UPDATE referral SET state = 'counts' WHERE referrer = {two} AND referee = {friend}")
+        raise LookupError("two claims count")
+    except AssertionError as error:
+        assert "E_UNIQUE" in str(error), error
+    name, _ = office.refusal(kim, claim.replace("by_user", "state").format(office.new(), one, office.new(), NOW, "'counts'"))
+    return (f"two stores claimed one customer while offline: the claim that came first counts, the other is kept as late, oneself does not count; "
+            f"the office cannot have two, a till says nothing of it ({name})")
+
+
+@capability("C27", "Research", Merge("note", "body"), Text("scope.sql", "('note', 'account', 'parent_row', 'parent_kind = ''account''', NULL),",
+            "('note', 'account', 'parent_row', 'parent_kind = ''account''', 'territory'),"),
+            Text("scope.sql", "('rep', 'note', 'insert,update,delete', NULL, 0),"))
+def research(office):
+    ann, bob, hq = office.ann, office.bob, office.hq
+    account, shared = office.new(), office.new()
+    hq.sql(f"INSERT INTO account(id, name, owner_id) VALUES({account}, 'Searched', {ANN}); "
+        f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({shared}, 'account', {account}, 'founded 1998')")
+    sync(ann, bob)
+    for device, who, say in ((ann, ANN, "sells pumps"), (bob, BOB, "sells valves")):
+        device.sql(f"INSERT INTO note(id, parent_kind, parent_row, body, by_user) VALUES({office.new()}, 'account', {account}, '{say}', {who});"
+                   f"UPDATE note SET body = body || ', {say}' WHERE id = {shared}; UPDATE account SET {'website' if device is ann else 'industry'} = '{say}' WHERE id = {account}")
+    sync(ann, bob)
+    sync(bob, ann)
+    texts = ["founded 1998, sells pumps", "founded 1998, sells valves", "sells pumps", "sells valves"]
+    for side in (hq, ann, bob):
+        same([t for t, in side.read(f"SELECT body FROM note WHERE parent_row = {account} ORDER BY body")], texts, "notes")
+        same(side.read(f"SELECT count(*) FROM note WHERE copy_of = {shared}"), [(1,)], "copies of the note that both wrote")
+        same(side.read(f"SELECT website, industry FROM account WHERE id = {account}"), [("sells pumps", "sells valves")], "fields of the company")
+    return "two people's notes on one company, and both texts of the one note that both edited offline, are on 3 sides; fields that each filled in stand side by side"
+
+
+@capability("C28", "Objections", View("objections_report"), Text("008_leads.sql", "INSERT INTO satchel_table(name, mode) VALUES('objection', 'append');",
+            "INSERT INTO satchel_table(name) VALUES('objection');"),
+            Text("scope.sql", "('rep', 'objection', 'insert', NULL, 1),"))
+def objections(office):
+    ann, bob, hq = office.ann, office.bob, office.hq
+    leads = {ann: [lead(office) for _ in range(3)], bob: [lead(office, owner=BOB)]}
+    stage = dict(hq.read("SELECT min(name), quote(id) FROM stage WHERE pipeline_id = (SELECT id FROM pipeline WHERE name = 'New business') AND kind <> 'open' GROUP BY id"))
+    deals = {name: office.new() for name in ("Won", "Lost")}
+    hq.sql("".join(f"INSERT INTO deal(id, name, stage_id, owner_id) VALUES({d}, 'D', {stage[name]}, {ANN});" for name, d in deals.items()))
+    sync(ann, bob)
+    for device, who in ((ann, ANN), (bob, BOB)):
+        about = [("lead", k) for k in leads[device]] * 2 + ([("deal", d) for d in deals.values()] if device is ann else [])
+        device.sql("".join(f"INSERT INTO objection(id, parent_kind, parent_row, kind, words, at, by_user) VALUES({office.new()}, '{kind}', {row}, "
+            f"'{('budget', 'price', 'timing')[n % 3]}', 'no', {NOW}, {who});"
+                           for n, (kind, row) in enumerate(about)))
+    sync(ann, bob)
+    sizes = {}
+    for side in (hq, ann, bob):
+        sizes[side] = sum(said for _, said, *_ in agree(side, NOW, ["objections_report"])["objections_report"])
+    assert sizes[hq] >= 10 and sizes[ann] >= 8 and sizes[bob] >= 2, sizes
+    name, _ = office.refusal(ann, f"UPDATE objection SET kind = 'other' WHERE parent_row = {deals['Won']}")
+    same(name, "E_APPEND_ONLY", "why what was said stays")
+    return (f"{sizes[hq]} objections of two reps noted offline: the report by kind, leads, deals, won and lost equals the rows on the server and on each device; "
+            f"none is changed afterwards ({name})")

@@ -1,0 +1,149 @@
+/* ctl_automation.c - satchelctl automation list, show, on, off, try, run, history, publish. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/ctl.h"
+
+/* The automation called `name`, borrowed from *reply; CTL_FAILED after telling that there is none. */
+static int find(ctl *c, const char *name, json_t **reply, json_t **out) {
+    size_t i;
+    json_t *each;
+    int rc = ctl_call(c, json_pack("{ss}", "command", "automation.list"), NULL, reply);
+    if (rc) return rc;
+    *out = NULL;
+    json_array_foreach(json_object_get(*reply, "automations"), i, each) {
+        if (!strcmp(json_string_value(json_object_get(each, "name")), name)) *out = each;
+    }
+    if (*out) return CTL_DONE;
+    fprintf(stderr, "satchelctl: there is no automation %s\n", name);
+    json_decref(*reply);
+    return CTL_FAILED;
+}
+
+int ctl_automation_list(ctl *c) {
+    static const ctl_column columns[] = {
+        {"name", "NAME", CTL_TEXT},   {"active", "ON", CTL_TEXT},       {"table", "TABLE", CTL_TEXT},
+        {"event", "EVENT", CTL_TEXT}, {"every", "EVERY", CTL_TEXT},     {"last_ms", "LAST", CTL_TIME},
+        {"ran", "DONE", CTL_NUMBER},  {"failed", "FAILED", CTL_NUMBER},
+    };
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss}", "command", "automation.list"), NULL, &reply);
+    if (rc) return rc;
+    ctl_listing(c, reply, "automations", columns, sizeof columns / sizeof *columns, "No automations.");
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+static void print_part(const json_t *o, const char *member, const char *heading) {
+    const char *text = json_string_value(json_object_get(o, member));
+    if (text) printf("%-12s %s\n", heading, text);
+}
+
+int ctl_automation_show(ctl *c) {
+    json_t *reply, *o;
+    int rc = find(c, c->word[2], &reply, &o);
+    if (rc) return rc;
+    if (c->json) {
+        ctl_print_json(o);
+    } else {
+        print_part(o, "name", "name");
+        print_part(o, "about", "about");
+        printf("%-12s %s\n", "on", json_is_true(json_object_get(o, "active")) ? "yes" : "no");
+        print_part(o, "every", "every");
+        print_part(o, "table", "table");
+        print_part(o, "event", "event");
+        print_part(o, "columns", "columns");
+        print_part(o, "condition", "condition");
+        printf("%-12s %s\n", "overwrites", json_is_true(json_object_get(o, "overwrites")) ? "yes" : "no");
+        print_part(o, "actions", "actions");
+    }
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+static int switch_one(ctl *c, const char *command, const char *done) {
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss ss}", "command", command, "name", c->word[2]), NULL, &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        printf("%s is %s.\n", c->word[2], done);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_automation_on(ctl *c) {
+    return switch_one(c, "automation.on", "on");
+}
+
+int ctl_automation_off(ctl *c) {
+    return switch_one(c, "automation.off", "off");
+}
+
+int ctl_automation_try(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c,
+                      json_pack("{ss ss ss* ss*}", "command", "automation.try", "name", c->word[2], "table",
+                                ctl_value(c, "table"), "key", ctl_value(c, "key")),
+                      "trying", &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        fputs(json_string_value(json_object_get(reply, "report")), stdout);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_automation_run(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, json_pack("{ss ss}", "command", "automation.run", "name", c->word[2]), "running", &reply);
+    if (rc) return rc;
+    bool failed = json_is_true(json_object_get(reply, "failed"));
+    if (c->json)
+        ctl_print_json(reply);
+    else if (failed)
+        fprintf(stderr, "satchelctl: %s has failed; see satchelctl automation history %s\n", c->word[2], c->word[2]);
+    else
+        printf("%s has run.\n", c->word[2]);
+    json_decref(reply);
+    return failed ? CTL_FAILED : CTL_DONE;
+}
+
+int ctl_automation_history(ctl *c) {
+    static const ctl_column columns[] = {
+        {"at_ms", "AT", CTL_TIME},    {"name", "NAME", CTL_TEXT}, {"seq", "COMMIT", CTL_NUMBER},
+        {"table", "TABLE", CTL_TEXT}, {"key", "KEY", CTL_TEXT},   {"wrote", "WROTE", CTL_NUMBER},
+        {"ms", "MS", CTL_NUMBER},     {"rc", "FAILED", CTL_TEXT}, {"words", "WORDS", CTL_TEXT},
+    };
+    long limit = 50;
+    json_t *reply;
+    int rc = ctl_number(c, "limit", 1, 10000, &limit);
+    if (rc) return rc;
+    rc = ctl_call(c,
+                  json_pack("{ss sI ss*}", "command", "automation.history", "limit", (json_int_t)limit, "name",
+                            c->nword > 2 ? c->word[2] : NULL),
+                  NULL, &reply);
+    if (rc) return rc;
+    ctl_listing(c, reply, "runs", columns, sizeof columns / sizeof *columns, "No automation did anything.");
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_automation_publish(ctl *c) {
+    const char *path = c->word[2], *slash = strrchr(path, '/');
+    json_t *text, *reply;
+    int rc = ctl_read_rules(path, &text);
+    if (rc) return rc;
+    rc = ctl_call(c, json_pack("{ss ss so}", "command", "automation.publish", "name", slash ? slash + 1 : path, "text", text),
+                  "publishing", &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        printf("%" JSON_INTEGER_FORMAT " automations are in force.\n", json_integer_value(json_object_get(reply, "rules")));
+    json_decref(reply);
+    return CTL_DONE;
+}
