@@ -160,7 +160,8 @@ static int finish_snapshot(file *f, uint64_t view) {
     s->placed = true;
     s->snapshot = s->snapshot_page = 0;
     s->snapshot_seq = s->snapshot_rows = s->snapshot_total = 0;
-    return overlay_confirm(f->overlay, s->cursor);
+    int rc = view ? overlay_forget_kept(f->overlay) : SATCHEL_OK;
+    return rc ? rc : overlay_confirm(f->overlay, s->cursor);
 }
 
 static int take_snapshot(file *f, const msg_snapshot *head, snapshot_reader *reader) {

@@ -445,10 +445,12 @@ int file_sync(file *f) {
 }
 
 int file_commit(file *f) {
-    int rc = write_state(f);
+    /* After some errors SQLite ends the transaction by itself: then what is written here would be committed alone. */
+    bool ended = sqlite3_get_autocommit(f->db);
+    int rc = ended ? SATCHEL_E_IO : write_state(f);
     if (!rc) rc = db_exec(&f->sql, "COMMIT", "");
     if (rc) {
-        rc = file_db_error(f, "cannot commit");
+        rc = ended ? file_fail(f, rc, "the transaction has ended before its commit") : file_db_error(f, "cannot commit");
         file_rollback(f);
         return rc;
     }

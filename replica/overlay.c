@@ -201,12 +201,6 @@ int overlay_confirm(overlay *o, uint64_t seq) {
 
 #define DOOMED_AT_ONCE 512
 
-/* The hashes of the keys that a range's delta holds, sorted. */
-typedef struct key_set {
-    buf hashes;
-    size_t n;
-} key_set;
-
 /* A range that is cleared: of which snapshot, and what its other rows have met. */
 typedef struct clearing {
     const snapshot_range *r;
@@ -215,11 +209,25 @@ typedef struct clearing {
     key_set held;
 } clearing;
 
+void key_set_put(key_set *set, uint64_t hash) {
+    buf_put(&set->hashes, &hash, sizeof hash);
+    set->n++;
+}
+
 static int compare_hashes(const void *a, const void *b) {
     uint64_t x, y;
     memcpy(&x, a, sizeof x);
     memcpy(&y, b, sizeof y);
     return x < y ? -1 : x > y;
+}
+
+int key_set_close(key_set *set) {
+    if (!set->hashes.rc && set->n) qsort(set->hashes.p, set->n, sizeof(uint64_t), compare_hashes);
+    return set->hashes.rc;
+}
+
+bool key_set_has(const key_set *set, uint64_t hash) {
+    return set->n && bsearch(&hash, set->hashes.p, set->n, sizeof hash, compare_hashes);
 }
 
 static int read_keys(overlay *o, const schema_table *t, clearing *c) {
@@ -237,19 +245,12 @@ static int read_keys(overlay *o, const schema_table *t, clearing *c) {
         rows_key_bytes(t, row.key, &o->key);
         if (o->key.rc) return o->key.rc;
         uint64_t hash = index_hash(t->id, o->key.p, o->key.n);
-        buf_put(&set->hashes, &hash, sizeof hash);
-        set->n++;
+        key_set_put(set, hash);
     }
-    if (!rc) rc = set->hashes.rc;
-    if (!rc && set->n) qsort(set->hashes.p, set->n, sizeof(uint64_t), compare_hashes);
-    return rc;
+    return rc ? rc : key_set_close(set);
 }
 
-static bool in_set(const key_set *set, uint64_t hash) {
-    return set->n && bsearch(&hash, set->hashes.p, set->n, sizeof hash, compare_hashes);
-}
-
-static int prepare_range(overlay *o, const schema_table *t, bool has_from, bool has_to, sqlite3_stmt **out) {
+int range_prepare(overlay *o, const schema_table *t, bool has_from, bool has_to, sqlite3_stmt **out) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
     for (unsigned i = 0; i < t->nkey; i++) sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->key[i]->name);
     sqlite3_str_appendf(sql, " FROM main.\"%w\"", t->name);
@@ -293,7 +294,7 @@ static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const
         buf_clear(last);
         rows_key_bytes(t, key, last);
         if (last->rc) break;
-        if (in_set(set, index_hash(t->id, last->p, last->n))) continue;
+        if (key_set_has(set, index_hash(t->id, last->p, last->n))) continue;
         buf_put_varint(doomed, last->n);
         buf_put(doomed, last->p, last->n);
         ++*n;
@@ -320,7 +321,7 @@ static int clear_shown(overlay *o, const schema_table *t, const clearing *c) {
     if (has_from) memcpy(from, r->from, t->nkey * sizeof *from);
     while (!rc && n == DOOMED_AT_ONCE) {
         sqlite3_stmt *q = NULL;
-        rc = prepare_range(o, t, has_from, r->has_to, &q);
+        rc = range_prepare(o, t, has_from, r->has_to, &q);
         if (rc) break;
         if (has_from) bind_bound(q, t, from, 1);
         if (r->has_to) bind_bound(q, t, r->to, t->nkey + 1);
@@ -353,7 +354,7 @@ static int clear_hidden(overlay *o, const schema_table *t, const clearing *c) {
         const entry *e = &o->entry[i];
         const schema_table *its;
         value key[LIMIT_KEY_COLUMNS];
-        if (!e->number || e->table != t->id || in_set(&c->held, e->hash)) continue;
+        if (!e->number || e->table != t->id || key_set_has(&c->held, e->hash)) continue;
         rc = index_load(o, t, i);
         if (!rc) rc = index_key(o, o->map.epoch, &o->change, &its, &o->key);
         if (!rc) rc = rows_key_values(t, o->key.p, o->key.n, key);
@@ -376,6 +377,7 @@ int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq, delta
     if (rc || !t) return rc;
     buf_init(&c.held.hashes, 0);
     rc = read_keys(o, t, &c);
+    if (!rc && op == DELTA_LEAVE && c.held.n) rc = kept_forget_masked(o, t, r);
     if (!rc) rc = clear_shown(o, t, &c);
     if (!rc && o->live) rc = clear_hidden(o, t, &c);
     buf_fini(&c.held.hashes);

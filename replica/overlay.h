@@ -29,6 +29,8 @@ int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq);
 /* Snapshot: removes every confirmed row in the range that its delta does not hold, shown or hidden by a pending change. `op` tells what such a row has
  * met: DELTA_DELETE in a snapshot of everything, DELTA_LEAVE in one of a view, which says nothing of rows outside it. */
 int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq, delta_op op);
+/* The snapshot of a view is here whole: what the app lost to in rows that it does not hold is forgotten, also in rows that never came here. */
+int overlay_forget_kept(overlay *o);
 /* Transaction `number` was accepted: it leaves when the cursor passes `seq`. */
 void overlay_accepted(overlay *o, uint64_t number, uint64_t seq);
 /* Takes transaction `t` out of the overlay: each of its rows shows what is left. The caller moves its state and calls this before. */

@@ -1,7 +1,7 @@
 /* overlay_internal.h - what the overlay_*.c files share; nobody else includes it.
  *
- * overlay_index.c finds the pending changes of a row; overlay_row.c computes what one row shows and writes it; overlay.c walks pages, ranges
- * and transactions over both. */
+ * overlay_index.c finds the pending changes of a row; overlay_row.c computes what one row shows and writes it; overlay_kept.c
+ * forgets what the app lost to; overlay.c walks pages, ranges and transactions over them. */
 #ifndef REPLICA_OVERLAY_INTERNAL_H
 #define REPLICA_OVERLAY_INTERNAL_H
 
@@ -109,5 +109,27 @@ typedef struct row_reason {
 int row_process(overlay *o, const schema_table *t, const value *key, const row_reason *why);
 /* Does the row show what its base and its pending changes say? *fault gets a static text, or NULL. */
 int row_verify(overlay *o, const schema_table *t, const value *key, const char **fault);
+
+/* ---- overlay_kept.c ---- */
+
+/* Of a row that leaves. */
+int kept_forget_row(overlay *o, const schema_table *t, const value *key);
+/* In columns that the rows of a snapshot's range, of which there is one at least, do not have. */
+int kept_forget_masked(overlay *o, const schema_table *t, const snapshot_range *r);
+
+/* ---- overlay.c ---- */
+
+/* A statement that gives the keys of the rows that are shown, in order; finalized by the caller. */
+int range_prepare(overlay *o, const schema_table *t, bool has_from, bool has_to, sqlite3_stmt **out);
+
+/* A set of hashes. Those that were put are in it once it is closed. */
+typedef struct key_set {
+    buf hashes;
+    size_t n;
+} key_set;
+
+void key_set_put(key_set *set, uint64_t hash);
+int key_set_close(key_set *set);
+bool key_set_has(const key_set *set, uint64_t hash);
 
 #endif

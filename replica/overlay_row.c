@@ -424,28 +424,8 @@ static int find_row(overlay *o, const schema_table *t, const value *key) {
     return rc ? rc : index_find(o, t, index_hash(t->id, o->key.p, o->key.n), o->key.p, o->key.n);
 }
 
-static int forget_kept_of(file *f, const char *table, const buf *key) {
-    int rc = db_exec(&f->sql, "UPDATE satchel_conflicts SET kept=NULL, kept_ms=0, kept_author=0 WHERE tbl=? AND key=?", "ss",
-                     table, (const char *)key->p);
-    return rc ? file_db_error(f, "cannot write satchel_conflicts") : SATCHEL_OK;
-}
-
-/* To what the app lost in a row that left is the row's, and goes with it, under whichever name its table had. What was lost the app itself wrote, and stays. */
-static int forget_kept(overlay *o, const schema_table *t, const value *key) {
-    buf text;
-    buf_init(&text, 0);
-    int rc = put_key(o, t, key);
-    if (!rc) rows_key_text(o->key.p, o->key.n, &text);
-    buf_put_byte(&text, 0);
-    if (!rc) rc = text.rc;
-    if (!rc) rc = forget_kept_of(o->f, t->name, &text);
-    for (unsigned i = 0; i < t->nformer && !rc; i++) rc = forget_kept_of(o->f, t->former[i].name, &text);
-    buf_fini(&text);
-    return rc;
-}
-
 int row_process(overlay *o, const schema_table *t, const value *key, const row_reason *why) {
-    int rc = why->change && why->change->op == DELTA_LEAVE ? forget_kept(o, t, key) : SATCHEL_OK;
+    int rc = why->change && why->change->op == DELTA_LEAVE ? kept_forget_row(o, t, key) : SATCHEL_OK;
     o->nfound = 0;
     if (!rc && o->live) rc = find_row(o, t, key);
     if (rc) return rc;

@@ -253,6 +253,8 @@ void hub_make_stale(hub *h, bool all);
 void hub_begin_look(hub *h, hub_look *l, bool all, bool touched);
 /* Another one; 0 if there is none left, or the group has had its share. It stays stale until hub_looked_at. */
 uint64_t hub_next_stale(hub *h, hub_look *l, dialog *d);
+/* Under the mutex: whether the session is still to be looked at, after the group's share; until then nothing is told to it that depends on what it is to hold. */
+bool hub_waits_for_look(const session *c, const hub_look *l);
 /* Under the mutex, after the commit; or after its failure, which makes nobody stale. */
 void hub_looked_at(hub *h, const hub_look *l);
 void hub_look_failed(hub *h, const hub_look *l);

@@ -49,7 +49,7 @@ static int run_part(const hub *h, const dialog_world *w, hub_trouble *t, scope_p
         store_savepoint_rollback(s);
         ingest_put_back(w->g, &before);
         note_trouble(h, w, t, part, rc, &words);
-        rc = SATCHEL_OK;
+        rc = store_is_open(s) ? SATCHEL_OK : SATCHEL_E_IO;
     }
     buf_fini(&words);
     return rc;

@@ -124,6 +124,12 @@ uint64_t hub_next_stale(hub *h, hub_look *l, dialog *d) {
     return id;
 }
 
+bool hub_waits_for_look(const session *c, const hub_look *l) {
+    bool waits = c->stale;
+    for (size_t i = 0; i < l->n && waits; i++) waits = l->id[i] != c->id;
+    return waits;
+}
+
 void hub_looked_at(hub *h, const hub_look *l) {
     for (size_t i = 0; i < l->n; i++) {
         session *c = hub_find(h, l->id[i]);

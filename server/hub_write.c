@@ -345,7 +345,7 @@ static int run_input(group *gr, input *i) {
     case INPUT_FRAME:
         return run_frame(gr, i);
     case INPUT_LOSSES:
-        return say_losses(gr, i->session);
+        return SATCHEL_OK; /* once it is known what the device is to hold: run_losses_left */
     case INPUT_DISCONNECT:
         return run_disconnect(gr, i->session);
     default:
@@ -357,8 +357,7 @@ static int run_inputs(group *gr) {
     int rc = SATCHEL_OK;
     for (input *i = gr->inputs; i && !rc; i = i->next) {
         rc = run_input(gr, i);
-        /* After some failures SQLite ends the transaction by itself; what came next would be committed piece by piece. */
-        if (!rc && sqlite3_get_autocommit(store_db(gr->h->config.store))) rc = SATCHEL_E_IO;
+        if (!rc && !store_is_open(gr->h->config.store)) rc = SATCHEL_E_IO;
     }
     return rc;
 }
@@ -397,13 +396,16 @@ static bool is_among(const int64_t *device, unsigned n, int64_t which) {
     return false;
 }
 
-/* The next session, from slot *at on, of one of these devices; 0 if there is none left. */
-static uint64_t next_loser(hub *h, const int64_t *device, unsigned n, size_t *at) {
+/* The next session, from slot *at on, of one of these devices; 0 if there is none left. One that waits for its turn to be looked at is told when that has come:
+ * it may be to hold the row no more. */
+static uint64_t next_loser(group *gr, const int64_t *device, unsigned n, size_t *at) {
+    hub *h = gr->h;
     uint64_t id = 0;
     pthread_mutex_lock(&h->mutex);
     for (; !id && *at < h->nslots; ++*at) {
         session *c = h->slots[*at];
-        if (c && !c->closing && c->d.phase == DIALOG_READY && is_among(device, n, c->d.device)) id = c->id;
+        if (!c || c->closing || hub_waits_for_look(c, &gr->look)) continue;
+        if (c->d.phase == DIALOG_READY && is_among(device, n, c->d.device)) id = c->id;
     }
     pthread_mutex_unlock(&h->mutex);
     return id;
@@ -417,10 +419,27 @@ static int run_losses(group *gr) {
         before = gr->last_conflict;
         int rc = find_losers(gr, device, &n, &gr->last_conflict);
         size_t at = 0;
-        for (uint64_t id; !rc && n && (id = next_loser(gr->h, device, n, &at));) rc = say_losses(gr, id);
+        for (uint64_t id; !rc && n && (id = next_loser(gr, device, n, &at));) rc = say_losses(gr, id);
         if (rc) return rc;
     } while (gr->last_conflict > before);
     return SATCHEL_OK;
+}
+
+static bool may_be_told(group *gr, uint64_t id) {
+    pthread_mutex_lock(&gr->h->mutex);
+    const session *c = hub_find(gr->h, id);
+    bool may = c && !hub_waits_for_look(c, &gr->look);
+    pthread_mutex_unlock(&gr->h->mutex);
+    return may;
+}
+
+/* Those for which there was no room before, and those of sessions that were passed over until their turn came. */
+static int run_losses_left(group *gr) {
+    int rc = SATCHEL_OK;
+    for (input *i = gr->inputs; i && !rc; i = i->next)
+        if (i->kind == INPUT_LOSSES && may_be_told(gr, i->session)) rc = say_losses(gr, i->session);
+    for (size_t i = 0; i < gr->look.n && !gr->look.first && !rc; i++) rc = say_losses(gr, gr->look.id[i]);
+    return rc;
 }
 
 /* A profile whose query fails leaves its devices with what they are to hold. */
@@ -481,6 +500,7 @@ static int try_group(group *gr) {
     ingest_undo_points(h->ingest, true);
     gr->conflicts = ingest_conflicts(h->ingest) - conflicts;
     gr->rows = ingest_rows(h->ingest) - rows;
+    if (!rc) rc = run_losses_left(gr);
     if (!rc && gr->conflicts) rc = run_losses(gr);
     if (!rc && gr->now_ms - h->last_seen_ms >= SEEN_EVERY_MS) {
         h->last_seen_ms = gr->now_ms;

@@ -108,7 +108,8 @@ static int prepare_table(ingest *g, table_state *ts, buf *sql) {
     put_names(sql, t->nkey, t->key, " AND ", "=?");
     int rc = prepare(g, sql, &ts->select);
     if (rc) return rc;
-    buf_printf(sql, "INSERT INTO ");
+    /* OR ABORT: what the schema says of conflicts (NOT NULL ON CONFLICT ROLLBACK) is not for rows that are judged here. */
+    buf_printf(sql, "INSERT OR ABORT INTO ");
     put_name(sql, t->name);
     buf_printf(sql, "(satchel_clock,satchel_set,");
     put_names(sql, t->ncol, t->col, ",", "");

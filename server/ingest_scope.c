@@ -116,25 +116,44 @@ int ingest_note_changes(ingest *g, const stored_row *row, const row_changes *cha
     return reads ? explain(g, t, scope_moves_note(&g->moves, g->scope, t, key, NULL)) : SATCHEL_OK;
 }
 
+/* 1 and the set in which a row lay before this transaction deleted it; 0: it has not. */
+static int find_left(ingest *g, const schema_table *t, uint32_t *set) {
+    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT bucket_set FROM satchel_left WHERE tbl=? AND key=? AND seq=?");
+    db_bind(q, "ibi", (int64_t)t->id, g->key.p, g->key.n, (int64_t)g->clock.seq);
+    int rc = db_next(&g->s->cache, q);
+    if (rc != 1) return rc;
+    *set = (uint32_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return 1;
+}
+
+/* Of a row that this transaction has made or changed: whether it was there before, and where, is known now alone. */
+static int note_death(ingest *g, const stored_row *row, const value *key) {
+    bool made = row->clock.base.seq == g->clock.seq, changed = made;
+    uint32_t from = row->set;
+    for (unsigned i = 0; i < row->clock.n && !changed; i++) changed = row->clock.over[i].c.seq == g->clock.seq;
+    int had = made ? find_left(g, row->ts->t, &from) : 1;
+    if (had < 0 || !changed) return had < 0 ? had : SATCHEL_OK;
+    return scope_moves_note_death(&g->moves, g->scope, row->ts->t, key, had ? &from : NULL);
+}
+
 int ingest_note_deletion(ingest *g, const stored_row *row, const value *key) {
     const schema_table *t = row->ts->t;
     if (!g->scoped) return SATCHEL_OK;
     note_table(g, t);
-    int rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_left(tbl,key,seq,bucket_set) VALUES(?,?,?,?)", "ibii",
+    int rc = note_death(g, row, key);
+    if (!rc)
+        rc = db_exec(&g->s->cache, "INSERT OR IGNORE INTO satchel_left(tbl,key,seq,bucket_set) VALUES(?,?,?,?)", "ibii",
                      (int64_t)t->id, g->key.p, g->key.n, (int64_t)g->clock.seq, (int64_t)row->set);
     if (!rc && scope_has_children(g->scope, t)) rc = scope_moves_note_children(&g->moves, g->scope, t, key);
     return explain(g, t, rc);
 }
 
 int ingest_note_return(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq) {
+    uint32_t set;
     if (!g->scoped || deleted_seq != g->clock.seq) return SATCHEL_OK;
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT bucket_set FROM satchel_left WHERE tbl=? AND key=? AND seq=?");
-    db_bind(q, "ibi", (int64_t)t->id, g->key.p, g->key.n, (int64_t)deleted_seq);
-    int rc = db_next(&g->s->cache, q);
-    if (rc != 1) return rc;
-    uint32_t set = (uint32_t)sqlite3_column_int64(q, 0);
-    sqlite3_reset(q);
-    return explain(g, t, scope_moves_note(&g->moves, g->scope, t, key, &set));
+    int rc = find_left(g, t, &set);
+    return rc == 1 ? explain(g, t, scope_moves_note(&g->moves, g->scope, t, key, &set)) : rc;
 }
 
 /* ---- rights ---- */

@@ -73,7 +73,7 @@ int stored_insert(ingest *g, stored_row *row) {
 
 static int make_update(ingest *g, table_state *ts, unsigned n, const uint16_t *column, update_stmt *u) {
     sqlite3_str *text = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(text, "UPDATE \"%w\" SET satchel_clock=?", ts->t->name);
+    sqlite3_str_appendf(text, "UPDATE OR ABORT \"%w\" SET satchel_clock=?", ts->t->name);
     for (unsigned i = 0; i < n; i++) sqlite3_str_appendf(text, ",\"%w\"=?", ts->t->col[column[i]]->name);
     if (ts->rowid) sqlite3_str_appendf(text, " WHERE %s=?", ts->rowid);
     for (unsigned i = 0; !ts->rowid && i < ts->t->nkey; i++)

@@ -84,7 +84,7 @@ static void take_back(scope_moves *m, size_t at) {
     m->keys.n = at;
 }
 
-int scope_moves_note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from) {
+static int note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from, bool died) {
     uint32_t table = (uint32_t)(t - c->shape->table);
     size_t at, n;
     int rc = put_key(m, t, key, &at, &n);
@@ -98,11 +98,21 @@ int scope_moves_note(scope_moves *m, const scope *c, const schema_table *t, cons
         m->first[table] = *slot = (uint32_t)++m->n;
     }
     scope_move *r = &m->row[*slot - 1];
-    if (from && !r->known) {
+    /* One that died and was nowhere before the commit lay in no set, whatever is said when it is made anew. */
+    if (from && !r->known && !r->died) {
         r->from = *from;
         r->known = true;
     }
+    r->died = r->died || died;
     return SATCHEL_OK;
+}
+
+int scope_moves_note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from) {
+    return note(m, c, t, key, from, false);
+}
+
+int scope_moves_note_death(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from) {
+    return note(m, c, t, key, from, true);
 }
 
 typedef struct noting {
@@ -148,14 +158,18 @@ static int move_row(scope_moves *m, scope *c, size_t at, const schema_table *t, 
     uint32_t stored = 0, set = 0;
     bool born = false, orphan;
     int rc = read_stored(m, scope_table_of(c, t), key, seq, &stored, &born);
-    if (rc != 1) return rc;
+    if (rc < 0) return rc;
+    if (rc == 0) {
+        m->row[at].changed = m->row[at].gone = m->row[at].died;
+        return SATCHEL_OK;
+    }
     rc = scope_set_of_row(c, t, key, &set, &orphan);
     if (rc) return rc;
     scope_move *r = &m->row[at];
     r->born = born && !r->known;
     if (!r->known) r->from = stored;
     r->to = set;
-    r->changed = set != stored || set != r->from;
+    r->changed = r->died || set != stored || set != r->from;
     if (set == stored) return SATCHEL_OK;
     rc = scope_put_set(c, t, key, set);
     return rc ? rc : scope_moves_note_children(m, c, t, key);
@@ -226,6 +240,14 @@ static int tell_whole(scope_moves *m, const scope *c, const scope_move *r, scope
     return rc;
 }
 
+static int tell_gone(scope_moves *m, const scope *c, const scope_move *r, scope_log *log) {
+    const schema_table *t = &c->shape->table[r->table];
+    if (!r->known) return SATCHEL_OK;
+    begin_row(m, t, DELTA_DELETE);
+    int rc = get_key(m->keys.p + r->key, r->nkey, t, m->emit.key);
+    return rc ? rc : scope_log_put(log, r->from, 0, &m->emit);
+}
+
 static int tell_leave(scope_moves *m, const scope *c, const scope_move *r, scope_log *log) {
     const schema_table *t = &c->shape->table[r->table];
     if (r->born || r->from == r->to) return SATCHEL_OK;
@@ -241,10 +263,10 @@ static int tell(scope_moves *m, scope *c, scope_log *log) {
     stripping s = {.m = m, .c = c};
     int rc = scope_log_strip(log, is_moved, &s);
     for (size_t i = 0; i < m->n && !rc; i++)
-        if (m->row[i].changed) rc = tell_whole(m, c, &m->row[i], log);
+        if (m->row[i].changed) rc = m->row[i].gone ? tell_gone(m, c, &m->row[i], log) : tell_whole(m, c, &m->row[i], log);
     if (!rc) rc = scope_log_flush(log);
     for (size_t i = 0; i < m->n && !rc; i++)
-        if (m->row[i].changed) rc = tell_leave(m, c, &m->row[i], log);
+        if (m->row[i].changed && !m->row[i].gone) rc = tell_leave(m, c, &m->row[i], log);
     return rc;
 }
 

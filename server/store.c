@@ -277,8 +277,12 @@ int store_begin(store *s) {
     return SATCHEL_OK;
 }
 
+bool store_is_open(store *s) {
+    return s->open && !sqlite3_get_autocommit(s->db);
+}
+
 int store_commit(store *s) {
-    int rc = s->spoiled ? SATCHEL_E_NOMEM : SATCHEL_OK;
+    int rc = s->spoiled ? SATCHEL_E_NOMEM : store_is_open(s) ? SATCHEL_OK : SATCHEL_E_IO;
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_server SET seq=?,floor=?,high_stamp=?,backup_seq=? WHERE id=1", "iiii",
                      (int64_t)s->now.seq, (int64_t)s->now.floor, (int64_t)s->now.high_stamp, (int64_t)s->now.backup_seq);

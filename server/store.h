@@ -62,6 +62,8 @@ uint64_t store_released(const store *s);
 bool store_epoch_known(store *s, const uint8_t epoch[EPOCH_BYTES], uint64_t *end);
 
 int store_begin(store *s);
+/* Whether a transaction is open still: after some errors, as where the disk is full, SQLite ends it by itself, and what is written then is committed piece by piece. */
+bool store_is_open(store *s);
 /* Durable on return. On failure everything since store_begin is undone. */
 int store_commit(store *s);
 void store_rollback(store *s);

@@ -582,12 +582,26 @@ static void apply_without_memory_is_all_or_nothing(void **state) {
     buf_fini(&page);
 }
 
+/* As SQLite does by itself where the disk is full. */
+static void commit_of_a_transaction_that_has_ended_writes_nothing(void **state) {
+    fixture *x = *state;
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    x->f->state.cursor = 77;
+    assert_int_equal(sqlite3_exec(x->f->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_E_IO);
+    assert_int_equal(app_integer(x, "SELECT cursor FROM satchel_state"), 0);
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, SATCHEL_OK), SATCHEL_OK);
+    assert_sound(x);
+}
+
 int main(void) {
     faults_install();
     const struct CMUnitTest tests[] = {
         T(page_moves_cursor_clock_and_rows_together),
         T(page_that_does_not_begin_at_the_cursor_is_out_of_order),
         T(damaged_page_changes_nothing),
+        T(commit_of_a_transaction_that_has_ended_writes_nothing),
         T(page_of_an_unknown_table_is_refused_and_of_a_dropped_one_passed_over),
         T(page_writes_the_columns_that_each_row_names),
         T(apply_is_not_captured),

@@ -300,11 +300,8 @@ static int count_asked(unsigned mask, void *ctx, void *statement, void *text) {
     return 0;
 }
 
-static void touched_table_of_profiles_asks_for_a_few_devices_at_a_time(void **state) {
-    world *w = *state;
-    link *many[MANY];
-    static holding last;
-    publish(w, RULES(""));
+/* Devices whose turn comes before that of who connects after them. */
+static void connect_many(world *w, link **many) {
     for (unsigned i = 0; i < MANY; i++) {
         char name[16];
         snprintf(name, sizeof name, "till%u", i);
@@ -314,6 +311,14 @@ static void touched_table_of_profiles_asks_for_a_few_devices_at_a_time(void **st
         hello(w, many[i]);
         settle(w);
     }
+}
+
+static void touched_table_of_profiles_asks_for_a_few_devices_at_a_time(void **state) {
+    world *w = *state;
+    link *many[MANY];
+    static holding last;
+    publish(w, RULES(""));
+    connect_many(w, many);
     holding_open(&last, store_schema(w->v.s));
     link *l = connect_device(w, &w->phone, "phone", &last, NULL);
     assert_string_equal(holding_sql(&last, "SELECT id FROM item ORDER BY id"), "1 3");
@@ -355,6 +360,29 @@ static void touched_table_of_profiles_asks_for_a_few_devices_at_a_time(void **st
     assert_int_equal(asked, 0);
     sqlite3_trace_v2(store_db(w->v.s), 0, NULL, NULL);
     holding_close(&last);
+}
+
+static void S1_loss_is_told_to_a_device_when_it_is_known_what_it_is_to_hold(void **state) {
+    world *w = *state;
+    link *many[MANY];
+    publish(w, RULES(""));
+    connect_many(w, many);
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+    link *t = connect_tablet(w, NULL), *l = connect_phone(w, NULL);
+    uint64_t base = l->cursor;
+    PUSH(t, 5, "~ item(2) b=x'0b'");
+    settle(w);
+    said(l);
+    test_job away = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = "DELETE FROM long"};
+    assert_true(hub_submit(w->h, &away.job));
+    l->cursor = base;
+    PUSH(l, 1, "~ item(2) b=x'0a'");
+    l->cursor = l->page.to;
+    assert_true(hub_write_step(w->h));
+    drain(w);
+    assert_null(strstr(said(l), "losses"));
+    settle(w);
+    assert_non_null(strstr(said(l), "losses(NULL>x'0a' 1)"));
 }
 
 /* Who may hold what cannot be looked at while nothing can be written: what was told before is served all the same, and the look is made up for. */
@@ -535,6 +563,7 @@ int main(void) {
         TEST(S1_grant_is_not_taken_for_one_that_is_over),
         TEST(grant_ends_while_the_rules_of_the_day_fail),
         TEST(touched_table_of_profiles_asks_for_a_few_devices_at_a_time),
+        TEST(S1_loss_is_told_to_a_device_when_it_is_known_what_it_is_to_hold),
         TEST(look_that_cannot_be_committed_holds_nobody_up),
         TEST(row_whose_time_is_over_leaves_at_midnight),
         TEST(publication_moves_connected_devices_to_their_part),

@@ -232,6 +232,24 @@ static void N6_refusal_does_not_touch_what_stands_without_it(void **state) {
     SQL("SELECT name,code FROM person", "x|c");
 }
 
+/* Else SQLite would end the whole group's transaction, or put the row in the place of another, before anything is judged. */
+static void N6_what_the_schema_says_of_conflicts_is_not_for_what_is_pushed(void **state) {
+    world *w = *state;
+    serving_write(
+        &w->v, "schema/002_clash.sql",
+        "CREATE TABLE clash(id INTEGER PRIMARY KEY ON CONFLICT REPLACE, m TEXT NOT NULL ON CONFLICT ROLLBACK, n INTEGER);\n"
+        "INSERT INTO satchel_table(name) VALUES('clash');\n");
+    serving_reopen(&w->v);
+    w->base = head(w);
+    known(w, "+ clash(1) m='x', n=1");
+    uint64_t base = w->base;
+    refuses(w, &w->phone, base, 0, "+ person(1) name='x'; + clash(2) m=NULL", SATCHEL_E_NOT_NULL, "");
+    refuses(w, &w->phone, base, 1, "~ clash(1) m=NULL", SATCHEL_E_NOT_NULL, "");
+    SQL("SELECT count(*) FROM person", "0");
+    refuses(w, &w->phone, base, 2, "+ clash(1) m='y'", SATCHEL_E_KEY_TAKEN, "");
+    SQL("SELECT id,m,n FROM clash", "1|x|1");
+}
+
 static void N6_retry_settles_the_refusal_once(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ person(1) name='x'; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
@@ -786,6 +804,7 @@ int main(void) {
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),
         TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
         TEST(N6_refusal_does_not_touch_what_stands_without_it),
+        TEST(N6_what_the_schema_says_of_conflicts_is_not_for_what_is_pushed),
         TEST(N6_retry_settles_the_refusal_once),
         TEST(N6_admin_makes_a_refusal_in_parts_his_own_with_other_values),
         TEST(N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_over_the_limit),

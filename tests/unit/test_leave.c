@@ -515,6 +515,37 @@ static void snapshot_of_everything_takes_away_what_is_not_in_it_as_a_deletion_do
     assert_sound(x);
 }
 
+/* It was told what was kept there, and the row itself never came: nothing of it stands here that could be taken away. */
+static void S5_snapshot_of_a_view_takes_what_was_kept_of_rows_that_are_not_in_it(void **state) {
+    fixture *x = *state;
+    delta_row b = item_put("b", "Bob", 1, 1);
+    app_sql(x, "UPDATE satchel_state SET epoch=x'0102030405060708'");
+    give(x, 9, b);
+    app_sql(x, "DELETE FROM item WHERE id='b'");
+    lose(x, "item", "b");
+    lose(x, "item", "never came");
+    lose(x, "tag", "never came");
+    snapshot(x, 7, 20, 3, &b);
+    assert_string_equal(item(x, "b"), "-");
+    assert_string_equal(app_text(x, "SELECT group_concat(tbl || key) FROM satchel_conflicts WHERE kept_ms"), "itemb");
+    snapshot(x, 8, 21, 0, NULL);
+    assert_string_equal(app_text(x, "SELECT group_concat(tbl || key) FROM satchel_conflicts WHERE kept_ms"), "itemb");
+    assert_sound(x);
+}
+
+static void S1_snapshot_of_a_view_takes_what_was_kept_in_columns_that_it_masks(void **state) {
+    fixture *x = *state;
+    delta_row b = row_of(ITEM, DELTA_PUT, "b");
+    row_set(&b, ITEM_NAME, text_of("Bob"));
+    app_sql(x, "UPDATE satchel_state SET epoch=x'0102030405060708'");
+    give(x, 9, b);
+    lose(x, "item", "b");
+    lose(x, "item", "b");
+    app_sql(x, "UPDATE satchel_conflicts SET col='note' WHERE id=1");
+    snapshot(x, 7, 20, 3, &b);
+    assert_string_equal(app_text(x, "SELECT group_concat(col) FROM satchel_conflicts WHERE kept_ms"), "name");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
@@ -537,6 +568,8 @@ int main(void) {
         T(put_beneath_a_pending_edit_keeps_the_edit_and_replaces_the_rest),
         T(snapshot_of_a_view_takes_away_what_is_not_in_it_as_a_leave_does),
         T(snapshot_of_everything_takes_away_what_is_not_in_it_as_a_deletion_does),
+        T(S5_snapshot_of_a_view_takes_what_was_kept_of_rows_that_are_not_in_it),
+        T(S1_snapshot_of_a_view_takes_what_was_kept_in_columns_that_it_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,6 +181,27 @@ static void row_deleted_and_made_anew_elsewhere_moves(void **state) {
     company_check(c);
 }
 
+/* Whoever had it hears that it is gone, and nobody what it was for a moment. */
+static void row_that_does_not_outlive_its_transaction_is_told_to_nobody(void **state) {
+    company *c = *state;
+    device server = {.a = {.author = 0}};
+    company_sql(c, "INSERT INTO account(id,terr) VALUES('a',1),('b',1),('d',1),('z',3)");
+    assert_int_equal(push(&c->v, &server, 99, 7200, "~ account('z') name='y'; + account('q') terr=2, name='x'; - account('q')"),
+                     0);
+    TOLD("[terr:3] ~ account('z') name='y'");
+    company_check(c);
+    assert_int_equal(push(&c->v, &server, 99, 7300, "- account('a'); + account('a') terr=2, name='x'; - account('a')"), 0);
+    TOLD("[terr:1] - account('a')");
+    company_check(c);
+    assert_int_equal(push(&c->v, &server, 99, 7400, "~ account('b') terr=2, name='x'; - account('b')"), 0);
+    TOLD("[terr:1] - account('b')");
+    company_check(c);
+    assert_int_equal(
+        push(&c->v, &server, 99, 7500, "+ account('q') terr=2, name='x'; - account('q'); + account('q') terr=3, level=2"), 0);
+    TOLD("[terr:3] + account('q') terr=3 name=NULL secret=NULL amount=NULL currency=NULL level=2");
+    company_check(c);
+}
+
 static void children_of_a_deleted_parent_are_looked_at_again(void **state) {
     company *c = *state;
     company_sql(c, "INSERT INTO account(id,terr) VALUES('a',1),('b',2); INSERT INTO contact(id,account) VALUES('c','b');"
@@ -319,6 +340,7 @@ int main(void) {
         SCOPE_TEST(two_moves_in_one_transaction_are_one),
         SCOPE_TEST(move_and_delete_in_one_transaction_is_a_deletion),
         SCOPE_TEST(row_deleted_and_made_anew_elsewhere_moves),
+        SCOPE_TEST(row_that_does_not_outlive_its_transaction_is_told_to_nobody),
         SCOPE_TEST(children_of_a_deleted_parent_are_looked_at_again),
         SCOPE_TEST(revived_row_gets_the_set_of_today),
         SCOPE_TEST(losing_text_becomes_a_row_that_lies_where_the_rules_say),

@@ -315,6 +315,23 @@ static void commit(serving *v) {
     assert_int_equal(store_commit(v->s), SATCHEL_OK);
 }
 
+/* As SQLite does by itself where the disk is full. */
+static void commit_of_a_transaction_that_has_ended_writes_nothing(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    store_position before = store_where(v->s);
+    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    assert_true(store_is_open(v->s));
+    assert_int_equal(store_backed_up(v->s, 77, "b", 1), SATCHEL_OK);
+    assert_int_equal(sqlite3_exec(store_db(v->s), "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_false(store_is_open(v->s));
+    assert_int_equal(store_commit(v->s), SATCHEL_E_IO);
+    assert_string_equal(sql(v, "SELECT backup_seq FROM satchel_server"), "0");
+    assert_int_equal(store_where(v->s).seq, before.seq);
+    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+}
+
 static void enrol_redeem_makes_a_device_once(void **state) {
     serving *v = *state;
     opens_first(v);
@@ -863,6 +880,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(open_new_file_makes_a_private_store),
         TEST(open_again_finds_everything_as_it_was),
+        TEST(commit_of_a_transaction_that_has_ended_writes_nothing),
         TEST(open_foreign_database_is_refused_and_left_untouched),
         TEST(open_empty_file_of_another_application_is_refused),
         TEST(open_file_of_a_newer_version_is_refused),
