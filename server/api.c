@@ -323,7 +323,7 @@ static void worker_done(uv_work_t *work, int status) {
     api_call *c = work->data;
     api *a = c->api;
     (void)status;
-    c->reader->busy = false;
+    c->reader->call = NULL;
     c->reader = NULL;
     if (!api_release(c)) {
         if (!c->out.status && c->route->next)
@@ -336,21 +336,46 @@ static void worker_done(uv_work_t *work, int status) {
 
 static void start_worker(api_call *c, api_reader *r) {
     c->reader = r;
-    r->busy = true;
+    r->call = c;
     c->held = true;
     c->work.data = c;
     c->deadline_ms = api_clock_ms() + API_READ_MS;
     uv_queue_work(&c->api->service->loop->uv, &c->work, run_worker, worker_done);
 }
 
+static bool are_of_one(const api_call *c, const api_call *o) {
+    return o->who.login.user == c->who.login.user && o->who.token.id == c->who.token.id;
+}
+
+static bool has_reader(const api_call *c) {
+    bool has = false;
+    for (unsigned i = 0; i < API_READERS; i++) has = has || (c->api->reader[i].call && are_of_one(c, c->api->reader[i].call));
+    return has;
+}
+
+/* The first of those whose asker has no reader yet, so that many reads of one come after those of others. */
+static api_call *whose_turn(const api *a) {
+    api_call *c = a->first;
+    while (c && has_reader(c)) c = c->next;
+    return c ? c : a->first;
+}
+
+static void leave_queue(api_call *c) {
+    api *a = c->api;
+    api_call **at = &a->first;
+    while (*at && *at != c) at = &(*at)->next;
+    if (!*at) return;
+    *at = c->next;
+    if (!*at) a->last = at;
+    a->waiting--;
+    c->waiting = false;
+}
+
 static void start_next(api *a) {
     for (unsigned i = 0; i < API_READERS && a->first; i++) {
-        if (a->reader[i].busy) continue;
-        api_call *c = a->first;
-        a->first = c->next;
-        if (!a->first) a->last = &a->first;
-        a->waiting--;
-        c->waiting = false;
+        if (a->reader[i].call) continue;
+        api_call *c = whose_turn(a);
+        leave_queue(c);
         start_worker(c, &a->reader[i]);
     }
 }
@@ -365,17 +390,6 @@ void api_enqueue(api_call *c) {
     start_next(a);
 }
 
-static void leave_queue(api_call *c) {
-    api *a = c->api;
-    api_call **at = &a->first;
-    while (*at && *at != c) at = &(*at)->next;
-    if (!*at) return;
-    *at = c->next;
-    if (!*at) a->last = at;
-    a->waiting--;
-    c->waiting = false;
-}
-
 static bool is_list(const api_call *c) {
     const char *format = api_arg(c, "format");
     return format && !strcmp(format, "csv");
@@ -386,7 +400,7 @@ static bool has_too_many(const api_call *c) {
     unsigned n = 0, lists = 0;
     if (!c->route->role) return false;
     for (const api_call *o = c->api->there; o; o = o->next_there) {
-        if (!o->route->role || o->who.login.user != c->who.login.user || o->who.token.id != c->who.token.id) continue;
+        if (!o->route->role || !are_of_one(c, o)) continue;
         n++;
         lists += is_list(o);
     }

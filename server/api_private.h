@@ -28,7 +28,8 @@
 
 /* A connection beside the writer; used by one worker at a time. */
 typedef struct api_reader {
-    bool busy, open;
+    const struct api_call *call; /* it is at work for; the loop's. NULL: none */
+    bool open;
     pages file;
     schema *schema;
     struct console *console; /* of the admin's reads; NULL: it has served none yet (console_private.h) */

@@ -59,8 +59,15 @@ int audit_subject(json_t *request, buf *out) {
             json_object_set(o, member, v);
     }
     char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text) buf_printf(out, "%s", text);
+    size_t n = text ? strlen(text) : 0;
     json_decref(o);
+    if (n > AUDIT_SUBJECT_BYTES) {
+        o = shortened(text, n, false);
+        free(text);
+        text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+        json_decref(o);
+    }
+    if (text) buf_printf(out, "%s", text);
     int rc = text ? out->rc : SATCHEL_E_NOMEM;
     free(text);
     return rc;

@@ -20,6 +20,8 @@
 /* Of one member of a request; a longer one is noted as its length and its SHA-256, and a text with its beginning. Rows of an import are people's data, which nothing
  * could take out of here again. */
 #define AUDIT_TEXT_BYTES 1000
+/* Of all of them; what is longer still is noted as its length and its SHA-256 alone. */
+#define AUDIT_SUBJECT_BYTES 16384u
 
 /* Who acts: "user:ann", "token:erp", "shell:root"; and from where: an address, or "socket". */
 typedef struct audit_who {

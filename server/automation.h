@@ -56,7 +56,7 @@ int automation_run(ingest *g, const char *name, uint64_t now_ms, bool *failed, b
 typedef struct automation_info {
     const char *name, *table, *event, *columns, *condition, *every, *actions, *about; /* may be NULL but for name and actions */
     bool overwrites, active;
-    uint64_t last_ms;     /* of a timer: when it ran last */
+    uint64_t last_ms;     /* of a timer: when it ran last or was made; else the newest in the history, 0: none */
     uint64_t ran, failed; /* in the history */
 } automation_info;
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error);

@@ -249,7 +249,7 @@ static int show(const rule_text *text, sqlite3_stmt *q, int (*visit)(void *ctx, 
                             .about = f[FIELD_ABOUT],
                             .overwrites = !strcmp(f[FIELD_OVERWRITES], "1"),
                             .active = sqlite3_column_int(q, 4) != 0,
-                            .last_ms = (uint64_t)sqlite3_column_int64(q, 1),
+                            .last_ms = (uint64_t)sqlite3_column_int64(q, f[FIELD_EVERY] ? 1 : 5),
                             .ran = (uint64_t)sqlite3_column_int64(q, 2),
                             .failed = (uint64_t)sqlite3_column_int64(q, 3)};
     return visit(ctx, &info);
@@ -259,7 +259,7 @@ int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), 
     rule_text text;
     int rc = automation_read_text(s, &text, error), said = 0;
     sqlite3_stmt *q = rc ? NULL
-                         : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active FROM satchel_automation a"
+                         : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active,max(r.at_ms) FROM satchel_automation a"
                                                  " LEFT JOIN satchel_automation_run r USING(name) GROUP BY a.name ORDER BY a.name");
     while (!rc && !said && (rc = db_next(&s->cache, q)) == 1) {
         said = show(&text, q, visit, ctx);

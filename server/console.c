@@ -89,7 +89,14 @@ static void sql_made(sqlite3_context *x, int argc, sqlite3_value **argv) {
         sqlite3_result_value(x, argv[2]);
 }
 
-const history_sync *console_open_of(const console *k, int64_t device) {
+/* Once in a read, and only in one that needs it: the hub stands still meanwhile. */
+static void find_open(console *k) {
+    if (k->open || k->open_rc) return;
+    k->open_rc = hub_connections(k->service->hub, &k->open, &k->nopen);
+}
+
+const history_sync *console_open_of(console *k, int64_t device) {
+    find_open(k);
     size_t low = 0, n = k->nopen;
     while (n) {
         size_t half = n / 2;
@@ -271,10 +278,10 @@ console *console_begin(api_call *c, api_reader *r) {
         free(k->open);
         k->open = NULL;
         k->nopen = 0;
+        k->open_rc = SATCHEL_OK;
         k->now_ms = (int64_t)k->service->now_ms(NULL);
-        rc = hub_connections(k->service->hub, &k->open, &k->nopen);
+        rc = api_read_begin(c, r, &k->at);
     }
-    if (!rc) rc = api_read_begin(c, r, &k->at);
     if (!rc) {
         memcpy(k->over.now.epoch, k->at.epoch, EPOCH_BYTES);
         k->over.now.seq = k->over.committed.seq = k->at.seq;
@@ -288,7 +295,7 @@ console *console_begin(api_call *c, api_reader *r) {
 
 void console_end(api_call *c, api_reader *r, console *k, int rc, const buf *words) {
     const char *said = words && words->n ? (const char *)words->p : NULL;
-    (void)k;
+    if (!rc) rc = k->open_rc;
     if (rc == SATCHEL_E_MISUSE && said)
         api_refuse(c, 400, rc, "%.*s", (int)words->n, said);
     else if (rc == SATCHEL_E_NOT_FOUND || rc == SATCHEL_E_UNKNOWN_TABLE)

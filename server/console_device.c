@@ -51,7 +51,7 @@ int console_put_buckets(const console *k, const char *sql, int64_t id, buf *out)
 }
 
 /* The one that is open, as an item of its list, or null. */
-static void put_open(const console *k, int64_t device, const char *name, buf *out) {
+static void put_open(console *k, int64_t device, const char *name, buf *out) {
     const history_sync *y = console_open_of(k, device);
     if (!y) {
         buf_printf(out, "null");

@@ -46,8 +46,9 @@ typedef struct console {
     store over; /* the connection as a store, for functions that only read one */
     int64_t now_ms;
     api_position at;
-    history_sync *open; /* connections, by device */
+    history_sync *open; /* connections, by device; NULL: not asked for yet */
     size_t nopen;
+    int open_rc;
     sqlite3_stmt **label; /* by place in the schema's tables; NULL: not asked for yet */
 } console;
 
@@ -60,8 +61,8 @@ void console_end(api_call *c, api_reader *r, console *k, int rc, const buf *word
 /* Appends "as_of":{...}. */
 void console_put_as_of(const console *k, buf *out);
 
-/* The connection of a device that is open, or NULL. */
-const history_sync *console_open_of(const console *k, int64_t device);
+/* The connection of a device that is open, or NULL. What kept it from being looked at the end of the read answers. */
+const history_sync *console_open_of(console *k, int64_t device);
 /* Appends the SQL of what a row of the table is called, over its columns; "NULL" if nothing tells. */
 void console_put_label(buf *sql, const schema_table *t);
 void console_put_key_columns(buf *sql, const schema_table *t);

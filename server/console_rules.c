@@ -155,7 +155,7 @@ static int put_automation(void *ctx, const automation_info *a) {
     console_put_text(out, "about", a->about);
     console_put_integer(out, "overwrites", a->overwrites);
     console_put_integer(out, "active", a->active);
-    console_put_integer(out, "last_ms", a->every ? (int64_t)a->last_ms : 0);
+    console_put_integer(out, "last_ms", (int64_t)a->last_ms);
     console_put_integer(out, "ran", (int64_t)a->ran);
     console_put_integer(out, "failed", (int64_t)a->failed);
     buf_put_byte(out, '}');

@@ -35,7 +35,7 @@ static int put_rule(void *ctx, const automation_info *r) {
     control_put_text(o, "about", r->about);
     json_object_set_new(o, "overwrites", json_boolean(r->overwrites));
     json_object_set_new(o, "active", json_boolean(r->active));
-    control_put_number(o, "last_ms", r->every ? r->last_ms : 0);
+    control_put_number(o, "last_ms", r->last_ms);
     control_put_number(o, "ran", r->ran);
     control_put_number(o, "failed", r->failed);
     return !control_list_add(l, o);

@@ -1,21 +1,57 @@
 /* Works of the admin that read the whole store, through connections of their own: a backup, a check, the digests. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "protocol/satchel_rc.h"
 #include "server/backup.h"
 #include "server/checksum_store.h"
 #include "server/control_private.h"
 #include "server/log.h"
+#include "server/os.h"
+
+/* Where those are that were asked for over HTTPS. */
+#define BACKUPS "backups"
+#define NAME_BYTES 100
+
+/* Letters, digits, '.', '_' and '-', the first of them a letter or a digit; what ends in .part is one that is being made. */
+static bool is_plain(const char *name) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t n = strlen(name);
+    if (!n || n > NAME_BYTES || strspn(name, plain) != n || strchr("._-", *name)) return false;
+    return n < 5 || strcmp(name + n - 5, ".part") != 0;
+}
+
+/* Who is not at the server itself names no place on its disk: his backups lie side by side in the data directory, where the operator may put a link to
+ * another. The request has the whole path from here on, as the audit log tells it. */
+static int place_backup(control_call *call) {
+    char path[DATADIR_PATH_BYTES];
+    const char *name = control_text(call, "target"), *data = call->job.service->data;
+    if (!name || !is_plain(name))
+        return control_misuse(call, "a backup needs a plain name of letters, digits, '.', '_' and '-'; it is made in the data "
+                                    "directory, in " BACKUPS ". satchelctl backup, at the server itself, takes any path");
+    int n = snprintf(path, sizeof path, "%s/" BACKUPS, data);
+    if (n < 0 || (size_t)n + 1 + NAME_BYTES >= sizeof path) return control_misuse(call, "the data directory's path is too long");
+    if (mkdir(path, 0700) && errno != EEXIST) return os_fail(&call->error, path, NULL, "cannot be made");
+    snprintf(path + n, sizeof path - (size_t)n, "/%s", name);
+    return json_object_set_new(call->request, "target", json_string(path)) ? SATCHEL_E_NOMEM : SATCHEL_OK;
+}
+
+static int check_target(control_call *call) {
+    const char *target = control_text(call, "target");
+    if (call->by.role != PEOPLE_NONE) return place_backup(call);
+    return target && *target == '/' ? SATCHEL_OK : control_misuse(call, "a backup needs a name, with its whole path");
+}
 
 static int work_backup(control_call *call, const progress *watch) {
     const service *sv = call->job.service;
-    const char *target = control_text(call, "target");
     bundle *b = calloc(1, sizeof *b);
     call->state.result = b;
-    if (!b) return SATCHEL_E_NOMEM;
-    if (!target || *target != '/') return control_misuse(call, "a backup needs a name, with its whole path");
+    int rc = b ? check_target(call) : SATCHEL_E_NOMEM;
+    if (rc) return rc;
+    const char *target = control_text(call, "target");
     hub_stats stats;
     hub_get_stats(sv->hub, &stats);
     backup_request r = {.data = sv->data,
@@ -23,7 +59,7 @@ static int work_backup(control_call *call, const progress *watch) {
                         .replace = json_is_true(json_object_get(call->request, "replace")),
                         .now_ms = sv->now_ms(NULL),
                         .reserve = stats.disk_reserve};
-    int rc = backup_make(&r, watch, b, &call->error);
+    rc = backup_make(&r, watch, b, &call->error);
     if (rc)
         log_line('e', NULL, "backup to %s failed: %s", target, call->error.n ? (const char *)call->error.p : satchel_rc_text(rc));
     return rc;

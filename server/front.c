@@ -48,7 +48,8 @@ front *front_of(struct lws *wsi) {
 }
 
 void front_peer(struct lws *wsi, char out[46]) {
-    if (!lws_get_peer_simple(wsi, out, 46)) snprintf(out, 46, "?");
+    /* Of a peer that has gone already it gives words about that. */
+    if (!lws_get_peer_simple(wsi, out, 46) || strchr(out, ' ')) snprintf(out, 46, "?");
     if (!strncmp(out, "::ffff:", 7)) memmove(out, out + 7, strlen(out + 7) + 1);
 }
 

@@ -159,16 +159,11 @@ int history_measure(store *s, uint64_t since_ms, uint64_t now_ms, double figure[
 
 /* ---- upkeep ---- */
 
-static bool is_counted(const char *name) {
+/* Of a figure that is kept no more: a level. */
+static history_kind kind_of(const char *name) {
     for (int i = 0; i < HISTORY_NFIGURES; i++)
-        if (!strcmp(HISTORY_FIGURES[i].name, name)) return HISTORY_FIGURES[i].kind == HISTORY_COUNT;
-    return false;
-}
-
-static bool is_peak(const char *name) {
-    for (int i = 0; i < HISTORY_NFIGURES; i++)
-        if (!strcmp(HISTORY_FIGURES[i].name, name)) return HISTORY_FIGURES[i].kind == HISTORY_PEAK;
-    return false;
+        if (!strcmp(HISTORY_FIGURES[i].name, name)) return HISTORY_FIGURES[i].kind;
+    return HISTORY_LEVEL;
 }
 
 /* The minutes of one hour of a figure become one row. */
@@ -179,7 +174,8 @@ static int make_hour(store *s, const char *name, int64_t hour) {
     db_bind(q, "sii", name, hour, hour + 60);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc;
-    made = sqlite3_column_double(q, is_counted(name) ? 0 : is_peak(name) ? 2 : 1);
+    history_kind kind = kind_of(name);
+    made = sqlite3_column_double(q, kind == HISTORY_COUNT ? 0 : kind == HISTORY_LEVEL ? 1 : 2);
     sqlite3_reset(q);
     rc = db_exec(&s->cache, "DELETE FROM satchel_sample WHERE name=? AND minute>? AND minute<?", "sii", name, hour, hour + 60);
     if (rc) return rc;

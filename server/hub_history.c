@@ -74,10 +74,13 @@ static int by_device(const void *a, const void *b) {
 }
 
 int hub_connections(hub *h, history_sync **out, size_t *n) {
-    pthread_mutex_lock(&h->mutex);
-    history_sync *all = malloc((h->stats.sessions + 1) * sizeof *all);
+    hub_stats st;
+    hub_get_stats(h, &st);
+    size_t room = st.sessions + 1; /* who comes just now is not among them */
+    history_sync *all = malloc(room * sizeof *all);
     *n = 0;
-    for (size_t i = 0; all && i < h->nslots; i++) {
+    pthread_mutex_lock(&h->mutex);
+    for (size_t i = 0; all && i < h->nslots && *n < room; i++) {
         const session *c = h->slots[i];
         if (c && c->d.phase != DIALOG_NEW && !c->closing && !c->gone && !c->left) all[(*n)++] = c->sync;
     }
@@ -111,9 +114,24 @@ static int put_ended(hub *h) {
     return rc;
 }
 
+/* At the end: nothing takes the others along any more. */
+static int put_all_ended(hub *h) {
+    int rc = put_ended(h);
+    while (!rc && h->nnoting) {
+        h->nnoting = 0;
+        rc = put_ended(h);
+    }
+    return rc;
+}
+
+/* What is left of a disk is not for them. */
+static bool may_note(const hub *h, uint64_t now_ms) {
+    return !h->stats.disk_low && now_ms - h->noted_ms >= NOTE_EVERY_MS;
+}
+
 int hub_put_ended(hub *h, uint64_t now_ms) {
     store *s = h->config.store;
-    if (h->notes_fail || (!h->nnoting && now_ms - h->noted_ms < NOTE_EVERY_MS)) return SATCHEL_OK;
+    if (h->notes_fail || (!h->nnoting && !may_note(h, now_ms))) return SATCHEL_OK;
     h->noted_ms = now_ms;
     int rc = store_savepoint(s);
     if (rc) return rc;
@@ -189,10 +207,10 @@ bool hub_write_history(hub *h, uint64_t now_ms, bool all) {
     bool any = h->nended > 0;
     pthread_mutex_unlock(&h->mutex);
     any = any || h->nnoting;
-    if (!all && (!any || now_ms - h->noted_ms < NOTE_EVERY_MS)) return false;
+    if (!all && (!any || !may_note(h, now_ms))) return false;
     h->noted_ms = now_ms;
     int rc = store_begin(s);
-    if (!rc && any) rc = put_ended(h);
+    if (!rc && any) rc = all ? put_all_ended(h) : put_ended(h);
     if (!rc && all) rc = hub_put_figures(h, now_ms);
     if (rc)
         store_rollback(s);

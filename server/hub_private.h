@@ -194,7 +194,7 @@ void hub_note_begun(hub *h, session *c);
 void hub_note_current(hub *h, session *c);
 void hub_note_ended(hub *h, session *c);
 /* The writer's, without the mutex, in its transaction: notes connections that have ended, if it is time. What devices push does not fail with it: where they
- * cannot be noted they wait for an idle moment. */
+ * cannot be noted they wait for an idle moment; while the disk is low they wait, too. */
 int hub_put_ended(hub *h, uint64_t now_ms);
 /* The transaction is durable, or has failed. */
 void hub_ended_are_put(hub *h, bool durable);

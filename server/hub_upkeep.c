@@ -1,4 +1,5 @@
-/* What time does on the writer: rows that move by the clock, timers of automations, pruning; and the lines for the log about that. */
+/* What time does on the writer: rows that move by the clock, timers of automations, pruning, figures, the look at what is to be alerted of; and the lines for the
+ * log about that. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -202,7 +202,6 @@ static int misuse(buf *error, int rc, const char *format, const char *what) {
     return rc;
 }
 
-/* The literals are read by SQLite in a database of their own. */
 /* Behind a literal at p; NULL if there is none. */
 static const char *skip_literal(const char *p) {
     static const char digits[] = "0123456789";
@@ -232,6 +231,7 @@ static bool are_literals(const char *p) {
     }
 }
 
+/* The literals are read by SQLite in a database of their own. */
 int scope_read_key(const schema_table *t, const char *literals, scope_named *out, buf *error) {
     sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;

@@ -37,14 +37,15 @@ static const char *text_or(sqlite3_stmt *q, int column, const char *otherwise) {
 
 /* ---- conflicts ---- */
 
+#define CONFLICTS(which)                                                                                                         \
+    "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name,c.state,resolved_ms FROM"              \
+    " satchel_conflict c LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"      \
+    " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"                         \
+    " WHERE " which "c.id BETWEEN ? AND ? ORDER BY c.id DESC LIMIT ?"
+
 int store_conflicts(store *s, const conflict_which *which, int (*visit)(void *ctx, const conflict_info *), void *ctx) {
-    sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT c.id,seq,at_ms,tbl,col,rule,key,kept,lost,kept_stamp,lost_stamp,k.name,l.name,c.state,"
-                              "resolved_ms FROM satchel_conflict c"
-                              " LEFT JOIN satchel_author ka ON ka.author=kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
-                              " LEFT JOIN satchel_author la ON la.author=lost_author LEFT JOIN satchel_device l ON l.id=la.device"
-                              " WHERE c.id BETWEEN ? AND ? AND (c.state='open' OR NOT ?) ORDER BY c.id DESC LIMIT ?");
-    db_bind(q, "iiii", (int64_t)which->id, which->id ? (int64_t)which->id : INT64_MAX, (int64_t)which->open,
+    sqlite3_stmt *q = db_prepare(&s->cache, which->open ? CONFLICTS("c.state='open' AND ") : CONFLICTS(""));
+    db_bind(q, "iii", (int64_t)which->id, which->id ? (int64_t)which->id : INT64_MAX,
             which->limit ? (int64_t)which->limit : INT64_MAX);
     buf key, kept, lost;
     buf_init(&key, 0);

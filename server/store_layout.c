@@ -118,8 +118,8 @@ static const char FORMAT_7[] =
     "CREATE TABLE satchel_user(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, hash TEXT NOT NULL,"
     " state TEXT NOT NULL DEFAULT 'active', created_ms INT NOT NULL, failures INT NOT NULL DEFAULT 0, failed_ms INT NOT NULL DEFAULT 0,"
     " locked_until_ms INT NOT NULL DEFAULT 0, last_login_ms INT NOT NULL DEFAULT 0);"
-    /* hash: SHA-256 of the secret that the session's cookie has. */
-    "CREATE TABLE satchel_login(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, user INT NOT NULL REFERENCES satchel_user, csrf TEXT NOT NULL,"
+    /* hash: SHA-256 of the secret that the session's cookie has. What ends a session names its id: no later one has it again. */
+    "CREATE TABLE satchel_login(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, user INT NOT NULL REFERENCES satchel_user, csrf TEXT NOT NULL,"
     " created_ms INT NOT NULL, seen_ms INT NOT NULL, expires_ms INT NOT NULL, peer TEXT NOT NULL, agent TEXT NOT NULL);"
     /* Its ids have no gap, and sqlite_sequence knows the last: so a row that was taken away is missed, wherever it stood. */
     "CREATE TABLE satchel_audit(id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INT NOT NULL, actor TEXT NOT NULL, peer TEXT NOT NULL,"
@@ -165,6 +165,7 @@ static const char FORMAT_7[] =
     "ALTER TABLE satchel_conflict ADD COLUMN state TEXT NOT NULL DEFAULT 'open';"
     "ALTER TABLE satchel_conflict ADD COLUMN resolved_ms INT;"
     "CREATE INDEX satchel_conflict_open ON satchel_conflict(id) WHERE state='open';"
+    "CREATE INDEX satchel_refused_open ON satchel_refused(author,number) WHERE state='open';"
     "CREATE INDEX satchel_automation_run_of ON satchel_automation_run(name,id);"
     /* subject NULL: the whole rule. */
     "CREATE TABLE satchel_silence(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject INT, until_ms INT NOT NULL, by TEXT NOT NULL);";

@@ -43,9 +43,9 @@ function cut(label, px) {
   return label === undefined ? "" : label.length > fit ? `${label.slice(0, fit - 1)}…` : label;
 }
 
-/** Bars of one label stand side by side: where those of series i of `all` begin, and how wide they are, in parts of the plot. */
+/** Bars of one label stand side by side, and a few take no more room than many: where those of series i of `all` begin, and how wide they are, in parts of the plot. */
 function beside(i, all, n) {
-  const span = n + 0.2, width = Math.min(0.8, 1.2 * all / 4 + 0.2) / all;
+  const span = n + 0.2, width = Math.min(Math.min(0.8, 1.2 * all / 4 + 0.2) / all, 0.1 * span);
   return {
     x0: { unit: 2, values: (u) => u.data[0].map((at) => (at + 0.6 + width * (i - all / 2)) / span) },
     size: { unit: 2, values: () => [width * 0.92 / span] },
@@ -116,7 +116,7 @@ export function Chart({ title, about, x, labels, series, zoom, range, heading = 
   const Heading = heading;
   return html`<figure class="chart" data-chart=${series.map((s) => s.name).join(",")}>
     <figcaption><${Heading}>${title}<//>${about && html`<p>${about}</p>`}</figcaption>
-    ${empty ? html`<p class="empty">No figures for this time.</p>` : html`<div class="plot" ref=${at} role="img" aria-label=${`${title}; the figures are in the table below`}></div>`}
+    ${empty ? html`<p class="empty">${labels ? "No figures yet." : "No figures for this time."}</p>` : html`<div class="plot" ref=${at} role="img" aria-label=${`${title}; the figures are in the table below`}></div>`}
     ${!empty && html`<details><summary>Figures as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`Figures: ${title}`}><table>
       <thead><tr><th scope="col">${labels ? "What" : "Time"}</th>${series.map((s) => html`<th key=${s.name} scope="col" class="right">${s.label}</th>`)}</tr></thead>
       <tbody>${rows.map((r, i) => html`<tr key=${i}><td>${labels ? r : time(r)}</td>${series.map((s) => html`<td key=${s.name} class="right" data-value=${

@@ -1,6 +1,6 @@
 // Small pieces that views share.
 import { createContext, html, useContext, useEffect, useState } from "./lib.js";
-import { ago, duration, iso, time } from "./format.js";
+import { ago, duration, iso, time, value } from "./format.js";
 import { href } from "./router.js";
 
 export const Session = createContext(null);
@@ -26,8 +26,8 @@ export function Time({ ms }) {
 
 const TONES = {
   good: "current active online accepted retried restored used on ok done insert admin",
-  bad: "revoked failed critical error delete locked wiped",
-  warn: "late paused open warning never expired silent manager removed",
+  bad: "revoked failed critical error delete locked wiped silent",
+  warn: "late paused open warning never expired manager removed",
 };
 
 export function toneOf(word) {
@@ -88,6 +88,14 @@ export function Facts({ of }) {
 export function Author({ name, id, user }) {
   const who = id ? html`<a href=${href(["devices", id])}>${name}</a>` : name;
   return html`${who}${user && html` <span class="faint">(${user})</span>`}`;
+}
+
+const LONG = 60;
+
+/** A value of any column; of a key its beginning, and of a long text, with the whole to be pointed at. `text` where it was put into words already. */
+export function Value({ of, text = value(of) }) {
+  if (/^x'[0-9a-f]{16,}'$/.test(text)) return html`<code class="key" title=${text}>${text}</code>`;
+  return text.length > LONG ? html`<span title=${text}>${text.slice(0, LONG)}…</span>` : text;
 }
 
 /** A row by what it is called, else by its key; leads to it. */

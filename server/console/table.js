@@ -84,15 +84,16 @@ export function Table({ path, fixed = {}, columns, filters = [], sort = "", live
   const toggle = (k) => setPicked((s) => { const n = new Set(s); if (!n.delete(k)) n.add(k); return n; });
   const filtered = Object.keys(own).some((k) => k === "q" || k.startsWith("filter."));
   const total = from.data ? from.data.total : null;
+  const bar = search || filters.length > 0 || tools;
+  const csv = html`<a class="button" href=${address(path, { ...now, ...fixed, after: "", format: "csv" })} download=${`${path.split("?")[0].replaceAll("/", "-")}.csv`}>CSV</a>`;
 
   return html`<section class="list" aria-busy=${from.loading} aria-label=${caption}>
-    ${(search || filters.length > 0 || tools) && html`<div class="filters" role="search">
+    ${bar && html`<div class="filters" role="search">
       ${search && html`<${Search} value=${own.q} change=${change} />`}
       ${filters.map((f) => html`<${Filter} key=${f.name} filter=${f} value=${own[`filter.${f.name}`]} change=${change} />`)}
       ${filtered && html`<button type="button" onClick=${() => change(Object.fromEntries(Object.keys(own).filter((k) => k !== "sort").map((k) => [k, ""])))}>Clear</button>`}
       <span class="grow"></span>
-      <a class="button" href=${address(path, { ...now, ...fixed, after: "", format: "csv" })} download=${`${path.split("?")[0].replaceAll("/", "-")}.csv`}>CSV</a>
-      ${tools}
+      ${csv}${tools}
     </div>`}
     <${Trouble} problem=${from.problem} again=${from.reload} />
     ${bulk && chosen.length > 0 && html`<div class="bulk" role="region" aria-label="Selected rows"><strong>${chosen.length} selected</strong>${bulk(chosen, () => setPicked(new Set()))}<button type="button" onClick=${() => setPicked(new Set())}>Select none</button></div>`}
@@ -110,7 +111,7 @@ export function Table({ path, fixed = {}, columns, filters = [], sort = "", live
       <span>${total === null ? count(items.length) : own.after || from.data.next ? `${count(items.length)} of ${count(total)}` : count(total)} ${total === 1 ? "row" : "rows"}</span>
       ${own.after && html`<button type="button" onClick=${() => change({ after: "" })}>First page</button>`}
       ${from.data.next && html`<button type="button" onClick=${() => change({ after: from.data.next })}>Next page</button>`}
-      <span class="grow"></span><${AsOf} asOf=${from.data.as_of} /></div>`}
+      ${!bar && csv}<span class="grow"></span>${!below && html`<${AsOf} asOf=${from.data.as_of} />`}</div>`}
     ${below && from.data && below(from.data)}
   </section>`;
 }

@@ -101,6 +101,15 @@ await check("a list is given as CSV, with the rows that the filters leave", asyn
   ok(lines[1].includes("lost"), lines[1]);
 });
 
+await check("the feed of changes, which has no filters of its own, is given as CSV too", async () => {
+  await visit(page, "#/changes?table=contact&device=phone&live=no");
+  const shown = await page.locator("tbody tr").count();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+  const lines = fs.readFileSync(await download.path(), "utf8").trim().split(/\r?\n/);
+  equal([lines[0].slice(0, 10), lines.length - 1], ["seq,at_ms,", shown], "lines");
+  ok(shown > 1 && lines.slice(1).every((line) => line.includes("phone")), lines.join("\n"));
+});
+
 const VIEWS = {
   overview: "overview", devices: "devices", device: `devices/${device.phone.id}`, "device-rows": `devices/${device.phone.id}/rows`, "device-table": `devices/${device.phone.id}/rows?table=contact`,
   "device-refused": `devices/${device.till.id}/refusals`, "device-conflicts": `devices/${device.phone.id}/conflicts`, "device-changes": `devices/${device.phone.id}/changes`, "device-events": `devices/${device.phone.id}/events`,
@@ -156,16 +165,59 @@ await check("every chart is drawn, and its figures are the API's", async () => {
     const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
     return data.some((v) => v !== 0);
   }));
-  ok(drawn.length > 0 && drawn.every(Boolean), `canvases: ${drawn}`);
+  ok(drawn.length === names.length && drawn.every(Boolean), `canvases: ${drawn}`);
   const shown = await page.locator(".chart").evaluateAll((all) => Object.fromEntries(all.flatMap((c) => c.dataset.chart.split(",").map((name, i) => [name,
     [...c.querySelectorAll("details tbody tr")].map((tr) => tr.querySelectorAll("td[data-value]")[i]?.dataset.value ?? null)]))));
-  let figures = 0;
   for (const s of told.series) {
-    if (s.values.every((v) => v === null)) continue;
+    ok(s.values.some((v) => v !== null), `${s.name} has no figures`);
     equal(shown[s.name].map((v) => (v === null || v === "" ? null : Number(v))), s.values, s.name);
-    figures += s.values.filter((v) => v !== null).length;
   }
-  ok(figures > 0, "no figures at all");
+});
+
+await check("a chart is looked at more closely by drawing over it, and over other times", async () => {
+  await visit(page, "#/charts?range=1h");
+  const figures = (name) => page.locator(`.chart[data-chart=${name}] details tbody tr`).evaluateAll((all) => all.map((tr) => {
+    const v = tr.lastElementChild.dataset.value;
+    return v === undefined ? null : Number(v);
+  }));
+  const online = async () => (await figures("online")).filter((v) => v !== null).length;
+  const asking = async (act) => {
+    const answer = page.waitForResponse(/\/v1\/admin\/samples/);
+    await act();
+    await answer;
+    await settled(page);
+    return Object.fromEntries(new URLSearchParams((await page.evaluate(() => location.hash)).split("?")[1]));
+  };
+  const plot = page.locator(".chart[data-chart=online] .u-over");
+  await plot.scrollIntoViewIfNeeded();
+  const box = await plot.boundingBox();
+  const { from_ms, to_ms } = await asking(async () => {
+    await page.mouse.move(box.x + box.width * 0.3, box.y + 50);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
+    await page.mouse.up();
+  });
+  const minutes = (to_ms - from_ms) / 60000;
+  ok(minutes >= 17 && minutes <= 21, `${minutes} minutes of an hour, of which three tenths were drawn over`);
+  const told = await api(page, `samples?from_ms=${from_ms}&to_ms=${to_ms}`);
+  ok(told.times_ms.length >= 17 && told.times_ms.every((ms) => ms >= from_ms && ms <= to_ms), JSON.stringify(told.times_ms));
+  for (const name of ["online", "pushed"]) equal(await figures(name), told.series.find((s) => s.name === name).values, name);
+  await page.screenshot({ path: path.join(world.shots, "charts-zoomed.png") });
+  await asking(() => page.getByRole("button", { name: "Back from" }).click());
+  const hour = await online();
+  equal((await asking(() => button("6 hours").click())).range, "6h", "the range of the address");
+  equal(await button("6 hours").getAttribute("aria-pressed"), "true", "the range that is pressed");
+  const more = await online();
+  ok(hour >= 50 && hour <= 61 && more > 100, `${hour} figures of an hour, ${more} of six`);
+  await page.getByText("Other times").click();
+  const zone = await page.evaluate(() => new Date().getTimezoneOffset() * 60000);
+  const typed = (ago) => new Date(Date.now() - ago - zone).toISOString().slice(0, 16);
+  await page.getByLabel("From").fill(typed(7200000));
+  await page.getByLabel("To", { exact: true }).fill(typed(5400000));
+  const asked = await asking(() => button("Show").click());
+  ok(Math.abs(asked.to_ms - asked.from_ms - 1800000) <= 60000, JSON.stringify(asked));
+  const half = await online();
+  ok(half >= 28 && half <= 32, `${half} figures of the half hour that was typed`);
 });
 
 await check("a report's chart adds up to the API's rows, and says what it does not know", async () => {
@@ -176,6 +228,7 @@ await check("a report's chart adds up to the API's rows, and says what it does n
   const shown = await box.locator("tbody tr td[data-value]").evaluateAll((all) => all.filter((_, i) => i % 2 === 0).reduce((n, td) => n + Number(td.dataset.value), 0));
   equal(shown, sum, "cents");
   ok(sum > 0, "an empty pipeline");
+  equal(await page.locator(".chart .empty").count(), 0, "charts without figures");
   ok((await box.innerText()).includes(d.devices_waiting ? "unsent changes" : "no device has unsent changes"), await box.innerText());
 });
 
@@ -233,6 +286,33 @@ await check("a lost value is restored, and arrives on the device", async () => {
   sync("phone");
   sync("tablet");
   for (const name of ["phone", "tablet"]) equal(satchel(name, "sql", `SELECT job_title FROM contact WHERE id = x'${first}'`).out, "Said to the phone", name);
+});
+
+await check("the history of a row and of a field tells who, when and by which rule; and the way to the conflict", async () => {
+  await visit(page, `#/data/contact/${key(first)}`);
+  const fields = page.locator("tbody tr");
+  ok(/lww/.test(await fields.filter({ has: page.getByRole("link", { name: "job_title", exact: true }) }).innerText()), "the field's rule");
+  await page.getByRole("link", { name: "History", exact: true }).click();
+  await page.getByRole("link", { name: "History", exact: true, current: "page" }).waitFor();
+  await settled(page);
+  const row = await api(page, `history?table=contact&key=${key(first)}`);
+  equal(await fields.count(), row.items.length, "entries of the row");
+  ok((await fields.last().innerText()).includes("insert"), "the oldest entry");
+  await visit(page, `#/data/contact/${key(first)}`);
+  await page.getByRole("link", { name: "job_title", exact: true }).click();
+  await page.getByText("alone").waitFor();
+  await settled(page);
+  const field = await api(page, `history?table=contact&key=${key(first)}&column=job_title`);
+  const shown = await fields.evaluateAll((all) => all.map((tr) => Object.fromEntries([...tr.querySelectorAll("td")].map((td) => [td.dataset.title, { text: td.innerText, at: td.querySelector("time")?.dateTime }]))));
+  equal(shown.map((r) => [r.Commit.text, Date.parse(r.Made.at), Date.parse(r.Arrived.at), r.Values.text]),
+    field.items.map((e) => [String(e.seq), e.made_ms, e.at_ms, `job_title ${e.values.job_title ?? "–"}`]), "the field's entries");
+  const lost = shown.find((r) => r.Who.text === "tablet");
+  ok(lost.Decided.text.includes("lww kept Said to the tablet of tablet; lost Said to the phone of phone"), lost.Decided.text);
+  equal([shown[0].Values.text, shown.filter((r) => r.Who.text === "phone").length], ["job_title Said to the phone", 1], "the newest, and the phone's");
+  await fields.filter({ hasText: "lww kept" }).getByRole("link", { name: "job_title" }).click();
+  await page.waitForFunction(() => location.hash.startsWith("#/conflicts/"));
+  await settled(page);
+  ok((await page.locator("main").innerText()).includes("restored"), "the conflict's state");
 });
 
 await check("a conflict is accepted from the list", async () => {
@@ -343,7 +423,7 @@ await check("a device is enrolled with the code of the console, which is drawn a
   equal(await page.locator("tbody tr").count(), 1, "devices of this name");
 });
 
-await check("the dry run of other rules tells what they would do; a row given for a while is explained", async () => {
+await check("the dry run of other rules tells what they would do; why a device holds a row is explained", async () => {
   await visit(page, "#/scope/try");
   await page.locator("form button.primary").click();
   await page.getByText("would lie elsewhere").waitFor({ timeout: 120000 });
@@ -353,14 +433,88 @@ await check("the dry run of other rules tells what they would do; a row given fo
   ok(/phone is to hold contact/.test(await page.locator("main").innerText()), "the explanation");
 });
 
-await check("an automation is switched off and on again, and one is tried", async () => {
-  const name = (await api(page, "automations?limit=1&filter.active=1")).items[0].name;
+await check("a device is given a row for a while, gets it, is told why it has it, and loses it when that is ended", async () => {
+  const [, , , row] = world.contacts;
+  const held = () => {
+    sync("desk");
+    return satchel("desk", "sql", `SELECT count(*) FROM contact WHERE id = x'${row}'`).out;
+  };
+  equal(held(), "0", "rows before");
+  await visit(page, `#/explain?device=desk&table=contact&key=${key(row)}`);
+  ok(/desk is not to hold contact/.test(await page.locator("main").innerText()), "the explanation before");
+  await visit(page, "#/scope/grants");
+  const until = new Date(Date.now() + 2 * 86400000).toISOString().slice(0, 16);
+  await act(page, button("Give a row"), { Device: "desk", Table: "contact", "Row's key": `x'${row}'`, Until: until, Why: "to call back" });
+  const given = page.locator("tbody tr", { hasText: "to call back" });
+  equal(await given.count(), 1, "grants in the list");
+  await page.screenshot({ path: path.join(world.shots, "grants-given.png") });
+  equal(held(), "1", "rows after");
+  await visit(page, `#/explain?device=desk&table=contact&key=${key(row)}`);
+  ok(/desk is to hold contact/.test(await page.locator("main").innerText()) && /was given to it until .*to call back/.test(await page.locator(".steps").innerText()), "the explanation after");
+  await visit(page, "#/scope/grants");
+  await act(page, given.getByRole("button", { name: "End" }));
+  equal([await given.count(), held()], [0, "0"], "when it is ended");
+});
+
+await check("other rules are published after a dry run has shown what they do, and a device gets what they give it", async () => {
+  sync("desk");
+  const cards = () => Number(satchel("desk", "sql", "SELECT count(*) FROM loyalty_card").out);
+  equal(cards(), 0, "cards before");
+  const before = await api(page, "scope");
+  const all = (await api(page, "tables?limit=1000")).items.find((t) => t.name === "loyalty_card").rows;
+  await visit(page, "#/scope/try");
+  await page.getByLabel("Rules").fill(`${before.text}\nINSERT INTO scope_bucket(tbl, name) VALUES('loyalty_card', 'desk');\n`);
+  await button("Publish…").click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("These rules were not tried in a dry run").waitFor();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await button("Dry run").click();
+  await page.getByText(`${all} rows would lie elsewhere; 1 of`).waitFor({ timeout: 120000 });
+  equal(await page.locator("tbody tr").allInnerTexts(), [`desk\tagent\t${all} loyalty_card ${all}\t0\t–`], "the devices that it would touch");
+  equal([(await api(page, "scope")).version, cards()], [before.version, 0], "nothing is published yet");
+  await page.screenshot({ path: path.join(world.shots, "scope-dry-run-cards.png"), fullPage: true });
+  await button("Publish…").click();
+  await dialog.getByText(`The dry run of these rules says that ${all} rows would lie elsewhere`).waitFor();
+  await dialog.locator("button[type=submit]").click();
+  await dialog.waitFor({ state: "hidden" });
+  equal((await api(page, "scope")).version, before.version + 1, "the version in force");
+  sync("desk");
+  equal(cards(), all, "cards that the desk got");
+  await visit(page, "#/scope");
+  ok(/Version\s+2/.test(await page.locator(".facts").innerText()), "the version that is shown");
+  equal(await page.locator("tbody", { hasText: "scope.sql" }).locator("tr").count(), 2, "versions");
+});
+
+await check("an automation is switched off and does nothing, and on again and does; trying it changes nothing; a timer is run at once", async () => {
+  const name = "article-version";
+  const [id, version] = satchel("phone", "sql", "SELECT hex(id), version FROM kb_article ORDER BY id LIMIT 1").out.split("\t");
+  ok(Number(version) > 0, `${id} ${version}`);
+  const edited = (title) => {
+    satchel("phone", "sql", `UPDATE kb_article SET title = '${title}' WHERE id = x'${id}'`);
+    sync("phone");
+    sync("phone");
+    return satchel("phone", "sql", `SELECT version FROM kb_article WHERE id = x'${id}'`).out;
+  };
   await visit(page, `#/automations?q=${name}`);
   const row = page.locator("tbody tr").first();
   await act(page, row.getByRole("button", { name: "Switch off" }));
-  equal(ctl("automation", "list").find((a) => a.name === name).active, false, name);
+  equal([ctl("automation", "list").find((a) => a.name === name).active, edited("Without a version")], [false, version], "switched off");
   await act(page, row.getByRole("button", { name: "Switch on" }));
-  equal(ctl("automation", "list").find((a) => a.name === name).active, true, name);
+  equal([ctl("automation", "list").find((a) => a.name === name).active, edited("With a version")], [true, String(Number(version) + 1)], "switched on");
+  const dialog = await act(page, row.getByRole("button", { name: "Try" }), { Table: "kb_article", "Row's key": `x'${id}'` }, "stays");
+  await dialog.locator("pre", { hasText: "kb_article" }).waitFor();
+  ok((await dialog.locator("pre").innerText()).includes(`version=${Number(version) + 2}`), await dialog.locator("pre").innerText());
+  await dialog.screenshot({ path: path.join(world.shots, "automation-tried.png") });
+  await dialog.getByRole("button", { name: "Close" }).click();
+  sync("phone");
+  equal(satchel("phone", "sql", `SELECT version FROM kb_article WHERE id = x'${id}'`).out, String(Number(version) + 1), "after trying");
+  equal(satchel("phone", "sql", "SELECT count(*) FROM forecast_snapshot").out, "0", "forecasts before");
+  await visit(page, "#/automations?q=forecast-keep");
+  await act(page, row.getByRole("button", { name: "Run now" }));
+  sync("phone");
+  ok(Number(satchel("phone", "sql", "SELECT count(*) FROM forecast_snapshot").out) > 0, "the timer's rows are not on the phone");
+  await visit(page, "#/automations/runs?filter.name=forecast-keep");
+  equal(await page.locator("tbody tr td[data-title=Commit]").allInnerTexts(), ["timer"], "what it did");
 });
 
 await check("a row is headed by what it is called", async () => {
@@ -397,6 +551,10 @@ await check("an alert is acknowledged, a rule silenced and switched off", async 
   await act(page, row.getByRole("button", { name: "Switch off" }));
   equal((await api(page, `alert_rules?q=${rule}`)).items[0].active, false, rule);
   await act(page, row.getByRole("button", { name: "Switch on" }));
+  equal((await api(page, `alert_rules?q=${rule}`)).items[0].active, true, rule);
+  await visit(page, "#/alerts/silences");
+  await act(page, row.getByRole("button", { name: "End" }));
+  equal((await api(page, "silences")).total, 0, "silences that are left");
 });
 
 await check("a token is made, used by a program, and revoked", async () => {
@@ -414,9 +572,17 @@ await check("a token is made, used by a program, and revoked", async () => {
 
 await check("a backup is made", async () => {
   await visit(page, "#/system/backups");
-  await act(page, button("Make a backup"), { "Directory on the server": path.join(world.dir, "backup") });
-  ok(fs.existsSync(path.join(world.dir, "backup/manifest.json")), "there is no backup");
-  ok((await page.locator("main").innerText()).includes("backup"), "it is not in the list");
+  const refused = await act(page, button("Make a backup"), { "Name of the backup": path.join(world.dir, "backup") }, "stays");
+  await refused.getByRole("alert").getByText("a plain name").waitFor();
+  expected(/422/);
+  await refused.getByLabel("Name of the backup").fill("before-noon");
+  await refused.locator("button[type=submit]").click();
+  const made = path.join(world.data, "backups/before-noon");
+  await refused.getByText(made).waitFor();
+  ok(fs.existsSync(path.join(made, "manifest.json")) && !fs.existsSync(path.join(world.dir, "backup")), "where the backup is");
+  await refused.getByRole("button", { name: "Close" }).click();
+  await settled(page);
+  ok((await page.locator("tbody").first().innerText()).includes("before-noon"), "it is not in the list");
 });
 
 await check("a viewer sees and cannot act, neither in the page nor past it", async () => {
@@ -470,6 +636,15 @@ await check("an admin locks, unlocks and gives another password; and whoever is 
   await olga.waitForLoadState("networkidle");
   expected(/401/);
   await sign(olga, "olga", "nine silver spoons");
+  await act(page, row.getByRole("button", { name: "Role" }), { Role: "manager" });
+  await olga.reload();
+  await settled(olga);
+  ok((await olga.locator("header .who").innerText()).includes("manager"), "her role");
+  await act(page, row.getByRole("button", { name: "Remove" }));
+  equal(ctl("user", "list").filter((u) => u.name === "olga"), [], "after removing");
+  await olga.reload();
+  await olga.getByRole("button", { name: "Sign in" }).waitFor();
+  expected(/401/);
 });
 
 await check("the audit log has all of it, and its chain is whole", async () => {

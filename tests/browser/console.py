@@ -1,5 +1,5 @@
 """The console in a browser, against a server with the sample company and 200 devices: most of them simulated, of which 60 have been away for days and 5 are far
-behind; and eight real ones, with three refusals, a conflict, two clocks that are wrong and one that is revoked.
+behind; and ten real ones, with three refusals, a conflict, two clocks that are wrong and one that is revoked.
 
 console.mjs does the looking and the clicking; its screenshots lie in SATCHEL_SHOTS (a temporary directory, unless told)."""
 import json
@@ -20,9 +20,12 @@ import harness  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 DAY_MS = 86400000
-SIMULATED = int(os.environ.get("SATCHEL_BROWSER_DEVICES", 190))
+SIMULATED = int(os.environ.get("SATCHEL_BROWSER_DEVICES", 189))
 SILENT, BEHIND = min(60, SIMULATED // 3), 5
 # In a text of every kind that comes from a device or is shown of one.
+# What a busy server notes, more or less, each minute.
+FIGURES = {"connections": 12, "pushed": 20, "rows_in": 60, "commits": 25, "pulled": 40, "bytes_in": 40000, "bytes_out": 900000, "conflicts": 1, "automation_runs": 30, "online": 130,
+           "pending": 90, "writer_queue": 3, "reader_queue": 2, "lag_p50_ms": 900, "lag_p95_ms": 40000, "lag_p99_ms": 90000, "sync_p50_ms": 120, "sync_p95_ms": 480, "sync_p99_ms": 700}
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
@@ -53,16 +56,20 @@ class Console(company.Company):
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?, pending = ? WHERE id = ?", (now - chosen.randrange(2 * DAY_MS, 12 * DAY_MS), chosen.randrange(4), i))
             for i in ids[SILENT:SILENT + BEHIND]:
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?, acked_seq = ? WHERE id = ?", (now - 5 * 3600000, max(1, seq // 3), i))
+            minutes = range(now // 60000 - 180, now // 60000 - 1)
+            db.executemany("INSERT OR IGNORE INTO satchel_sample(name, minute, value) VALUES(?,?,?)",
+                           [(name, m, chosen.randrange(level // 2, level * 3 // 2 + 1)) for name, level in FIGURES.items() for m in minutes])
         db.close()
         self.hq.start()
 
     def people(self):
-        """Real devices. Phone and tablet edit one field at the same time; the till is refused twice, and one with a hostile name once."""
+        """Real devices. Phone and tablet edit one field at the same time; the till is refused twice, and one with a hostile name once. The desk is an agent's, the others hold everything."""
         names = ["phone", "tablet", "till", "van", "lost", "drawer", HOSTILE[:100]]
         every = {name: self.device(f"d{i}") for i, name in enumerate(names)}
         for name, device in every.items():
             device.run("enroll", "-", "--name", name, stdin=self.hq.code(name) + "\n")
             device.sync()
+        every["desk"] = self.of_profile("desk", "agent", self.reps[0])
         for i, shift in enumerate(("+20m", "-45m")):
             wrong = self.device(f"clock{i}", prefix=harness.with_clock(shift))
             wrong.run("enroll", "-", "--name", f"clock {shift}", stdin=self.hq.code(f"clock {shift}") + "\n")
@@ -82,6 +89,7 @@ class Console(company.Company):
             till.sql(f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'{row}', x'deadbeef', 'phone', '{text}')")
         strange.sql(f"BEGIN; UPDATE contact SET given = {quoted(HOSTILE)} WHERE id = x'{ids[2]}'; "
                     "INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'de32', x'deadbeef', 'phone', '555-0102'); COMMIT")
+        phone.sql("INSERT INTO feedback(id, ticket_id, kind, score, at) SELECT uuid7(), id, 'csat', 4, resolved_at FROM ticket WHERE resolved_at IS NOT NULL AND assignee_id IS NOT NULL LIMIT 3")
         for device in (phone, tablet, strange, till, phone, tablet, strange):
             device.sync()
         self.hq.ctl("device", "revoke", "lost")

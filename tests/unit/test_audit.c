@@ -237,6 +237,27 @@ static void subject_long_member_is_its_beginning_and_sum(void **state) {
     free(text);
 }
 
+/* Each member is short, and there are as many as a body takes. */
+static void subject_of_many_members_is_their_sum(void **state) {
+    (void)state;
+    char name[900];
+    json_t *o = json_object();
+    buf out = {0};
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "%0800d", i);
+        json_object_set_new(o, name, json_integer(i));
+    }
+    assert_int_equal(audit_subject(o, &out), 0);
+    assert_in_range(out.n, 1, AUDIT_SUBJECT_BYTES);
+    json_t *kept = json_loadb((const char *)out.p, out.n, 0, NULL);
+    assert_int_equal(json_object_size(kept), 2);
+    assert_true(json_integer_value(json_object_get(kept, "bytes")) > 800000);
+    assert_int_equal(json_string_length(json_object_get(kept, "sha256")), 64);
+    json_decref(kept);
+    json_decref(o);
+    buf_fini(&out);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_store, drop_store)
 
 int main(void) {
@@ -253,6 +274,7 @@ int main(void) {
         CASE(list_is_newest_first_and_goes_on_before),
         cmocka_unit_test(subject_has_no_secret),
         cmocka_unit_test(subject_long_member_is_its_beginning_and_sum),
+        cmocka_unit_test(subject_of_many_members_is_their_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,25 @@ static void measure_tells_lag_of_those_that_are_behind(void **state) {
     assert_true(figure[HISTORY_STORE_BYTES] > 10000);
 }
 
+static int steps_of_scans(serving *v, const char *of) {
+    int n = 0;
+    for (sqlite3_stmt *q = NULL; (q = sqlite3_next_stmt(store_db(v->s), q));)
+        if (strstr(sqlite3_sql(q), of)) n += sqlite3_stmt_status(q, SQLITE_STMTSTATUS_FULLSCAN_STEP, 0);
+    return n;
+}
+
+static void measure_passes_settled_refusals_by(void **state) {
+    serving *v = *state;
+    double figure[HISTORY_NFIGURES];
+    sql_exec(
+        v,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1000) INSERT INTO satchel_refused(author,number,id,state)"
+        " SELECT 1,i,x'00',iif(i<998,'dropped','open') FROM n");
+    assert_int_equal(history_measure(v->s, v->now_ms, v->now_ms, figure), SATCHEL_OK);
+    assert_int_equal(figure[HISTORY_REFUSALS_OPEN], 3);
+    assert_in_range(steps_of_scans(v, "satchel_refused"), 0, 10);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -153,6 +172,7 @@ int main(void) {
         TEST(connections_of_a_device_are_bounded_in_number_and_age),
         cmocka_unit_test(percentile_is_one_of_the_numbers),
         TEST(measure_tells_lag_of_those_that_are_behind),
+        TEST(measure_passes_settled_refusals_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,26 @@ static void N7_device_that_never_goes_hears_of_the_backup_within_a_day_or_so(voi
     assert_int_equal(phone->welcome.backup_seq, 1);
 }
 
+/* Thousands who are told E_FULL and come back would fill the reserve with notes of that. */
+static void low_disk_connections_are_noted_when_there_is_room_again(void **state) {
+    world *w = *state;
+    begin(w);
+    link *phone = online(w, &w->phone, "phone"), *tablet = online(w, &w->tablet, "tablet");
+    assert_true(look(w, RESERVE - 1).disk_low);
+    hub_disconnect(w->h, phone->session);
+    settle(w);
+    w->now_ms += 5000;
+    hub_disconnect(w->h, tablet->session);
+    settle(w);
+    w->now_ms += 5000;
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM satchel_sync"), "0");
+    assert_true(look(w, 2 * RESERVE).writable);
+    w->now_ms += 5000;
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT count(*) FROM satchel_sync"), "2");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(low_disk_push_is_not_taken_and_told_once_pages_are_served),
@@ -188,6 +208,7 @@ int main(void) {
         TEST(low_disk_state_does_not_flutter_and_is_logged_once),
         TEST(low_disk_reserve_is_a_tenth_of_a_small_disk),
         TEST(N7_device_that_never_goes_hears_of_the_backup_within_a_day_or_so),
+        TEST(low_disk_connections_are_noted_when_there_is_room_again),
         TEST(low_disk_small_jobs_run_and_bulk_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

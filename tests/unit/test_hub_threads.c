@@ -380,7 +380,55 @@ static void hub_start_counts_every_increment_once_under_threads(void **state) {
     serving_fini(&w.v);
 }
 
+#define ENDED 1200u
+
+/* More than one transaction takes along; the clock stands still, so that few were noted before. */
+static void hub_stop_notes_every_connection_that_has_ended(void **state) {
+    (void)state;
+    static world w;
+    static uint64_t session[ENDED];
+    char expected[16];
+    uint8_t fingerprint[2][CRYPTO_FINGERPRINT_BYTES];
+    char snapshots[160];
+    buf error;
+    serving_open(&w.v, SCHEMA, ROWS);
+    for (unsigned i = 0; i < 2; i++) {
+        serving_device(&w.v, i ? "phone" : "tablet");
+        serving_fingerprint(i ? "phone" : "tablet", fingerprint[i]);
+    }
+    ingest_free(w.v.g);
+    w.v.g = NULL;
+    snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
+    hub_config config = {.store = w.v.s,
+                         .store_path = w.v.path,
+                         .snapshot_path = snapshots,
+                         .readers = 1,
+                         .history_ms = 1,
+                         .horizon_ms = 1000000000,
+                         .now_ms = now_ms,
+                         .wake = on_wake,
+                         .log = on_log,
+                         .ctx = &w};
+    buf_init(&error, 0);
+    assert_int_equal(hub_open(&config, &w.h, &error), SATCHEL_OK);
+    assert_int_equal(hub_start(w.h), SATCHEL_OK);
+    for (unsigned i = 0; i < ENDED; i++) session[i] = hub_connect(w.h, fingerprint[i % 2]);
+    hub_stats st;
+    do {
+        sched_yield();
+        hub_get_stats(w.h, &st);
+    } while (st.writer_queue);
+    for (unsigned i = 0; i < ENDED; i++) hub_disconnect(w.h, session[i]);
+    hub_stop(w.h);
+    snprintf(expected, sizeof expected, "%u", ENDED);
+    assert_string_equal(sql(&w.v, "SELECT count(*) FROM satchel_sync"), expected);
+    hub_close(w.h);
+    buf_fini(&error);
+    serving_fini(&w.v);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(hub_start_counts_every_increment_once_under_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(hub_start_counts_every_increment_once_under_threads),
+                                       cmocka_unit_test(hub_stop_notes_every_connection_that_has_ended)};
     return cmocka_run_group_tests_name("hub_threads", tests, NULL, NULL);
 }

@@ -252,6 +252,17 @@ static int cannot_keep(void *ctx, const char *password) {
     return SATCHEL_E_IO;
 }
 
+static void session_never_has_the_id_of_one_that_ended(void **state) {
+    world *w = *state;
+    people_user ann = add(w, "ann", PEOPLE_VIEWER);
+    people_login first = sign_in(w, &ann, "first");
+    assert_int_equal(store_begin(w->o.store), 0);
+    assert_int_equal(people_login_end(w->o.store, first.id), 0);
+    assert_int_equal(store_commit(w->o.store), 0);
+    people_login second = sign_in(w, &ann, "second");
+    assert_true(second.id > first.id);
+}
+
 static void first_admin_is_made_once_and_only_if_the_password_was_kept(void **state) {
     world *w = *state;
     char password[64] = "", again[64] = "";
@@ -435,6 +446,33 @@ static void viewer_who_asks_for_an_admins_command_is_refused_and_noted(void **st
         number(w, "SELECT count(*) FROM satchel_audit WHERE action='sql' AND subject='{\"text\":\"DELETE FROM thing\"}'"), 1);
 }
 
+static bool is_there(world *w, const char *name) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", w->o.path, name);
+    return !access(path, F_OK);
+}
+
+static void backup_over_https_has_a_plain_name_in_the_data_directory(void **state) {
+    world *w = *state;
+    char body[200], elsewhere[80];
+    with_session(w, PEOPLE_ADMIN);
+    snprintf(elsewhere, sizeof elsewhere, "%s.stolen", w->o.path);
+    const char *const names[] = {elsewhere, "", ".", "..", "../stolen", "a/b", ".hidden", "-x", "a.part", "a b"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(body, sizeof body, "{\"target\":\"%s\",\"replace\":true}", names[i]);
+        post(w, "/v1/admin/commands/backup", body, 422);
+    }
+    assert_int_equal(access(elsewhere, F_OK), -1);
+    assert_false(is_there(w, "backups"));
+    post(w, "/v1/admin/commands/backup", "{\"target\":\"2026-11-23.a_b\"}", 200);
+    assert_true(is_there(w, "backups/2026-11-23.a_b/manifest.json"));
+    post(w, "/v1/admin/commands/backup", "{\"target\":\"2026-11-23.a_b\"}", 422);
+    post(w, "/v1/admin/commands/backup", "{\"target\":\"2026-11-23.a_b\",\"replace\":true}", 200);
+    assert_int_equal(number(w, "SELECT count(*) FROM satchel_audit WHERE action='backup' AND rc=0 AND"
+                               " json_extract(subject,'$.target') LIKE '/%/backups/2026-11-23.a_b'"),
+                     2);
+}
+
 static void command_and_its_note_are_one_transaction(void **state) {
     world *w = *state;
     with_session(w, PEOPLE_ADMIN);
@@ -587,6 +625,25 @@ static void requests_of_one_at_one_time_are_bounded_and_whole_lists_more(void **
         for (int i = 0; i < 5; i++) x[i] = begin_list(w, "/v1/admin/devices", "format=csv");
         end_lists(w, x, 5, 2);
     }
+}
+
+static void reads_of_one_do_not_wait_behind_all_those_of_another(void **state) {
+    world *w = *state;
+    static const char BOBS[] = "9876543210987654321098765432109876543210abc";
+    people_user ann = add(w, "ann", PEOPLE_VIEWER), bob = add(w, "bob", PEOPLE_VIEWER);
+    http_exchange *x[21];
+    unsigned before = 0;
+    sign_in(w, &ann, SECRET);
+    sign_in(w, &bob, BOBS);
+    open_http(w);
+    hold_session(w);
+    for (int i = 0; i < 20; i++) x[i] = begin_list(w, "/v1/admin/devices", NULL);
+    snprintf(w->cookie, sizeof w->cookie, "__Host-satchel=%s", BOBS);
+    x[20] = begin_list(w, "/v1/admin/devices", NULL);
+    while (!http_answered(x[20])) uv_run(&w->o.loop.uv, UV_RUN_NOWAIT);
+    for (int i = 0; i < 20; i++) before += http_answered(x[i]) != NULL;
+    assert_in_range(before, 0, 10);
+    end_lists(w, x, 21, 21);
 }
 
 static void answers_of_one_in_a_minute_are_bounded(void **state) {
@@ -744,18 +801,21 @@ int main(void) {
         CASE(user_of_a_name_that_is_there_is_refused),
         CASE(another_password_or_a_lock_ends_the_sessions_and_a_role_does_not),
         CASE(session_over_the_bound_ends_the_oldest),
+        CASE(session_never_has_the_id_of_one_that_ended),
         CASE(first_admin_is_made_once_and_only_if_the_password_was_kept),
         CASE(session_is_found_by_its_cookie_alone),
         CASE(session_ends_by_age_and_by_silence),
         CASE(use_of_a_session_is_noted_now_and_then),
         CASE(post_by_cookie_takes_csrf_own_site_and_json),
         CASE(viewer_who_asks_for_an_admins_command_is_refused_and_noted),
+        CASE(backup_over_https_has_a_plain_name_in_the_data_directory),
         CASE(command_and_its_note_are_one_transaction),
         CASE(command_that_fails_half_way_leaves_its_note_alone),
         CASE(own_password_takes_the_old_one_and_ends_the_sessions),
         CASE(own_password_is_not_found_out_by_trying),
         CASE(refused_commands_and_reads_of_one_are_bounded_in_a_minute),
         CASE(requests_of_one_at_one_time_are_bounded_and_whole_lists_more),
+        CASE(reads_of_one_do_not_wait_behind_all_those_of_another),
         CASE(answers_of_one_in_a_minute_are_bounded),
         CASE(command_whose_asker_has_gone_is_done_and_a_work_ends),
         CASE(login_gives_a_new_session_and_wrong_passwords_lock_the_name),

@@ -746,6 +746,32 @@ static int show_refused(void *ctx, const refused_info *f) {
     return 0;
 }
 
+static int count_conflict(void *ctx, const conflict_info *c) {
+    (void)c;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static void open_conflicts_are_listed_without_a_look_at_the_others(void **state) {
+    serving *v = *state;
+    int n = 0, steps = 0;
+    opens_first(v);
+    sql_exec(v,
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) INSERT INTO"
+             " satchel_conflict(seq,at_ms,tbl,key,col,rule,state) SELECT i,i,1,x'00',0,0,iif(i%1000,'accepted','open') FROM n");
+    assert_int_equal(store_conflicts(v->s, &(conflict_which){.open = true}, count_conflict, &n), SATCHEL_OK);
+    assert_int_equal(n, 2);
+    for (sqlite3_stmt *q = NULL; (q = sqlite3_next_stmt(store_db(v->s), q));)
+        if (strstr(sqlite3_sql(q), "FROM satchel_conflict c")) steps += sqlite3_stmt_status(q, SQLITE_STMTSTATUS_VM_STEP, 0);
+    assert_in_range(steps, 1, 1000);
+    n = 0;
+    assert_int_equal(store_conflicts(v->s, &(conflict_which){.limit = 5}, count_conflict, &n), SATCHEL_OK);
+    assert_int_equal(n, 5);
+    n = 0;
+    assert_int_equal(store_conflicts(v->s, &(conflict_which){.id = 7, .open = true}, count_conflict, &n), SATCHEL_OK);
+    assert_int_equal(n, 0);
+}
+
 static void listings_show_devices_conflicts_and_refusals_in_words(void **state) {
     serving *v = *state;
     opens_first(v);
@@ -912,6 +938,7 @@ int main(void) {
         TEST(prune_without_devices_keeps_the_history_alone),
         TEST(prune_revoked_device_holds_nothing_back),
         TEST(prune_keeps_refusals),
+        TEST(open_conflicts_are_listed_without_a_look_at_the_others),
         TEST(listings_show_devices_conflicts_and_refusals_in_words),
         TEST(N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the_history),
         TEST(restored_as_an_epoch_that_has_begun_goes_on_from_there),

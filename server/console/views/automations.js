@@ -13,7 +13,8 @@ const flip = (a) => confirm({
   run: () => command(a.active ? "automation.off" : "automation.on", { name: a.name }),
 });
 
-const now = (a) => confirm({ title: `Run ${a.name} now`, verb: "Run", words: "The timer runs once, as if its time had come. What it writes reaches the devices.", run: () => command("automation.run", { name: a.name }), said: "It ran." });
+const now = (a) => confirm({ title: `Run ${a.name} now`, verb: "Run", words: "The timer runs once, as if its time had come. What it writes reaches the devices.", run: () => command("automation.run", { name: a.name }), said: "It ran.",
+  done: (reply) => reply.failed && html`<p class="trouble" role="alert">It failed, and wrote nothing; “What they did” says why.</p>` });
 
 const test = (a) => confirm({
   title: `Try ${a.name}`, verb: "Try", words: "Fires it for a row as it is now, shows what it and what follows from it would write, and undoes it all.",

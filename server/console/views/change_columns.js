@@ -1,17 +1,12 @@
 // A change, as a row of a table.
 import { html } from "../lib.js";
-import { duration, value } from "../format.js";
-import { Author, Badge, RowLink, Time } from "../parts.js";
-
-const CUT = 60;
+import { duration } from "../format.js";
+import { Author, Badge, RowLink, Time, Value } from "../parts.js";
 
 /** What was written, a line for each column. */
 export function Values({ of }) {
   const all = Object.entries(of || {});
-  return html`<ul class="values">${all.slice(0, 12).map(([column, v]) => {
-    const shown = value(v);
-    return html`<li key=${column}><span class="faint">${column}</span> ${shown.length > CUT ? html`<span title=${shown}>${shown.slice(0, CUT)}…</span>` : shown}</li>`;
-  })}${all.length > 12 && html`<li class="faint">and ${all.length - 12} more</li>`}</ul>`;
+  return html`<ul class="values">${all.slice(0, 12).map(([column, v]) => html`<li key=${column}><span class="faint">${column}</span> <${Value} of=${v} /></li>`)}${all.length > 12 && html`<li class="faint">and ${all.length - 12} more</li>`}</ul>`;
 }
 
 // The feed has one order.

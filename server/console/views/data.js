@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { count, literal, plural, value } from "../format.js";
-import { AsOf, Author, Badge, Facts, Head, Loaded, Tabs, Time } from "../parts.js";
+import { AsOf, Author, Badge, Facts, Head, Loaded, Tabs, Time, Value } from "../parts.js";
 import { href, setQuery } from "../router.js";
 import { Rows, Table } from "../table.js";
 import { Values } from "./change_columns.js";
@@ -22,7 +22,7 @@ function TableRows({ table, query }) {
   return html`<${Head} title=${table} crumbs=${[["Data", href("data")]]}><a class="button" href=${href("changes", { table })}>Changes</a><//>
     <${Table} path=${`tables/${encodeURIComponent(table)}/rows`} caption=${`Rows of ${table}`} query=${query} id=${(r) => r.key} filters=${names.slice(0, 3).map((n) => ({ name: n, label: n }))}
       columns=${[{ name: "label", title: "Row", sort: false, show: (r) => html`<a href=${href(["data", table, r.key])} title=${r.key}>${r.label || html`<code>${r.key}</code>`}</a>`, class: "name" },
-        ...names.slice(0, MOST).map((n) => ({ name: n, title: n, show: (r) => value(r.values[n]), class: "value" })),
+        ...names.slice(0, MOST).map((n) => ({ name: n, title: n, show: (r) => html`<${Value} of=${r.values[n]} />`, class: "value" })),
         { name: "device", title: "Changed last by", sort: false, show: (r) => html`<${Author} name=${r.device} id=${r.device_id} />`, class: "who" }, { name: "made_ms", title: "Made", sort: false, show: (r) => html`<${Time} ms=${r.made_ms} />` },
         { name: "seq", title: "Commit", right: true, sort: false, show: (r) => String(r.seq) }]} />`;
 }

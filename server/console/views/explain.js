@@ -12,7 +12,7 @@ function Ask({ query }) {
     e.preventDefault();
     setQuery(v);
   };
-  const field = (name, label, hint, list) => html`<${Field} label=${label}><input required value=${v[name]} placeholder=${hint} list=${list} onInput=${(e) => set({ ...v, [name]: e.target.value })} /><//>`;
+  const field = (name, label, hint, list) => html`<${Field} label=${label}><input name=${name} required value=${v[name]} placeholder=${hint} list=${list} onInput=${(e) => set({ ...v, [name]: e.target.value })} /><//>`;
   const devices = useData("devices", { limit: 200, sort: "name", q: v.device });
   const tables = useData("tables", { limit: 1000 });
   return html`<form class="filters" onSubmit=${submit}>

@@ -1,10 +1,10 @@
 // How all is, and where to look first.
 import { html } from "../lib.js";
 import { useData } from "../api.js";
-import { Chart } from "../chart.js";
-import { bytes, count, duration, plural, tick, unit } from "../format.js";
+import { bytes, count, duration, plural } from "../format.js";
 import { Ago, AsOf, Badge, Facts, Head, Loaded, Tile, Trouble, useTick } from "../parts.js";
 import { href } from "../router.js";
+import { Drawn } from "./charts.js";
 
 const HOUR = 3600000;
 
@@ -77,10 +77,9 @@ function Server({ s, asOf }) {
 }
 
 function Recent() {
-  const from = useData("samples", { name: "pushed,pulled,sync_p95_ms,online" }, 60000);
+  const from = useData("samples", { name: "pushed,pulled,sync_p50_ms,sync_p95_ms,online" }, 60000);
   if (!from.data) return from.problem ? html`<${Trouble} problem=${from.problem} />` : html`<p class="waiting" role="status">Loading…</p>`;
-  return html`<div class="charts">${from.data.series.map((s, i) => html`<${Chart} key=${s.name} title=${s.name.replaceAll("_", " ")} about=${s.about} x=${from.data.times_ms} range=${
-    [from.data.to_ms - HOUR, from.data.to_ms]} series=${[{ name: s.name, label: s.unit, values: s.values, format: (v) => unit(s.unit, v), axis: (v) => tick(s.unit, v), unit: s.unit, colour: i }]} />`)}</div>`;
+  return html`<${Drawn} d=${from.data} range=${[from.data.to_ms - HOUR, from.data.to_ms]} />`;
 }
 
 export default function Overview() {

@@ -4,7 +4,7 @@ import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { DASHBOARD } from "../dashboard.js";
 import { count, figure, plural } from "../format.js";
-import { AsOf, Head, Loaded, Tabs, Trouble } from "../parts.js";
+import { AsOf, Head, Loaded, Tabs, Trouble, Value } from "../parts.js";
 import { href } from "../router.js";
 import { Table } from "../table.js";
 
@@ -63,7 +63,7 @@ function One({ name, query }) {
   return html`<${Head} title=${name.replaceAll("_", " ")} crumbs=${[["Reports", href("reports")], ["All views", href(["reports", "all"])]]} />
     <${Loaded} from=${shape}>${(d) => html`${d.about && html`<p>${d.about}</p>`}
       <${Table} path=${`reports/${encodeURIComponent(name)}`} caption=${name} query=${query} id=${(r) => JSON.stringify(r, (_, v) => (typeof v === "bigint" ? String(v) : v))} search=${true}
-        columns=${d.columns.map((c) => ({ name: c, title: c, right: /(cents|_bp|_ms|hundredths|^deals|^leads)$/.test(c), show: (r) => figure(c, r[c]), class: "value" }))}
+        columns=${d.columns.map((c) => ({ name: c, title: c, right: /(cents|_bp|_ms|hundredths|^deals|^leads)$/.test(c), show: (r) => html`<${Value} text=${figure(c, r[c])} />`, class: "value" }))}
         after=${(page) => html`<${Partial} d=${page} />`} />`}<//>`;
 }
 

@@ -20,8 +20,9 @@ function Schema() {
 }
 
 const backup = () => confirm({
-  title: "Make a backup", verb: "Make it", words: "A copy of the running store as of one commit, with keys and certificates, as a new directory on the server. The server goes on working. Keep the newest one safe, on another machine.",
-  fields: [{ name: "target", label: "Directory on the server", help: "An absolute path that is not there yet" }], run: ({ target }) => command("backup", { target }), said: "The backup is made.",
+  title: "Make a backup", verb: "Make it", words: "A copy of the running store as of one commit, with keys and certificates, in “backups” of the server's data directory. The server goes on working. Keep the newest one safe, on another machine.",
+  fields: [{ name: "target", label: "Name of the backup", value: new Date().toISOString().slice(0, 16).replace("T", "-").replace(":", ""), help: "Letters, digits, '.', '_' and '-'" }],
+  run: ({ target }) => command("backup", { target }), done: (reply) => html`<p>The backup is made: <code>${reply.target}</code></p>`,
 });
 
 function Backups() {
