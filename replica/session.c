@@ -18,8 +18,6 @@
 #define PULLS_A_SYNC 16
 #define WELCOME_MS 30000
 #define ANSWER_MS 60000
-/* How long results of what an earlier connection sent are waited for before it is sent again; a server lists them at once. */
-#define KNOWN_MS 5000
 
 /* ---- errors and states ---- */
 
@@ -93,7 +91,7 @@ void session_free(session *s) {
 static void forget_connection(session *s) {
     s->phase = PHASE_IDLE;
     s->queued = s->first = 0;
-    s->showing = false;
+    s->showing = s->awaits_news = false;
     s->nflight = 0;
     s->flight_bytes = 0;
     s->granted = s->credit_due = 0;
@@ -257,18 +255,6 @@ static int push_all(session *s, uint64_t now_ms) {
     return SATCHEL_OK;
 }
 
-/* Results that the server already has are on their way: sending their transactions again would only cost bytes. */
-static int known_have_come(session *s, uint64_t now_ms, bool *come) {
-    outbox_txn t;
-    *come = true;
-    if (!s->known_number) return SATCHEL_OK;
-    int rc = outbox_next(s->file, s->file->state.settled_number, &t);
-    if (rc < 0) return session_file_error(s, rc);
-    *come = rc == 0 || t.number > s->known_number || now_ms >= s->phase_deadline_ms;
-    if (*come) s->known_number = 0;
-    return SATCHEL_OK;
-}
-
 /* One of a lower number may be discarded after one of a higher was told: then it begins anew. */
 static int look_below_told(session *s) {
     uint64_t n = 0;
@@ -303,12 +289,11 @@ static int say_resolves(session *s) {
     return SATCHEL_OK;
 }
 
+/* Results that the server already has are on their way at first: sending their transactions again would only cost bytes. */
 static int send_new(session *s, uint64_t now_ms) {
-    bool come;
-    int rc = known_have_come(s, now_ms, &come);
-    if (!rc && come) rc = say_resolves(s); /* what is on its way was not sent after them */
-    if (!rc && come) rc = push_all(s, now_ms);
-    return rc;
+    if (s->awaits_news) return SATCHEL_OK;
+    int rc = say_resolves(s); /* what is on its way was not sent after them */
+    return rc ? rc : push_all(s, now_ms);
 }
 
 /* ---- in step? ---- */
@@ -321,7 +306,7 @@ static int look_in_step(session *s, bool *in_step) {
     const file_state *st = &s->file->state;
     outbox_txn t;
     *in_step = false;
-    if (s->nflight || s->known_number || st->snapshot || !st->placed || s->awaits_view || st->cursor < s->target ||
+    if (s->nflight || s->awaits_news || st->snapshot || !st->placed || s->awaits_view || st->cursor < s->target ||
         overlay_size(s->file->overlay))
         return SATCHEL_OK;
     int rc = outbox_next(s->file, s->push.number, &t);
@@ -341,16 +326,19 @@ static int update_state(session *s, uint64_t now_ms) {
 
 /* ---- time ---- */
 
+static bool awaits_answer(const session *s) {
+    return s->nflight || s->awaits_news;
+}
+
 uint64_t session_deadline(const session *s) {
     if (s->phase == PHASE_IDLE || s->phase == PHASE_FAILED) return UINT64_MAX;
     if (s->phase != PHASE_OPEN) return s->phase_deadline_ms;
-    uint64_t due = s->nflight ? s->heard_ms + ANSWER_MS : UINT64_MAX;
-    return s->known_number && s->phase_deadline_ms < due ? s->phase_deadline_ms : due;
+    return awaits_answer(s) ? s->heard_ms + ANSWER_MS : UINT64_MAX;
 }
 
 int session_wake(session *s, uint64_t now_ms) {
     if (s->phase == PHASE_IDLE || s->phase == PHASE_FAILED) return SATCHEL_OK;
-    bool late = s->phase != PHASE_OPEN ? now_ms >= s->phase_deadline_ms : s->nflight && now_ms >= s->heard_ms + ANSWER_MS;
+    bool late = s->phase != PHASE_OPEN ? now_ms >= s->phase_deadline_ms : awaits_answer(s) && now_ms >= s->heard_ms + ANSWER_MS;
     if (late) {
         s->phase = PHASE_FAILED;
         return session_fail(s, SATCHEL_E_TIMEOUT, "%s", satchel_rc_text(SATCHEL_E_TIMEOUT));
@@ -363,9 +351,8 @@ int session_wake(session *s, uint64_t now_ms) {
 
 /* ---- receiving ---- */
 
-int session_open_phase(session *s, uint64_t now_ms) {
+int session_open_phase(session *s) {
     s->phase = PHASE_OPEN;
-    s->phase_deadline_ms = now_ms + KNOWN_MS;
     s->push = (outbox_cursor){.number = s->file->state.settled_number};
     /* After a fork the server has dropped what it was granted before, and pages that it had sent then have come. */
     s->granted = 0;
@@ -412,7 +399,7 @@ static int take_message(session *s, const uint8_t *p, size_t n, uint64_t now_ms)
     case MSG_WELCOME:
         return session_on_welcome(s, p, n, now_ms);
     case MSG_SCHEMA:
-        return session_on_schema(s, p, n, now_ms);
+        return session_on_schema(s, p, n);
     case MSG_FORKED:
         return session_on_forked(s, p, n, now_ms);
     case MSG_RESULTS:

@@ -47,7 +47,7 @@ struct session {
     session_phase phase;
     satchel_sync_state state;
     int state_rc;
-    uint64_t phase_deadline_ms; /* until when the phase's message, or the known results, may take */
+    uint64_t phase_deadline_ms; /* until when the phase's message may take */
     uint64_t heard_ms;          /* the last frame */
     uint64_t retry_after_ms;
     bool again;   /* hello was said again on this connection, after a fork */
@@ -55,7 +55,7 @@ struct session {
     bool named;   /* the error that came is the server's own */
     /* of welcome */
     uint32_t schema_epoch;
-    uint64_t known_number; /* results up to here are on their way; 0: none are awaited */
+    bool awaits_news; /* what the server has to tell at a welcome is on its way: results, decisions, losses */
     uint64_t target;       /* in step when the cursor is here, */
     bool awaits_view;      /* and the view has come that a welcome announced */
     /* frames to send: a ring; the first is being shown to the transport */
@@ -83,12 +83,12 @@ int session_file_error(session *s, int rc);
 void session_emit(session *s, const satchel_event *event);
 /* Packs and queues s->message. */
 int session_say(session *s);
-int session_open_phase(session *s, uint64_t now_ms);
+int session_open_phase(session *s);
 int session_hello_again(session *s, uint64_t now_ms);
 
 /* session_receive.c: one message each, of a phase that admits it. */
 int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms);
-int session_on_schema(session *s, const void *p, size_t n, uint64_t now_ms);
+int session_on_schema(session *s, const void *p, size_t n);
 int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms);
 int session_on_results(session *s, const void *p, size_t n, uint64_t now_ms);
 int session_on_page(session *s, const void *p, size_t n);

@@ -114,23 +114,21 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
         return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
                             s->file->state.schema_epoch);
     rc = check_known(s, &m);
-    uint64_t settled = s->file->state.settled_number;
     if (!rc) rc = take_welcome(s, &m, now_ms);
     if (!rc) rc = prune(s);
     if (rc) return rc;
     s->schema_epoch = m.schema_epoch;
-    /* What a rewind made pending may have its result under another incarnation, and that comes only when it is sent again. */
-    s->known_number = s->file->state.settled_number < settled ? 0 : m.known_number;
+    s->awaits_news = true;
     s->target = m.head;
     s->awaits_view = m.has_view;
     session_set_state(s, SATCHEL_SYNCING, SATCHEL_OK, "");
     tell_clock(s);
-    if (s->file->state.schema_epoch == m.schema_epoch) return session_open_phase(s, now_ms);
+    if (s->file->state.schema_epoch == m.schema_epoch) return session_open_phase(s);
     s->phase = PHASE_SCHEMA;
     return SATCHEL_OK;
 }
 
-int session_on_schema(session *s, const void *p, size_t n, uint64_t now_ms) {
+int session_on_schema(session *s, const void *p, size_t n) {
     msg_schema m;
     char name[LIMIT_NAME_BYTES + 1];
     int rc = schema_decode(p, n, &m);
@@ -140,7 +138,7 @@ int session_on_schema(session *s, const void *p, size_t n, uint64_t now_ms) {
     if (rc) return session_file_error(s, rc);
     snprintf(name, sizeof name, "%.*s", (int)m.nname, m.name);
     session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_SCHEMA, .number = m.epoch, .text = name});
-    return m.epoch == s->schema_epoch ? session_open_phase(s, now_ms) : SATCHEL_OK;
+    return m.epoch == s->schema_epoch ? session_open_phase(s) : SATCHEL_OK;
 }
 
 int session_on_forked(session *s, const void *p, size_t n, uint64_t now_ms) {
@@ -314,6 +312,7 @@ int session_on_losses(session *s, const void *p, size_t n) {
     rc = file_end(s->file, take_losses(s, p, n));
     if (rc) return s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "losses");
     if (losses_open(&reader, p, n)) return SATCHEL_OK;
+    if (!reader.count) s->awaits_news = false;
     while (losses_next(&reader, &l) == 1) {
         const schema_table *t = schema_table_by_id(s->file->schema, l.table);
         session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_CONFLICT, .number = l.number, .table = t ? t->name : ""});

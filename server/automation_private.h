@@ -1,6 +1,6 @@
 /* automation_private.h - what the files of the automation engine share: the rules as they were compiled, and one run of them.
  *
- * automation.c opens, publishes and lists; automation_compile.c checks a rule and prepares its statements; automation_run.c notes what changes, and fires. */
+ * automation.c opens and publishes; automation_admin.c lists, tries and switches, and tells of timers and history; automation_compile.c checks a rule and prepares its statements; automation_run.c notes what changes, and fires. */
 #ifndef SERVER_AUTOMATION_PRIVATE_H
 #define SERVER_AUTOMATION_PRIVATE_H
 

@@ -368,6 +368,7 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     c->settled = m.settled_number;
     c->awaited = m.pending;
     c->told_seq = 0;
+    c->told = false;
     /* Once on a connection: it has been given one. */
     if (m.incarnation == 0) return c->phase == DIALOG_FORKED ? SATCHEL_E_ORDER : say_forked(c, w);
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
@@ -548,6 +549,17 @@ static int say_loss_batch(dialog *c, dialog_world *w, loss_batch *b) {
     return rc;
 }
 
+/* Ends what a hello is answered: until then the device does not know whether it has been told all. */
+static int say_told(dialog *c, dialog_world *w) {
+    buf out;
+    buf_init(&out, 0);
+    int rc = losses_encode(NULL, 0, &out);
+    if (!rc) rc = say(w, &out);
+    buf_fini(&out);
+    c->told = !rc;
+    return rc;
+}
+
 static bool has_room(const loss_batch *b, sqlite3_stmt *q) {
     size_t n = (size_t)sqlite3_column_bytes(q, 7) + (size_t)sqlite3_column_bytes(q, 8);
     return !b->n || (b->n < LIMIT_LOSSES && b->hold.n + n <= LIMIT_PAGE_BYTES);
@@ -573,7 +585,8 @@ static int say_losses(dialog *c, dialog_world *w, const view *v, loss_batch *b) 
         add_loss(b, q, hidden);
     }
     if (q) sqlite3_reset(q);
-    return rc < 0 ? rc : say_loss_batch(c, w, b);
+    if (rc >= 0) rc = say_loss_batch(c, w, b);
+    return rc || c->losses_left || c->told ? rc : say_told(c, w);
 }
 
 int dialog_losses(dialog *c, dialog_world *w) {

@@ -29,6 +29,7 @@ typedef struct dialog {
     uint64_t epoch_start; /* up to here the device's past is this store's; 0 if the device's epoch is not known (N7) */
     bool rewinds;         /* the device's epoch is not, or may not be, the present one */
     bool losses_left;     /* and there are more, for when those are sent */
+    bool told;            /* all that was to be told at hello was, and that this was all */
     uint64_t told_seq;    /* the highest seq that a result told: the device's cursor is to pass it */
     uint64_t awaited;     /* transactions of those that waited on the device at hello that have no answer yet */
     uint64_t view;        /* that the device holds, by its hello */

@@ -52,13 +52,12 @@ static bool make_trigger(crm *c, const struct source *s, const struct event *e) 
 
 /* All of it is there, and on the tables as they are: a migration that drops a table takes its triggers along. */
 static bool is_made(crm *c) {
-    char *n = crm_text(c,
-                       "SELECT count(*) FROM sqlite_schema WHERE (type = 'trigger' AND name GLOB 'crm_stale_*') OR "
-                       "(type = 'table' AND name IN ('crm_stale', 'crm_doc', 'crm_search'))",
-                       "");
-    bool made = n && atoi(n) == SOURCES * EVENTS + 3;
-    free(n);
-    return made;
+    char *all = crm_text(c,
+                         "SELECT 1 FROM sqlite_schema WHERE (type = 'trigger' AND name GLOB 'crm_stale_*') OR "
+                         "(type = 'table' AND name IN ('crm_stale', 'crm_doc', 'crm_search')) HAVING count(*) = ?1",
+                         "i", (int64_t)(SOURCES * EVENTS + 3));
+    free(all);
+    return all != NULL;
 }
 
 static bool make(crm *c) {

@@ -430,7 +430,7 @@ def some_history(office, name):
     """Deals of three reps, in the stages and months of a year, some of them decided; those of Ann in part made on her device."""
     stages = (PROSPECTING, QUALIFIED, DEMO, PROPOSAL, NEGOTIATION, WON, LOST, DUE, RENEWED)
     for n in range(36):
-        deal(office, f"{name} {n}", stages[n % 9], (ANN, BOB, EVE)[n % 3 - n // 9 % 3], amount_cents=n * 123457 if n % 7 else "NULL", currency=("'EUR'", "'USD'", "'CZK'", "'XXX'", "NULL")[n % 5],
+        deal(office, f"{name} {n}", stages[n % 9], (ANN, BOB, EVE)[n % 3 - n // 9 % 3], amount_cents=n * 123457 if n % 7 else "NULL", currency=("'EUR'", "'USD'", "'CZK'", "'XTS'", "NULL")[n % 5],
              probability=n if n % 4 == 1 else "NULL", close_date=NOW + (n * 11 - 90) * DAY_MS if n % 6 else "NULL", created_at=NOW - n * 9 * DAY_MS)
     ann = office.ann
     ann.sync()

@@ -51,7 +51,7 @@ def history():
     for n in range(24):
         began = ms("12:00", "2026-01-15") + n * 8 * DAY_MS
         stage = (PROSPECTING, QUALIFIED, WON, DEMO, LOST, PROPOSAL, WON, NEGOTIATION)[n % 8]
-        currency = ("'EUR'", "'USD'", "'CZK'", "'XXX'", "NULL")[n % 5]
+        currency = ("'EUR'", "'USD'", "'CZK'", "'XTS'", "NULL")[n % 5]
         close = began + 90 * DAY_MS if n % 6 else "NULL"
         rows.append(f"({key(0x4150 + n)}, 'Before {n}', {stage}, {(ANN, BOB, EVE)[n % 3]}, {n * 123457 if n % 7 else 'NULL'}, {currency}, {n if n % 4 == 1 else 'NULL'}, {close}, {began})")
     return "INSERT INTO deal(id, name, stage_id, owner_id, amount_cents, currency, probability, close_date, created_at) VALUES" + ", ".join(rows)

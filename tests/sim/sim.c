@@ -324,6 +324,8 @@ static void make_dirs(sim *s) {
     snprintf(s->dir, sizeof s->dir, "%s/satchel-sim-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     if (!mkdtemp(s->dir) || chdir(s->dir) || mkdir("schema", 0700) || mkdir("server", 0700))
         sim_fail(s, "cannot make a directory");
+    /* Their names are random, and the randomness of every world begins anew: two worlds would give one name at once. */
+    sqlite3_temp_directory = s->dir;
 }
 
 static void begin(sim *s) {
@@ -373,6 +375,7 @@ static void end(sim *s) {
     check_bounds_ended(s);
     disk_free(s->server_disk);
     disk_uninstall();
+    sqlite3_temp_directory = NULL;
     remove_dirs(s);
     free(s->txn);
     running = NULL;

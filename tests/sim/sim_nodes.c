@@ -104,7 +104,7 @@ uint64_t sim_store_changes(const sim *s) {
     return (uint64_t)s->starts << 40 | (uint64_t)sqlite3_total_changes64(store_db(s->store));
 }
 
-/* What is wrong with its disk may keep it from starting: then later. */
+/* What is wrong with its disk may keep it from starting: then later. Nothing is wrong with it yet when there are no devices. */
 void sim_server_start(sim *s) {
     static char path[96]; /* the hub keeps it */
     buf error;
@@ -125,7 +125,8 @@ void sim_server_start(sim *s) {
     }
     sim_say(s, "server starts: %s %.*s", rc ? satchel_rc_name(rc) : "up", (int)error.n, error.n ? (const char *)error.p : "");
     if (rc) s->server_starts_at = s->now + MINUTE + sim_spread(s, HOUR / 2);
-    if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE || (rc && s->calm && s->now > s->ended + HOUR))
+    if (rc == SATCHEL_E_CORRUPT || rc == SATCHEL_E_NOT_A_DATABASE ||
+        (rc && (!s->ndevices || (s->calm && s->now > s->ended + HOUR))))
         sim_fail(s, "the server cannot start: %s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
     s->upkeep_at = s->now + MINUTE;
     buf_fini(&error);

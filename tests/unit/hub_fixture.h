@@ -17,6 +17,7 @@ typedef struct link {
     uint32_t snapshot_page;
     holding *holds; /* takes pages and snapshots; NULL: they are passed over */
     bool closed;
+    unsigned told; /* how often it heard that this was all that there was to tell it */
     buf said;      /* words about each message, such as "welcome results(1:5) page(0-5) " */
     msg_page page; /* the last one */
     msg_snapshot snap;

@@ -432,6 +432,23 @@ static void action_without_WHERE_deletes_wherever_it_stands(void **state) {
     assert_non_null(strstr(logged(&w->v), "- line("));
 }
 
+/* A cause that ends with the group at first: nothing of it is committed, and its device sends it anew. */
+static void takes_when_it_comes_again(world *w, const char *text) {
+    push_txn t = make_txn(&w->phone, head(w), 1);
+    buf delta;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(w->v.s), text, &delta);
+    t.delta = delta.p;
+    t.ndelta = delta.n;
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(ingest_push(w->v.g, &w->phone.a, &t, w->v.now_ms, &w->v.last), SATCHEL_E_BUSY);
+    store_rollback(w->v.s);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(ingest_push(w->v.g, &w->phone.a, &t, w->v.now_ms, &w->v.last), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    buf_fini(&delta);
+}
+
 /* Its statement takes the transaction with it, which comes again; then the rule stands aside until it is switched. */
 static void endless_rule_is_left_out_until_it_is_switched_on_anew(void **state) {
     world *w = *state;
@@ -444,22 +461,8 @@ static void endless_rule_is_left_out_until_it_is_switched_on_anew(void **state) 
             " '(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c)', 'DELETE FROM person');");
     takes(w, &w->phone, w->base, 0, "+ person(1)");
     w->v.g->rules->limit_ms = 20;
-    push_txn t = make_txn(&w->phone, head(w), 1);
     uint64_t before = head(w);
-    buf delta;
-    buf_init(&delta, 0);
-    serving_delta(store_schema(w->v.s), "+ item('a') mx=1", &delta);
-    t.delta = delta.p;
-    t.ndelta = delta.n;
-    for (int again = 0; again < 2; again++) {
-        assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-        int rc = ingest_push(w->v.g, &w->phone.a, &t, w->v.now_ms, &w->v.last);
-        assert_int_equal(rc, again ? SATCHEL_OK : SATCHEL_E_BUSY);
-        if (rc)
-            store_rollback(w->v.s);
-        else
-            assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
-    }
+    takes_when_it_comes_again(w, "+ item('a') mx=1");
     assert_int_equal(head(w), before + 2);
     SQL("SELECT count(*) FROM item", "1");
     SQL("SELECT count(*) FROM entry", "1");
@@ -469,7 +472,6 @@ static void endless_rule_is_left_out_until_it_is_switched_on_anew(void **state) 
     switch_rule(w, "endless", true);
     takes(w, &w->phone, head(w), 3, "+ item('b')");
     SQL("SELECT qty FROM line", "1");
-    buf_fini(&delta);
 }
 
 /* OR ROLLBACK ends the transaction of whoever is the cause: that comes again, and then the rule stands aside. */
@@ -478,25 +480,10 @@ static void rule_that_rolls_back_is_left_out_until_it_is_switched_on_anew(void *
     publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
                "('rolls', 'item', 'insert', 'INSERT OR ROLLBACK INTO person(id) SELECT 1 UNION ALL SELECT 1'),\n"
                "('good', 'item', 'insert', 'INSERT INTO entry(points) SELECT 1');");
-    push_txn t = make_txn(&w->phone, head(w), 1);
-    buf delta;
-    buf_init(&delta, 0);
-    serving_delta(store_schema(w->v.s), "+ item('a') mx=1", &delta);
-    t.delta = delta.p;
-    t.ndelta = delta.n;
-    for (int again = 0; again < 2; again++) {
-        assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-        int rc = ingest_push(w->v.g, &w->phone.a, &t, w->v.now_ms, &w->v.last);
-        assert_int_equal(rc, again ? SATCHEL_OK : SATCHEL_E_BUSY);
-        if (rc)
-            store_rollback(w->v.s);
-        else
-            assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
-    }
+    takes_when_it_comes_again(w, "+ item('a') mx=1");
     SQL("SELECT count(*) FROM item", "1");
     SQL("SELECT count(*) FROM entry", "1");
     assert_non_null(strstr(alerts(w), "automation rolls has failed: ends the transaction"));
-    buf_fini(&delta);
 }
 
 /* ---- what a person did ---- */

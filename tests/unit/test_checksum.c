@@ -70,6 +70,14 @@ static void say_page(talk *t, uint64_t from, uint64_t to, const delta_row *rows,
     assert_int_equal(say(t, NOW), SATCHEL_OK);
 }
 
+/* And that this was all that the server had to tell. */
+static void say_welcome(talk *t, uint64_t now_ms, const msg_welcome *m) {
+    welcome_encode(m, &t->message);
+    assert_int_equal(say(t, now_ms), SATCHEL_OK);
+    losses_encode(NULL, 0, &t->message);
+    assert_int_equal(say(t, now_ms), SATCHEL_OK);
+}
+
 /* In step at 11, with three items, two tags, and a pair with a key of two columns. */
 static int setup(void **state) {
     talk *t = calloc(1, sizeof *t);
@@ -81,8 +89,7 @@ static int setup(void **state) {
     assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event}, &t->s), SATCHEL_OK);
     assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
     msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
-    welcome_encode(&m, &t->message);
-    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    say_welcome(t, NOW, &m);
     delta_row *rows = calloc(6, sizeof *rows);
     assert_non_null(rows);
     rows[0] = item_put("a", "Ann", 1, 10);
@@ -474,8 +481,7 @@ static void S6_day_of_the_comparison_outlives_the_process(void **state) {
         assert_int_equal(session_new(t->x->f, &(session_callbacks){.ctx = t, .event = on_event}, &t->s), SATCHEL_OK);
         assert_int_equal(session_begin(t->s, now), SATCHEL_OK);
         msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = now};
-        welcome_encode(&m, &t->message);
-        assert_int_equal(say(t, now), SATCHEL_OK);
+        say_welcome(t, now, &m);
         bool asked = asks(t, now);
         assert_int_equal(asked, (int64_t)now >= due);
         assert_int_equal(session_check_wanted(t->s), asked);
@@ -499,8 +505,7 @@ static void S6_server_that_never_answers_is_left_alone(void **state) {
         session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
         assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
         msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
-        welcome_encode(&m, &t->message);
-        assert_int_equal(say(t, NOW), SATCHEL_OK);
+        say_welcome(t, NOW, &m);
     }
     assert_int_equal(asked, 3);
     assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
@@ -521,8 +526,7 @@ static void S6_server_that_ends_every_conversation_is_left_alone(void **state) {
         session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
         assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
         msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
-        welcome_encode(&m, &t->message);
-        assert_int_equal(say(t, NOW), SATCHEL_OK);
+        say_welcome(t, NOW, &m);
     }
     assert_int_equal(asked, 3);
     assert_string_equal(t->events, "checked 0 of 0 E_BUSY;");
@@ -537,8 +541,7 @@ static unsigned failures(talk *t, bool (*fails)(talk *t)) {
         session_end(t->s, SATCHEL_E_CLOSED, "closed", NOW);
         assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
         msg_welcome m = {.version = PROTOCOL_VERSION, .epoch = "EPOCHone", .head = 11, .schema_epoch = 1, .now_ms = NOW};
-        welcome_encode(&m, &t->message);
-        assert_int_equal(say(t, NOW), SATCHEL_OK);
+        say_welcome(t, NOW, &m);
     }
     return failed;
 }

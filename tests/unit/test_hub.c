@@ -408,6 +408,7 @@ static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
     hello(w, c);
     settle(w);
     SAID(c, "welcome losses('second'>'first' 1)");
+    assert_int_equal(c->told, 1);
     hub_disconnect(w->h, c->session);
     c->closed = true;
     link *d = dial(w, &w->phone, "phone");
@@ -417,6 +418,7 @@ static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
     hello(w, d);
     settle(w);
     SAID(d, "welcome");
+    assert_int_equal(d->told, 1);
 }
 
 static void losses_in_great_number_come_in_batches_as_they_are_sent(void **state) {
@@ -434,8 +436,10 @@ static void losses_in_great_number_come_in_batches_as_they_are_sent(void **state
     while (hub_write_step(w->h)) continue;
     drain(w);
     assert_int_equal(a->loss_cursor, 8 * LIMIT_LOSSES);
+    assert_int_equal(a->told, 0);
     settle(w);
     assert_int_equal(a->loss_cursor, 5000);
+    assert_int_equal(a->told, 1);
 }
 
 static void resolve_settles_a_refusal(void **state) {

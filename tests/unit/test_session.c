@@ -107,10 +107,21 @@ static int say_welcome(talk *t, const msg_welcome *m) {
     return say(t, NOW);
 }
 
-static void open_with(talk *t, const msg_welcome *m) {
+/* That the server has told all that it had to tell at the welcome. */
+static int say_told(talk *t) {
+    assert_int_equal(losses_encode(NULL, 0, &t->message), SATCHEL_OK);
+    return say(t, NOW);
+}
+
+static void begin_with(talk *t, const msg_welcome *m) {
     assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_HELLO);
     assert_int_equal(say_welcome(t, m), SATCHEL_OK);
+}
+
+static void open_with(talk *t, const msg_welcome *m) {
+    begin_with(t, m);
+    assert_int_equal(say_told(t), SATCHEL_OK);
 }
 
 static void open_talk(talk *t) {
@@ -256,13 +267,14 @@ static void migrations_come_before_anything_else(void **state) {
     static const char first[] = "ALTER TABLE item ADD COLUMN colour TEXT;", second[] = "CREATE TABLE later(id TEXT PRIMARY KEY);";
     m.schema_epoch = 3;
     app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
-    open_with(t, &m);
+    begin_with(t, &m);
     assert_int_equal(sent(t), 0);
     schema_encode(&(msg_schema){.epoch = 2, .name = "002.sql", .nname = 7, .sql = first, .nsql = strlen(first)}, &t->message);
     assert_int_equal(say(t, NOW), SATCHEL_OK);
     assert_int_equal(sent(t), 0);
     schema_encode(&(msg_schema){.epoch = 3, .name = "003.sql", .nname = 7, .sql = second, .nsql = strlen(second)}, &t->message);
     assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(say_told(t), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(t->x->f->state.schema_epoch, 3);
     assert_non_null(strstr(t->events, "event 4 2 ;event 4 3 ;"));
@@ -273,7 +285,7 @@ static void bad_migration_changes_nothing_and_says_where(void **state) {
     msg_welcome m = welcome(t);
     static const char bad[] = "ALTER TABLE item ADD COLUMN colour TEXT;\nCREATE GARBAGE;";
     m.schema_epoch = 2;
-    open_with(t, &m);
+    begin_with(t, &m);
     schema_encode(&(msg_schema){.epoch = 2, .name = "002.sql", .nname = 7, .sql = bad, .nsql = strlen(bad)}, &t->message);
     assert_int_equal(say(t, NOW), SATCHEL_E_MIGRATION);
     assert_non_null(strstr(session_error(t->s), "002.sql:2"));
@@ -354,34 +366,42 @@ static void parts_are_answered_by_empty_results(void **state) {
     assert_true(rounds > 2);
 }
 
-static void N5_known_results_are_awaited_before_anything_is_sent_again(void **state) {
+static void N5_nothing_is_sent_and_nothing_in_step_until_the_server_has_told_all(void **state) {
     talk *t = *state;
     push_txn first, last;
     msg_welcome m = welcome(t);
     app_sql(t->x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); INSERT INTO item(id) VALUES('c')");
-    m.known_number = 2;
-    open_with(t, &m);
+    begin_with(t, &m);
     assert_int_equal(sent(t), MSG_PULL);
     assert_int_equal(sent(t), 0);
     msg_result r[] = {{.number = 1, .seq = 5, .effective = 9}, {.number = 2, .rc = SATCHEL_E_CHECK, .text = "no", .ntext = 2}};
     assert_int_equal(say_result(t, r, 2), SATCHEL_OK);
+    assert_int_equal(sent(t), 0);
+    assert_non_null(strstr(t->events, "event 2 2 ;"));
+    assert_non_null(strstr(t->changed, "item;"));
+    assert_int_equal(say_told(t), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(read_push(t, &first, &last), 1);
     assert_int_equal(first.number, 3);
-    assert_non_null(strstr(t->events, "event 2 2 ;"));
-    assert_non_null(strstr(t->changed, "item;"));
 }
 
-static void N5_known_results_that_do_not_come_are_not_awaited_for_ever(void **state) {
+static void in_step_once_the_server_has_told_all(void **state) {
     talk *t = *state;
     msg_welcome m = welcome(t);
-    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
-    m.known_number = 1;
-    open_with(t, &m);
-    assert_int_equal(sent(t), MSG_PULL);
-    assert_true(session_deadline(t->s) <= NOW + 5000);
-    assert_int_equal(session_wake(t->s, NOW + 5000), SATCHEL_OK);
-    assert_int_equal(sent(t), MSG_PUSH);
+    begin_with(t, &m);
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_false(session_in_step(t->s));
+    assert_int_equal(say_told(t), SATCHEL_OK);
+    assert_true(session_in_step(t->s));
+}
+
+static void server_that_never_has_told_all_is_not_awaited_for_ever(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    begin_with(t, &m);
+    assert_int_equal(session_deadline(t->s), NOW + 60000);
+    assert_int_equal(session_wake(t->s, NOW + 59999), SATCHEL_OK);
+    assert_int_equal(session_wake(t->s, NOW + 60000), SATCHEL_E_TIMEOUT);
 }
 
 static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
@@ -401,6 +421,7 @@ static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
     assert_non_null(strstr(t->events, "event 5 5 ;"));
     msg_welcome m = welcome(t);
     assert_int_equal(say_welcome(t, &m), SATCHEL_OK);
+    assert_int_equal(say_told(t), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(push_open(&reader, t->frame.p, t->frame.n), SATCHEL_OK);
     assert_int_equal(reader.incarnation, 5);
@@ -838,8 +859,9 @@ int main(void) {
         T(wake_pushes_what_the_app_committed),
         T(pushes_stop_at_the_window_and_go_on_with_results),
         T(parts_are_answered_by_empty_results),
-        T(N5_known_results_are_awaited_before_anything_is_sent_again),
-        T(N5_known_results_that_do_not_come_are_not_awaited_for_ever),
+        T(N5_nothing_is_sent_and_nothing_in_step_until_the_server_has_told_all),
+        T(in_step_once_the_server_has_told_all),
+        T(server_that_never_has_told_all_is_not_awaited_for_ever),
         T(N3_fork_says_hello_again_under_the_new_incarnation),
         T(error_that_is_fatal_to_the_server_or_unknown_is_none_to_the_device),
         T(N3_settled_number_of_another_copy_is_seen),

@@ -101,7 +101,7 @@ class Session:
             raise Failure("E_SCHEMA", "the server's schema is older than this device's")
         self.store.take_welcome(m)
         self.head, self.schema_epoch, self.awaits_view = m["head"], m["schema_epoch"], "view" in m
-        await self.open_if_ready()
+        await self.pull_if_ready()
 
     async def on_forked(self, m):
         self.store.fork(m["incarnation"])
@@ -110,16 +110,12 @@ class Session:
 
     async def on_schema(self, m):
         self.store.migrate(m["epoch"], m["name"], m["sql"])
-        await self.open_if_ready()
+        await self.pull_if_ready()
 
-    async def open_if_ready(self):
-        """Pushes and pulls begin when the device stands at the server's schema epoch. Results that come meanwhile spare a resend; they need not be awaited."""
-        if self.store.schema.epoch != self.schema_epoch:
-            return
-        self.is_open = True
-        for number in self.store.discarded():
-            await self.say("resolve", number=number, action=1)
-        await self.pull(CREDIT)
+    async def pull_if_ready(self):
+        """Pulls begin when the device stands at the server's schema epoch."""
+        if self.store.schema.epoch == self.schema_epoch:
+            await self.pull(CREDIT)
 
     async def pull(self, credit):
         await self.say("pull", cursor=self.store.state("cursor"), credit=credit, loss_cursor=self.store.state("loss_cursor"))
@@ -191,6 +187,11 @@ class Session:
 
     async def on_losses(self, m):
         self.store.take_losses(m["losses"])
+        if m["losses"]:
+            return
+        self.is_open = True  # all is told that there was to tell: what has no result now is sent
+        for number in self.store.discarded():
+            await self.say("resolve", number=number, action=1)
 
     async def on_error(self, m):
         raise Failure(name_of(m["code"]), m["text"], m["retry_after_ms"])
