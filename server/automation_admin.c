@@ -258,9 +258,11 @@ static int show(const rule_text *text, sqlite3_stmt *q, int (*visit)(void *ctx, 
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error) {
     rule_text text;
     int rc = automation_read_text(s, &text, error), said = 0;
-    sqlite3_stmt *q = rc ? NULL
-                         : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active,max(r.at_ms) FROM satchel_automation a"
-                                                 " LEFT JOIN satchel_automation_run r USING(name) GROUP BY a.name ORDER BY a.name");
+    sqlite3_stmt *q =
+        rc ? NULL
+           : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active,max(r.at_ms)"
+                                   " FROM satchel_automation a LEFT JOIN satchel_automation_run r USING(name)"
+                                   " GROUP BY a.name ORDER BY a.name");
     while (!rc && !said && (rc = db_next(&s->cache, q)) == 1) {
         said = show(&text, q, visit, ctx);
         rc = SATCHEL_OK;

@@ -27,7 +27,7 @@ function axes(labels, { axis, format, unit }) {
   const x = labels ? { ...common, grid: { show: false }, splits: (u) => u.data[0].filter((i) => i % every(labels, u) === 0), values: (u, at) => at.map((i) => cut(labels[i], room(labels, u))), space: 0 } :
     { ...common, values: CLOCK };
   const values = (_, at) => at.map((v) => (v === null ? "" : (axis || format)(v)));
-  const size = (_, shown) => Math.min(120, 18 + 7 * Math.max(2, ...(shown || []).map((s) => s.length)));
+  const size = (_, shown) => Math.max(46, Math.min(120, 18 + 7 * Math.max(2, ...(shown || []).map((s) => s.length))));
   return [x, { ...common, values, size, incrs: MARKS[unit] || COUNTS }];
 }
 
@@ -65,7 +65,7 @@ function lineOf(s, i, n, bars, all) {
 function draw(at, { x, labels, series, zoom, range }) {
   const bars = Boolean(labels);
   return new uPlot({
-    width: at.clientWidth, height: HEIGHT, pxAlign: 0, padding: [10, 16, 0, 0],
+    width: at.clientWidth, height: HEIGHT, pxAlign: 0, padding: [10, 22, 0, 0],
     series: [{ label: bars ? "What" : "Time", value: (_, v) => (v === null ? "" : bars ? labels[v] : shortTime(v * 1000)) },
       ...series.map((s, i) => lineOf(s, i, bars ? labels.length : x.length, bars, series.length))],
     axes: axes(labels, series[0]),

@@ -158,6 +158,8 @@ static void take(client *c, const hub_frame *f) {
     case MSG_SNAPSHOT:
         on_snapshot(c, &m);
         break;
+    case MSG_LOSSES: /* an empty one: that it was told all */
+        break;
     case MSG_ERROR:
         on_error(c, &m);
         break;
