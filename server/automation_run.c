@@ -275,7 +275,7 @@ static int say_spared(run *r, firing *f) {
 static int merge(run *r, const automation_rule *rule, firing *f) {
     ingest *g = r->g;
     automation_event *e = &r->a->event;
-    uint64_t before = g->emitted;
+    uint64_t before = g->rows;
     e->chain[e->nchain] = f->rule;
     g->chain = e->chain;
     g->nchain = e->nchain + 1;
@@ -289,7 +289,7 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     }
     g->nchain = 0;
     g->spares = false;
-    f->wrote = g->emitted - before;
+    f->wrote = g->rows - before;
     if (!rc) return g->spared_table ? say_spared(r, f) : SATCHEL_OK;
     rc = refused(r, f, rc);
     return rc ? rc : AGAIN;

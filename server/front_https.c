@@ -268,7 +268,8 @@ int front_https(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1;
     case LWS_CALLBACK_HTTP:
-        return begin(f, wsi, r, in);
+        /* One with a zero byte in it names nothing. */
+        return begin(f, wsi, r, strlen(in) == len ? in : "");
     case LWS_CALLBACK_HTTP_BODY:
         take_body(wsi, r, in, len);
         return 0;

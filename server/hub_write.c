@@ -411,6 +411,24 @@ static uint64_t next_loser(group *gr, const int64_t *device, unsigned n, size_t 
     return id;
 }
 
+static bool may_be_told(group *gr, uint64_t id) {
+    pthread_mutex_lock(&gr->h->mutex);
+    const session *c = hub_find(gr->h, id);
+    bool may = c && !hub_waits_for_look(c, &gr->look);
+    pthread_mutex_unlock(&gr->h->mutex);
+    return may;
+}
+
+/* Those that say hello in this group, which its sessions do not show yet: the answer may have been made before the loss. */
+static int run_losses_of_hellos(group *gr, const int64_t *device, unsigned n) {
+    int rc = SATCHEL_OK;
+    for (size_t i = 0; i < gr->nworks && n && !rc; i++) {
+        const work *w = &gr->works[i];
+        if (w->hello && is_among(device, n, w->d.device) && may_be_told(gr, w->id)) rc = say_losses(gr, w->id);
+    }
+    return rc;
+}
+
 /* Every connected device hears of its own losses as soon as they are in the log. */
 static int run_losses(group *gr) {
     int64_t device[LOSERS], before;
@@ -420,17 +438,10 @@ static int run_losses(group *gr) {
         int rc = find_losers(gr, device, &n, &gr->last_conflict);
         size_t at = 0;
         for (uint64_t id; !rc && n && (id = next_loser(gr, device, n, &at));) rc = say_losses(gr, id);
+        if (!rc) rc = run_losses_of_hellos(gr, device, n);
         if (rc) return rc;
     } while (gr->last_conflict > before);
     return SATCHEL_OK;
-}
-
-static bool may_be_told(group *gr, uint64_t id) {
-    pthread_mutex_lock(&gr->h->mutex);
-    const session *c = hub_find(gr->h, id);
-    bool may = c && !hub_waits_for_look(c, &gr->look);
-    pthread_mutex_unlock(&gr->h->mutex);
-    return may;
 }
 
 /* Those for which there was no room before, and those of sessions that were passed over until their turn came. */

@@ -522,10 +522,10 @@ int ingest_own_begin(ingest *g, uint64_t now_ms, ingest_position *before) {
     return ingest_start(g, &server, 0, before->at.seq, hlc_next(before->at.high_stamp, now_ms), now_ms);
 }
 
-/* A conflict is of a commit, though nothing else came of that. */
+/* A conflict is of a commit, though nothing else came of that; and so are rows that came and went, of which nobody is told. */
 int ingest_own_end(ingest *g, const ingest_position *before, int rc, bool *changed) {
     if (!rc) rc = ingest_finish(g);
-    *changed = !rc && (!scope_log_is_empty(&g->log) || g->conflicts > before->conflicts);
+    *changed = !rc && (g->rows > before->rows || g->conflicts > before->conflicts);
     if (!*changed) {
         ingest_put_back(g, before);
         return rc;

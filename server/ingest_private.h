@@ -100,7 +100,6 @@ struct ingest {
     bool spares;                      /* a rule writes that leaves what others wrote */
     const schema_table *spared_table; /* of which it left something; NULL: it did not */
     const schema_column *spared;      /* the last that it left; NULL: a deleted row */
-    uint64_t emitted;                 /* rows changed since ingest_new */
     buf alerts;                       /* lines about rules that fail */
 
     /* Why it is refused. */
@@ -183,6 +182,8 @@ int ingest_place(ingest *g, stored_row *row);
 int ingest_note_changes(ingest *g, const stored_row *row, const row_changes *changes, const value *key);
 int ingest_note_deletion(ingest *g, const stored_row *row, const value *key);
 int ingest_note_return(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq);
+/* The same of one that comes again as it was, with the clock that it had. */
+int ingest_note_revival(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq);
 /* Refuses what the author may not write: before a row is merged, and for an insert once it was (met: with a row older than the transaction). */
 int ingest_may_write(ingest *g, const schema_table *t, const delta_row *row);
 int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row, bool met);

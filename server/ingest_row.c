@@ -49,7 +49,6 @@ static void emit_column(ingest *g, uint32_t id, value v) {
 
 /* For those who hold rows of the set. */
 static int emit_end(ingest *g, uint32_t set) {
-    g->emitted++;
     g->rows++;
     return scope_log_put(&g->log, set, 0, &g->emit);
 }
@@ -164,7 +163,8 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
         if (place >= 0) row->v[place] = v;
     }
     if (!rc) rc = stored_insert(g, row);
-    return rc ? rc : tombstone_drop(g, in->table);
+    if (!rc) rc = tombstone_drop(g, in->table);
+    return rc ? rc : ingest_note_revival(g, t, in->key, dead->clock.seq);
 }
 
 /* ---- put ---- */
@@ -712,7 +712,6 @@ int ingest_revive(ingest *g, const schema_table *t, const value *key) {
         if (!rc) rc = log_conflict(g, &head, 0, RULE_LWW, &dead.clock, NULL, NULL, false);
         if (!rc) rc = ingest_note_child(g, &g->copy, NULL);
         if (!rc) rc = emit_row(g, &head, &g->copy);
-        if (!rc) rc = ingest_note_return(g, t, key, dead.clock.seq);
     } else if (rc >= 0) {
         rc = SATCHEL_E_NOT_FOUND;
     }

@@ -156,6 +156,12 @@ int ingest_note_return(ingest *g, const schema_table *t, const value *key, uint6
     return rc == 1 ? explain(g, t, scope_moves_note(&g->moves, g->scope, t, key, &set)) : rc;
 }
 
+int ingest_note_revival(ingest *g, const schema_table *t, const value *key, uint64_t deleted_seq) {
+    if (!g->scoped) return SATCHEL_OK;
+    if (deleted_seq == g->clock.seq) return ingest_note_return(g, t, key, deleted_seq);
+    return explain(g, t, scope_moves_note_birth(&g->moves, g->scope, t, key));
+}
+
 /* ---- rights ---- */
 
 static int judge(ingest *g, const schema_table *t, const delta_row *row, bool made) {

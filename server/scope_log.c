@@ -48,12 +48,6 @@ static bool waits(const scope_audience *a) {
     return a->out.groups || a->out.nitems;
 }
 
-bool scope_log_is_empty(const scope_log *l) {
-    for (unsigned i = 0; i < l->n; i++)
-        if (waits(&l->open[i])) return false;
-    return !l->parts;
-}
-
 /* ---- audiences ---- */
 
 static unsigned hash(uint32_t set, uint32_t besides) {

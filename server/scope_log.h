@@ -32,7 +32,6 @@ void scope_log_init(scope_log *l, db_cache *cache);
 void scope_log_fini(scope_log *l);
 /* Another commit; what was not flushed is dropped. */
 void scope_log_begin(scope_log *l, field_clock clock, uint64_t now_ms);
-bool scope_log_is_empty(const scope_log *l);
 /* SATCHEL_E_TOO_LARGE: more parts than a commit can have. */
 int scope_log_put(scope_log *l, uint32_t set, uint32_t besides, const delta_row *row);
 int scope_log_flush(scope_log *l);

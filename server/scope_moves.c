@@ -84,7 +84,7 @@ static void take_back(scope_moves *m, size_t at) {
     m->keys.n = at;
 }
 
-static int note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from, bool died) {
+static int note(scope_moves *m, const scope *c, const schema_table *t, const value *key, scope_move **out) {
     uint32_t table = (uint32_t)(t - c->shape->table);
     size_t at, n;
     int rc = put_key(m, t, key, &at, &n);
@@ -97,22 +97,40 @@ static int note(scope_moves *m, const scope *c, const schema_table *t, const val
         m->row[m->n] = (scope_move){.table = table, .key = at, .nkey = (uint32_t)n, .next = m->first[table]};
         m->first[table] = *slot = (uint32_t)++m->n;
     }
-    scope_move *r = &m->row[*slot - 1];
-    /* One that died and was nowhere before the commit lay in no set, whatever is said when it is made anew. */
-    if (from && !r->known && !r->died) {
-        r->from = *from;
-        r->known = true;
-    }
-    r->died = r->died || died;
+    *out = &m->row[*slot - 1];
     return SATCHEL_OK;
 }
 
+static void came_from(scope_move *r, uint32_t set) {
+    if (r->known || r->born) return;
+    r->from = set;
+    r->known = true;
+}
+
 int scope_moves_note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from) {
-    return note(m, c, t, key, from, false);
+    scope_move *r;
+    int rc = note(m, c, t, key, &r);
+    if (!rc && from) came_from(r, *from);
+    return rc;
+}
+
+int scope_moves_note_birth(scope_moves *m, const scope *c, const schema_table *t, const value *key) {
+    scope_move *r;
+    int rc = note(m, c, t, key, &r);
+    if (!rc) r->born = !r->known;
+    return rc;
 }
 
 int scope_moves_note_death(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from) {
-    return note(m, c, t, key, from, true);
+    scope_move *r;
+    int rc = note(m, c, t, key, &r);
+    if (rc) return rc;
+    if (from)
+        came_from(r, *from);
+    else
+        r->born = !r->known;
+    r->died = true;
+    return SATCHEL_OK;
 }
 
 typedef struct noting {
@@ -166,7 +184,7 @@ static int move_row(scope_moves *m, scope *c, size_t at, const schema_table *t, 
     rc = scope_set_of_row(c, t, key, &set, &orphan);
     if (rc) return rc;
     scope_move *r = &m->row[at];
-    r->born = born && !r->known;
+    r->born = (born || r->born) && !r->known;
     if (!r->known) r->from = stored;
     r->to = set;
     r->changed = r->died || set != stored || set != r->from;

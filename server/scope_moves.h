@@ -37,6 +37,8 @@ void scope_moves_fini(scope_moves *m);
 void scope_moves_clear(scope_moves *m);
 /* The row is to be looked at; once is enough. from: NULL, or the set in which the row lay before the commit, where the store no longer says so. */
 int scope_moves_note(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from);
+/* The same of a row that was deleted before the commit and is there again as it was: its clock does not say that nobody had it. */
+int scope_moves_note_birth(scope_moves *m, const scope *c, const schema_table *t, const value *key);
 /* The same of a row that is deleted, and that the commit had made or changed before. from: NULL, or the set in which it lay before the commit. */
 int scope_moves_note_death(scope_moves *m, const scope *c, const schema_table *t, const value *key, const uint32_t *from);
 int scope_moves_note_children(scope_moves *m, scope *c, const schema_table *t, const value *key);

@@ -102,6 +102,7 @@ class Attack(harness.unittest.TestCase):
             link.send(*self.srv.hello(last_number=LAST_NUMBER))
             answer = link.receive_type(wire.WELCOME)
             self.assertEqual(answer[0], wire.WELCOME, answer)
+            link.receive_type(wire.LOSSES)  # the end of what it is told
         return link
 
     def receive(self, link):

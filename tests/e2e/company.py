@@ -36,11 +36,8 @@ class Company(harness.Case):
         return server
 
     def begin(self):
-        """Nothing happens by the clock: what devices hold is compared at leisure."""
         self.hq = self.server()
-        for rule in self.hq.ctl("automation", "list"):
-            if rule.get("every"):
-                self.hq.ctl("automation", "off", rule["name"])
+        self.hq.stop_timers()
         return self.company(self.hq)
 
     def of_profile(self, name, profile, user=None, store=None, server=None):

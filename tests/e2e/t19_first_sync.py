@@ -17,6 +17,7 @@ AGAIN_PAGES = 5
 
 class FirstSync(harness.Case):
     def load(self, server):
+        server.stop_timers()
         company = subprocess.Popen([harness.program("satchel-company"), "--contacts", str(CONTACTS)], stdout=subprocess.PIPE)
         with company.stdout as rows:
             subprocess.run([harness.program("satchelctl"), "--data", server.data, "sql", "-"], stdin=rows, check=True,

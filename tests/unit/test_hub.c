@@ -421,6 +421,29 @@ static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
     assert_int_equal(d->told, 1);
 }
 
+/* Its hello is answered in the same commit, and that answer was made before. */
+static void loss_in_the_commit_of_its_hello_reaches_the_loser_at_once(void **state) {
+    world *w = *state;
+    link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
+    uint64_t base = b->cursor;
+    PUSH(a, 0, "~ item(1) a='first'");
+    settle(w);
+    hub_disconnect(w->h, a->session);
+    a->closed = true;
+    link *c = dial(w, &w->phone, "phone");
+    c->cursor = a->cursor;
+    c->settled = 1;
+    uint64_t at = b->cursor;
+    hello(w, c);
+    b->cursor = base;
+    PUSH(b, 5, "~ item(1) a='second'");
+    b->cursor = at;
+    assert_true(hub_write_step(w->h));
+    drain(w);
+    SAID(c, "welcome losses('second'>'first' 1)");
+    assert_int_equal(c->told, 1);
+}
+
 static void losses_in_great_number_come_in_batches_as_they_are_sent(void **state) {
     world *w = *state;
     char text[256];
@@ -604,6 +627,7 @@ int main(void) {
         TEST(pull_in_a_compressed_frame_is_a_pull),
         TEST(pull_acknowledges_for_pruning_once_the_device_has_caught_up),
         TEST(losses_reach_the_loser_at_once_or_at_its_next_hello),
+        TEST(loss_in_the_commit_of_its_hello_reaches_the_loser_at_once),
         TEST(losses_in_great_number_come_in_batches_as_they_are_sent),
         TEST(resolve_settles_a_refusal),
         TEST(N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows),

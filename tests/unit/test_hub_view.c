@@ -385,6 +385,39 @@ static void S1_loss_is_told_to_a_device_when_it_is_known_what_it_is_to_hold(void
     assert_non_null(strstr(said(l), "losses(NULL>x'0a' 1)"));
 }
 
+static void insert_losses(world *w, unsigned n) {
+    char text[400];
+    snprintf(
+        text, sizeof text,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%u) INSERT INTO"
+        " satchel_conflict(seq,at_ms,tbl,key,col,rule,lost,lost_author) SELECT 1,1,1,x'010000000000000001',2,0,x'03026869',%u FROM n",
+        n, w->phone.a.author);
+    sql_exec(&w->v, text);
+}
+
+static void device_that_waits_for_its_look_is_told_the_rest_of_its_losses(void **state) {
+    world *w = *state;
+    link *many[MANY];
+    publish(w, RULES(""));
+    connect_many(w, many);
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+    insert_losses(w, 5000);
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    hello(w, l);
+    while (hub_write_step(w->h)) continue;
+    test_job away = {.job = {.run = run_job, .done = done_job}, .got = 1, .text = "DELETE FROM long"};
+    drain(w); /* the rest of the losses is asked for */
+    assert_int_equal(l->told, 0);
+    assert_true(hub_submit(w->h, &away.job));
+    assert_true(hub_write_step(w->h));
+    drain(w);
+    assert_true(l->loss_cursor < 5000);
+    settle(w);
+    assert_int_equal(l->loss_cursor, 5000);
+    assert_int_equal(l->told, 1);
+}
+
 /* Who may hold what cannot be looked at while nothing can be written: what was told before is served all the same, and the look is made up for. */
 static void look_that_cannot_be_committed_holds_nobody_up(void **state) {
     world *w = *state;
@@ -564,6 +597,7 @@ int main(void) {
         TEST(grant_ends_while_the_rules_of_the_day_fail),
         TEST(touched_table_of_profiles_asks_for_a_few_devices_at_a_time),
         TEST(S1_loss_is_told_to_a_device_when_it_is_known_what_it_is_to_hold),
+        TEST(device_that_waits_for_its_look_is_told_the_rest_of_its_losses),
         TEST(look_that_cannot_be_committed_holds_nobody_up),
         TEST(row_whose_time_is_over_leaves_at_midnight),
         TEST(publication_moves_connected_devices_to_their_part),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
 #include "tests/unit/scope_fixture.h"
 
 /* The newest commit's log: "terr:1: + account('a') ...; terr:1 besides terr:2: < account('a')". */
@@ -202,6 +203,53 @@ static void row_that_does_not_outlive_its_transaction_is_told_to_nobody(void **s
     company_check(c);
 }
 
+static void assert_sound_store(company *c) {
+    buf report;
+    unsigned problems;
+    buf_init(&report, 0);
+    assert_int_equal(store_verify(c->v.s, &report, &problems), SATCHEL_OK);
+    if (problems) fail_msg("%.*s", (int)report.n, (const char *)report.p);
+    buf_fini(&report);
+}
+
+/* As the rules of one round do, of which one makes a row and the next deletes it: nothing is told, but the store is another. */
+static void commit_of_the_servers_that_is_told_to_nobody_keeps_its_place(void **state) {
+    company *c = *state;
+    ingest_position before;
+    delta_reader reader;
+    wire w;
+    buf delta;
+    bool changed;
+    uint64_t head = company_head(c);
+    static delta_row row;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(c->v.s), "+ account('q') terr=2, name='x'; - account('q')", &delta);
+    wire_open(&w, delta.p, delta.n);
+    delta_open(&reader, &w);
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    int rc = ingest_own_begin(c->v.g, c->v.now_ms, &before);
+    while (!rc && delta_next(&reader, &row) == 1) rc = ingest_row(c->v.g, &row);
+    assert_int_equal(ingest_own_end(c->v.g, &before, rc, &changed), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    assert_sound_store(c);
+    assert_true(changed);
+    assert_int_equal(company_head(c), head + 1);
+    TOLD("");
+    buf_fini(&delta);
+}
+
+/* Its clock is of before its deletion, but nobody had it any more. */
+static void revived_row_leaves_nobody_and_is_not_gone_for_anybody(void **state) {
+    company *c = *state;
+    company_sql(c, "INSERT INTO account(id,terr) VALUES('a',1),('b',1)");
+    uint64_t base = company_head(c);
+    company_sql(c, "DELETE FROM account");
+    assert_int_equal(push(&c->v, &c->boss, base, 7200, "~ account('a') terr=2, name='x'; - account('a'); ~ account('b') terr=2"),
+                     0);
+    TOLD("[terr:2] + account('b') terr=2 name=NULL secret=NULL amount=NULL currency=NULL level=1");
+    company_check(c);
+}
+
 static void children_of_a_deleted_parent_are_looked_at_again(void **state) {
     company *c = *state;
     company_sql(c, "INSERT INTO account(id,terr) VALUES('a',1),('b',2); INSERT INTO contact(id,account) VALUES('c','b');"
@@ -341,6 +389,8 @@ int main(void) {
         SCOPE_TEST(move_and_delete_in_one_transaction_is_a_deletion),
         SCOPE_TEST(row_deleted_and_made_anew_elsewhere_moves),
         SCOPE_TEST(row_that_does_not_outlive_its_transaction_is_told_to_nobody),
+        SCOPE_TEST(commit_of_the_servers_that_is_told_to_nobody_keeps_its_place),
+        SCOPE_TEST(revived_row_leaves_nobody_and_is_not_gone_for_anybody),
         SCOPE_TEST(children_of_a_deleted_parent_are_looked_at_again),
         SCOPE_TEST(revived_row_gets_the_set_of_today),
         SCOPE_TEST(losing_text_becomes_a_row_that_lies_where_the_rules_say),
