@@ -47,6 +47,25 @@ static bool is_below_floor(const refusal *r) {
     return r->base < r->s->floor || (st && r->base < store_where(st).floor);
 }
 
+/* A line that somebody else has made and deleted in the meantime, where this device does not look: of its own of that key, which it made where it may, nothing
+ * came to be, and what it did to that later is a change of the other's. */
+static bool died_elsewhere(const refusal *r) {
+    if (!r->s->store) return false;
+    unsigned users = scope_users(r->s, r->i, 0) | scope_users(r->s, r->i, RULES_BEFORE);
+    for (unsigned n = 0; n < r->f->n; n++) {
+        const fact *f = &r->f->fact[n];
+        if (f->table != MODEL_LINE || f->op == FACT_INSERT) continue;
+        if (sim_ask(r->s, store_db(r->s->store),
+                    "SELECT count(*) FROM satchel_left JOIN satchel_set x ON x.id=bucket_set JOIN satchel_bucket b ON"
+                    " hex(x.buckets)=printf('%%08X',b.id) WHERE tbl=%u AND key=x'01%016llx' AND seq>%" PRIu64
+                    " AND b.name GLOB 'own:*' AND NOT %u>>substr(b.name,5)&1",
+                    schema_table_by_name(store_schema(r->s->store), "line")->id,
+                    (unsigned long long)strtoll(f->key.text, NULL, 10), r->base, users))
+            return true;
+    }
+    return false;
+}
+
 /* Work on server-owned columns and append-only rows, forbidden moves; of rows that others deleted, whose insert was discarded or is not known to a
  * restored server; and what a copied file has that the server may have forgotten. */
 static bool is_right(const refusal *r) {
@@ -66,7 +85,9 @@ static bool is_right(const refusal *r) {
     case SATCHEL_E_SCOPE: /* a masked column, a line of an item that it does not see; where the server does not know any more what it saw */
         if (!scope_has_profile(r->s, r->i)) return false;
         if (r->s->published && r->f && any_changes(r->f, "mx")) return true;
-        return !r->f ? unknown : any_changes(r->f, "f") || r->t->reaches_out || is_below_floor(r) || r->s->restored || d->copied;
+        return !r->f ? unknown
+                     : any_changes(r->f, "f") || r->t->reaches_out || is_below_floor(r) || r->s->restored || d->copied ||
+                           died_elsewhere(r);
     case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
         return r->s->discarded || r->s->restored || d->copied;
