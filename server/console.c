@@ -398,7 +398,11 @@ static bool take_filters(api_call *c, console_ask *ask) {
 bool console_take_ask(api_call *c, const console *k, int64_t id, const char *text, console_ask *ask) {
     uint64_t limit = CONSOLE_LIMIT;
     const char *format = api_arg(c, "format");
-    *ask = (console_ask){.after = api_arg(c, "after"), .sort = api_arg(c, "sort"), .q = api_arg(c, "q"), .nparam = 5};
+    *ask = (console_ask){.after = api_arg(c, "after"),
+                         .sort = api_arg(c, "sort"),
+                         .q = api_arg(c, "q"),
+                         .counts = api_arg(c, "counts"),
+                         .nparam = 5};
     put_params(k, id, text, ask->param);
     if (!api_number(c, "limit", CONSOLE_LIMIT_MAX, &limit)) return false;
     ask->limit = limit;
@@ -413,6 +417,11 @@ bool console_take_ask(api_call *c, const console *k, int64_t id, const char *tex
 }
 
 void console_answer(api_call *c, api_reader *r, console *k, const console_source *s, int64_t id, const char *text) {
+    console_answer_more(c, r, k, s, id, text, NULL);
+}
+
+void console_answer_more(api_call *c, api_reader *r, console *k, const console_source *s, int64_t id, const char *text,
+                         const buf *more) {
     console_ask ask;
     buf words = {0};
     if (!console_take_ask(c, k, id, text, &ask)) {
@@ -424,6 +433,7 @@ void console_answer(api_call *c, api_reader *r, console *k, const console_source
     if (!rc && ask.csv) {
         c->out.type = CSV;
     } else if (!rc) {
+        if (more) buf_put(&c->out.body, more->p, more->n);
         buf_put_byte(&c->out.body, ',');
         console_put_as_of(k, &c->out.body);
         buf_put_byte(&c->out.body, '}');

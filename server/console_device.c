@@ -178,7 +178,7 @@ void console_device_syncs(api_call *c, api_reader *r) {
 /* ---- GET /v1/admin/devices/{id}/rows ---- */
 
 static int put_tables(const console *k, int64_t view_number, buf *out) {
-    int64_t all = 0;
+    int64_t all = 0, all_bytes = 0;
     const char *comma = "";
     int rc = SATCHEL_OK;
     buf_put_byte(out, '{');
@@ -186,17 +186,19 @@ static int put_tables(const console *k, int64_t view_number, buf *out) {
     buf_printf(out, ",\"items\":[");
     for (unsigned i = 0; !rc && i < k->schema->ntable; i++) {
         const schema_table *t = &k->schema->table[i];
-        int64_t rows = 0;
+        int64_t rows = 0, bytes = 0;
         if (t->until != SCHEMA_NEVER) continue;
-        if (view_number >= 0) rc = console_count_rows(k, t, view_number, &rows);
+        if (view_number >= 0) rc = console_count_rows(k, t, view_number, &rows, &bytes);
         buf_printf(out, "%s{\"table\":", comma);
         record_put_text(out, t->name, strlen(t->name));
         console_put_integer(out, "rows", rows);
+        console_put_integer(out, "bytes", bytes);
         buf_put_byte(out, '}');
         all += rows;
+        all_bytes += bytes;
         comma = ",";
     }
-    buf_printf(out, "],\"rows\":%" PRId64 "}", all);
+    buf_printf(out, "],\"rows\":%" PRId64 ",\"bytes\":%" PRId64 "}", all, all_bytes);
     return rc;
 }
 

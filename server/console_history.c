@@ -194,55 +194,68 @@ static void story_fini(story *s) {
 
 /* ---- GET /v1/admin/history ---- */
 
-typedef struct asked {
-    const schema_column *column; /* NULL: all */
-    uint64_t limit, before;      /* seq */
-} asked;
+/* The conflicts of the row, newest commit first: they are read in step with its entries. */
+typedef struct decisions {
+    db_cache *cache;
+    sqlite3_stmt *q;
+    int more; /* of db_next: 1, it stands on one */
+} decisions;
 
-/* The conflicts that a commit decided over the row: how many. */
-static int put_conflicts(const story *s, uint64_t seq, const asked *a, buf *out, unsigned *n) {
-    db_cache *cache = &s->k->file->cache;
-    int rc;
-    *n = 0;
-    buf_printf(out, ",\"conflicts\":[");
-    sqlite3_stmt *q = db_prepare(
-        cache,
+static void decisions_begin(const story *s, decisions *d) {
+    d->cache = &s->k->file->cache;
+    d->q = db_prepare(
+        d->cache,
         "SELECT c.id,c.col,c.rule,coalesce(console_literals(c.kept),'NULL'),coalesce(k.name,'server'),coalesce(console_literals(c.lost),"
-        "'NULL'),coalesce(o.name,'server'),console_made(c.lost_stamp,c.lost_author,c.at_ms) FROM satchel_conflict c"
+        "'NULL'),coalesce(o.name,'server'),console_made(c.lost_stamp,c.lost_author,c.at_ms),c.seq FROM satchel_conflict c"
         " LEFT JOIN satchel_author ka ON ka.author=c.kept_author LEFT JOIN satchel_device k ON k.id=ka.device"
         " LEFT JOIN satchel_author oa ON oa.author=c.lost_author LEFT JOIN satchel_device o ON o.id=oa.device"
-        " WHERE c.tbl=? AND c.key=? AND c.seq=? ORDER BY c.id");
-    db_bind(q, "ibi", (int64_t)s->row->t->id, s->row->row.bytes.p, s->row->row.bytes.n, (int64_t)seq);
-    while ((rc = db_next(cache, q)) == 1) {
-        const schema_column *col = schema_column_by_id(s->row->t, (uint32_t)sqlite3_column_int64(q, 1));
-        if (a->column && col && col != a->column) continue;
-        buf_printf(out, "%s{\"id\":%" PRId64, (*n)++ ? "," : "", (int64_t)sqlite3_column_int64(q, 0));
-        console_put_text(out, "column", col ? col->name : NULL);
-        console_put_text(out, "rule", merge_rule_name((merge_rule)sqlite3_column_int(q, 2)));
-        console_put_text(out, "kept", (const char *)sqlite3_column_text(q, 3));
-        console_put_text(out, "kept_device", (const char *)sqlite3_column_text(q, 4));
-        console_put_text(out, "lost", (const char *)sqlite3_column_text(q, 5));
-        console_put_text(out, "lost_device", (const char *)sqlite3_column_text(q, 6));
-        console_put_integer(out, "lost_made_ms", sqlite3_column_int64(q, 7));
-        buf_put_byte(out, '}');
-    }
-    buf_put_byte(out, ']');
-    return rc;
+        " WHERE c.tbl=? AND c.key=? ORDER BY c.seq DESC,c.id");
+    db_bind(d->q, "ib", (int64_t)s->row->t->id, s->row->row.bytes.p, s->row->row.bytes.n);
+    d->more = db_next(d->cache, d->q);
 }
 
-static bool touches(const story *s, const entry *e, const asked *a) {
-    bool any = !a->column || e->op == DELTA_DELETE;
-    for (size_t i = 0; !any && i < e->nfield; i++) any = s->field[e->field + i].column == a->column->id;
+static void decisions_end(decisions *d) {
+    if (d->more == 1) sqlite3_reset(d->q);
+}
+
+static void put_decision(sqlite3_stmt *q, const schema_column *col, bool first, buf *out) {
+    buf_printf(out, "%s{\"id\":%" PRId64, first ? "" : ",", (int64_t)sqlite3_column_int64(q, 0));
+    console_put_text(out, "column", col ? col->name : NULL);
+    console_put_text(out, "rule", merge_rule_name((merge_rule)sqlite3_column_int(q, 2)));
+    console_put_text(out, "kept", (const char *)sqlite3_column_text(q, 3));
+    console_put_text(out, "kept_device", (const char *)sqlite3_column_text(q, 4));
+    console_put_text(out, "lost", (const char *)sqlite3_column_text(q, 5));
+    console_put_text(out, "lost_device", (const char *)sqlite3_column_text(q, 6));
+    console_put_integer(out, "lost_made_ms", sqlite3_column_int64(q, 7));
+    buf_put_byte(out, '}');
+}
+
+/* Those that a commit decided, of the column (NULL: of all): how many. Older commits are asked for later. */
+static int put_decisions(const story *s, decisions *d, uint64_t seq, const schema_column *only, buf *out, unsigned *n) {
+    *n = 0;
+    buf_printf(out, ",\"conflicts\":[");
+    for (; d->more == 1 && (uint64_t)sqlite3_column_int64(d->q, 8) >= seq; d->more = db_next(d->cache, d->q)) {
+        const schema_column *col = schema_column_by_id(s->row->t, (uint32_t)sqlite3_column_int64(d->q, 1));
+        if ((uint64_t)sqlite3_column_int64(d->q, 8) == seq && (!only || !col || col == only))
+            put_decision(d->q, col, !(*n)++, out);
+    }
+    buf_put_byte(out, ']');
+    return d->more < 0 ? d->more : SATCHEL_OK;
+}
+
+static bool touches(const story *s, const entry *e, const schema_column *only) {
+    bool any = !only || e->op == DELTA_DELETE;
+    for (size_t i = 0; !any && i < e->nfield; i++) any = s->field[e->field + i].column == only->id;
     return any && !e->none && (e->nfield || e->op != DELTA_UPDATE);
 }
 
-static void put_values(const story *s, const entry *e, const asked *a, buf *out) {
+static void put_values(const story *s, const entry *e, const schema_column *only, buf *out) {
     const char *comma = "";
     buf_printf(out, ",\"values\":{");
     for (size_t i = 0; i < e->nfield; i++) {
         const field *f = &s->field[e->field + i];
         const schema_column *col = schema_column_by_id(s->row->t, f->column);
-        if (!col || (a->column && a->column != col)) continue;
+        if (!col || (only && only != col)) continue;
         buf_printf(out, "%s", comma);
         record_put_text(out, col->name, strlen(col->name));
         buf_put_byte(out, ':');
@@ -253,104 +266,108 @@ static void put_values(const story *s, const entry *e, const asked *a, buf *out)
 }
 
 /* *told: it is in the answer; one that the asked field has nothing to do with is not. */
-static int put_entry(const story *s, const entry *e, const asked *a, bool first, buf *out, bool *told) {
+static int put_entry(const story *s, const entry *e, const schema_column *only, decisions *d, bool first, buf *out, bool *told) {
     static const char *const OP[] = {"insert", "update", "delete", "delete"};
     size_t began = out->n;
-    unsigned conflicts;
+    unsigned decided;
     console_author by;
-    bool wrote = touches(s, e, a);
+    bool wrote = touches(s, e, only);
     int rc = console_find_author(s->k, e->author, &by);
     buf_printf(out, "%s{\"seq\":%" PRIu64, first ? "" : ",", e->seq);
     console_put_integer(out, "at_ms", e->at_ms);
     console_put_made(e->stamp, e->author, out);
     console_put_author(&by, out);
     console_put_text(out, "op", wrote ? OP[e->op] : "none");
-    put_values(s, e, a, out);
-    if (!rc) rc = put_conflicts(s, e->seq, a, out, &conflicts);
+    put_values(s, e, only, out);
+    if (!rc) rc = put_decisions(s, d, e->seq, only, out, &decided);
     buf_put_byte(out, '}');
-    *told = !rc && (wrote || conflicts);
+    *told = !rc && (wrote || decided);
     if (!*told) out->n = began;
     return rc;
 }
 
-static int put_entries(const story *s, const asked *a, buf *out) {
-    uint64_t n = 0, last = 0;
-    bool more = false;
+static int put_entries(const story *s, const schema_column *only, buf *out) {
+    bool first = true, told;
+    decisions d;
     int rc = SATCHEL_OK;
-    buf_printf(out, ",\"items\":[");
-    for (size_t i = 0; !rc && !more && i < s->nentry; i++) {
-        bool told;
-        if (s->entry[i].seq >= a->before) continue;
-        more = n == a->limit;
-        if (more) continue;
-        rc = put_entry(s, &s->entry[i], a, !n, out, &told);
-        n += told;
-        if (told) last = s->entry[i].seq;
+    decisions_begin(s, &d);
+    buf_put_byte(out, '[');
+    for (size_t i = 0; !rc && i < s->nentry; i++) {
+        rc = put_entry(s, &s->entry[i], only, &d, first, out, &told);
+        first = first && !told;
     }
-    bool whole =
-        !s->cut && (!s->k->at.floor || (s->nentry && s->entry[s->nentry - 1].op == DELTA_PUT && !s->entry[s->nentry - 1].none));
-    buf_printf(out, "],\"complete\":%s,\"next\":", whole ? "true" : "false");
-    if (more)
-        buf_printf(out, "\"%" PRIu64 "\"", last);
-    else
-        buf_printf(out, "null");
-    return rc;
+    decisions_end(&d);
+    buf_put_byte(out, ']');
+    buf_put_byte(out, 0);
+    return rc ? rc : out->rc;
 }
 
-static int put_history(console *k, const console_row_named *row, const asked *a, buf *out) {
+/* What is told beside the entries. */
+static int put_row(story *s, const schema_column *only, buf *out) {
+    int64_t set;
+    const entry *oldest = s->nentry ? &s->entry[s->nentry - 1] : NULL;
+    bool whole = !s->cut && (!s->k->at.floor || (oldest && oldest->op == DELTA_PUT && !oldest->none));
+    console_put_text(out, "table", s->row->t->name);
+    int rc = console_put_row_label(s->k, s->row, out);
+    if (!rc) rc = console_put_fields(s->k, s->row, only, &set, out);
+    buf_printf(out, ",\"complete\":%s", whole ? "true" : "false");
+    return rc ? rc : out->rc;
+}
+
+#define MEMBER(name, type, flags)                                                                                                \
+    { #name, "value->>'" #name "'", type, flags }
+static const console_column ENTRY[] = {MEMBER(seq, CONSOLE_INTEGER, 0),
+                                       MEMBER(at_ms, CONSOLE_INTEGER, 0),
+                                       MEMBER(made_ms, CONSOLE_INTEGER, 0),
+                                       MEMBER(device, CONSOLE_TEXT, CONSOLE_SEARCHED),
+                                       MEMBER(device_id, CONSOLE_INTEGER, 0),
+                                       MEMBER(user, CONSOLE_TEXT, CONSOLE_SEARCHED),
+                                       MEMBER(op, CONSOLE_TEXT, 0),
+                                       {"values", "value->'values'", CONSOLE_JSON, CONSOLE_SEARCHED},
+                                       {"conflicts", "value->'conflicts'", CONSOLE_JSON, CONSOLE_SEARCHED}};
+#undef MEMBER
+/* ?5: the entries, newest first. */
+static const console_source HISTORY = {"json_each(?5)", ENTRY, sizeof ENTRY / sizeof *ENTRY, {"value->>'seq'", "-key"}, "-"};
+
+static int find_column(const console_row_named *row, const char *name, const schema_column **out, buf *words) {
+    *out = NULL;
+    for (unsigned i = 0; name && !*out && i < row->t->ncol; i++)
+        if (!strcmp(row->t->col[i]->name, name)) *out = row->t->col[i];
+    if (!name || *out) return SATCHEL_OK;
+    buf_printf(words, "table %s has no column %.128s", row->t->name, name);
+    return SATCHEL_E_NOT_FOUND;
+}
+
+static int make_history(console *k, const console_row_named *row, const schema_column *only, buf *entries, buf *more) {
     story *s = malloc(sizeof *s);
     if (!s) return SATCHEL_E_NOMEM;
-    int64_t set;
     int rc = story_read(s, k, row);
-    buf_put_byte(out, '{');
-    console_put_as_of(k, out);
-    console_put_text(out, "table", row->t->name);
-    if (!rc) rc = console_put_row_label(k, row, out);
-    if (!rc) rc = console_put_fields(k, row, a->column, &set, out);
-    if (!rc) rc = put_entries(s, a, out);
-    buf_put_byte(out, '}');
+    if (!rc) rc = put_entries(s, only, entries);
+    if (!rc) rc = put_row(s, only, more);
     story_fini(s);
     free(s);
     return rc;
 }
 
-static int take_asked(api_call *c, const console_row_named *row, asked *a, buf *words) {
-    const char *column = api_arg(c, "column"), *after = api_arg(c, "after");
-    char *end = "";
-    a->before = after ? strtoull(after, &end, 10) : UINT64_MAX;
-    if (*end || (after && (*after < '0' || *after > '9'))) {
-        buf_printf(words, "\"after\" is not a \"next\" of a history");
-        return SATCHEL_E_MISUSE;
-    }
-    for (unsigned i = 0; column && !a->column && i < row->t->ncol; i++)
-        if (!strcmp(row->t->col[i]->name, column)) a->column = row->t->col[i];
-    if (!column || a->column) return SATCHEL_OK;
-    buf_printf(words, "table %s has no column %.128s", row->t->name, column);
-    return SATCHEL_E_NOT_FOUND;
-}
-
 void console_history(api_call *c, api_reader *r) {
     const char *table = api_arg(c, "table"), *key = api_arg(c, "key");
-    asked a = {.limit = CONSOLE_LIMIT};
+    const schema_column *only;
     console_row_named row = {0};
-    buf words = {0};
+    buf words = {0}, entries = {0}, more = {0};
     console *k = console_begin(c, r);
     if (!k) return;
-    int rc = SATCHEL_OK;
-    bool good = api_number(c, "limit", CONSOLE_LIMIT_MAX, &a.limit);
-    if (good && (!table || !key || !a.limit)) {
-        buf_printf(&words, a.limit ? "which table, and which key?" : "limit is from 1 to %u", CONSOLE_LIMIT_MAX);
-        rc = SATCHEL_E_MISUSE;
-    }
-    if (good && !rc) rc = console_name_row(k, table, key, &row, &words);
-    if (good && !rc) rc = take_asked(c, &row, &a, &words);
-    if (good && !rc) {
-        api_answer(c, 200);
-        rc = put_history(k, &row, &a, &c->out.body);
-    }
-    console_end(c, r, k, rc, &words);
+    int rc = table && key ? console_name_row(k, table, key, &row, &words) : SATCHEL_E_MISUSE;
+    if (rc == SATCHEL_E_MISUSE && !words.n) buf_printf(&words, "which table, and which key?");
+    if (!rc) rc = find_column(&row, api_arg(c, "column"), &only, &words);
+    if (!rc) rc = make_history(k, &row, only, &entries, &more);
+    if (rc)
+        console_end(c, r, k, rc, &words);
+    else
+        console_answer_more(c, r, k, &HISTORY, 0, (const char *)entries.p, &more);
     console_row_fini(&row);
     buf_fini(&words);
+    buf_fini(&entries);
+    buf_fini(&more);
 }
 
 /* ---- GET /v1/admin/conflicts/{id} ---- */

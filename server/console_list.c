@@ -19,7 +19,9 @@ typedef struct listing {
     buf *error;
     const console_column *sort; /* NULL: the key alone */
     bool down;
+    const console_column *counted; /* its filters are left aside; NULL: none are */
     unsigned nkey;
+    bool once; /* the SELECT that finds a page tells it as well */
     buf sql, pattern, blobs, cursor;
     value bind[CONSOLE_PARAMS + 3 * CONSOLE_FILTERS + 2 + LIMIT_KEY_COLUMNS]; /* from ?1 on */
     unsigned nbind;
@@ -199,12 +201,13 @@ static void put_data(listing *l, const char *text) {
 static int put_filter(listing *l, const console_filter *f) {
     const console_column *c = find_column(l->s, f->column);
     if (!c) return misuse(l, "there is no column \"%.64s\" to filter by", f->column);
+    if (c == l->counted) return SATCHEL_OK;
     buf_printf(&l->sql, " AND (");
     put_column(l, c);
     int rc = SATCHEL_OK;
     if (!*f->value) {
         buf_printf(&l->sql, " IS NULL");
-    } else if (c->type == CONSOLE_TEXT) {
+    } else if (c->type == CONSOLE_TEXT || c->type == CONSOLE_JSON) {
         buf_printf(&l->sql, "=");
         put_value(l, value_text(f->value, strlen(f->value)));
     } else if (c->type == CONSOLE_BOOL) {
@@ -318,6 +321,8 @@ static void put_cell(buf *out, sqlite3_stmt *q, int at, console_type type) {
         buf_printf(out, v.u.i ? "true" : "false");
     else if (type == CONSOLE_TEXT && v.type == VALUE_INTEGER)
         buf_printf(out, "\"%" PRId64 "\"", v.u.i);
+    else if (type == CONSOLE_JSON && v.type == VALUE_TEXT)
+        buf_put(out, v.u.p, v.n);
     else
         record_put_value(out, &v);
 }
@@ -349,7 +354,6 @@ static void put_item(const console_source *s, sqlite3_stmt *q, buf *out) {
 }
 
 static void put_columns(listing *l) {
-    buf_printf(&l->sql, "SELECT ");
     for (size_t i = 0; i < l->s->ncolumn; i++) {
         if (i) buf_put_byte(&l->sql, ',');
         put_column(l, &l->s->column[i]);
@@ -358,9 +362,9 @@ static void put_columns(listing *l) {
 
 /* ---- a page ---- */
 
-/* A page is found by keys, and then told: what only tells of an item is computed for those of the page alone, however they are sorted. Without a key both are one. */
+/* A page is found by keys, and then told: what only tells of an item is computed for those of the page alone, however they are sorted. Without a key both are one; and where the source
+ * is JSON, which every SELECT reads whole. */
 static void put_found(listing *l) {
-    buf_printf(&l->sql, "SELECT ");
     if (l->sort) put_column(l, l->sort);
     if (l->sort) buf_put_byte(&l->sql, ',');
     put_keys(l);
@@ -370,6 +374,7 @@ static void put_found(listing *l) {
 static int prepare_item(listing *l, sqlite3_stmt **item) {
     buf_clear(&l->sql);
     l->nbind = l->ask->nparam;
+    buf_printf(&l->sql, "SELECT ");
     put_columns(l);
     put_from(l);
     for (unsigned i = 0; i < l->nkey; i++) buf_printf(&l->sql, " AND satchel_k%u=?%u", i, l->nbind + 1 + i);
@@ -381,7 +386,7 @@ static void note_place(const listing *l, sqlite3_stmt *q, uint64_t items, buf *o
     value v[1 + LIMIT_KEY_COLUMNS];
     unsigned n = l->nkey ? l->nkey + (l->sort ? 1 : 0) : 1;
     if (!l->nkey) v[0] = value_integer((int64_t)items + (l->has_after ? l->after[0].u.i : 0));
-    for (unsigned i = 0; l->nkey && i < n; i++) v[i] = value_of_column(q, (int)i);
+    for (unsigned i = 0; l->nkey && i < n; i++) v[i] = value_of_column(q, (int)((l->once ? l->s->ncolumn : 0) + i));
     put_place(l, v, n, out);
 }
 
@@ -424,10 +429,10 @@ static int put_items(const listing *l, sqlite3_stmt *q, sqlite3_stmt *item, buf 
 
 static int put_page(listing *l, buf *out) {
     sqlite3_stmt *q = NULL, *item = NULL;
-    if (l->nkey)
-        put_found(l);
-    else
-        put_columns(l);
+    buf_printf(&l->sql, "SELECT ");
+    if (l->once) put_columns(l);
+    if (l->once && l->nkey) buf_put_byte(&l->sql, ',');
+    if (l->nkey) put_found(l);
     int rc = put_conditions(l);
     if (rc) return rc;
     put_behind(l);
@@ -435,7 +440,7 @@ static int put_page(listing *l, buf *out) {
     buf_printf(&l->sql, " LIMIT %llu", l->ask->limit + 1);
     if (!l->nkey && l->has_after) buf_printf(&l->sql, " OFFSET %" PRId64, l->after[0].u.i);
     rc = prepare(l, &q);
-    if (!rc && l->nkey) rc = prepare_item(l, &item);
+    if (!rc && !l->once) rc = prepare_item(l, &item);
     buf_printf(out, "{\"items\":[");
     if (!rc) rc = put_items(l, q, item, out);
     sqlite3_finalize(q);
@@ -443,12 +448,17 @@ static int put_page(listing *l, buf *out) {
     return rc;
 }
 
-static int put_total(listing *l, buf *out) {
-    sqlite3_stmt *q = NULL;
+/* Another SELECT over the same items. */
+static void begin_again(listing *l) {
     buf_clear(&l->sql);
     buf_clear(&l->pattern);
     buf_clear(&l->blobs);
     l->nbind = l->ask->nparam;
+}
+
+static int put_total(listing *l, buf *out) {
+    sqlite3_stmt *q = NULL;
+    begin_again(l);
     buf_printf(&l->sql, "SELECT count(*)");
     int rc = put_conditions(l);
     if (!rc) rc = prepare(l, &q);
@@ -456,6 +466,31 @@ static int put_total(listing *l, buf *out) {
         buf_printf(out, ",\"total\":%lld", (long long)sqlite3_column_int64(q, 0));
     else if (!rc)
         rc = db_rc(sqlite3_errcode(l->db));
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int put_counts(listing *l, buf *out) {
+    sqlite3_stmt *q = NULL;
+    const char *comma = "";
+    int step = SQLITE_DONE;
+    l->counted = find_column(l->s, l->ask->counts);
+    if (!l->counted) return misuse(l, "there is no column \"%.64s\" to count by", l->ask->counts);
+    begin_again(l);
+    buf_printf(&l->sql, "SELECT ");
+    put_column(l, l->counted);
+    buf_printf(&l->sql, ",count(*)");
+    int rc = put_conditions(l);
+    buf_printf(&l->sql, " GROUP BY 1 ORDER BY 2 DESC,1 LIMIT %u", CONSOLE_COUNTS);
+    if (!rc) rc = prepare(l, &q);
+    buf_printf(out, ",\"counts\":[");
+    for (; !rc && (step = sqlite3_step(q)) == SQLITE_ROW; comma = ",") {
+        buf_printf(out, "%s{\"value\":", comma);
+        put_cell(out, q, 0, l->counted->type);
+        buf_printf(out, ",\"count\":%" PRId64 "}", (int64_t)sqlite3_column_int64(q, 1));
+    }
+    if (!rc && step != SQLITE_DONE) rc = db_rc(step);
+    buf_put_byte(out, ']');
     sqlite3_finalize(q);
     return rc;
 }
@@ -505,6 +540,7 @@ static int put_csv_rows(listing *l, sqlite3_stmt *q, buf *out) {
 
 static int put_csv(listing *l, buf *out) {
     sqlite3_stmt *q;
+    buf_printf(&l->sql, "SELECT ");
     put_columns(l);
     int rc = put_conditions(l);
     if (rc) return rc;
@@ -526,6 +562,7 @@ static int put_csv(listing *l, buf *out) {
 static void init(listing *l, sqlite3 *db, const console_source *s, const console_ask *ask, buf *error) {
     *l = (listing){.db = db, .s = s, .ask = ask, .error = error, .nbind = ask->nparam};
     while (l->nkey < LIMIT_KEY_COLUMNS && s->key[l->nkey]) l->nkey++;
+    l->once = !l->nkey || !strncmp(s->from, "json_each(", 10);
     for (unsigned i = 0; i < ask->nparam; i++) l->bind[i] = ask->param[i];
 }
 
@@ -544,6 +581,7 @@ int console_list(sqlite3 *db, const console_source *s, const console_ask *ask, b
     if (!rc && !ask->csv) rc = take_after(l);
     if (!rc) rc = ask->csv ? put_csv(l, out) : put_page(l, out);
     if (!rc && !ask->csv) rc = put_total(l, out);
+    if (!rc && !ask->csv && ask->counts) rc = put_counts(l, out);
     fini(l);
     free(l);
     return rc ? rc : out->rc;
@@ -556,6 +594,7 @@ int console_item(sqlite3 *db, const console_source *s, const value *param, unsig
     if (!l) return SATCHEL_E_NOMEM;
     for (unsigned i = 0; i < nparam; i++) ask.param[i] = param[i];
     init(l, db, s, &ask, NULL);
+    buf_printf(&l->sql, "SELECT ");
     put_columns(l);
     put_from(l);
     int rc = prepare(l, &q);

@@ -17,14 +17,16 @@
 #define CONSOLE_LIMIT 100u
 #define CONSOLE_LIMIT_MAX 1000u
 #define CONSOLE_FILTERS 8u
+#define CONSOLE_COUNTS 50u
 #define CONSOLE_CSV_ROWS 100000u
 /* A page ends when it is so long, however few its items are. */
 #define CONSOLE_PAGE_BYTES ((size_t)4 << 20)
 #define CONSOLE_CSV_BYTES ((size_t)48 << 20)
 #define CONSOLE_PARAMS 8u
 
-/* BOOL: an integer as true or false. TEXT: without regard to case in order and search. VALUE: of a row of data, as it is (record.h). */
-typedef enum console_type { CONSOLE_INTEGER, CONSOLE_REAL, CONSOLE_TEXT, CONSOLE_BOOL, CONSOLE_VALUE } console_type;
+/* BOOL: an integer as true or false. TEXT: without regard to case in order and search. VALUE: of a row of data, as it is (record.h). JSON: text
+ * that is told as it is. */
+typedef enum console_type { CONSOLE_INTEGER, CONSOLE_REAL, CONSOLE_TEXT, CONSOLE_BOOL, CONSOLE_VALUE, CONSOLE_JSON } console_type;
 
 /* SEARCHED: `q` looks there. NESTED: told in the item's member "values". */
 enum { CONSOLE_SEARCHED = 1, CONSOLE_NESTED = 2 };
@@ -52,6 +54,7 @@ typedef struct console_filter {
 typedef struct console_ask {
     unsigned long long limit;
     const char *after, *sort, *q; /* NULL: not given */
+    const char *counts;           /* a column: how many items there are of each of its values */
     console_filter filter[CONSOLE_FILTERS];
     unsigned nfilter;
     value param[CONSOLE_PARAMS]; /* the source's */
@@ -59,8 +62,9 @@ typedef struct console_ask {
     bool csv;
 } console_ask;
 
-/* Appends {"items":[...],"total":N,"next":... without the closing brace, for more members; or the whole as CSV. SATCHEL_E_MISUSE: the request is wrong, with words;
- * SATCHEL_E_LIMIT: a CSV that is too long; database codes. */
+/* Appends {"items":[...],"total":N,"next":... without the closing brace, for more members; or the whole as CSV. With `counts` also "counts":[{"value":...,"count":N},...] over all pages,
+ * the values with most items first, CONSOLE_COUNTS at most; a filter of that very column is left aside there, so that who chose one value sees the others. SATCHEL_E_MISUSE: the request
+ * is wrong, with words; SATCHEL_E_LIMIT: a CSV that is too long; database codes. */
 int console_list(sqlite3 *db, const console_source *s, const console_ask *ask, buf *out, buf *error);
 
 /* One item alone, that of the only row which the source's parameters leave, as its JSON object: 1; 0: there is none; database codes. */

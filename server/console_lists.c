@@ -11,6 +11,11 @@
     "(SELECT count(*) FROM satchel_refused f JOIN satchel_author a USING(author) WHERE a.device=d.id AND f.state='open')"
 #define LAST_OF(what) "(SELECT " what " FROM satchel_sync y WHERE y.device=d.id ORDER BY y.begun_ms DESC LIMIT 1)"
 
+/* If it does not come until then, it has to begin with a snapshot. */
+#define FENCED                                                                                                                   \
+    "iif(d.state IN (1,4) AND d.last_seen_ms>0,d.last_seen_ms+coalesce((SELECT 86400000*p.horizon_days FROM satchel_profile p"   \
+    " WHERE p.name=d.profile),?3),NULL)"
+
 static const console_column DEVICE[] = {
     {"id", "d.id", CONSOLE_INTEGER, 0},
     {"name", "d.name", CONSOLE_TEXT, CONSOLE_SEARCHED},
@@ -46,10 +51,9 @@ static const console_column DEVICE[] = {
     {"clock_offset_ms", "d.clock_offset_ms", CONSOLE_INTEGER, 0},
     {"clamped", "d.clamped", CONSOLE_INTEGER, 0},
     {"enrolled_ms", "d.enrolled_ms", CONSOLE_INTEGER, 0},
-    {"fenced_ms",
-     "iif(d.state IN (1,4) AND d.last_seen_ms>0,d.last_seen_ms+coalesce((SELECT 86400000*p.horizon_days FROM satchel_profile p"
-     " WHERE p.name=d.profile),?3),NULL)",
-     CONSOLE_INTEGER, 0},
+    {"fenced_ms", FENCED, CONSOLE_INTEGER, 0},
+    {"days_left", "round((" FENCED "-?1)/86400000.0,1)", CONSOLE_REAL, 0},
+    {"unsettled", CONSOLE_UNSETTLED, CONSOLE_BOOL, 0},
     {"incarnations", "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id)", CONSOLE_INTEGER, 0},
     {"resnapshot", "d.resnapshot=1 OR (d.resnapshot=2 AND d.acked_seq=0)", CONSOLE_BOOL, 0},
     {"last_end", LAST_OF("console_error(y.end_rc)"), CONSOLE_TEXT, 0},
@@ -163,6 +167,36 @@ static const console_source REFUSALS = {REFUSALS_FROM, REFUSAL, N(REFUSAL), {"f.
 const console_source CONSOLE_REFUSALS = {
     REFUSALS_FROM " WHERE f.author=?4 AND f.number=CAST(?5 AS INTEGER)", REFUSAL, N(REFUSAL), {"f.author", "f.number"}, ""};
 
+/* ---- what is in force, and what was ---- */
+
+static const console_column SCOPE_VERSION[] = {{"version", "s.version", CONSOLE_INTEGER, 0},
+                                               {"name", "s.name", CONSOLE_TEXT, CONSOLE_SEARCHED},
+                                               {"seq", "s.seq", CONSOLE_INTEGER, 0},
+                                               {"at_ms", "s.at_ms", CONSOLE_INTEGER, 0}};
+static const console_source SCOPE_VERSIONS = {"satchel_scope s", SCOPE_VERSION, N(SCOPE_VERSION), {"s.version"}, "-"};
+
+/* Of those that are to come and were here. */
+#define CAME "d.state IN (1,4) AND d.last_seen_ms>0"
+static const console_column MIGRATION[] = {
+    {"epoch", "m.epoch", CONSOLE_INTEGER, 0},
+    {"name", "m.name", CONSOLE_TEXT, CONSOLE_SEARCHED},
+    {"devices", "(SELECT count(*) FROM satchel_device d WHERE " CAME " AND d.schema_epoch=m.epoch)", CONSOLE_INTEGER, 0}};
+static const console_source MIGRATIONS = {"satchel_migration m", MIGRATION, N(MIGRATION), {"m.epoch"}, "-"};
+
+static const console_column SOFTWARE[] = {{"software", "s.software", CONSOLE_TEXT, CONSOLE_SEARCHED},
+                                          {"devices", "s.devices", CONSOLE_INTEGER, 0}};
+static const console_source SOFTWARES = {"(SELECT d.software AS software,count(*) AS devices FROM satchel_device d WHERE " CAME
+                                         " GROUP BY d.software) s",
+                                         SOFTWARE,
+                                         N(SOFTWARE),
+                                         {"s.software"},
+                                         "-devices"};
+
+static const console_column EPOCH[] = {{"epoch", "lower(hex(e.epoch))", CONSOLE_TEXT, CONSOLE_SEARCHED},
+                                       {"start_seq", "e.start_seq", CONSOLE_INTEGER, 0},
+                                       {"at_ms", "e.at_ms", CONSOLE_INTEGER, 0}};
+static const console_source EPOCHS = {"satchel_epoch e", EPOCH, N(EPOCH), {"e.n"}, "-"};
+
 /* ---- alerts ---- */
 
 #define SUBJECT                                                                                                                  \
@@ -224,6 +258,7 @@ static const console_column RUN[] = {{"id", "r.id", CONSOLE_INTEGER, 0},
                                      {"ms", "r.ms", CONSOLE_INTEGER, 0},
                                      {"wrote", "r.wrote", CONSOLE_INTEGER, 0},
                                      {"code", "console_code(r.rc)", CONSOLE_TEXT, CONSOLE_SEARCHED},
+                                     {"failed", "r.rc<>0", CONSOLE_BOOL, 0},
                                      {"words", "r.words", CONSOLE_TEXT, CONSOLE_SEARCHED}};
 static const console_source RUNS = {"satchel_automation_run r", RUN, N(RUN), {"r.id"}, "-"};
 
@@ -277,19 +312,30 @@ static const console_source AUDITS = {"satchel_audit a", AUDIT, N(AUDIT), {"a.id
 
 /* ---- the paths ---- */
 
-#define LIST_ARGS " limit after sort filter. q format "
+#define LIST_ARGS " limit after sort filter. q counts format "
 #define ADMIN "/v1/admin/"
 
 static const struct {
     const char *path;
     const console_source *source;
-} LISTS[] = {{ADMIN "devices", &DEVICES},       {ADMIN "syncs", &SYNCS},
-             {ADMIN "events", &EVENTS},         {ADMIN "grants", &GRANTS},
-             {ADMIN "conflicts", &CONFLICTS},   {ADMIN "refusals", &REFUSALS},
-             {ADMIN "alerts", &ALERTS},         {ADMIN "alert_rules", &ALERT_RULES},
-             {ADMIN "silences", &SILENCES},     {ADMIN "automation_runs", &RUNS},
-             {ADMIN "users", &USERS},           {ADMIN "tokens", &TOKENS},
-             {ADMIN "enrolments", &ENROLMENTS}, {ADMIN "audit", &AUDITS}};
+} LISTS[] = {{ADMIN "devices", &DEVICES},
+             {ADMIN "syncs", &SYNCS},
+             {ADMIN "events", &EVENTS},
+             {ADMIN "grants", &GRANTS},
+             {ADMIN "conflicts", &CONFLICTS},
+             {ADMIN "refusals", &REFUSALS},
+             {ADMIN "alerts", &ALERTS},
+             {ADMIN "alert_rules", &ALERT_RULES},
+             {ADMIN "silences", &SILENCES},
+             {ADMIN "automation_runs", &RUNS},
+             {ADMIN "users", &USERS},
+             {ADMIN "tokens", &TOKENS},
+             {ADMIN "enrolments", &ENROLMENTS},
+             {ADMIN "audit", &AUDITS},
+             {ADMIN "scope_versions", &SCOPE_VERSIONS},
+             {ADMIN "migrations", &MIGRATIONS},
+             {ADMIN "software", &SOFTWARES},
+             {ADMIN "epochs", &EPOCHS}};
 
 void console_lists(api_call *c, api_reader *r) {
     console *k = console_begin(c, r);
@@ -317,8 +363,10 @@ const api_route console_routes[] = {
     LIST("refusals", PEOPLE_VIEWER),
     GET("refusals/", "", " ", console_refusal, PEOPLE_VIEWER),
     GET("changes", NULL, " table key device since limit after format ", console_changes, PEOPLE_VIEWER),
-    GET("history", NULL, " table key column limit after ", console_history, PEOPLE_VIEWER),
+    GET("history", NULL, " table key column" LIST_ARGS, console_history, PEOPLE_VIEWER),
     GET("scope", NULL, " ", console_scope, PEOPLE_VIEWER),
+    LIST("scope_versions", PEOPLE_VIEWER),
+    GET("profiles", NULL, LIST_ARGS, console_profiles, PEOPLE_VIEWER),
     LIST("grants", PEOPLE_VIEWER),
     GET("samples", NULL, " name from_ms to_ms step ", console_samples, PEOPLE_VIEWER),
     LIST("alerts", PEOPLE_VIEWER),
@@ -330,8 +378,11 @@ const api_route console_routes[] = {
     LIST("tokens", PEOPLE_ADMIN),
     LIST("enrolments", PEOPLE_ADMIN),
     LIST("audit", PEOPLE_ADMIN),
-    GET("backups", NULL, " ", console_backups, PEOPLE_VIEWER),
+    GET("backups", NULL, LIST_ARGS, console_backups, PEOPLE_VIEWER),
+    LIST("epochs", PEOPLE_VIEWER),
     GET("schema", NULL, " ", console_schema, PEOPLE_VIEWER),
+    LIST("migrations", PEOPLE_VIEWER),
+    LIST("software", PEOPLE_VIEWER),
     GET("tables", NULL, LIST_ARGS, console_tables, PEOPLE_VIEWER),
     GET("tables/", "/rows", LIST_ARGS, console_rows, PEOPLE_VIEWER),
     GET("tables/", "/rows/", " ", console_row, PEOPLE_VIEWER),

@@ -2,7 +2,7 @@
  *
  * GET /v1/admin/... : console.c begins and ends a read and gives its connection SQL functions; console_lists.c has the paths, and the lists, which are data (console_list.h);
  * console_overview.c how all is and figures over time, console_device.c one device, console_feed.c changes, console_history.c who wrote what, conflicts and refusals, console_rows.c
- * rows of data and reports, console_rules.c what is in force. All but console_explain run on libuv's workers. */
+ * rows of data and reports, console_rules.c what is in force, console_profiles.c who has it. All but console_explain run on libuv's workers. */
 #ifndef SERVER_CONSOLE_PRIVATE_H
 #define SERVER_CONSOLE_PRIVATE_H
 
@@ -27,6 +27,11 @@
                            " WHEN " CONSOLE_LAG                                                                                  \
                            ">" CONSOLE_MS(CONSOLE_LATE_MS) " OR (d.pending>0 AND d.last_seen_ms<?1-" CONSOLE_MS(                 \
                                CONSOLE_LATE_MS) ") THEN 'late' ELSE 'current' END"
+
+/* It may come, has a profile, and was not here since the rules in force were published. Who was and is to hold what he held before is noted with no other view, so that is not asked. */
+#define CONSOLE_UNSETTLED                                                                                                        \
+    "d.state IN (1,4) AND d.profile IS NOT NULL AND"                                                                             \
+    " d.last_seen_ms<coalesce((SELECT s.at_ms FROM satchel_scope s ORDER BY s.version DESC LIMIT 1),0)"
 
 /* Of one reader. SQL functions of its connection:
  *   console_table(id) console_column(table,id)        their names
@@ -72,6 +77,9 @@ void console_put_key_columns(buf *sql, const schema_table *t);
 bool console_take_ask(api_call *c, const console *k, int64_t id, const char *text, console_ask *ask);
 /* A list from begin to end. */
 void console_answer(api_call *c, api_reader *r, console *k, const console_source *s, int64_t id, const char *text);
+/* And with more members, ,"name":..., in an answer that is no CSV. */
+void console_answer_more(api_call *c, api_reader *r, console *k, const console_source *s, int64_t id, const char *text,
+                         const buf *more);
 /* Appends the first row of a SELECT as an object (null: there is none), or all of them as an array of objects; members are named as its columns are. A name that begins with ? is that of
  * a boolean, with ! of what is JSON already. It has the parameters of lists. */
 int console_put_object(const console *k, const char *sql, int64_t id, const char *text, buf *out);
@@ -130,8 +138,10 @@ int console_put_row_label(console *k, const console_row_named *n, buf *out);
 int console_view_of(const console *k, int64_t device, int64_t *view);
 /* Appends an array of the names of the buckets in a list of 4-byte ids. */
 int console_put_buckets(const console *k, const char *sql, int64_t id, buf *out);
-/* How many rows of a table a view has. */
-int console_count_rows(const console *k, const schema_table *t, int64_t view, int64_t *out);
+/* How many rows of a table a view has, and about how many bytes their values are. */
+int console_count_rows(const console *k, const schema_table *t, int64_t view, int64_t *rows, int64_t *bytes);
+/* Appends SQL that estimates the bytes of a row's values, by the table's first rows; 0 for none. */
+void console_put_row_bytes(buf *sql, const schema_table *t);
 
 /* ---- the routes ---- */
 
@@ -149,6 +159,7 @@ void console_changes(api_call *c, api_reader *r);
 void console_history(api_call *c, api_reader *r);
 void console_explain(api_call *c); /* on the loop: it is asked on the writer */
 void console_scope(api_call *c, api_reader *r);
+void console_profiles(api_call *c, api_reader *r);
 void console_samples(api_call *c, api_reader *r);
 void console_automations(api_call *c, api_reader *r);
 void console_backups(api_call *c, api_reader *r);

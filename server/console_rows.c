@@ -286,18 +286,36 @@ void console_rows(api_call *c, api_reader *r) {
     buf_fini(&words);
 }
 
-int console_count_rows(const console *k, const schema_table *t, int64_t view_number, int64_t *out) {
+/* By so many rows of a table. */
+#define MEASURED 200
+void console_put_row_bytes(buf *sql, const schema_table *t) {
+    buf_printf(sql, "coalesce((SELECT avg(0");
+    for (unsigned i = 0; i < t->ncol; i++) {
+        buf_printf(sql, "+coalesce(length(CAST(");
+        console_put_name(sql, t->col[i]->name);
+        buf_printf(sql, " AS BLOB)),0)");
+    }
+    buf_printf(sql, ") FROM (SELECT * FROM ");
+    console_put_name(sql, t->name);
+    buf_printf(sql, " LIMIT %d)),0)", MEASURED);
+}
+
+int console_count_rows(const console *k, const schema_table *t, int64_t view_number, int64_t *rows, int64_t *bytes) {
     sqlite3_stmt *q = NULL;
     buf sql = {0};
-    buf_printf(&sql, "SELECT count(*) FROM ");
+    buf_printf(&sql, "SELECT count(*),CAST(count(*)*");
+    console_put_row_bytes(&sql, t);
+    buf_printf(&sql, " AS INTEGER) FROM ");
     console_put_name(&sql, t->name);
     if (view_number) buf_printf(&sql, " WHERE console_holds(%" PRId64 ",satchel_set)", view_number);
     int rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, &q, NULL));
     int step = rc ? SQLITE_ROW : sqlite3_step(q);
-    if (!rc && step == SQLITE_ROW)
-        *out = sqlite3_column_int64(q, 0);
-    else if (!rc)
+    if (!rc && step == SQLITE_ROW) {
+        *rows = sqlite3_column_int64(q, 0);
+        *bytes = sqlite3_column_int64(q, 1);
+    } else if (!rc) {
         rc = db_rc(step);
+    }
     sqlite3_finalize(q);
     buf_fini(&sql);
     return rc;
@@ -307,7 +325,8 @@ static const console_column TABLE[] = {{"name", "value->>'name'", CONSOLE_TEXT, 
                                        {"mode", "value->>'mode'", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        {"wins", "value->>'wins'", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        {"columns", "value->>'columns'", CONSOLE_INTEGER, 0},
-                                       {"rows", "value->>'rows'", CONSOLE_INTEGER, 0}};
+                                       {"rows", "value->>'rows'", CONSOLE_INTEGER, 0},
+                                       {"bytes", "value->>'bytes'", CONSOLE_INTEGER, 0}};
 static const console_source TABLES = {"json_each(?5)", TABLE, N(TABLE), {"key"}, "name"};
 
 static int put_tables(const console *k, buf *out) {
@@ -317,14 +336,15 @@ static int put_tables(const console *k, buf *out) {
     buf_put_byte(out, '[');
     for (unsigned i = 0; !rc && i < k->schema->ntable; i++) {
         const schema_table *t = &k->schema->table[i];
-        int64_t rows = 0;
+        int64_t rows = 0, bytes = 0;
         if (t->until != SCHEMA_NEVER) continue;
-        rc = console_count_rows(k, t, 0, &rows);
+        rc = console_count_rows(k, t, 0, &rows, &bytes);
         buf_printf(out, "%s{\"columns\":%u", comma, t->ncol);
         console_put_text(out, "name", t->name);
         console_put_text(out, "mode", MODE[t->mode]);
         console_put_text(out, "wins", t->wins == WINS_DELETE ? "delete" : "update");
         console_put_integer(out, "rows", rows);
+        console_put_integer(out, "bytes", bytes);
         buf_put_byte(out, '}');
         comma = ",";
     }

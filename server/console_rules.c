@@ -30,30 +30,15 @@ static void put_of_profile(const rule_text *text, unsigned kind, const char *pro
     buf_put_byte(out, ']');
 }
 
-static int count_devices(const console *k, const char *profile, int64_t *out) {
-    db_cache *cache = &k->file->cache;
-    sqlite3_stmt *q = db_prepare(cache, "SELECT count(*) FROM satchel_device WHERE state IN (1,4) AND profile IS ?");
-    db_bind(q, "s", profile);
-    int rc = db_next(cache, q);
-    if (rc != 1) return rc ? rc : SATCHEL_E_INTERNAL;
-    *out = sqlite3_column_int64(q, 0);
-    sqlite3_reset(q);
-    return SATCHEL_OK;
-}
-
-static int put_profiles(const console *k, const rule_text *text, buf *out) {
-    int rc = SATCHEL_OK;
+static void put_profiles(const rule_text *text, buf *out) {
     const char *between = "";
     buf_printf(out, ",\"profiles\":[");
-    for (size_t i = 0; !rc && i < text->n; i++) {
+    for (size_t i = 0; i < text->n; i++) {
         const rule_row *row = &text->row[i];
-        int64_t devices = 0;
         if (row->kind != SCOPE_PROFILE) continue;
-        rc = count_devices(k, row->field[0], &devices);
         buf_printf(out, "%s{\"name\":", between);
         record_put_text(out, row->field[0], strlen(row->field[0]));
         console_put_integer(out, "horizon_days", strtoll(row->field[2], NULL, 10));
-        console_put_integer(out, "devices", devices);
         console_put_text(out, "query", row->field[1]);
         buf_printf(out, ",\"masks\":");
         put_of_profile(text, SCOPE_MASK, row->field[0], out);
@@ -63,7 +48,6 @@ static int put_profiles(const console *k, const rule_text *text, buf *out) {
         between = ",";
     }
     buf_put_byte(out, ']');
-    return rc;
 }
 
 static int read_rules(const console *k, rule_text *text, buf *words) {
@@ -76,9 +60,6 @@ static int read_rules(const console *k, rule_text *text, buf *words) {
     return rc;
 }
 
-/* A device that was looked at since the rules were published is noted with a view of them only if that is another than before: who was not here since is counted. */
-#define UNSETTLED "(SELECT count(*) FROM satchel_device WHERE state IN (1,4) AND profile IS NOT NULL AND last_seen_ms<s.at_ms)"
-
 static int put_scope(const console *k, buf *out, buf *words) {
     rule_text text = {0};
     hub_stats stats;
@@ -88,18 +69,14 @@ static int put_scope(const console *k, buf *out, buf *words) {
     if (!rc)
         rc = console_put_object(
             k,
-            "SELECT coalesce(max(s.version),0) AS version,s.name,coalesce(s.seq,0) AS seq,s.at_ms,s.text," UNSETTLED
-            " AS unsettled FROM satchel_scope s",
+            "SELECT coalesce(max(s.version),0) AS version,s.name,coalesce(s.seq,0) AS seq,s.at_ms,s.text,(SELECT count(*)"
+            " FROM satchel_device d WHERE " CONSOLE_UNSETTLED ") AS unsettled FROM satchel_scope s",
             0, NULL, &head);
     buf_put_byte(out, '{');
     console_put_as_of(k, out);
     buf_put_byte(out, ',');
     if (!rc && head.n > 2) buf_put(out, head.p + 1, head.n - 2);
-    if (!rc) rc = put_profiles(k, &text, out);
-    buf_printf(out, ",\"versions\":");
-    if (!rc)
-        rc =
-            console_put_rows(k, "SELECT version,name,seq,at_ms FROM satchel_scope ORDER BY version DESC LIMIT 100", 0, NULL, out);
+    if (!rc) put_profiles(&text, out);
     console_put_text(out, "trouble", stats.scope_trouble[0] ? stats.scope_trouble : NULL);
     buf_put_byte(out, '}');
     buf_fini(&head);
@@ -182,17 +159,18 @@ void console_automations(api_call *c, api_reader *r) {
 /* ---- GET /v1/admin/backups ---- */
 
 /* "as of commit N: NAME" is what store_backed_up notes. */
-#define BACKUP                                                                                                                   \
-    "SELECT id,at_ms,CAST(substr(text,14) AS INTEGER) AS seq,substr(text,instr(text,': ')+2) AS name FROM satchel_event WHERE kind='backup'"
+static const console_column BACKUP[] = {{"id", "e.id", CONSOLE_INTEGER, 0},
+                                        {"at_ms", "e.at_ms", CONSOLE_INTEGER, 0},
+                                        {"seq", "CAST(substr(e.text,14) AS INTEGER)", CONSOLE_INTEGER, 0},
+                                        {"name", "substr(e.text,instr(e.text,': ')+2)", CONSOLE_TEXT, CONSOLE_SEARCHED}};
+static const console_source BACKUPS = {"satchel_event e WHERE e.kind='backup'", BACKUP, N(BACKUP), {"e.id"}, "-"};
 
-static int put_backups(const console *k, buf *out, buf *words) {
+/* What they cover. */
+static int put_covered(const console *k, buf *out) {
     int64_t seq = 0;
     uint64_t last_ms = 0;
-    (void)words;
     int rc = db_integer(&k->file->cache, "SELECT backup_seq FROM satchel_server", 0, &seq);
     if (!rc) rc = store_last_backup((store *)&k->over, &last_ms);
-    buf_put_byte(out, '{');
-    console_put_as_of(k, out);
     console_put_integer(out, "backup_seq", seq);
     if (last_ms)
         console_put_integer(out, "age_ms", k->now_ms > (int64_t)last_ms ? k->now_ms - (int64_t)last_ms : 0);
@@ -201,39 +179,23 @@ static int put_backups(const console *k, buf *out, buf *words) {
     console_put_integer(out, "commits_since", (int64_t)k->at.seq - seq);
     buf_printf(out, ",\"epoch\":\"");
     api_put_epoch(out, k->at.epoch);
-    buf_printf(out, "\",\"epochs\":");
-    if (!rc)
-        rc = console_put_rows(k, "SELECT lower(hex(epoch)) AS epoch,start_seq,at_ms FROM satchel_epoch ORDER BY n DESC", 0, NULL,
-                              out);
-    buf_printf(out, ",\"items\":");
-    if (!rc) rc = console_put_rows(k, BACKUP " ORDER BY id DESC LIMIT 1000", 0, NULL, out);
-    buf_put_byte(out, '}');
-    return rc;
+    buf_put_byte(out, '"');
+    return rc ? rc : out->rc;
 }
 
 void console_backups(api_call *c, api_reader *r) {
-    answer(c, r, put_backups);
+    console *k = console_begin(c, r);
+    buf covered = {0};
+    if (!k) return;
+    int rc = put_covered(k, &covered);
+    if (rc)
+        console_end(c, r, k, rc, NULL);
+    else
+        console_answer_more(c, r, k, &BACKUPS, 0, NULL, &covered);
+    buf_fini(&covered);
 }
 
 /* ---- GET /v1/admin/schema ---- */
-
-static void put_tables(const console *k, buf *out) {
-    static const char *const MODE[] = {"rows", "append", "server"};
-    const char *between = "";
-    buf_printf(out, ",\"tables\":[");
-    for (unsigned i = 0; i < k->schema->ntable; i++) {
-        const schema_table *t = &k->schema->table[i];
-        if (t->until != SCHEMA_NEVER) continue;
-        buf_printf(out, "%s{\"name\":", between);
-        record_put_text(out, t->name, strlen(t->name));
-        console_put_text(out, "mode", MODE[t->mode]);
-        console_put_text(out, "wins", t->wins == WINS_DELETE ? "delete" : "update");
-        console_put_integer(out, "columns", t->ncol);
-        buf_put_byte(out, '}');
-        between = ",";
-    }
-    buf_put_byte(out, ']');
-}
 
 static int put_schema(const console *k, buf *out, buf *words) {
     int64_t never = 0;
@@ -243,24 +205,9 @@ static int put_schema(const console *k, buf *out, buf *words) {
     console_put_integer(out, "schema_epoch", k->schema->epoch);
     console_put_integer(out, "store_format", store_format());
     console_put_text(out, "version", SATCHEL_VERSION);
-    buf_printf(out, ",\"migrations\":");
-    int rc = console_put_rows(
-        k,
-        "SELECT epoch,name,(SELECT count(*) FROM satchel_device d WHERE d.state IN (1,4) AND d.last_seen_ms>0 AND"
-        " d.schema_epoch=m.epoch) AS devices FROM satchel_migration m ORDER BY epoch DESC",
-        0, NULL, out);
-    buf_printf(out, ",\"software\":");
-    if (!rc)
-        rc = console_put_rows(
-            k,
-            "SELECT software,count(*) AS devices FROM satchel_device WHERE state IN (1,4) AND last_seen_ms>0 GROUP BY"
-            " software ORDER BY devices DESC,software LIMIT 100",
-            0, NULL, out);
-    if (!rc)
-        rc =
-            db_integer(&k->file->cache, "SELECT count(*) FROM satchel_device WHERE state IN (1,4) AND last_seen_ms=0", 0, &never);
+    int rc =
+        db_integer(&k->file->cache, "SELECT count(*) FROM satchel_device WHERE state IN (1,4) AND last_seen_ms=0", 0, &never);
     console_put_integer(out, "never", never);
-    put_tables(k, out);
     buf_put_byte(out, '}');
     return rc;
 }

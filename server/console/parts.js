@@ -123,4 +123,12 @@ export function useTick(every = 5000) {
   }, [every]);
 }
 
+const LOW_DAYS = 5;
+
+/** How long a device may stay offline yet. */
+export function daysLeft(d) {
+  if (d.days_left === null) return null;
+  return d.days_left < LOW_DAYS ? html`<${Badge} word=${d.days_left < 0 ? "none" : String(d.days_left)} tone=${d.days_left < 0 ? "bad" : "warn"} />` : String(d.days_left);
+}
+
 export const lag = (ms) => (ms ? duration(ms) : "none");

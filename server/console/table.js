@@ -41,6 +41,16 @@ function Filter({ filter, value, change }) {
     onChange=${(e) => set(e.target.value)} /></label>`;
 }
 
+/** How many there are of each value of a column, in all pages; each is a filter. */
+function Groups({ column, counts, chosen, change }) {
+  const name = `filter.${column.name}`;
+  const press = (on, value) => change({ [name]: on ? "" : value, after: "" });
+  return html`<div class="groups" role="group" aria-label=${`By ${column.label}`}>${counts.filter((c) => c.value !== null && c.value !== "").map((c) => {
+    const on = String(c.value) === chosen;
+    return html`<button key=${c.value} type="button" aria-pressed=${on} onClick=${() => press(on, String(c.value))}>${column.show ? column.show(c.value) : c.value}<span class="count">${count(c.count)}</span></button>`;
+  })}</div>`;
+}
+
 /** Asks when one stops typing. */
 function Search({ value, change }) {
   const [typed, type] = useState(value || "");
@@ -67,14 +77,14 @@ function Row({ row, columns, picked, pick, id, name }) {
 
 /**
  * path: of the list; fixed: arguments that are not the reader's; columns: {name, title, show(row), right, sort: false, down, help, class}; filters: {name, label,
- * options}; sort: at first; live: milliseconds between two looks; bulk: what to draw for the rows that are picked, bulk(rows, done), done() to be called when it is; tools: beside the search;
+ * options}; groups: {name, label, show}, a column of which the values are counted above the list; sort: at first; live: milliseconds between two looks; bulk: what to draw for the rows that are picked, bulk(rows, done), done() to be called when it is; tools: beside the search;
  * id(row), named(row); query: of the route; name: see argumentsOf; empty: what to say where there is nothing.
  */
-export function Table({ path, fixed = {}, columns, filters = [], sort = "", live = 0, bulk, tools, id = (r) => r.id, named = (r) => r.name || id(r), query, name = "",
+export function Table({ path, fixed = {}, columns, filters = [], groups, sort = "", live = 0, bulk, tools, id = (r) => r.id, named = (r) => r.name || id(r), query, name = "",
   empty = "There is nothing here.", caption, search = true, after: below }) {
   const own = argumentsOf(query, name);
   const now = { sort, ...own };
-  const asked = { limit: LIMIT, ...now, ...fixed };
+  const asked = { limit: LIMIT, ...now, ...fixed, ...(groups ? { counts: groups.name } : {}) };
   const from = useData(path, asked, live && !own.after ? live : 0);
   const [picked, setPicked] = useState(new Set());
   useTick(10000);
@@ -95,6 +105,7 @@ export function Table({ path, fixed = {}, columns, filters = [], sort = "", live
       <span class="grow"></span>
       ${csv}${tools}
     </div>`}
+    ${groups && from.data && from.data.counts && from.data.counts.length > 0 && html`<${Groups} column=${groups} counts=${from.data.counts} chosen=${own[`filter.${groups.name}`]} change=${change} />`}
     <${Trouble} problem=${from.problem} again=${from.reload} />
     ${bulk && chosen.length > 0 && html`<div class="bulk" role="region" aria-label="Selected rows"><strong>${chosen.length} selected</strong>${bulk(chosen, () => setPicked(new Set()))}<button type="button" onClick=${() => setPicked(new Set())}>Select none</button></div>`}
     <div class="scroll" tabindex="0" role="region" aria-label=${`Table: ${caption}`}><table>

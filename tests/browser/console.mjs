@@ -61,7 +61,7 @@ await check("the overview's figures are the API's, and count who is away", async
   equal(await tile("Late"), String(d.devices.late), "late");
   equal(await tile("Refused changes open"), String(d.refusals.open), "refused");
   equal(await tile("Conflicts in 24 h"), String(d.conflicts.day), "conflicts");
-  equal(d.refusals.open, 3, "refusals");
+  equal(d.refusals.open, 4, "refusals");
 });
 
 await check("devices are filtered, sorted and paged by the server, and the address says how", async () => {
@@ -110,12 +110,83 @@ await check("the feed of changes, which has no filters of its own, is given as C
   ok(shown > 1 && lines.slice(1).every((line) => line.includes("phone")), lines.join("\n"));
 });
 
+await check("how long a device may stay offline is in the list, and how much it is to hold beside it", async () => {
+  await visit(page, "#/devices?sort=days_left&filter.days_left=0..");
+  const told = (await api(page, "devices?sort=days_left&filter.days_left=0..&limit=50")).items;
+  const shown = await page.locator("tbody tr td[data-title='Days left']").allInnerTexts();
+  equal(shown, told.map((d) => String(d.days_left)), "days left");
+  ok(told.length > 10 && told[0].days_left < told.at(-1).days_left, JSON.stringify(shown));
+  await visit(page, `#/devices/${device.desk.id}`);
+  const held = await api(page, `devices/${device.desk.id}/rows`);
+  const facts = (await page.locator(".facts").innerText()).replaceAll(",", "").replaceAll("\u00a0", " ");
+  ok(held.rows > 50 && new RegExp(`Rows that it is to hold\\s+${held.rows} about [0-9.]+ [kKM]`).test(facts), `${held.rows}: ${facts}`);
+  ok(/Offline days left\s+\d/.test(facts) && /Rules in force\s+heard of/.test(facts), facts);
+});
+
+await check("refused changes are counted by code above their list, over all pages, and a code is a filter", async () => {
+  await visit(page, "#/refusals");
+  const by = page.getByRole("group", { name: "By code" }).getByRole("button");
+  const texts = async () => (await by.allInnerTexts()).map((t) => t.replace(/\s/g, " "));
+  const told = (await api(page, "refusals?counts=code&limit=1")).counts;
+  equal(told.map((c) => [c.value, c.count]), [["E_FOREIGN_KEY", 3], ["E_SERVER_OWNED", 1]], "the API's counts");
+  equal(await texts(), told.map((c) => `${c.value} ${c.count}`), "the page's");
+  await by.last().click();
+  await page.waitForFunction(() => location.hash.includes("filter.code=E_SERVER_OWNED"));
+  await settled(page);
+  equal(await page.locator("tbody tr td[data-title=Code]").allInnerTexts(), ["E_SERVER_OWNED"], "what is left");
+  equal([(await texts()).length, await by.last().getAttribute("aria-pressed")], [2, "true"], "the codes meanwhile");
+  await page.screenshot({ path: path.join(world.shots, "refusals-by-code.png") });
+  await by.last().click();
+  await page.waitForFunction(() => !location.hash.includes("filter.code"));
+  await settled(page);
+  equal(await page.locator("tbody tr").count(), 4, "without the filter");
+  await page.locator("tbody tr", { hasText: "E_SERVER_OWNED" }).getByRole("link").first().click();
+  await page.getByText("As JSON").click();
+  equal(JSON.parse(await page.locator("details.card pre").innerText())[0].table, "contact", "the payload");
+});
+
+await check("what failed of automations is a list of its own, and is tried again without a change", async () => {
+  await visit(page, "#/automations?q=thank-you");
+  await page.locator("tbody td[data-title=Failed] a").click();
+  await page.waitForFunction(() => location.hash.startsWith("#/automations/failed"));
+  await settled(page);
+  const told = await api(page, "automation_runs?filter.failed=1&filter.name=thank-you");
+  equal(await page.locator("tbody tr").count(), told.items.length, "rows");
+  ok(told.items.length === 3 && (await page.getByRole("group", { name: "By automation" }).innerText()).includes("thank-you"), JSON.stringify(told.items));
+  ok((await page.locator("tbody tr td[data-title='In words']").first().innerText()).length > 10, "no words");
+  const before = (await api(page, "automation_runs?limit=1")).total;
+  const dialog = await act(page, page.locator("tbody tr").first().getByRole("button", { name: "Try" }), {}, "stays");
+  await dialog.getByText("E_KEY_TAKEN").or(dialog.locator("pre")).first().waitFor();
+  expected(/4\d\d/);
+  await dialog.getByRole("button", { name: /Close|Cancel/ }).first().click();
+  equal((await api(page, "automation_runs?limit=1")).total, before, "runs that are noted");
+});
+
+await check("profiles with about what their devices hold, migrations, software and versions are lists with CSV", async () => {
+  await visit(page, "#/scope");
+  const agent = (await api(page, "profiles")).items.find((p) => p.name === "agent");
+  const row = page.locator("section[aria-label=Profiles] tbody tr").filter({ has: page.getByRole("link", { name: "agent", exact: true }) });
+  const cell = async (title) => (await row.locator(`td[data-title='${title}']`).innerText()).replaceAll(",", "");
+  equal([await cell("Devices"), await cell("Rows, about")], ["1", String(agent.rows)], "the agent's");
+  equal(agent.rows, (await api(page, `devices/${device.desk.id}/rows`)).rows, "the only one's");
+  const csv = async (place, caption) => {
+    await visit(page, place);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator(`section[aria-label^="${caption}"]`).getByRole("link", { name: "CSV" }).click()]);
+    return fs.readFileSync(await download.path(), "utf8").trim().split(/\r?\n/).length - 1;
+  };
+  for (const [place, caption, list] of [["#/scope", "Profiles", "profiles"], ["#/scope", "Versions", "scope_versions"], ["#/system", "Migrations", "migrations"], ["#/system", "Software", "software"], ["#/system/backups", "Epochs", "epochs"]]) {
+    equal(await csv(place, caption), (await api(page, `${list}?limit=1`)).total, list);
+  }
+  await visit(page, "#/system?migrations.filter.devices=1..");
+  equal(await page.locator("section[aria-label^=Migrations] tbody tr").count(), (await api(page, "migrations?filter.devices=1..")).total, "migrations that devices are at");
+});
+
 const VIEWS = {
   overview: "overview", devices: "devices", device: `devices/${device.phone.id}`, "device-rows": `devices/${device.phone.id}/rows`, "device-table": `devices/${device.phone.id}/rows?table=contact`,
   "device-refused": `devices/${device.till.id}/refusals`, "device-conflicts": `devices/${device.phone.id}/conflicts`, "device-changes": `devices/${device.phone.id}/changes`, "device-events": `devices/${device.phone.id}/events`,
   charts: "charts", alerts: "alerts", "alert-rules": "alerts/rules", silences: "alerts/silences", conflicts: "conflicts", conflict: "conflicts/1", refusals: "refusals", refusal: null, changes: "changes",
   reports: "reports", "reports-all": "reports/all", report: "reports/pipeline_by_stage", data: "data", table: "data/contact", row: `data/contact/${key(first)}`, history: `data/contact/${key(first)}/history`,
-  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, automations: "automations", "automation-runs": "automations/runs",
+  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, automations: "automations", "automation-runs": "automations/runs", "automations-failed": "automations/failed",
   people: "people", enrolment: "people/enrolment", tokens: "people/tokens", audit: "audit", system: "system", backups: "system/backups", events: "system/events",
 };
 VIEWS.refusal = `refusals/${encodeURIComponent((await api(page, "refusals?limit=1")).items?.[0]?.id)}`;
@@ -298,6 +369,14 @@ await check("the history of a row and of a field tells who, when and by which ru
   const row = await api(page, `history?table=contact&key=${key(first)}`);
   equal(await fields.count(), row.items.length, "entries of the row");
   ok((await fields.last().innerText()).includes("insert"), "the oldest entry");
+  await page.screenshot({ path: path.join(world.shots, "history-row.png"), fullPage: true });
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+  equal(fs.readFileSync(await download.path(), "utf8").trim().split(/\r?\n/).length - 1, row.total, "lines of the history");
+  await page.getByRole("textbox", { name: "Who" }).fill("phone");
+  await page.keyboard.press("Tab");
+  await page.waitForFunction(() => location.hash.includes("filter.device=phone"));
+  await settled(page);
+  equal(await fields.count(), row.items.filter((e) => e.device === "phone").length, "the phone's alone");
   await visit(page, `#/data/contact/${key(first)}`);
   await page.getByRole("link", { name: "job_title", exact: true }).click();
   await page.getByText("alone").waitFor();
@@ -478,6 +557,11 @@ await check("other rules are published after a dry run has shown what they do, a
   await dialog.locator("button[type=submit]").click();
   await dialog.waitFor({ state: "hidden" });
   equal((await api(page, "scope")).version, before.version + 1, "the version in force");
+  await visit(page, "#/scope");
+  await page.locator(".facts").getByRole("link", { name: "1", exact: true }).click();
+  await page.waitForFunction(() => location.hash.startsWith("#/devices?"));
+  await settled(page);
+  equal(await page.locator("tbody tr td.name").allInnerTexts(), ["desk"], "who has not heard of the new rules");
   sync("desk");
   equal(cards(), all, "cards that the desk got");
   await visit(page, "#/scope");

@@ -76,6 +76,14 @@ class Console(company.Company):
             wrong.sync()
         return every
 
+    def failing(self):
+        """The company's automations, and one that always fails."""
+        with open(os.path.join(harness.ROOT, "server/crm/automation.sql"), encoding="utf-8") as f:
+            rules = f.read()
+        with open(self.path("automation.sql"), "w", encoding="utf-8") as f:
+            f.write(rules + "\nINSERT INTO automation(name, tbl, event, actions, about) VALUES('thank-you', 'feedback', 'insert', 'INSERT INTO feedback(id) SELECT id FROM new', 'fails');\n")
+        self.hq.ctl("automation", "publish", self.path("automation.sql"))
+
     def trouble(self, devices):
         ids = [r[0].hex() for r in self.hq.read("SELECT id FROM contact WHERE merged_into IS NULL AND erased = 0 ORDER BY id LIMIT 8")]
         phone, tablet, till, strange = devices["phone"], devices["tablet"], devices["till"], devices[HOSTILE[:100]]
@@ -89,6 +97,7 @@ class Console(company.Company):
             till.sql(f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'{row}', x'deadbeef', 'phone', '{text}')")
         strange.sql(f"BEGIN; UPDATE contact SET given = {quoted(HOSTILE)} WHERE id = x'{ids[2]}'; "
                     "INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'de32', x'deadbeef', 'phone', '555-0102'); COMMIT")
+        tablet.sql(f"UPDATE contact SET merged_into = x'{ids[4]}' WHERE id = x'{ids[3]}'")
         phone.sql("INSERT INTO feedback(id, ticket_id, kind, score, at) SELECT uuid7(), id, 'csat', 4, resolved_at FROM ticket WHERE resolved_at IS NOT NULL AND assignee_id IS NOT NULL LIMIT 3")
         for device in (phone, tablet, strange, till, phone, tablet, strange):
             device.sync()
@@ -104,6 +113,7 @@ class Console(company.Company):
         devices = self.people()
         self.simulate()
         self.let_days_go_by()
+        self.failing()
         ids = self.trouble(devices)
         shots = os.environ.get("SATCHEL_SHOTS") or tempfile.mkdtemp(prefix="satchel-shots-")
         with open(os.path.join(self.hq.data, "admin-password"), encoding="utf-8") as f:

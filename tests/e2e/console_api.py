@@ -194,6 +194,14 @@ class Sees(ConsoleCase):
         first = api.call("consoleHistory", table="contact", key="x'01'", limit=1)
         rest = api.call("consoleHistory", table="contact", key="x'01'", after=first["next"])
         self.assertEqual(first["items"] + rest["items"], row["items"])
+        self.assertEqual((first["total"], api.call("consoleHistory", table="contact", key="x'01'", sort="seq")["items"]), (len(row["items"]), row["items"][::-1]))
+        phones = api.call("consoleHistory", table="contact", key="x'01'", filter__device="phone", counts="op")
+        self.assertEqual(([i["op"] for i in phones["items"]], phones["counts"]), (["none", "insert"], [{"value": "insert", "count": 1}, {"value": "none", "count": 1}]))
+        self.assertEqual([i["device"] for i in api.items("consoleHistory", table="contact", key="x'01'", q="from the tablet", limit=1)], ["phone", "tablet"])
+        lines = api.csv("consoleHistory", table="contact", key="x'01'", column="job_title")
+        self.assertEqual([(line["device"], line["op"], json.loads(line["values"])) for line in lines], [(i["device"], i["op"], i["values"]) for i in field["items"]])
+        self.assertEqual(json.loads(lines[0]["conflicts"]), lost["conflicts"])
+        api.call("consoleHistory", 400, table="contact", key="x'01'", sort="nobody")
         server.sql("DELETE FROM contact WHERE id = x'01'")
         gone = api.call("consoleHistory", table="contact", key="x'01'")
         self.assertEqual((gone["exists"], gone["fields"], gone["items"][0]["op"]), (False, [], "delete"))
@@ -225,6 +233,22 @@ class Sees(ConsoleCase):
         server.ctl("rejected", "discard", "tablet", str(listed[0]["number"]))
         self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded"])
         self.assertEqual(api.call("consoleOverview")["refusals"]["open"], 0)
+
+    def test_refusals_are_counted_by_code_over_all_pages(self):
+        server = self.begin()
+        api = admin(server)
+        self.refuse(server)
+        self.tablet.sql("UPDATE contact SET merged_into = x'ee' WHERE id = x'01'")
+        for n in (1, 2):
+            self.phone.sql(f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0b{n:02}', x'ff', 'email', 'b@example.org')")
+        self.sync_all(self.tablet, self.phone)
+        codes = [{"value": "E_FOREIGN_KEY", "count": 3}, {"value": "E_SERVER_OWNED", "count": 1}]
+        self.assertEqual([api.call("consoleRefusals", counts="code", limit=1)[of] for of in ("counts", "total")], [codes, 4])
+        chosen = api.call("consoleRefusals", counts="code", filter__code="E_SERVER_OWNED")
+        self.assertEqual((chosen["counts"], chosen["total"], chosen["items"][0]["rule"]), (codes, 1, "server"))
+        self.assertEqual(api.call("consoleRefusals", counts="code", filter__device="phone")["counts"], [{"value": "E_FOREIGN_KEY", "count": 2}])
+        self.assertNotIn("counts", api.call("consoleRefusals").body)
+        api.call("consoleRefusals", 400, counts="nobody")
 
     def test_feed_is_newest_first_by_row_by_device_and_for_following(self):
         server = self.begin()
@@ -259,6 +283,40 @@ class Sees(ConsoleCase):
         self.assertEqual((one["devices"], one["conflicts"], one["deleted"]), (2, 1, None))
         self.assertEqual({t["name"]: t["rows"] for t in api.items("consoleTables")}["contact"], 45)
         self.assertEqual(len(api.csv("consoleRows", table="contact", filter__given="G1")), 15)
+
+    def test_failed_automations_are_a_list_of_their_own(self):
+        server = self.begin()
+        api = admin(server)
+        with open(self.path("automation.sql"), "w", encoding="utf-8") as f:
+            f.write("INSERT INTO automation(name, tbl, event, actions) VALUES('bad', 'contact', 'insert', 'INSERT INTO contact(id) SELECT id FROM new'),"
+                    "('good', 'contact', 'insert', 'UPDATE contact SET job_title = ''Guest'' WHERE id = (SELECT id FROM new)');")
+        server.ctl("automation", "publish", self.path("automation.sql"))
+        self.phone.sql("INSERT INTO contact(id, given) VALUES(x'02', 'Bea'); INSERT INTO contact(id, given) VALUES(x'03', 'Cid')")
+        self.phone.sync()
+        failed = api.call("consoleAutomationRuns", filter__failed=1, counts="name")
+        self.assertEqual(failed["counts"], [{"value": "bad", "count": 2}])
+        self.assertEqual([(r["name"], r["code"], r["label"], r["failed"], r["wrote"]) for r in failed["items"]], [("bad", "E_KEY_TAKEN", "Cid", True, 0), ("bad", "E_KEY_TAKEN", "Bea", True, 0)])
+        self.assertTrue(all(r["words"] for r in failed["items"]))
+        self.assertEqual({r["name"] for r in api.items("consoleAutomationRuns", filter__failed=0)} & {"good", "bad"}, {"good"})
+
+    def test_what_was_put_in_force_is_listed_and_exported(self):
+        server = self.begin()
+        api = admin(server)
+        server.ctl("backup", self.path("one"))
+        server.ctl("backup", self.path("two"))
+        migrations = api.items("consoleMigrations", limit=4)
+        self.assertEqual([(m["epoch"], m["devices"]) for m in migrations][:2], [(len(migrations), 2), (len(migrations) - 1, 0)])
+        self.assertEqual(api.items("consoleMigrations", filter__devices="1.."), migrations[:1])
+        software = api.items("consoleSoftware")
+        self.assertEqual([s["devices"] for s in software], [2])
+        self.assertEqual([d["software"] for d in api.items("consoleDevices")], 2 * [software[0]["software"]])
+        backups = api.items("consoleBackups", limit=1)
+        self.assertEqual([b["name"] for b in backups], [self.path("two"), self.path("one")])
+        self.assertEqual(api.call("consoleBackups", q="one")["items"], backups[1:])
+        self.assertEqual([row["name"] for row in api.csv("consoleBackups", sort="at_ms")], [self.path("one"), self.path("two")])
+        self.assertEqual([e["epoch"] for e in api.items("consoleEpochs")], [api.call("consoleBackups")["epoch"]])
+        for list_of in ("consoleMigrations", "consoleSoftware", "consoleEpochs", "consoleScopeVersions"):
+            self.assertEqual(len(api.csv(list_of)), api.call(list_of)["total"])
 
     def test_reports_tell_how_partial_they_are(self):
         server = self.begin()
@@ -333,13 +391,41 @@ class Explains(company.Company):
         api.call("consoleExplain", 400, device="ann", table="account")
         scope = api.call("consoleScope")
         profiles = {p["name"]: p for p in scope["profiles"]}
-        self.assertEqual(profiles["rep"]["devices"], 2)
         self.assertTrue(profiles["rep"]["writes"])
         self.assertIn("scope_profile", scope["text"])
         row = api.call("consoleRow", table="account", key=literal(account))
         self.assertEqual(row["devices"], 1)
         for name in ("till", "rep"):
             self.assertIn(name, profiles)
+
+    def test_profiles_tell_about_how_much_their_devices_hold_and_who_has_not_heard_of_the_rules(self):
+        server = self.begin()
+        self.two_reps()
+        api = admin(server)
+        every = self.device("every", server)
+        every.sync()
+        held = {d["name"]: api.call("consoleDeviceRows", id=d["id"]).body for d in api.items("consoleDevices")}
+        profiles = {p["name"]: p for p in api.items("consoleProfiles", limit=2)}
+        rep, full = profiles["rep"], profiles["full"]
+        rows = [held[name]["rows"] for name in ("ann", "bob")]
+        self.assertEqual((rep["devices"], rep["asked"], rep["rows"], rep["rows_most"], rep["unsettled"]), (2, 2, sum(rows) // 2, max(rows), 0))
+        self.assertEqual((full["devices"], full["rows"], full["horizon_days"]), (1, held["every"]["rows"], None))
+        self.assertEqual(full["rows"], sum(t["rows"] for t in api.items("consoleTables")))
+        self.assertEqual((profiles["till"]["devices"], profiles["till"]["asked"], profiles["till"]["rows"]), (0, 0, None))
+        contact = next(t for t in held["every"]["items"] if t["table"] == "contact")
+        self.assertGreater(contact["bytes"], 20 * contact["rows"])
+        self.assertTrue(rep["bytes"] <= rep["bytes_most"] < full["bytes"] and abs(held["every"]["bytes"] - full["bytes"]) < 1000)
+        ann = api.items("consoleDevices", filter__name="ann")[0]
+        self.assertAlmostEqual(ann["days_left"], rep["horizon_days"], delta=0.2)
+        self.assertEqual((api.items("consoleDevices", filter__days_left="..1"), ann["unsettled"]), ([], False))
+        version = api.items("consoleScopeVersions")[0]
+        with open(self.path("scope.sql"), "w", encoding="utf-8") as f:
+            f.write(api.call("consoleScope")["text"] + "\n")
+        server.ctl("scope", "publish", self.path("scope.sql"))
+        self.assertEqual([(v["version"], v["name"]) for v in api.items("consoleScopeVersions")], [(version["version"] + 1, "scope.sql"), (version["version"], version["name"])])
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__unsettled="true")], ["ann", "bob"])
+        self.assertEqual({p["name"]: p["unsettled"] for p in api.items("consoleProfiles") if p["devices"]}, {"rep": 2, "full": 0})
+        self.assertEqual((api.call("consoleScope")["unsettled"], len(api.csv("consoleProfiles"))), (2, len(profiles)))
 
 
 class ZEverything(harness.Case):

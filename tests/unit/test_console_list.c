@@ -186,6 +186,42 @@ static void list_search_finds_any_case_and_takes_no_pattern(void **state) {
     json_decref(o);
 }
 
+/* As "value:count", with commas between. */
+static void assert_counts(sqlite3 *db, const console_source *s, console_ask a, const char *expected) {
+    json_t *o, *item;
+    size_t i;
+    buf words = {0}, said = {0};
+    assert_int_equal(ask(db, s, a, &o, &words), SATCHEL_OK);
+    json_array_foreach(json_object_get(o, "counts"), i, item) {
+        char *of = json_dumps(json_object_get(item, "value"), JSON_ENCODE_ANY);
+        buf_printf(&said, "%s%s:%lld", i ? "," : "", of, (long long)json_integer_value(json_object_get(item, "count")));
+        free(of);
+    }
+    buf_put_byte(&said, 0);
+    assert_string_equal((const char *)said.p, expected);
+    buf_fini(&said);
+    json_decref(o);
+}
+
+static void list_counts_are_of_all_pages_and_all_other_filters(void **state) {
+    assert_counts(*state, &LIST, (console_ask){.limit = 1, .counts = "n"}, "10:3,null:2,20:1,30:1");
+    assert_counts(*state, &LIST, (console_ask){.limit = 1, .counts = "on"}, "true:4,false:3");
+    assert_counts(*state, &LIST, (console_ask){.counts = "n", .nfilter = 2, .filter = {{"n", "30"}, {"on", "true"}}},
+                  "null:1,10:1,20:1,30:1");
+    assert_counts(*state, &LIST, (console_ask){.counts = "n", .q = "ann"}, "10:1,30:1");
+    assert_counts(*state, &LIST, (console_ask){.counts = "n", .q = "nobody"}, "");
+    assert_counts(*state, &LIST, (console_ask){.counts = "any", .nfilter = 1, .filter = {{"n", ""}}},
+                  "\"5\":1,{\"base64\": \"Cgs=\"}:1");
+    assert_counts(*state, &KEYLESS, (console_ask){.counts = "name", .nfilter = 1, .filter = {{"id", "2"}}}, "\"bob\":1");
+    run(*state,
+        "WITH RECURSIVE m(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM m WHERE i<399) INSERT INTO t(id,n) SELECT i,i FROM m");
+    json_t *o;
+    buf words = {0};
+    assert_int_equal(ask(*state, &LIST, (console_ask){.limit = 1, .counts = "n"}, &o, &words), SATCHEL_OK);
+    assert_int_equal(json_array_size(json_object_get(o, "counts")), CONSOLE_COUNTS);
+    json_decref(o);
+}
+
 static void list_names_and_values_that_are_sql_stay_words(void **state) {
     static const char *const NAMES[] = {"nobody", "id\" OR 1=1 --", "id; DROP TABLE t", "t.id",     "satchel_k0",
                                         "-",      "--id",           "(SELECT 1)",       "values.id"};
@@ -221,6 +257,7 @@ static void list_wrong_values_and_places_are_told(void **state) {
     assert_misuse(*state, (console_ask){.nfilter = 1, .filter = {{"n", "ten"}}});
     assert_misuse(*state, (console_ask){.nfilter = 1, .filter = {{"n", "1..ten"}}});
     assert_misuse(*state, (console_ask){.nfilter = 1, .filter = {{"on", "yes"}}});
+    assert_misuse(*state, (console_ask){.counts = "n) FROM t --"});
     assert_misuse(*state, (console_ask){.after = "AAAA"});
     assert_misuse(*state, (console_ask){.after = "%%"});
     assert_misuse(*state, (console_ask){.after = ""});
@@ -229,6 +266,47 @@ static void list_wrong_values_and_places_are_told(void **state) {
     assert_misuse(*state, (console_ask){.after = next, .sort = "-n"});
     assert_misuse(*state, (console_ask){.after = next, .sort = "name"});
     free(next);
+}
+
+static void list_of_json_is_paged_sorted_and_told_as_it_is(void **state) {
+    static const console_column OF_JSON[] = {{"id", "value->>'id'", CONSOLE_INTEGER, 0},
+                                             {"n", "value->>'n'", CONSOLE_INTEGER, 0},
+                                             {"of", "value->'of'", CONSOLE_JSON, CONSOLE_SEARCHED}};
+    static const console_source JSON = {"json_each(?2)", OF_JSON, 3, {"value->>'id'", "-key"}, "-"};
+    static const char TEXT[] =
+        "[{\"id\":4,\"n\":1,\"of\":{\"a\":\"=x\"}},{\"id\":4,\"n\":2,\"of\":[1.50]},{\"id\":2,\"n\":1,\"of\":null},{\"id\":1}]";
+    char all[512] = "";
+    char *next = NULL;
+    buf out = {0}, words = {0};
+    console_ask a = {.limit = 1, .nparam = 2, .param = {value_null(), value_text(TEXT, sizeof TEXT - 1)}};
+    for (unsigned i = 0; i < 2; i++) {
+        a.sort = i ? "n" : NULL;
+        do {
+            buf_clear(&out);
+            a.after = next;
+            assert_int_equal(console_list(*state, &JSON, &a, &out, &words), SATCHEL_OK);
+            buf_printf(&out, "}");
+            json_t *o = json_loadb((const char *)out.p, out.n, 0, NULL);
+            char *item = json_dumps(json_array_get(json_object_get(o, "items"), 0), JSON_COMPACT);
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s", item);
+            free(item);
+            free(next);
+            next = json_is_string(json_object_get(o, "next")) ? strdup(json_string_value(json_object_get(o, "next"))) : NULL;
+            json_decref(o);
+        } while (next);
+        assert_string_equal(
+            all, i ? "{\"id\":2,\"n\":1,\"of\":null}{\"id\":4,\"n\":1,\"of\":{\"a\":\"=x\"}}{\"id\":4,\"n\":2,\"of\":[1.5]}"
+                     "{\"id\":1,\"n\":null,\"of\":null}"
+                   : "{\"id\":4,\"n\":1,\"of\":{\"a\":\"=x\"}}{\"id\":4,\"n\":2,\"of\":[1.5]}{\"id\":2,\"n\":1,\"of\":null}"
+                     "{\"id\":1,\"n\":null,\"of\":null}");
+        all[0] = 0;
+    }
+    a = (console_ask){.csv = true, .q = "=x", .nparam = 2, .param = {value_null(), a.param[1]}};
+    buf_clear(&out);
+    assert_int_equal(console_list(*state, &JSON, &a, &out, &words), SATCHEL_OK);
+    buf_put_byte(&out, 0);
+    assert_string_equal((const char *)out.p, "id,n,of\r\n4,1,\"{\"\"a\"\":\"\"=x\"\"}\"\r\n");
+    buf_fini(&out);
 }
 
 static void list_csv_is_whole_quoted_and_no_formula(void **state) {
@@ -281,8 +359,10 @@ int main(void) {
         TEST(list_changed_between_pages_neither_repeats_nor_hides),
         TEST(list_filters_by_type_and_together),
         TEST(list_search_finds_any_case_and_takes_no_pattern),
+        TEST(list_counts_are_of_all_pages_and_all_other_filters),
         TEST(list_names_and_values_that_are_sql_stay_words),
         TEST(list_wrong_values_and_places_are_told),
+        TEST(list_of_json_is_paged_sorted_and_told_as_it_is),
         TEST(list_csv_is_whole_quoted_and_no_formula),
         TEST(item_of_parameter_alone_or_none),
         TEST(page_of_large_items_ends_before_its_limit_and_goes_on),

@@ -18,7 +18,7 @@ const now = (a) => confirm({ title: `Run ${a.name} now`, verb: "Run", words: "Th
 
 const test = (a) => confirm({
   title: `Try ${a.name}`, verb: "Try", words: "Fires it for a row as it is now, shows what it and what follows from it would write, and undoes it all.",
-  fields: a.every ? [] : [{ name: "table", label: "Table", value: a.table || "" }, { name: "key", label: "Row's key", help: "As in SQL: x'0a0b' or 'abc'" }],
+  fields: a.every ? [] : [{ name: "table", label: "Table", value: a.table || "" }, { name: "key", label: "Row's key", value: a.key || "", help: "As in SQL: x'0a0b' or 'abc'" }],
   run: (v) => command("automation.try", { name: a.name, ...v }), done: (reply) => html`<pre>${reply.report || "It would write nothing."}</pre>`,
 });
 
@@ -32,23 +32,27 @@ function Rules({ query }) {
     columns=${[{ name: "name", title: "Name", show: (a) => html`<a href=${href(["automations", "runs"], { "filter.name": a.name })}>${a.name}</a>`, class: "name" }, { name: "about", title: "What for", class: "words" },
       { name: "event", title: "When, and what", sort: false, show: does, class: "wide" }, { name: "active", title: "On", show: (a) => html`<${Badge} word=${a.active ? "on" : "off"} tone=${a.active ? "good" : "plain"} />` },
       { name: "last_ms", title: "Last", down: true, show: (a) => html`<${Time} ms=${a.last_ms} />` }, { name: "ran", title: "Runs", right: true, show: (a) => count(a.ran) },
-      { name: "failed", title: "Failed", right: true, show: (a) => (a.failed ? html`<${Badge} word=${count(a.failed)} tone="bad" />` : 0) },
+      { name: "failed", title: "Failed", right: true, show: (a) => (a.failed ? html`<a href=${href(["automations", "failed"], { "filter.name": a.name })}><${Badge} word=${count(a.failed)} tone="bad" /></a>` : 0) },
       ...(manager ? [{ name: "do", title: "", sort: false, class: "do", show: (a) => html`${admin && html`<button type="button" onClick=${() => flip(a)}>${a.active ? "Switch off" : "Switch on"}</button>`}
         <button type="button" onClick=${() => test(a)}>Try</button>${admin && a.every && html`<button type="button" onClick=${() => now(a)}>Run now</button>`}` }] : [])]} />`;
 }
 
-function Runs({ query }) {
-  return html`<${Table} path="automation_runs" caption="What automations did" sort="-at_ms" live=${10000} query=${query}
-    filters=${[{ name: "name", label: "Automation" }, { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
+/** What they did; or only what failed, by automation. */
+function Runs({ query, failed }) {
+  const manager = useMay("manager");
+  return html`<${Table} key=${failed} path="automation_runs" caption=${failed ? "What failed" : "What automations did"} sort="-at_ms" live=${10000} query=${query} fixed=${failed ? { "filter.failed": 1 } : {}}
+    groups=${failed ? { name: "name", label: "automation" } : undefined} empty=${failed ? "No automation has failed." : "No automation has run."}
+    filters=${[...(failed ? [] : [{ name: "name", label: "Automation" }]), { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
     columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "name", title: "Automation" },
       { name: "label", title: "Row", sort: false, show: (r) => html`<${RowLink} table=${r.table} rowKey=${r.key} label=${r.label} />` }, { name: "table", title: "Table" },
       { name: "seq", title: "Commit", right: true, show: (r) => (r.seq ? String(r.seq) : "timer") }, { name: "wrote", title: "Wrote", right: true, show: (r) => count(r.wrote) },
       { name: "ms", title: "Took", right: true, show: (r) => duration(r.ms) }, { name: "code", title: "End", show: (r) => html`<${Badge} word=${r.code || "done"} tone=${r.code ? "bad" : "good"} />` },
-      { name: "words", title: "In words", class: "words" }]} />`;
+      { name: "words", title: "In words", class: "words" },
+      ...(failed && manager ? [{ name: "do", title: "", sort: false, show: (r) => html`<button type="button" onClick=${() => test({ name: r.name, table: r.table, key: r.key, every: !r.table })}>Try</button>` }] : [])]} />`;
 }
 
 export default function Automations({ route }) {
   const tab = route.rest[0] || "rules";
-  return html`<${Head} title="Automations" /><${Tabs} label="Of automations" now=${tab} of=${[["rules", "Rules", href("automations")], ["runs", "What they did", href(["automations", "runs"])]]} />
-    ${tab === "runs" ? html`<${Runs} query=${route.query} />` : html`<${Rules} query=${route.query} />`}`;
+  return html`<${Head} title="Automations" /><${Tabs} label="Of automations" now=${tab} of=${[["rules", "Rules", href("automations")], ["runs", "What they did", href(["automations", "runs"])], ["failed", "What failed", href(["automations", "failed"])]]} />
+    ${tab === "runs" || tab === "failed" ? html`<${Runs} query=${route.query} failed=${tab === "failed"} />` : html`<${Rules} query=${route.query} />`}`;
 }

@@ -1,9 +1,9 @@
 // Every table and row: its fields with who wrote each and when, and what it was before.
 import { html } from "../lib.js";
 import { useData } from "../api.js";
-import { count, literal, plural, value } from "../format.js";
+import { bytes, count, literal, plural, value } from "../format.js";
 import { AsOf, Author, Badge, Facts, Head, Loaded, Tabs, Time, Value } from "../parts.js";
-import { href, setQuery } from "../router.js";
+import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
 import { Values } from "./change_columns.js";
 
@@ -12,6 +12,7 @@ const MOST = 12;
 function Tables({ query }) {
   return html`<${Head} title="Data" /><${Table} path="tables" caption="Tables" sort="name" query=${query} id=${(t) => t.name} columns=${[
     { name: "name", title: "Table", show: (t) => html`<a href=${href(["data", t.name])}>${t.name}</a>`, class: "name" }, { name: "rows", title: "Rows", right: true, show: (t) => count(t.rows) },
+    { name: "bytes", title: "Values, about", right: true, show: (t) => bytes(t.bytes) },
     { name: "columns", title: "Columns", right: true }, { name: "mode", title: "Mode", show: (t) => html`<${Badge} word=${t.mode} tone="plain" />` }, { name: "wins", title: "Wins", help: "Between a deletion and a concurrent update" }]} />`;
 }
 
@@ -45,25 +46,28 @@ function Now({ table, from }) {
 /** What an entry of the history decided between concurrent writes. */
 const Decided = ({ of }) => html`<ul>${of.map((c) => html`<li key=${c.id}><a href=${href(["conflicts", c.id])}>${c.column || "the row"}</a>: ${c.rule} kept ${literal(c.kept)} of ${c.kept_device}; lost ${literal(c.lost)} of ${c.lost_device}</li>`)}</ul>`;
 
-function History({ table, rowKey, query, from }) {
-  return html`<${Loaded} from=${from}>${(d) => html`
-    ${query.column && html`<p>Of the field <strong>${query.column}</strong> alone. <a href=${href(["data", table, rowKey, "history"])}>The whole row</a></p>`}
-    <${Rows} caption="Who wrote it, newest first" rows=${d.items} id=${(e) => e.seq} columns=${[{ name: "seq", title: "Commit", right: true, show: (e) => String(e.seq) }, { name: "device", title: "Who", show: (e) => html`<${Author} name=${e.device} id=${e.device_id} user=${e.user} />`, class: "who" },
-      { name: "made_ms", title: "Made", show: (e) => html`<${Time} ms=${e.made_ms} />` }, { name: "at_ms", title: "Arrived", show: (e) => html`<${Time} ms=${e.at_ms} />` },
-      { name: "op", title: "What", show: (e) => html`<${Badge} word=${e.op === "none" ? "nothing stayed" : e.op} tone=${e.op === "delete" ? "bad" : e.op === "insert" ? "good" : "plain"} />` },
-      { name: "values", title: "Values", show: (e) => html`<${Values} of=${e.values} />`, class: "wide" }, { name: "conflicts", title: "Decided", show: (e) => (e.conflicts.length ? html`<${Decided} of=${e.conflicts} />` : ""), class: "wide" }]} />
-    <div class="below">${!d.complete && !d.next && html`<span>The log does not go back to when it was made.</span>`}${query.after && html`<button type="button" onClick=${() => setQuery({ after: "" })}>Newest</button>`}
-      ${d.next && html`<button type="button" onClick=${() => setQuery({ after: d.next })}>Older</button>`}<span class="grow"></span><${AsOf} asOf=${d.as_of} /></div>`}<//>`;
+const OPS = [["insert", "insert"], ["update", "update"], ["delete", "delete"], ["none", "nothing stayed"]];
+
+function History({ table, rowKey, query }) {
+  return html`${query.column && html`<p>Of the field <strong>${query.column}</strong> alone. <a href=${href(["data", table, rowKey, "history"])}>The whole row</a></p>`}
+    <${Table} path="history" fixed=${{ table, key: rowKey, column: query.column }} caption="Who wrote it, newest first" query=${query} sort="-seq" id=${(e) => e.seq} empty="The log has nothing of it."
+      filters=${[{ name: "device", label: "Who" }, { name: "op", label: "What", options: OPS }]}
+      columns=${[{ name: "seq", title: "Commit", right: true, show: (e) => String(e.seq) }, { name: "device", title: "Who", show: (e) => html`<${Author} name=${e.device} id=${e.device_id} user=${e.user} />`, class: "who" },
+        { name: "made_ms", title: "Made", down: true, show: (e) => html`<${Time} ms=${e.made_ms} />` }, { name: "at_ms", title: "Arrived", down: true, show: (e) => html`<${Time} ms=${e.at_ms} />` },
+        { name: "op", title: "What", show: (e) => html`<${Badge} word=${e.op === "none" ? "nothing stayed" : e.op} tone=${e.op === "delete" ? "bad" : e.op === "insert" ? "good" : "plain"} />` },
+        { name: "values", title: "Values", sort: false, show: (e) => html`<${Values} of=${e.values} />`, class: "wide" },
+        { name: "conflicts", title: "Decided", sort: false, show: (e) => (e.conflicts.length ? html`<${Decided} of=${e.conflicts} />` : ""), class: "wide" }]}
+      after=${(d) => html`${!d.complete && html`<p class="faint">The log does not go back to when it was made.</p>`}<${AsOf} asOf=${d.as_of} />`} />`;
 }
 
 /** Headed by what the row is called, where it has a text that names it. */
 function Row({ table, rowKey, tab, query }) {
   const past = tab === "history";
-  const from = useData(past ? "history" : `tables/${encodeURIComponent(table)}/rows/${encodeURIComponent(rowKey)}`, past ? { table, key: rowKey, column: query.column, after: query.after } : {});
+  const from = useData(`tables/${encodeURIComponent(table)}/rows/${encodeURIComponent(rowKey)}`);
   const title = (from.data && from.data.label) || `${table} ${rowKey}`;
   const crumbs = [["Data", href("data")], [table, href(["data", table])]];
   return html`<${Head} title=${title} crumbs=${crumbs} /><${Tabs} label="Of this row" now=${tab} of=${[["now", "Now", href(["data", table, rowKey])], ["history", "History", href(["data", table, rowKey, "history"])]]} />
-    ${past ? html`<${History} table=${table} rowKey=${rowKey} query=${query} from=${from} />` : html`<${Now} table=${table} from=${from} />`}`;
+    ${past ? html`<${History} table=${table} rowKey=${rowKey} query=${query} />` : html`<${Now} table=${table} from=${from} />`}`;
 }
 
 export default function Data({ route }) {

@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { bytes, count, duration, literal, plural } from "../format.js";
-import { Ago, AsOf, Badge, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
+import { Ago, AsOf, Badge, daysLeft, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
 import { href } from "../router.js";
 import { Table } from "../table.js";
 import { COLUMNS as CHANGES } from "./change_columns.js";
@@ -38,6 +38,7 @@ function Timeline({ id }) {
 }
 
 function State({ d, detail }) {
+  const { data: held } = useData(`devices/${d.id}/rows`);
   return html`<${Facts} of=${[
     ["Health", html`<${Badge} word=${d.health} /> ${d.online && html`<${Badge} word="online" />`}`],
     ["State", html`<${Badge} word=${d.state} /> since ${html`<${Time} ms=${d.state_ms} />`}`],
@@ -47,13 +48,15 @@ function State({ d, detail }) {
     ["Refused", html`<a href=${href(["devices", d.id, "refusals"])}>${plural(d.refusals_open, "open one", "open ones")}</a>`],
     ["Conflicts in 7 days", html`<a href=${href(["devices", d.id, "conflicts"])}>${count(d.conflicts_7d)}</a>`],
     ["Last error", d.last_error ? html`${d.last_error}, <${Ago} ms=${d.last_error_ms} />` : "none"],
-    ["Must come before", html`<${Time} ms=${d.fenced_ms} />`],
+    ["Must come before", html`<${Time} ms=${d.fenced_ms} />`], ["Offline days left", daysLeft(d) ?? "–"],
     ["Profile", d.profile], ["User", literal(d.user)], ["Store", literal(d.store)],
     ["Clock", `${duration(d.clock_offset_ms)} off${d.clamped ? `, ${plural(d.clamped, "stamp")} cut` : ""}`],
     ["Software", d.software || "–"], ["Schema", String(d.schema_epoch)],
     ["Snapshot", d.resnapshot ? "ordered, not fetched yet" : "none ordered"], ["Enrolled", html`<${Time} ms=${d.enrolled_ms} />`],
     ["Times its file was put back or copied", count(d.incarnations - 1)],
-    ["Holds", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
+    ["Rows that it is to hold", held ? html`<a href=${href(["devices", d.id, "rows"])}>${count(held.rows)}</a>, about ${bytes(held.bytes)}` : "…"],
+    ["Rules in force", d.unsettled ? html`<${Badge} word="not heard of" tone="warn" />` : d.profile === "full" ? "it holds everything" : "heard of"],
+    ["Buckets", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
     ["Not sent", Object.keys(detail.masked).length ? Object.entries(detail.masked).map(([t, c]) => `${t}: ${c}`).join("; ") : "no columns"],
     ["Key", html`<code class="long">${d.fingerprint}</code>`],
   ]} />`;
@@ -61,7 +64,7 @@ function State({ d, detail }) {
 
 function Holds({ id, name }) {
   const from = useData(`devices/${id}/rows`);
-  return html`<${Loaded} from=${from}>${(d) => html`<p>${name} is to hold ${plural(d.rows, "row")}. <a href=${href("explain", { device: name })}>Why does it have a row, or not?</a></p>
+  return html`<${Loaded} from=${from}>${(d) => html`<p>${name} is to hold ${plural(d.rows, "row")}, about ${bytes(d.bytes)}. <a href=${href("explain", { device: name })}>Why does it have a row, or not?</a></p>
     <div class="bars">${d.items.filter((t) => t.rows).sort((a, b) => b.rows - a.rows).map((t) => html`<a key=${t.table} href=${href(["devices", id, "rows"], { table: t.table })}>
       <span>${t.table}</span><meter min="0" max=${Math.max(1, ...d.items.map((i) => i.rows))} value=${t.rows} aria-label=${`Rows of ${t.table}`}></meter><span class="right">${count(t.rows)}</span></a>`)}</div>
     <${AsOf} asOf=${d.as_of} />`}<//>`;

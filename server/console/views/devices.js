@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { count, duration, literal } from "../format.js";
-import { Ago, Badge, Head, lag, useMay } from "../parts.js";
+import { Ago, Badge, daysLeft, Head, lag, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Table } from "../table.js";
 import Device from "./device.js";
@@ -28,6 +28,7 @@ const COLUMNS = [
   { name: "schema_epoch", title: "Schema", right: true, show: (d) => String(d.schema_epoch) },
   { name: "software", title: "Software" },
   { name: "fenced_ms", title: "Away until", show: (d) => html`<${Ago} ms=${d.fenced_ms} />`, help: "If it does not come until then, it has to begin with a snapshot" },
+  { name: "days_left", title: "Days left", right: true, show: (d) => daysLeft(d), help: "Offline, until then" },
   { name: "last_error", title: "Last error", class: "words" },
 ];
 
@@ -39,7 +40,8 @@ function filters(profiles) {
     { name: "profile", label: "Profile", options: [...profiles, "full"] },
     { name: "store", label: "Store", hint: "as in SQL" }, { name: "schema_epoch", label: "Schema", hint: "11, or ..10" },
     { name: "refusals_open", label: "Refused", options: [["1..", "some"], ["0", "none"]] },
-    { name: "last_end", label: "Last end", hint: "E_..." },
+    { name: "last_end", label: "Last end", hint: "E_..." }, { name: "days_left", label: "Days left", hint: "..5" },
+    { name: "unsettled", label: "Rules in force", options: [["1", "not heard of"], ["0", "heard of"]] },
   ];
 }
 

@@ -26,10 +26,11 @@ function discard(list, then) {
   });
 }
 
+const json = (of) => JSON.stringify(of, (_, v) => (typeof v === "bigint" ? String(v) : v), 2);
+
 /** The values that may be edited, as JSON: what the command takes as its edits. */
 function edit(r, changes) {
-  const text = JSON.stringify(changes.filter((c) => c.op === "insert" || c.op === "update").map((c) => ({ table: c.table, key: c.key, values: c.wanted })),
-    (_, v) => (typeof v === "bigint" ? String(v) : v), 2);
+  const text = json(changes.filter((c) => c.op === "insert" || c.op === "update").map((c) => ({ table: c.table, key: c.key, values: c.wanted })));
   confirm({
     title: `Edit and retry ${r.device}, number ${r.number}`, verb: "Retry with these values",
     words: "Change the values that were refused. The changes are then made here, as the server's own, and reach every device that holds the rows.",
@@ -39,13 +40,13 @@ function edit(r, changes) {
 }
 
 const FILTERS = [
-  { name: "state", label: "State", options: ["open", "retried", "discarded"] }, { name: "code", label: "Code", hint: "E_CHECK" }, { name: "device", label: "Device" }, { name: "table", label: "Table" },
+  { name: "state", label: "State", options: ["open", "retried", "discarded"] }, { name: "rule", label: "Rule", hint: "check" }, { name: "device", label: "Device" }, { name: "table", label: "Table" },
 ];
 
 function List({ route }) {
   const manager = useMay("manager");
   return html`<${Head} title="Refused changes" />
-    <${Table} path="refusals" caption="Transactions that were refused" columns=${COLUMNS} filters=${FILTERS} sort="-at_ms" live=${10000} query=${route.query} named=${(r) => `${r.device} ${r.number}`}
+    <${Table} path="refusals" caption="Transactions that were refused" columns=${COLUMNS} filters=${FILTERS} groups=${{ name: "code", label: "code" }} sort="-at_ms" live=${10000} query=${route.query} named=${(r) => `${r.device} ${r.number}`}
       empty="Nothing was ever refused." bulk=${manager ? (rows, done) => html`<button type="button" class="danger" onClick=${() => discard(rows.filter((r) => r.state === "open"), done)}>Discard</button>` : null} />`;
 }
 
@@ -74,6 +75,7 @@ function One({ id }) {
         ["State", html`<${Badge} word=${r.state} tone=${r.state === "open" ? "warn" : "good"} /> ${r.resolved_ms && html`<${Time} ms=${r.resolved_ms} />`}`],
         ["Parked with it", count(r.dependants)], ["Parked because of", r.depends ? `number ${r.depends}` : undefined], ["Knew commits up to", String(d.base)]]} />
       ${d.changes.map((c, i) => html`<${Change} key=${i} change=${c} />`)}
+      <details class="card"><summary>As JSON</summary><pre>${json(d.changes)}</pre></details>
       ${d.more && html`<p>It has more than 1,000 changes; these are the first.</p>`}<${AsOf} asOf=${d.as_of} />`;
   }}<//>`;
 }

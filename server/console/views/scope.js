@@ -2,7 +2,7 @@
 import { html, useState } from "../lib.js";
 import { command, useData } from "../api.js";
 import { confirm } from "../dialog.js";
-import { count, plural } from "../format.js";
+import { bytes, count, plural } from "../format.js";
 import { AsOf, Badge, Facts, Field, Head, Loaded, RowLink, Tabs, Time, Trouble, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
@@ -10,19 +10,28 @@ import { Rows, Table } from "../table.js";
 const sum = (o) => Object.values(o || {}).reduce((n, v) => n + v, 0);
 const Counts = ({ of }) => html`${count(sum(of))}${sum(of) > 0 && html` <span class="faint">${Object.entries(of).map(([t, n]) => `${t} ${n}`).join(", ")}</span>`}`;
 
-function InForce({ d }) {
+const masks = (p) => p && p.masks.map((m) => `${m.table}: ${m.columns.replaceAll(",", ", ")}`).join("; ");
+const writes = (p) => p && html`<details><summary>${plural(p.writes.length, "rule")}</summary><ul>${p.writes.map((w, i) => html`<li key=${i}>${w.table}: ${w.ops}${
+  w.columns ? ` of ${w.columns}` : ""}${w.anywhere ? ", anywhere" : ""}</li>`)}</ul></details>`;
+const buckets = (p) => p && html`<details><summary>Query</summary><pre>${p.query}</pre></details>`;
+const most = (p, one, all, words) => (p[one] === null ? null : html`${words(p[one])}${p[all] > p[one] && html` <span class="faint">to ${words(p[all])}</span>`}`);
+const some = (n, filters) => (n ? html`<a href=${href("devices", filters)}>${count(n)}</a>` : 0);
+
+function InForce({ d, query }) {
+  const rules = Object.fromEntries(d.profiles.map((p) => [p.name, p]));
   return html`${d.trouble && html`<p class="trouble">${d.trouble}</p>`}
     <${Facts} of=${[["Version", d.version ? String(d.version) : "none: every device holds everything"], ["File", d.name || "–"], ["Published", html`<${Time} ms=${d.at_ms} />`], ["At commit", String(d.seq)],
-      ["Devices still on an older version", count(d.unsettled)]]} />
-    <h2>Profiles</h2><${Rows} caption="Profiles" rows=${d.profiles} id=${(p) => p.name} columns=${[
-      { name: "name", title: "Profile", show: (p) => html`<a href=${href("devices", { "filter.profile": p.name })}>${p.name}</a>` }, { name: "devices", title: "Devices", right: true },
-      { name: "horizon_days", title: "Waited for", right: true, show: (p) => plural(p.horizon_days, "day") },
-      { name: "masks", title: "Not sent", show: (p) => p.masks.map((m) => `${m.table}: ${m.columns}`).join("; ") || "nothing", class: "wide" },
-      { name: "writes", title: "May write", show: (p) => html`<details><summary>${plural(p.writes.length, "rule")}</summary><ul>${p.writes.map((w, i) => html`<li key=${i}>${w.table}: ${w.ops}${
-        w.columns ? ` of ${w.columns}` : ""}${w.anywhere ? ", anywhere" : ""}</li>`)}</ul></details>` },
-      { name: "query", title: "Buckets", show: (p) => html`<details><summary>Query</summary><pre>${p.query}</pre></details>` }]} />
-    <h2>Versions</h2><${Rows} caption="Versions" rows=${d.versions} id=${(v) => v.version} columns=${[{ name: "version", title: "Version", right: true }, { name: "name", title: "File" },
-      { name: "seq", title: "Commit", right: true }, { name: "at_ms", title: "Published", show: (v) => html`<${Time} ms=${v.at_ms} />` }]} />
+      ["Devices that have not heard of it", some(d.unsettled, { "filter.unsettled": 1 })]]} />
+    <h2>Profiles</h2><${Table} path="profiles" name="profiles" caption="Profiles" query=${query} search=${false} id=${(p) => p.name} columns=${[
+      { name: "name", title: "Profile", show: (p) => html`<a href=${href("devices", { "filter.profile": p.name })}>${p.name}</a>` }, { name: "devices", title: "Devices", right: true, show: (p) => count(p.devices) },
+      { name: "unsettled", title: "Not heard of these rules", right: true, show: (p) => some(p.unsettled, { "filter.profile": p.name, "filter.unsettled": 1 }) },
+      { name: "rows", title: "Rows, about", right: true, show: (p) => most(p, "rows", "rows_most", count), help: "The mean of some of its devices, to the most of one" },
+      { name: "bytes", title: "Values, about", right: true, show: (p) => most(p, "bytes", "bytes_most", bytes), help: "A device's file is larger" },
+      { name: "horizon_days", title: "Waited for", right: true, show: (p) => p.horizon_days && plural(p.horizon_days, "day") },
+      { name: "masks", title: "Not sent", sort: false, show: (p) => masks(rules[p.name]) || "nothing", class: "wide" },
+      { name: "writes", title: "May write", sort: false, show: (p) => writes(rules[p.name]) }, { name: "query", title: "Buckets", sort: false, show: (p) => buckets(rules[p.name]) }]} />
+    <h2>Versions</h2><${Table} path="scope_versions" name="versions" caption="Versions" query=${query} id=${(v) => v.version} sort="-version" columns=${[{ name: "version", title: "Version", down: true }, { name: "name", title: "File" },
+      { name: "seq", title: "Commit", right: true, show: (v) => String(v.seq) }, { name: "at_ms", title: "Published", down: true, show: (v) => html`<${Time} ms=${v.at_ms} />` }]} />
     ${d.text && html`<details class="card"><summary>The rules</summary><pre>${d.text}</pre></details>`}<${AsOf} asOf=${d.as_of} />`;
 }
 
@@ -88,5 +97,5 @@ export default function Scope({ route }) {
   const admin = useMay("admin");
   const tab = route.rest[0] || "now";
   return html`<${Head} title="Scope" /><${Tabs} label="Of scope" now=${tab} of=${[["now", "In force", href("scope")], ...(admin ? [["try", "Try other rules", href(["scope", "try"])]] : []), ["grants", "Grants", href(["scope", "grants"])]]} />
-    ${tab === "grants" ? html`<${Grants} query=${route.query} />` : html`<${Loaded} from=${from}>${(d) => (tab === "try" ? html`<${Try} scope=${d} />` : html`<${InForce} d=${d} />`)}<//>`}`;
+    ${tab === "grants" ? html`<${Grants} query=${route.query} />` : html`<${Loaded} from=${from}>${(d) => (tab === "try" ? html`<${Try} scope=${d} />` : html`<${InForce} d=${d} query=${route.query} />`)}<//>`}`;
 }

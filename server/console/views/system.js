@@ -3,20 +3,19 @@ import { html } from "../lib.js";
 import { command, useData } from "../api.js";
 import { confirm } from "../dialog.js";
 import { count, duration } from "../format.js";
-import { Ago, AsOf, Author, Badge, Facts, Head, Loaded, Tabs, Time, useMay } from "../parts.js";
+import { Author, Badge, Facts, Head, Loaded, Tabs, Time, useMay } from "../parts.js";
 import { href } from "../router.js";
-import { Rows, Table } from "../table.js";
+import { Table } from "../table.js";
 
-function Schema() {
+function Schema({ query }) {
   const from = useData("schema");
   return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Schema", String(d.schema_epoch)], ["Version of the server", d.version], ["Format of the store", String(d.store_format)],
-      ["Devices that never came", d.never ? html`<a href=${href("devices", { "filter.health": "never" })}>${count(d.never)}</a>` : "none"]]} />
-    <h2>Migrations</h2><${Rows} caption="Migrations, and the devices that are at each" rows=${d.migrations} id=${(m) => m.epoch} columns=${[{ name: "epoch", title: "Epoch", right: true }, { name: "name", title: "Migration" },
-      { name: "devices", title: "Devices at it", right: true, show: (m) => (m.devices ? html`<a href=${href("devices", { "filter.schema_epoch": m.epoch })}>${count(m.devices)}</a>` : 0) }]} />
-    <h2>Software of devices</h2><${Rows} caption="Software of devices" rows=${d.software} id=${(s) => s.software} columns=${[{ name: "software", title: "Software", show: (s) => html`<a href=${href("devices", { q: s.software })}>${s.software || "not said"}</a>` },
-      { name: "devices", title: "Devices", right: true }]} />
-    <details class="card"><summary>Tables: ${count(d.tables.length)}</summary><${Rows} caption="Tables" rows=${d.tables} id=${(t) => t.name} columns=${[{ name: "name", title: "Table", show: (t) => html`<a href=${href(["data", t.name])}>${t.name}</a>` },
-      { name: "mode", title: "Mode" }, { name: "wins", title: "Wins" }, { name: "columns", title: "Columns", right: true }]} /></details><${AsOf} asOf=${d.as_of} />`}<//>`;
+      ["Devices that never came", d.never ? html`<a href=${href("devices", { "filter.health": "never" })}>${count(d.never)}</a>` : "none"]]} />`}<//>
+    <h2>Migrations</h2><${Table} path="migrations" name="migrations" caption="Migrations, and the devices that are at each" query=${query} sort="-epoch" id=${(m) => m.epoch} filters=${[{ name: "devices", label: "Devices", options: [["1..", "some"], ["0", "none"]] }]}
+      columns=${[{ name: "epoch", title: "Epoch", down: true }, { name: "name", title: "Migration" },
+        { name: "devices", title: "Devices at it", right: true, show: (m) => (m.devices ? html`<a href=${href("devices", { "filter.schema_epoch": m.epoch })}>${count(m.devices)}</a>` : 0) }]} />
+    <h2>Software of devices</h2><${Table} path="software" name="software" caption="Software of devices" query=${query} sort="-devices" id=${(s) => s.software}
+      columns=${[{ name: "software", title: "Software", show: (s) => html`<a href=${href("devices", { q: s.software })}>${s.software || "not said"}</a>` }, { name: "devices", title: "Devices", right: true, show: (s) => count(s.devices) }]} />`;
 }
 
 const backup = () => confirm({
@@ -25,15 +24,16 @@ const backup = () => confirm({
   run: ({ target }) => command("backup", { target }), done: (reply) => html`<p>The backup is made: <code>${reply.target}</code></p>`,
 });
 
-function Backups() {
-  const from = useData("backups", {}, 15000);
+function Backups({ query }) {
+  const from = useData("backups", { limit: 1 }, 15000);
   const admin = useMay("admin");
   return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Newest backup", d.age_ms === null ? html`<${Badge} word="none yet" tone="warn" />` : `${duration(d.age_ms)} ago`], ["Has everything up to commit", String(d.backup_seq)],
-      ["Commits since", count(d.commits_since)], ["Epoch", html`<code>${d.epoch}</code>`]]} />
-    ${admin && html`<p><button type="button" class="primary" onClick=${backup}>Make a backup</button></p>`}
-    <h2>Backups</h2><${Rows} caption="Backups" rows=${d.items} id=${(b) => b.id} columns=${[{ name: "at_ms", title: "When", show: (b) => html`<${Time} ms=${b.at_ms} />` }, { name: "seq", title: "Commit", right: true }, { name: "name", title: "Where", class: "wide" }]} />
-    <h2>Epochs</h2><${Rows} caption="Epochs: one more for each time that the server was restored" rows=${d.epochs} id=${(e) => e.epoch} columns=${[{ name: "epoch", title: "Epoch", show: (e) => html`<code>${e.epoch}</code>` },
-      { name: "start_seq", title: "From commit", right: true }, { name: "at_ms", title: "Began", show: (e) => html`<${Time} ms=${e.at_ms} />` }]} /><${AsOf} asOf=${d.as_of} />`}<//>`;
+      ["Commits since", count(d.commits_since)], ["Epoch", html`<code>${d.epoch}</code>`]]} />`}<//>
+    <h2>Backups</h2><${Table} path="backups" name="backups" caption="Backups" query=${query} sort="-at_ms" live=${15000} empty="There is no backup yet." tools=${admin && html`<button type="button" class="primary" onClick=${backup}>Make a backup</button>`}
+      columns=${[{ name: "at_ms", title: "When", down: true, show: (b) => html`<${Time} ms=${b.at_ms} />` }, { name: "seq", title: "Commit", right: true, show: (b) => String(b.seq) }, { name: "name", title: "Where", class: "wide" }]} />
+    <h2>Epochs</h2><${Table} path="epochs" name="epochs" caption="Epochs: one more for each time that the server was restored" query=${query} sort="-start_seq" search=${false} id=${(e) => e.epoch}
+      columns=${[{ name: "epoch", title: "Epoch", show: (e) => html`<code>${e.epoch}</code>` }, { name: "start_seq", title: "From commit", right: true, show: (e) => String(e.start_seq) },
+        { name: "at_ms", title: "Began", down: true, show: (e) => html`<${Time} ms=${e.at_ms} />` }]} />`;
 }
 
 const EVENTS = [{ name: "at_ms", title: "When", down: true, show: (e) => html`<${Time} ms=${e.at_ms} />` }, { name: "device", title: "Device", show: (e) => (e.device ? html`<${Author} name=${e.device} id=${e.device_id} />` : "the server"), class: "who" },
@@ -42,5 +42,5 @@ const EVENTS = [{ name: "at_ms", title: "When", down: true, show: (e) => html`<$
 export default function System({ route }) {
   const tab = route.rest[0] || "schema";
   return html`<${Head} title="Schema & backups" /><${Tabs} label="Of the system" now=${tab} of=${[["schema", "Schema", href("system")], ["backups", "Backups", href(["system", "backups"])], ["events", "Events", href(["system", "events"])]]} />
-    ${tab === "backups" ? html`<${Backups} />` : tab === "events" ? html`<${Table} path="events" caption="What happened" columns=${EVENTS} sort="-at_ms" query=${route.query} filters=${[{ name: "kind", label: "What" }, { name: "device", label: "Device" }]} />` : html`<${Schema} />`}`;
+    ${tab === "backups" ? html`<${Backups} query=${route.query} />` : tab === "events" ? html`<${Table} path="events" caption="What happened" columns=${EVENTS} sort="-at_ms" query=${route.query} filters=${[{ name: "kind", label: "What" }, { name: "device", label: "Device" }]} />` : html`<${Schema} query=${route.query} />`}`;
 }
