@@ -395,6 +395,7 @@ static int open_hub(parts *p, buf *error) {
         .now_ms = wall_ms,
         .wake = wake,
         .log = log_hub,
+        .watched = true,
         .figures = add_figures,
         .alerted = on_alert,
         .ctx = p,

@@ -44,6 +44,7 @@ typedef struct hub_config {
     void (*wake)(void *ctx);
     /* One line for the log. From any thread. */
     void (*log)(void *ctx, const log_fields *fields, const char *text);
+    bool watched; /* its figures are kept, and it is looked what is to be alerted of (alert.h) */
     /* Adds to what alerts are judged by what the hub does not know; and what was opened or closed is durable now. On the writer's thread, may be NULL. */
     void (*figures)(void *ctx, alert_figures *f);
     void (*alerted)(void *ctx);

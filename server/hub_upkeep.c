@@ -175,8 +175,10 @@ bool hub_upkeep(hub *h, uint64_t now_ms) {
         store_rollback(s);
     else
         rc = store_commit(s);
-    if (!rc) keep_figures(h, now_ms);
-    if (!rc) look_if_due(h, now_ms);
+    if (!rc && h->config.watched) {
+        keep_figures(h, now_ms);
+        look_if_due(h, now_ms);
+    }
     bool more = false;
     uint64_t scope_at_ms = UINT64_MAX;
     if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);

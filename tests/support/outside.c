@@ -51,6 +51,7 @@ static void open_hub(outside *o, const char *migration) {
     int rc = store_open(&sc, &o->store, &error);
     if (rc) fail_msg("%s", (const char *)error.p);
     hub_config hc = {.store = o->store,
+                     .watched = true,
                      .store_path = store_path,
                      .snapshot_path = snapshot_path,
                      .readers = 1,

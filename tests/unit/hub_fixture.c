@@ -36,6 +36,7 @@ static void open_hub(world *w) {
     static char snapshots[160];
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w->v.dir);
     hub_config c = {.store = w->v.s,
+                    .watched = true,
                     .store_path = w->v.path,
                     .snapshot_path = snapshots,
                     .readers = 2,

@@ -344,6 +344,7 @@ static void hub_start_counts_every_increment_once_under_threads(void **state) {
     w.v.g = NULL;
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
     hub_config config = {.store = w.v.s,
+                         .watched = true,
                          .store_path = w.v.path,
                          .snapshot_path = snapshots,
                          .readers = 3,
@@ -400,6 +401,7 @@ static void hub_stop_notes_every_connection_that_has_ended(void **state) {
     w.v.g = NULL;
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
     hub_config config = {.store = w.v.s,
+                         .watched = true,
                          .store_path = w.v.path,
                          .snapshot_path = snapshots,
                          .readers = 1,

@@ -266,6 +266,7 @@ static void open_world(world *w, client *c) {
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w->v.dir);
     hub_config config = {.store = w->v.s,
+                         .watched = true,
                          .store_path = w->v.path,
                          .snapshot_path = snapshots,
                          .readers = 3,

@@ -58,8 +58,9 @@ function Choose({ query }) {
 
 export default function Explain({ route }) {
   const { device, table, key } = route.query;
+  const row = `${device}/${table}/${key}`; // The answer about another row does not stay until this one's comes.
   return html`<${Head} title="View as device" />
     <p>What a device should hold, and why a row is on it, or is not.</p>
-    <${Ask} key=${`${device}/${table}/${key}`} query=${route.query} />
-    ${device && table && key ? html`<${Answer} query=${route.query} />` : html`<${Choose} query=${device ? { ...route.query, q: device } : route.query} />`}`;
+    <${Ask} key=${row} query=${route.query} />
+    ${device && table && key ? html`<${Answer} key=${row} query=${route.query} />` : html`<${Choose} query=${device ? { ...route.query, q: device } : route.query} />`}`;
 }
