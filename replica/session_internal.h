@@ -56,8 +56,8 @@ struct session {
     /* of welcome */
     uint32_t schema_epoch;
     bool awaits_news; /* what the server has to tell at a welcome is on its way: results, decisions, losses */
-    uint64_t target;       /* in step when the cursor is here, */
-    bool awaits_view;      /* and the view has come that a welcome announced */
+    uint64_t target;  /* in step when the cursor is here, */
+    bool awaits_view; /* and the view has come that a welcome announced */
     /* frames to send: a ring; the first is being shown to the transport */
     buf queue[QUEUE_SLOTS];
     unsigned first, queued;
