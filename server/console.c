@@ -333,6 +333,18 @@ bool console_take_id(api_call *c, const char *text, int64_t *out) {
     return false;
 }
 
+void console_tell_one(api_call *c, api_reader *r, int (*put)(console *k, int64_t id, buf *out, buf *words)) {
+    int64_t id;
+    buf words = {0};
+    if (!console_take_id(c, c->table, &id)) return;
+    console *k = console_begin(c, r);
+    if (!k) return;
+    api_answer(c, 200);
+    int rc = put(k, id, &c->out.body, &words);
+    console_end(c, r, k, rc, &words);
+    buf_fini(&words);
+}
+
 int console_find_author(const console *k, int64_t author, console_author *out) {
     db_cache *cache = &k->file->cache;
     *out = (console_author){.name = "server"};

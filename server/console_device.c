@@ -141,15 +141,7 @@ static int put_device(console *k, int64_t id, buf *out, buf *words) {
 }
 
 void console_device(api_call *c, api_reader *r) {
-    int64_t id;
-    buf words = {0};
-    if (!console_take_id(c, c->table, &id)) return;
-    console *k = console_begin(c, r);
-    if (!k) return;
-    api_answer(c, 200);
-    int rc = put_device(k, id, &c->out.body, &words);
-    console_end(c, r, k, rc, &words);
-    buf_fini(&words);
+    console_tell_one(c, r, put_device);
 }
 
 void console_device_syncs(api_call *c, api_reader *r) {

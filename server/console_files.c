@@ -53,9 +53,11 @@ static const char *type_of(const char *name) {
 static void put_etag(char out[2 * ETAG_BYTES + 3], const buf *content) {
     uint8_t hash[32];
     crypto_sha256(content->p, content->n, hash);
-    out[0] = '"';
-    for (size_t i = 0; i < ETAG_BYTES; i++) snprintf(out + 1 + 2 * i, 3, "%02x", hash[i]);
-    strcpy(out + 1 + 2 * (size_t)ETAG_BYTES, "\"");
+    size_t n = 0;
+    out[n++] = '"';
+    for (size_t i = 0; i < ETAG_BYTES; i++, n += 2) snprintf(out + n, 3, "%02x", hash[i]);
+    out[n++] = '"';
+    out[n] = 0;
 }
 
 static int read_content(const char *path, buf *out, buf *error) {

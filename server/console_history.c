@@ -522,15 +522,7 @@ static int put_conflict(console *k, int64_t id, buf *out, buf *words) {
 }
 
 void console_conflict(api_call *c, api_reader *r) {
-    int64_t id;
-    buf words = {0};
-    if (!console_take_id(c, c->table, &id)) return;
-    console *k = console_begin(c, r);
-    if (!k) return;
-    api_answer(c, 200);
-    int rc = put_conflict(k, id, &c->out.body, &words);
-    console_end(c, r, k, rc, &words);
-    buf_fini(&words);
+    console_tell_one(c, r, put_conflict);
 }
 
 /* ---- GET /v1/admin/refusals/{id} ---- */

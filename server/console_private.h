@@ -92,6 +92,8 @@ void console_put_text(buf *out, const char *name, const char *text);
 void console_put_integer(buf *out, const char *name, int64_t n);
 /* The integer in the path; false after answering. */
 bool console_take_id(api_call *c, const char *text, int64_t *out);
+/* A whole answer: what `put` says of the one whose number the path names. */
+void console_tell_one(api_call *c, api_reader *r, int (*put)(console *k, int64_t id, buf *out, buf *words));
 
 /* Lists that other files give one item of. */
 extern const console_source CONSOLE_DEVICES, CONSOLE_CONFLICTS, CONSOLE_REFUSALS, CONSOLE_SYNCS_OF_DEVICE;

@@ -46,13 +46,20 @@ const char *ctl_value(const ctl *c, const char *option);
 const char *ctl_value_at(const ctl *c, const char *option, size_t at);
 /* A number into *out, which keeps its value if the option was not given. CTL_USAGE after telling what it has to be. */
 int ctl_number(const ctl *c, const char *option, long least, long most, long *out);
+/* An operand as the number of `what`, from 1 on; 0 after telling. */
+json_int_t ctl_id(const char *word, const char *what);
+/* All operands from the third on as an array of such numbers, the caller's; NULL after telling. */
+json_t *ctl_ids(const ctl *c, const char *what);
 
 /* ---- ctl_client.c ---- */
 
 /* Connects if need be, sends, waits. On CTL_DONE *reply is the answer's object, the caller's. Otherwise the reason has been told. Takes `request`.
  * `title` stands in the waiting line of a terminal when it takes over two seconds; NULL: none (a progress bar is shown instead). */
 int ctl_call(ctl *c, json_t *request, const char *title, json_t **reply);
-/* The same without telling: a refusal's object is in *reply as well (CTL_FAILED with *reply set). */
+/* ctl_call, and then the answer: as JSON, or for people as `print` has it, or as the line that `format` makes. */
+int ctl_show(ctl *c, json_t *request, const char *title, void (*print)(const json_t *reply));
+int ctl_do(ctl *c, json_t *request, const char *title, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* ctl_call without telling: a refusal's object is in *reply as well (CTL_FAILED with *reply set). */
 int ctl_try(ctl *c, json_t *request, const char *title, json_t **reply);
 /* The same in halves, for requests that are made elsewhere: a request, one line without its end; and the server's next line, be it an answer or one
  * that comes before (it has no "ok"). */

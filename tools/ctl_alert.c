@@ -23,18 +23,6 @@ static bool seconds_of(const char *text, double *out) {
     return !*end;
 }
 
-static int simple(ctl *c, json_t *request, const char *done) {
-    json_t *reply;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%s\n", done);
-    json_decref(reply);
-    return CTL_DONE;
-}
-
 /* ---- what is open ---- */
 
 /* Ways that tell somebody; one that fails is told below the list. */
@@ -82,18 +70,9 @@ int ctl_alert_list(ctl *c) {
 }
 
 int ctl_alert_ack(ctl *c) {
-    json_t *ids = json_array();
-    for (int i = 2; i < c->nword; i++) {
-        char *end;
-        long long id = strtoll(c->word[i], &end, 10);
-        if (id < 1 || *end) {
-            fprintf(stderr, "satchelctl: \"%s\" is no number of an alert\n", c->word[i]);
-            json_decref(ids);
-            return CTL_USAGE;
-        }
-        json_array_append_new(ids, json_integer(id));
-    }
-    return simple(c, json_pack("{ss so}", "command", "alert.ack", "ids", ids), "Acknowledged.");
+    json_t *ids = ctl_ids(c, "an alert");
+    if (!ids) return CTL_USAGE;
+    return ctl_do(c, json_pack("{ss so}", "command", "alert.ack", "ids", ids), NULL, "Acknowledged.");
 }
 
 int ctl_alert_test(ctl *c) {
@@ -120,15 +99,15 @@ int ctl_alert_silence(ctl *c) {
         return CTL_USAGE;
     }
     json_int_t until_ms = ((json_int_t)time(NULL) + (json_int_t)s) * 1000;
-    return simple(c,
+    return ctl_do(c,
                   json_pack("{ss ss sI ss*}", "command", "alert.silence", "rule", c->word[2], "until_ms", until_ms, "device",
                             ctl_value(c, "device")),
-                  "Silenced.");
+                  NULL, "Silenced.");
 }
 
 int ctl_alert_unsilence(ctl *c) {
-    return simple(c, json_pack("{ss ss ss*}", "command", "alert.unsilence", "rule", c->word[2], "device", ctl_value(c, "device")),
-                  "Not silenced any more.");
+    return ctl_do(c, json_pack("{ss ss ss*}", "command", "alert.unsilence", "rule", c->word[2], "device", ctl_value(c, "device")),
+                  NULL, "Not silenced any more.");
 }
 
 /* ---- rules ---- */
@@ -172,11 +151,11 @@ int ctl_alert_set(ctl *c) {
         json_decref(request);
         return rc;
     }
-    return simple(c, request, "It is in force from now on.");
+    return ctl_do(c, request, NULL, "It is in force from now on.");
 }
 
 static int switch_one(ctl *c, const char *command, const char *done) {
-    return simple(c, json_pack("{ss ss}", "command", command, "name", c->word[2]), done);
+    return ctl_do(c, json_pack("{ss ss}", "command", command, "name", c->word[2]), NULL, "%s", done);
 }
 
 int ctl_alert_on(ctl *c) {

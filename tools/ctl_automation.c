@@ -63,15 +63,7 @@ int ctl_automation_show(ctl *c) {
 }
 
 static int switch_one(ctl *c, const char *command, const char *done) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss ss}", "command", command, "name", c->word[2]), NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%s is %s.\n", c->word[2], done);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_do(c, json_pack("{ss ss}", "command", command, "name", c->word[2]), NULL, "%s is %s.", c->word[2], done);
 }
 
 int ctl_automation_on(ctl *c) {
@@ -82,19 +74,15 @@ int ctl_automation_off(ctl *c) {
     return switch_one(c, "automation.off", "off");
 }
 
+static void print_report(const json_t *reply) {
+    fputs(json_string_value(json_object_get(reply, "report")), stdout);
+}
+
 int ctl_automation_try(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c,
-                      json_pack("{ss ss ss* ss*}", "command", "automation.try", "name", c->word[2], "table",
-                                ctl_value(c, "table"), "key", ctl_value(c, "key")),
-                      "trying", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        fputs(json_string_value(json_object_get(reply, "report")), stdout);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_show(c,
+                    json_pack("{ss ss ss* ss*}", "command", "automation.try", "name", c->word[2], "table", ctl_value(c, "table"),
+                              "key", ctl_value(c, "key")),
+                    "trying", print_report);
 }
 
 int ctl_automation_run(ctl *c) {

@@ -24,40 +24,23 @@ static void print_lacking(const json_t *reply) {
     ctl_table(json_object_get(reply, "devices"), columns, sizeof columns / sizeof *columns);
 }
 
-int ctl_ca_status(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "ca.status"), NULL, &reply);
-    if (rc) return rc;
-    if (c->json) {
-        ctl_print_json(reply);
-    } else {
-        print_authority("authority", json_object_get(reply, "authority"));
-        print_authority("new authority", json_object_get(reply, "next"));
-        print_lacking(reply);
-    }
-    json_decref(reply);
-    return CTL_DONE;
+static void print_status(const json_t *reply) {
+    print_authority("authority", json_object_get(reply, "authority"));
+    print_authority("new authority", json_object_get(reply, "next"));
+    print_lacking(reply);
 }
 
-static int change(ctl *c, json_t *request, const char *words) {
-    json_t *reply;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        puts(words);
-    json_decref(reply);
-    return CTL_DONE;
+int ctl_ca_status(ctl *c) {
+    return ctl_show(c, json_pack("{ss}", "command", "ca.status"), NULL, print_status);
 }
 
 int ctl_ca_rotate(ctl *c) {
-    return change(
-        c, json_pack("{ss}", "command", "ca.rotate"),
+    return ctl_do(
+        c, json_pack("{ss}", "command", "ca.rotate"), NULL,
         "There is a new authority beside the old one; devices get it when they next sync. See ca status, and make a backup.");
 }
 
 int ctl_ca_retire(ctl *c) {
-    return change(c, json_pack("{ss sb}", "command", "ca.retire", "force", ctl_value(c, "force") != NULL),
+    return ctl_do(c, json_pack("{ss sb}", "command", "ca.retire", "force", ctl_value(c, "force") != NULL), NULL,
                   "The old authority has ended. Make a backup.");
 }

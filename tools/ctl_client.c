@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,4 +156,32 @@ int ctl_call(ctl *c, json_t *request, const char *title, json_t **reply) {
     json_decref(*reply);
     *reply = NULL;
     return rc;
+}
+
+int ctl_show(ctl *c, json_t *request, const char *title, void (*print)(const json_t *reply)) {
+    json_t *reply;
+    int rc = ctl_call(c, request, title, &reply);
+    if (rc) return rc;
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        print(reply);
+    json_decref(reply);
+    return CTL_DONE;
+}
+
+int ctl_do(ctl *c, json_t *request, const char *title, const char *format, ...) {
+    json_t *reply;
+    va_list args;
+    int rc = ctl_call(c, request, title, &reply);
+    if (rc) return rc;
+    va_start(args, format);
+    if (c->json)
+        ctl_print_json(reply);
+    else
+        vprintf(format, args);
+    va_end(args);
+    if (!c->json) putchar('\n');
+    json_decref(reply);
+    return CTL_DONE;
 }

@@ -1,9 +1,10 @@
 /* ctl_conflict.c - satchelctl conflict list, show, accept, restore. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tools/ctl.h"
+
+#define A_CONFLICT "a conflict"
 
 int ctl_conflict_list(ctl *c) {
     static const ctl_column columns[] = {
@@ -24,16 +25,6 @@ int ctl_conflict_list(ctl *c) {
     return CTL_DONE;
 }
 
-/* An operand as the number of a conflict; 0 after telling. */
-static json_int_t id_of(const char *word) {
-    char *end;
-    errno = 0;
-    long long id = strtoll(word, &end, 10);
-    if (!*end && !errno && id >= 1) return id;
-    fprintf(stderr, "satchelctl: \"%s\" is not the number of a conflict\n", word);
-    return 0;
-}
-
 static void print_conflict(const json_t *reply) {
     static const ctl_column head[] = {
         {"id", "id", CTL_NUMBER},           {"at_ms", "at", CTL_TIME},       {"seq", "commit", CTL_NUMBER},
@@ -48,47 +39,20 @@ static void print_conflict(const json_t *reply) {
 }
 
 int ctl_conflict_show(ctl *c) {
-    json_t *reply;
-    json_int_t id = id_of(c->word[2]);
+    json_int_t id = ctl_id(c->word[2], A_CONFLICT);
     if (!id) return CTL_USAGE;
-    int rc = ctl_call(c, json_pack("{ss sI}", "command", "conflict.show", "id", id), NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        print_conflict(reply);
-    json_decref(reply);
-    return CTL_DONE;
-}
-
-static int settle(ctl *c, json_t *request, const char *done) {
-    json_t *reply;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        puts(done);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_show(c, json_pack("{ss sI}", "command", "conflict.show", "id", id), NULL, print_conflict);
 }
 
 int ctl_conflict_accept(ctl *c) {
-    json_t *ids = json_array();
-    for (int i = 2; i < c->nword; i++) {
-        json_int_t id = id_of(c->word[i]);
-        if (!id) {
-            json_decref(ids);
-            return CTL_USAGE;
-        }
-        json_array_append_new(ids, json_integer(id));
-    }
-    return settle(c, json_pack("{ss so}", "command", "conflict.accept", "ids", ids), "Accepted.");
+    json_t *ids = ctl_ids(c, A_CONFLICT);
+    if (!ids) return CTL_USAGE;
+    return ctl_do(c, json_pack("{ss so}", "command", "conflict.accept", "ids", ids), NULL, "Accepted.");
 }
 
 int ctl_conflict_restore(ctl *c) {
-    json_int_t id = id_of(c->word[2]);
+    json_int_t id = ctl_id(c->word[2], A_CONFLICT);
     if (!id) return CTL_USAGE;
-    return settle(c, json_pack("{ss sI}", "command", "conflict.restore", "id", id),
+    return ctl_do(c, json_pack("{ss sI}", "command", "conflict.restore", "id", id), NULL,
                   "Restored: every device that holds the row gets it.");
 }

@@ -88,16 +88,8 @@ int ctl_device_show(ctl *c) {
 }
 
 int ctl_device_rename(ctl *c) {
-    json_t *reply;
-    json_t *request = json_pack("{ss ss ss}", "command", "device.rename", "name", c->word[2], "to", c->word[3]);
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%s is named %s\n", c->word[2], c->word[3]);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_do(c, json_pack("{ss ss ss}", "command", "device.rename", "name", c->word[2], "to", c->word[3]), NULL,
+                  "%s is named %s", c->word[2], c->word[3]);
 }
 
 static const char *text_or(const json_t *o, const char *member, const char *otherwise) {

@@ -105,15 +105,7 @@ int ctl_user_list(ctl *c) {
 
 /* Takes `request`. */
 static int call_and_tell(ctl *c, json_t *request, const char *done) {
-    json_t *reply;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%s %s\n", c->word[2], done);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_do(c, request, NULL, "%s %s", c->word[2], done);
 }
 
 int ctl_user_role(ctl *c) {

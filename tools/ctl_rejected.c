@@ -23,13 +23,8 @@ int ctl_rejected(ctl *c) {
 
 /* A request about the refusal that the operands name; NULL after telling. */
 static json_t *make_request(const ctl *c, const char *command) {
-    char *end;
-    errno = 0;
-    long long number = strtoll(c->word[3], &end, 10);
-    if (!*end && !errno && number >= 1)
-        return json_pack("{ss ss sI}", "command", command, "device", c->word[2], "number", (json_int_t)number);
-    fprintf(stderr, "satchelctl: \"%s\" is not the number of a transaction\n", c->word[3]);
-    return NULL;
+    json_int_t number = ctl_id(c->word[3], "a transaction");
+    return number ? json_pack("{ss ss sI}", "command", command, "device", c->word[2], "number", number) : NULL;
 }
 
 /* ---- show ---- */
@@ -72,30 +67,14 @@ static void print_refusal(const json_t *o) {
 }
 
 int ctl_rejected_show(ctl *c) {
-    json_t *reply, *request = make_request(c, "rejected.show");
-    if (!request) return CTL_USAGE;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        print_refusal(reply);
-    json_decref(reply);
-    return CTL_DONE;
+    json_t *request = make_request(c, "rejected.show");
+    return request ? ctl_show(c, request, NULL, print_refusal) : CTL_USAGE;
 }
 
 /* ---- settling ---- */
 
 static int settle(ctl *c, json_t *request, const char *done) {
-    json_t *reply;
-    int rc = ctl_call(c, request, NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("transaction %s of %s is %s\n", c->word[3], c->word[2], done);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_do(c, request, NULL, "transaction %s of %s is %s", c->word[3], c->word[2], done);
 }
 
 int ctl_rejected_discard(ctl *c) {

@@ -202,20 +202,8 @@ int ctl_scope_grants(ctl *c) {
 }
 
 int ctl_scope_revoke(ctl *c) {
-    char *end;
-    errno = 0;
-    long long id = strtoll(c->word[2], &end, 10);
-    if (*end || errno || id < 1) {
-        fprintf(stderr, "satchelctl: \"%s\" is not the number of a grant\n", c->word[2]);
-        return CTL_USAGE;
-    }
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss sI}", "command", "scope.revoke", "id", (json_int_t)id), "revoking", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("grant %lld has ended\n", id);
-    json_decref(reply);
-    return CTL_DONE;
+    json_int_t id = ctl_id(c->word[2], "a grant");
+    if (!id) return CTL_USAGE;
+    return ctl_do(c, json_pack("{ss sI}", "command", "scope.revoke", "id", id), "revoking",
+                  "grant %" JSON_INTEGER_FORMAT " has ended", id);
 }

@@ -24,16 +24,12 @@ int ctl_verify(ctl *c) {
     return problems ? CTL_FAILED : CTL_DONE;
 }
 
+static void print_digest(const json_t *reply) {
+    fputs(json_string_value(json_object_get(reply, "digest")), stdout);
+}
+
 int ctl_digest(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "digest"), "reading the tables", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        fputs(json_string_value(json_object_get(reply, "digest")), stdout);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_show(c, json_pack("{ss}", "command", "digest"), "reading the tables", print_digest);
 }
 
 static void print_status(const json_t *reply) {
@@ -48,10 +44,14 @@ static void print_status(const json_t *reply) {
         {"schema_epoch", "schema epoch", CTL_NUMBER},
     };
     static const ctl_column store[] = {
-        {"active", "active devices", CTL_NUMBER},        {"rows", "rows", CTL_NUMBER},
-        {"rejected_open", "rejected, open", CTL_NUMBER}, {"conflicts", "conflicts recorded", CTL_NUMBER},
-        {"log_rows", "log entries", CTL_NUMBER},         {"bytes", "bytes on disk", CTL_NUMBER},
-        {"backup_ms", "newest backup", CTL_TIME},        {"silent", "silent for a day", CTL_NUMBER},
+        {"active", "active devices", CTL_NUMBER},
+        {"rows", "rows", CTL_NUMBER},
+        {"rejected_open", "rejected, open", CTL_NUMBER},
+        {"conflicts", "conflicts recorded", CTL_NUMBER},
+        {"log_rows", "log entries", CTL_NUMBER},
+        {"bytes", "bytes on disk", CTL_NUMBER},
+        {"backup_ms", "newest backup", CTL_TIME},
+        {"silent", "silent for a day", CTL_NUMBER},
         {"alerts", "alerts", CTL_NUMBER},
     };
     static const ctl_column since[] = {
@@ -72,13 +72,5 @@ static void print_status(const json_t *reply) {
 }
 
 int ctl_status(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "status"), "status", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        print_status(reply);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_show(c, json_pack("{ss}", "command", "status"), "status", print_status);
 }

@@ -39,8 +39,9 @@ static const ctl_option device_options[] = {
     {0},
 };
 static const ctl_option token_options[] = {
-    {"rights", "LIST", "read, write, server (what devices may not write), console:viewer, console:manager, console:admin (what a person of\n"
-                       "                             that role may do in the console), with commas; default read,write"},
+    {"rights", "LIST",
+     "read, write, server (what devices may not write), console:viewer, console:manager, console:admin (what a person of\n"
+     "                             that role may do in the console), with commas; default read,write"},
     {0},
 };
 static const ctl_option user_add_options[] = {
@@ -201,14 +202,18 @@ static const command commands[] = {
     {"user add", "NAME", 1, 1, user_add_options, ctl_user_add, "let a person sign in to the console",
      "Makes a user of the console. The password is asked for on the terminal, else it is the first line of standard input; it is never an argument.\n"
      "A viewer sees everything; a manager settles conflicts and refusals and grants rows as well; an admin does everything.\n"},
-    {"user list", "", 0, 0, NULL, ctl_user_list, "list who may sign in", "Lists the users: their roles, when they were last in, and wrong passwords since.\n"},
+    {"user list", "", 0, 0, NULL, ctl_user_list, "list who may sign in",
+     "Lists the users: their roles, when they were last in, and wrong passwords since.\n"},
     {"user passwd", "NAME", 1, 1, user_passwd_options, ctl_user_passwd, "give a user another password",
      "As user add. The user's sessions end, and waiting after wrong passwords does.\n"},
-    {"user role", "NAME ROLE", 2, 2, NULL, ctl_user_role, "give a user another role", "ROLE is viewer, manager or admin; it counts at once.\n"},
-    {"user lock", "NAME", 1, 1, NULL, ctl_user_lock, "keep a user out", "The user is signed out and cannot sign in any more, until user unlock.\n"},
+    {"user role", "NAME ROLE", 2, 2, NULL, ctl_user_role, "give a user another role",
+     "ROLE is viewer, manager or admin; it counts at once.\n"},
+    {"user lock", "NAME", 1, 1, NULL, ctl_user_lock, "keep a user out",
+     "The user is signed out and cannot sign in any more, until user unlock.\n"},
     {"user unlock", "NAME", 1, 1, NULL, ctl_user_unlock, "let a user in again",
      "Takes back user lock, and ends the waiting after wrong passwords.\n"},
-    {"user remove", "NAME", 1, 1, NULL, ctl_user_remove, "remove a user", "The user is signed out and is no more. What the audit log has stays.\n"},
+    {"user remove", "NAME", 1, 1, NULL, ctl_user_remove, "remove a user",
+     "The user is signed out and is no more. What the audit log has stays.\n"},
     {"audit list", "", 0, 0, audit_list_options, ctl_audit_list, "list who did what",
      "Lists, newest first, what was done and what was refused, over the console, with tokens and with this program; what only reads is not there.\n"},
     {"audit verify", "", 0, 0, audit_verify_options, ctl_audit_verify, "check that the audit log is as it was written",
@@ -263,7 +268,8 @@ static const command commands[] = {
     {"alert set", "RULE", 1, 1, alert_set_options, ctl_alert_set, "change a rule of alerts, or make one",
      "Changes what is given of a rule, or makes a new one, of which --metric, --op and --threshold have to be given. It is looked at at once.\n"},
     {"alert on", "RULE", 1, 1, NULL, ctl_alert_on, "switch a rule of alerts on", "From now on the rule opens alerts.\n"},
-    {"alert off", "RULE", 1, 1, NULL, ctl_alert_off, "switch a rule of alerts off", "The rule opens no alerts any more, and those that are open are over.\n"},
+    {"alert off", "RULE", 1, 1, NULL, ctl_alert_off, "switch a rule of alerts off",
+     "The rule opens no alerts any more, and those that are open are over.\n"},
     {"alert test", "", 0, 0, NULL, ctl_alert_test, "send a test by mail and webhook",
      "Sends a notice that says that it is a test by each way that is set (satcheld.conf(5)), and tells what became of it. Exit status 1 if one fails.\n"},
     {"automation list", "", 0, 0, NULL, ctl_automation_list, "list what the server does by itself",
@@ -452,6 +458,28 @@ int ctl_number(const ctl *c, const char *option, long least, long most, long *ou
     }
     *out = v;
     return CTL_DONE;
+}
+
+json_int_t ctl_id(const char *word, const char *what) {
+    char *end;
+    errno = 0;
+    long long id = strtoll(word, &end, 10);
+    if (!*end && !errno && id >= 1) return id;
+    fprintf(stderr, "satchelctl: \"%s\" is not the number of %s\n", word, what);
+    return 0;
+}
+
+json_t *ctl_ids(const ctl *c, const char *what) {
+    json_t *ids = json_array();
+    for (int i = 2; i < c->nword; i++) {
+        json_int_t id = ctl_id(c->word[i], what);
+        if (!id) {
+            json_decref(ids);
+            return NULL;
+        }
+        json_array_append_new(ids, json_integer(id));
+    }
+    return ids;
 }
 
 /* ---- a command's run ---- */

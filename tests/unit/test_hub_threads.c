@@ -327,6 +327,20 @@ static void *others_main(void *arg) {
     return NULL;
 }
 
+static hub_config config_of(world *w, const char *snapshots, unsigned readers) {
+    return (hub_config){.store = w->v.s,
+                        .watched = true,
+                        .store_path = w->v.path,
+                        .snapshot_path = snapshots,
+                        .readers = readers,
+                        .history_ms = 1,
+                        .horizon_ms = 1000000000,
+                        .now_ms = now_ms,
+                        .wake = on_wake,
+                        .log = on_log,
+                        .ctx = w};
+}
+
 static void hub_start_counts_every_increment_once_under_threads(void **state) {
     (void)state;
     static world w;
@@ -343,17 +357,7 @@ static void hub_start_counts_every_increment_once_under_threads(void **state) {
     ingest_free(w.v.g);
     w.v.g = NULL;
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
-    hub_config config = {.store = w.v.s,
-                         .watched = true,
-                         .store_path = w.v.path,
-                         .snapshot_path = snapshots,
-                         .readers = 3,
-                         .history_ms = 1,
-                         .horizon_ms = 1000000000,
-                         .now_ms = now_ms,
-                         .wake = on_wake,
-                         .log = on_log,
-                         .ctx = &w};
+    hub_config config = config_of(&w, snapshots, 3);
     buf error;
     buf_init(&error, 0);
     assert_int_equal(hub_open(&config, &w.h, &error), SATCHEL_OK);
@@ -400,17 +404,7 @@ static void hub_stop_notes_every_connection_that_has_ended(void **state) {
     ingest_free(w.v.g);
     w.v.g = NULL;
     snprintf(snapshots, sizeof snapshots, "%s/snapshots.db", w.v.dir);
-    hub_config config = {.store = w.v.s,
-                         .watched = true,
-                         .store_path = w.v.path,
-                         .snapshot_path = snapshots,
-                         .readers = 1,
-                         .history_ms = 1,
-                         .horizon_ms = 1000000000,
-                         .now_ms = now_ms,
-                         .wake = on_wake,
-                         .log = on_log,
-                         .ctx = &w};
+    hub_config config = config_of(&w, snapshots, 1);
     buf_init(&error, 0);
     assert_int_equal(hub_open(&config, &w.h, &error), SATCHEL_OK);
     assert_int_equal(hub_start(w.h), SATCHEL_OK);
