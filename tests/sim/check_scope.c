@@ -200,19 +200,17 @@ static unsigned item_of(const schema_table *t, const delta_row *row) {
     return k->type == VALUE_TEXT && k->n == 2 && k->u.p[0] == 'i' ? (unsigned)(k->u.p[1] - '0') : SIM_ROWS;
 }
 
-static void check_mask(sim *s, unsigned device, const schema_table *t, const delta_row *row) {
-    for (unsigned i = 0; i < row->ncol; i++) {
-        const schema_column *c = schema_column_by_id(t, row->col[i].id);
-        if (c && (!strcmp(c->name, "f") || (mx_now && mx_before && !strcmp(c->name, "mx"))))
-            sim_fail(s, "d%u is sent column %s of an item, which is masked from it", device, c->name);
-    }
+static void check_mask(sim *s, unsigned device, const schema_table *t, uint32_t column) {
+    const schema_column *c = schema_column_by_id(t, column);
+    if (!strcmp(t->name, "item") && c && (!strcmp(c->name, "f") || (mx_now && mx_before && !strcmp(c->name, "mx"))))
+        sim_fail(s, "d%u is sent column %s of an item, which is masked from it", device, c->name);
 }
 
 static void check_row(sim *s, unsigned device, const delta_row *row, uint64_t seq) {
     const schema_table *t = schema_table_by_id(store_schema(s->store), row->table);
     if (!t || (strcmp(t->name, "item") && strcmp(t->name, "line"))) return;
     if (row->op != DELTA_PUT && row->op != DELTA_UPDATE) return;
-    if (!strcmp(t->name, "item")) check_mask(s, device, t, row);
+    for (unsigned i = 0; i < row->ncol; i++) check_mask(s, device, t, row->col[i].id);
     unsigned item = item_of(t, row);
     s->figures.scoped++;
     if (item >= SIM_ROWS || may_hold(s, device, item, seq)) return;
@@ -264,10 +262,12 @@ static void check_snapshot(sim *s, unsigned device, const buf *m) {
 
 /* Nobody but faults_rot writes a wrong value: another range that differs was made to by one of the two sides. */
 static void check_repair(sim *s, unsigned device, const buf *m) {
+    static snapshot_range range;
     snapshot_reader r;
     msg_repair head;
     if (repair_open(&r, m->p, m->n, &head)) sim_fail(s, "d%u is sent a repair that cannot be read", device);
     if (head.ranges && !s->rotten) sim_fail(s, "d%u is told at %" PRIu64 " that its rows are not the server's", device, head.seq);
+    while (snapshot_next(&r, &range) == 1) check_delta(s, device, range.delta, range.ndelta, head.seq);
 }
 
 /* Of what it does not hold now it is told that it lost, and not to what. */
@@ -283,6 +283,7 @@ static void check_losses(sim *s, unsigned device, const buf *m) {
         row.table = l.table;
         row.op = DELTA_PUT;
         row.ncol = 0;
+        check_mask(s, device, t, l.column);
         check_row(s, device, &row, UINT64_MAX);
     }
 }

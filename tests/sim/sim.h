@@ -156,6 +156,7 @@ typedef struct sim_device {
     bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
     bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
+    bool answered;                                        /* the server knew already when it was ordered to once more */
     unsigned barred_at;                                   /* transactions that there were then */
     bool answers_late;                                    /* on its next connection */
     uint64_t came_with;                                   /* the last number that it had when it connected */

@@ -241,11 +241,20 @@ static bool may_be_wiped(const sim *s, unsigned i) {
     return left >= FAULTS_UNREVOKED && !s->device[i].wiped && s->store && !disk_is_dead(s->server_disk);
 }
 
+/* It has said that it is erased, and may have died before it was. */
+static bool has_answered(sim *s, unsigned i) {
+    return sim_ask(s, store_db(s->store), "SELECT state FROM satchel_device WHERE name='d%u'", s->device[i].key) == DEVICE_WIPED;
+}
+
 void wipe_strike(sim *s, unsigned i) {
     if (!may_be_wiped(s, i)) return;
+    bool answered = has_answered(s, i);
     if (!faults_move_device(s, i, DEVICE_WIPE, SATCHEL_E_WIPED)) return;
     for (unsigned k = 0; k < s->ndevices; k++)
-        if (s->device[k].key == s->device[i].key) s->device[k].revoked = false;
+        if (s->device[k].key == s->device[i].key) {
+            s->device[k].revoked = false;
+            s->device[k].answered |= answered;
+        }
     sim_happened(s, FAULT_WIPE);
 }
 
