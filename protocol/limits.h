@@ -49,6 +49,8 @@
 #define LIMIT_AUTOMATION_BYTES (64u << 20)
 /* One statement of an automation: the writer does nothing else meanwhile. Longer: the rule does nothing more until it is switched on anew. */
 #define LIMIT_AUTOMATION_MS 10000
+/* All that follows from one cause: so many times that. What has not begun by then is left out, and the history says so. */
+#define LIMIT_AUTOMATION_TIMES 3
 /* A round of automations is begun again so often because something was refused; then each cause has a commit of its own. */
 #define LIMIT_AUTOMATION_RESTARTS 4
 /* Nested savepoints that capture follows; SQLite itself has no bound. Deeper: the commit is refused in words. */

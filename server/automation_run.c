@@ -134,6 +134,7 @@ typedef struct run {
     bool alone; /* each firing of this round is a commit of its own */
     bool fired, failed;
     uint64_t deadline_ms; /* of the statement that runs */
+    uint64_t ends_ms;     /* no firing begins after this */
 } run;
 
 static uint64_t clock_ms(void) {
@@ -295,6 +296,9 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     return rc ? rc : AGAIN;
 }
 
+/* Each may be quick enough, and all of them keep everybody waiting. */
+static const char SPENT[] = "left out: what else followed from the same change has taken all the time that there is for it";
+
 static int fire(run *r, const automation_rule *rule, firing *f) {
     uint64_t began = clock_ms();
     f->fired = false;
@@ -302,6 +306,7 @@ static int fire(run *r, const automation_rule *rule, firing *f) {
     free(f->words); /* of before the round was begun again */
     f->words = NULL;
     if (rule->out) return fail(r, f, SATCHEL_E_LIMIT, rule->out, strlen(rule->out));
+    if (began > r->ends_ms) return fail(r, f, SATCHEL_E_LIMIT, SPENT, sizeof SPENT - 1);
     int rc = holds(r, rule, f);
     if (rc != 1) return rc;
     f->fired = r->fired = true;
@@ -553,6 +558,7 @@ static int run_all(run *r) {
     ingest *g = r->g;
     int rc = find_author(r);
     g->firing = true;
+    r->ends_ms = clock_ms() + (uint64_t)LIMIT_AUTOMATION_TIMES * r->a->limit_ms;
     for (r->round = 1; !rc && r->rows.n; r->round++) {
         rc = run_round(r);
         buf spent = r->rows;

@@ -29,6 +29,9 @@ const history_figure HISTORY_FIGURES[] = {
     [HISTORY_BYTES_OUT] = COUNT("bytes_out", "bytes/min", "Sent to devices."),
     [HISTORY_CONFLICTS] = COUNT("conflicts", "conflicts/min", "Values that lost to concurrent writes."),
     [HISTORY_FORKS] = COUNT("forks", "forks/min", "Devices that were found to be restored or copied files."),
+    [HISTORY_DIFFERENCES] =
+        COUNT("differences", "differences/min",
+              "Ranges of rows that were not as they had to be on a device, and rows in the store; put right."),
     [HISTORY_RUNS] = COUNT("automation_runs", "runs/min", "Automations that ran."),
     [HISTORY_RUNS_FAILED] = COUNT("automation_failed", "runs/min", "Automations that failed."),
     [HISTORY_ONLINE] = LEVEL("online", "devices", "Devices that are connected."),

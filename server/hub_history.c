@@ -165,6 +165,8 @@ static void count(const hub_stats *is, const hub_stats *was, double figure[HISTO
     figure[HISTORY_BYTES_OUT] = (double)(is->bytes_out - was->bytes_out);
     figure[HISTORY_CONFLICTS] = (double)(is->conflicts - was->conflicts);
     figure[HISTORY_FORKS] = (double)(is->forks - was->forks);
+    figure[HISTORY_DIFFERENCES] =
+        (double)(is->checksum_differ + is->checksum_healed - was->checksum_differ - was->checksum_healed);
     figure[HISTORY_ONLINE] = (double)is->sessions;
     figure[HISTORY_WRITER_QUEUE] = (double)is->writer_queue;
     figure[HISTORY_READER_QUEUE] = (double)is->reader_queue;

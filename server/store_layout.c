@@ -147,6 +147,7 @@ static const char FORMAT_7[] =
     "('offline-days','device.offline_days_left','last',0,'<',5,'critical',NULL,NULL,'will soon be waited for no more, and begin with a snapshot'),"
     "('wipe-waiting','device.wipe_wait_s','last',0,'>',86400,'critical',NULL,NULL,'was to be wiped, and has not said that it is'),"
     "('automation-failing','server.automations_failing','last',0,'>',0,'warning',NULL,NULL,'automations failed when they ran last'),"
+    "('rows-differ','sample.differences','sum',3600,'>',0,'critical',NULL,NULL,'rows of a device or of the store were not as they had to be, and were put right; the log names them'),"
     "('backup-old','server.backup_age_s','last',0,'>',93600,'critical',NULL,NULL,'the newest backup is old'),"
     "('notice-failing','server.notice_failing_s','last',0,'>',900,'warning',NULL,NULL,'mail or webhook of the alerts fail, see satchelctl alert list'),"
     "('auth-burst','server.auth_failures','sum',300,'>',20,'warning',NULL,NULL,'many passwords, tokens, codes or certificates were refused');"

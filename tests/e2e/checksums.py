@@ -67,6 +67,13 @@ class Checksums(harness.Case):
     def compare(self, device):
         return device.run("verify", "--server").stdout
 
+    def assert_alert(self):
+        # What was counted is put down within the minute, or at the end; and it is looked at once a minute, or when a rule is switched.
+        self.srv.stop()
+        self.srv.start()
+        self.srv.ctl("alert", "on", "rows-differ")
+        self.assertIn(("rows-differ", "critical", "open"), [(a["rule"], a["severity"], a["state"]) for a in self.srv.ctl("alert", "list")["alerts"]])
+
     def test_device_wrong_missing_extra_healed_told_and_logged(self):
         self.assertIn(": 0 repaired", self.compare(self.phone))
         self.assertNotIn("event=checksum", self.srv.read_log())
@@ -87,6 +94,7 @@ class Checksums(harness.Case):
         self.phone.sql(f"UPDATE contact SET given = 'new' WHERE id = {key(700)}")
         self.phone.sync()
         self.assertEqual(self.srv.one(f"SELECT given FROM contact WHERE id = {key(700)}"), "new")
+        self.assert_alert()
 
     def test_unsent_edit_kept_while_row_is_healed(self):
         plant(self.phone.path, f"UPDATE contact SET family = 'wrong' WHERE id = {key(10)}")
@@ -105,6 +113,7 @@ class Checksums(harness.Case):
                       "it was put right from the log event=checksum", log)
         self.assertIn("row x'00000000000000000000000000000015': is missing", log)
         self.assertNotIn("device=phone event=checksum", log)
+        self.assert_alert()
         self.assert_same(self.srv, self.phone)
         self.assert_sound(self.srv, self.phone)
         # The rows are what they were to those who write them.

@@ -12,6 +12,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/alert_private.h"
+#include "server/history.h"
 #include "server/store_private.h"
 #include "tests/support/serving.h"
 
@@ -125,7 +126,7 @@ static void defaults_of_a_new_store_are_rules_that_make_sense(void **state) {
     world *w = *state;
     unsigned n = 0;
     assert_int_equal(alert_rules(&w->v.s->cache, check_rule, &n), SATCHEL_OK);
-    assert_int_equal(n, 13);
+    assert_int_equal(n, 14);
 }
 
 static void silent_device_opens_one_alert_that_closes_when_it_comes(void **state) {
@@ -361,6 +362,22 @@ static void samples_are_watched_by_their_name(void **state) {
     buf_fini(&error);
 }
 
+static void rows_that_had_to_be_put_right_open_an_alert(void **state) {
+    world *w = *state;
+    double figure[HISTORY_NFIGURES];
+    for (int i = 0; i < HISTORY_NFIGURES; i++) figure[i] = 0;
+    use(w, "'rows-differ'");
+    assert_int_equal(history_put_figures(w->v.s, w->v.now_ms, figure), SATCHEL_OK);
+    look(w);
+    ALERTS("");
+    figure[HISTORY_DIFFERENCES] = 1;
+    assert_int_equal(history_put_figures(w->v.s, w->v.now_ms, figure), SATCHEL_OK);
+    look(w);
+    ALERTS("rows-differ 0 open");
+    wait(w, 2 * HOUR);
+    ALERTS("rows-differ 0 closed");
+}
+
 static void profile_bounds_a_rule_and_hours_when_it_opens(void **state) {
     world *w = *state;
     setenv("TZ", "UTC", 1);
@@ -590,6 +607,7 @@ int main(void) {
         TEST(burst_of_refused_logins_opens_and_is_over_after_the_window),
         TEST(conflicts_beyond_three_times_the_weeks_mean_open),
         TEST(samples_are_watched_by_their_name),
+        TEST(rows_that_had_to_be_put_right_open_an_alert),
         TEST(profile_bounds_a_rule_and_hours_when_it_opens),
         TEST(hours_text_is_read_or_refused),
         TEST(after_the_server_stood_still_devices_get_time_to_come),

@@ -474,6 +474,27 @@ static void endless_rule_is_left_out_until_it_is_switched_on_anew(void **state) 
     SQL("SELECT qty FROM line", "1");
 }
 
+/* Each in time, and all together not: the cause stands, and what was left out is told, row by row. */
+static void rules_that_are_slow_together_are_left_out_by_name(void **state) {
+    world *w = *state;
+    buf text = {0};
+    publish(
+        w,
+        "INSERT INTO automation(name, tbl, event, actions) VALUES('slow', 'item', 'insert', 'INSERT INTO line(qty) WITH RECURSIVE"
+        " c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50000) SELECT max(n) FROM c');");
+    takes(w, &w->phone, w->base, 0, "+ person(1)");
+    w->v.g->rules->limit_ms = 300;
+    for (int i = 0; i < 300; i++) buf_printf(&text, "%s+ item('%d')", i ? "; " : "", i);
+    buf_put_byte(&text, 0);
+    takes(w, &w->phone, w->base, 1, (const char *)text.p);
+    SQL("SELECT count(*) FROM item", "300");
+    SQL("SELECT count(*) BETWEEN 1 AND 299 FROM line", "1");
+    SQL("SELECT count(*)+(SELECT count(*) FROM line) FROM satchel_automation_run WHERE rc<>0 AND words LIKE 'left out: %'",
+        "300");
+    assert_non_null(strstr(alerts(w), "automation slow has failed, "));
+    buf_fini(&text);
+}
+
 /* OR ROLLBACK ends the transaction of whoever is the cause: that comes again, and then the rule stands aside. */
 static void rule_that_rolls_back_is_left_out_until_it_is_switched_on_anew(void **state) {
     world *w = *state;
@@ -733,6 +754,7 @@ int main(void) {
         TEST(rule_that_multiplies_is_stopped_before_it_fills_everything),
         TEST(action_without_WHERE_deletes_wherever_it_stands),
         TEST(endless_rule_is_left_out_until_it_is_switched_on_anew),
+        TEST(rules_that_are_slow_together_are_left_out_by_name),
         TEST(rule_that_rolls_back_is_left_out_until_it_is_switched_on_anew),
         TEST(row_that_somebody_deleted_comes_again_only_by_a_rule_that_overwrites),
         TEST(delete_M14_of_a_row_of_keys_alone_that_a_rule_made_too_deletes),
