@@ -82,6 +82,20 @@ env env_default(void) {
     return (env){.now_ms = clock_ms, .random = random_bytes};
 }
 
+static void now(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc, (void)argv;
+    const env *e = sqlite3_user_data(context);
+    sqlite3_result_int64(context, (int64_t)e->now_ms(e->ctx));
+}
+
+/* With a clock of its own: statements that an app has left open outlive whoever opened the connection. */
+int env_register_now(sqlite3 *db, const env *e) {
+    env *own = malloc(sizeof *own);
+    if (!own) return SATCHEL_E_NOMEM;
+    *own = *e;
+    return db_rc(sqlite3_create_function_v2(db, "satchel_now", 0, SQLITE_UTF8, own, now, NULL, NULL, free));
+}
+
 /* ---- errors ---- */
 
 int file_fail(file *f, int rc, const char *format, ...) {
@@ -253,6 +267,7 @@ static int open_rest(file *f) {
     int rc = capture_open(f->db, &none, &f->capture);
     if (rc) return file_fail(f, rc, "cannot take the connection's hooks: %s", satchel_rc_text(rc));
     capture_enable(f->capture, false);
+    if ((rc = env_register_now(f->db, &f->env))) return file_db_error(f, "cannot open the database");
     /* One transaction, which the reading of the state begins: another process may be running a migration. */
     rc = run(f, "BEGIN");
     if (!rc) rc = file_read_state(f);

@@ -31,6 +31,8 @@ typedef struct env {
 } env;
 /* The real clock and crypto_random. */
 env env_default(void);
+/* satchel_now() on a connection, by this clock. */
+int env_register_now(sqlite3 *db, const env *e);
 
 typedef enum txn_state { TXN_PENDING, TXN_ACCEPTED, TXN_CONFIRMED, TXN_REFUSED, TXN_DISCARDED } txn_state;
 

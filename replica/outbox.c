@@ -144,20 +144,6 @@ static void roll_back(outbox_writer *w) {
     if (!sqlite3_get_autocommit(w->db)) db_end(&w->sql, ROLLBACK);
 }
 
-static void now(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    (void)argc, (void)argv;
-    const env *e = sqlite3_user_data(context);
-    sqlite3_result_int64(context, (int64_t)e->now_ms(e->ctx));
-}
-
-/* With a clock of its own: statements that the app has left open outlive the writer. */
-static int register_now(sqlite3 *db, const env *e) {
-    env *own = malloc(sizeof *own);
-    if (!own) return SATCHEL_E_NOMEM;
-    *own = *e;
-    return db_rc(sqlite3_create_function_v2(db, "satchel_now", 0, SQLITE_UTF8, own, now, NULL, NULL, free));
-}
-
 int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
     outbox_writer *w = calloc(1, sizeof *w);
     *out = w;
@@ -166,7 +152,7 @@ int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), 
     db_cache_init(&w->sql, db);
     capture_sink sink = {.ctx = w, .open = sink_open, .begin = sink_begin, .part = sink_part, .end = sink_end};
     int rc = capture_open(db, &sink, &w->capture);
-    if (!rc) rc = register_now(db, e);
+    if (!rc) rc = env_register_now(db, e);
     if (!rc) rc = schema_load(db, &w->schema, error);
     if (!rc) capture_set_schema(w->capture, w->schema);
     if (!rc && !db_prepare(&w->sql, ROLLBACK)) rc = db_rc(sqlite3_extended_errcode(db));

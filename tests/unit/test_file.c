@@ -277,6 +277,16 @@ static void P1_migration_that_is_rolled_back_leaves_the_schema_as_it_was(void **
     assert_int_equal(x->f->schema->epoch, m.epoch);
 }
 
+/* SQLite looks through every view when a column goes. */
+static void P1_migration_goes_through_views_that_ask_for_the_time(void **state) {
+    fixture *x = *state;
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item ADD COLUMN extra TEXT;"
+                                        "CREATE VIEW late AS SELECT id, satchel_now() AS at FROM item;"
+                                        "CREATE VIEW later AS SELECT id FROM late WHERE at > 0"),
+                     SATCHEL_OK);
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN extra"), SATCHEL_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(open_new_file_makes_it),
@@ -296,6 +306,7 @@ int main(void) {
         T(plain_connection_reads_but_cannot_write),
         T(verify_finds_a_row_that_was_changed_past_the_overlay),
         T(P1_migration_that_is_rolled_back_leaves_the_schema_as_it_was),
+        T(P1_migration_goes_through_views_that_ask_for_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
