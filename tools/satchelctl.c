@@ -317,15 +317,25 @@ static const command commands[] = {
 };
 #define NCOMMANDS (sizeof commands / sizeof *commands)
 
+/* A line for each command whose name begins with this word, NULL for any; how many there are. */
+static int print_commands(FILE *to, const char *word) {
+    size_t n = word ? strlen(word) : 0;
+    int printed = 0;
+    for (size_t i = 0; i < NCOMMANDS; i++) {
+        char head[64];
+        if (word && (strncmp(commands[i].name, word, n) || commands[i].name[n] != ' ')) continue;
+        snprintf(head, sizeof head, "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(to, "  %-32s %s\n", head, commands[i].summary);
+        printed++;
+    }
+    return printed;
+}
+
 static void print_usage(FILE *to) {
     fputs("usage: satchelctl [--data DIR | --socket PATH] [--json] COMMAND [OPTION...] [ARGUMENT...]\n"
           "Looks after a running satcheld, over the socket in its data directory.\n\n",
           to);
-    for (size_t i = 0; i < NCOMMANDS; i++) {
-        char head[64];
-        snprintf(head, sizeof head, "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(to, "  %-32s %s\n", head, commands[i].summary);
-    }
+    print_commands(to, NULL);
     fputs("\n  --data DIR     the server's data directory (default $SATCHEL_DATA, else ./satchel-data)\n"
           "  --socket PATH  the socket itself\n"
           "  --json         answer in JSON\n"
@@ -491,6 +501,11 @@ static int unknown_command(const ctl *c) {
     return wrong_usage(NULL);
 }
 
+/* Before a command is found options are read up to the first word alone. */
+static bool asks_of_group(const ctl *c, const asked *a) {
+    return c->nword == 1 ? a->help : c->nword == 2 && !strcmp(c->word[1], "--help");
+}
+
 static int run_command(int argc, char **argv, ctl *c, asked *a) {
     int words;
     if (!take_options(argc, argv, NULL, c, a)) return wrong_usage(NULL);
@@ -499,6 +514,7 @@ static int run_command(int argc, char **argv, ctl *c, asked *a) {
     if (a->version) return puts("satchelctl " SATCHEL_VERSION) < 0;
     if (a->help && k) return print_help(k), CTL_DONE;
     if (a->help && !c->nword) return print_usage(stdout), CTL_DONE;
+    if (!k && asks_of_group(c, a) && print_commands(stdout, c->word[0])) return CTL_DONE;
     if (!k) return unknown_command(c);
     if (c->nword - words < k->least || c->nword - words > k->most) return wrong_usage(k);
     return k->run(c);

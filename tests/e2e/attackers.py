@@ -86,10 +86,10 @@ class Attack(harness.unittest.TestCase):
         self.good.sql(self.served.format(key=key))
         harness.wait_until(lambda: self.srv.one(self.served_query.format(key=key)), "the commit of the device that behaves")
 
-    def logged(self, *patterns):
-        """Waits until the log of this attack has a line that matches all the patterns."""
+    def logged(self, *patterns, since=None):
+        """Waits until the log of this attack, or since that length of the log, has a line that matches all the patterns."""
         def find():
-            lines = self.srv.read_log()[self.began:].splitlines()
+            lines = self.srv.read_log()[self.began if since is None else since:].splitlines()
             return next((line for line in lines if all(re.search(p, line) for p in patterns)), None)
         return harness.wait_until(find, f"a line of the log with {patterns}")
 
