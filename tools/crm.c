@@ -272,10 +272,9 @@ static bool commit(crm *c) {
     return sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK || !crm_fail_db(c, "nothing was changed");
 }
 
-/* What did not reach its COMMIT is undone. The search index is brought up to date first, on its own if the verb writes nothing. */
+/* What did not reach its COMMIT is undone. */
 static int run(crm *c, const struct verb *v) {
-    bool own = v->writes || crm_search_is_stale(c);
-    bool ready = (!own || begin(c)) && crm_search_make(c) && (!own || v->writes || commit(c));
+    bool ready = !v->writes || begin(c);
     int status = ready && take_user(c, v) ? v->run(c) : 1;
     if (v->writes && !status && !commit(c)) status = 1;
     if (!sqlite3_get_autocommit(c->db)) sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);

@@ -125,11 +125,20 @@ int crm_functions(crm *c);
 bool crm_take_time(crm *c, crm_option o, int64_t *room, const int64_t **out);
 bool crm_take_number(crm *c, crm_option o, int64_t *room, const int64_t **out);
 bool crm_take_money(crm *c, crm_option o, int64_t *room, const int64_t **out);
+/* Whether --currency, if it is given, is such a code; else says what it takes. */
+bool crm_is_currency(const crm *c);
 const char *crm_option_name(crm_option o);
 
 /* A person's name, of rows that a query calls t or x. */
 #define CRM_NAME_T "nullif(trim(coalesce(t.given, '') || ' ' || coalesce(t.family, '')), '')"
 #define CRM_NAME_X "nullif(trim(coalesce(x.given, '') || ' ' || coalesce(x.family, '')), '')"
+/* The office's own fields of the row ?1, and of the company if it is a contact: a part of its card. */
+#define CRM_FIELDS                                                                                                               \
+    {                                                                                                                            \
+        "fields",                                                                                                                \
+            "SELECT f.entity AS whose, coalesce(f.name, '(not known here)') AS field, f.value FROM custom_fields f"              \
+            " WHERE f.entity_row IN (?1, (SELECT account_id FROM contact WHERE id = ?1)) ORDER BY f.entity DESC, f.pos, f.name"  \
+    }
 
 /* ---- finding (crm_find.c) ---- */
 
@@ -146,6 +155,8 @@ typedef enum crm_kind {
     CRM_A_USER
 } crm_kind;
 
+/* Whether there is nothing but blanks. */
+bool crm_is_blank(const char *text);
 /* Finds the one row that `text` means: by a prefix of its id (four digits or more), its name, or what else the kind is known by. False, and says which there are or what to do,
  * if it means none or several. */
 bool crm_find(crm *c, crm_kind kind, const char *text, uint8_t id[CRM_ID_BYTES]);
@@ -169,14 +180,14 @@ bool crm_deal_event(crm *c, const uint8_t deal[CRM_ID_BYTES], const char *event,
 /* ---- the search index (crm_search.c) ----
  *
  * crm_search, an FTS5 table, holds a text per contact, company and lead; crm_doc has its rowids by id. Triggers on the synced tables take out the text of what
- * changed and write its id to crm_stale, for changes that came from the server as well, and the program puts the new text in before it reads. The triggers name no column but ids, so
+ * changed and write its id to crm_stale, for changes that came from the server as well, and the program puts the new text in before it looks for words. The triggers name no column but ids, so
  * that no migration trips over them. All of it is local to the file. */
 
-/* Makes the index if it is not there, or if a migration made a table anew, and takes in what changed. Within a transaction. */
+/* Makes the index if it is not there, or if a migration made a table anew, and takes in what changed; nothing is written if it is as it should be. In the verb's transaction,
+ * or else one of its own, which is left open if it failed. */
 bool crm_search_make(crm *c);
-/* Whether there is anything to do for that. */
-bool crm_search_is_stale(crm *c);
-/* What a user types as an expression of FTS5, to be freed: all words, each as a beginning unless `whole`; digits also as the end of a phone number. NULL: no words, or no memory. */
-char *crm_search_words(crm *c, const char *text, bool whole);
+/* What a user types as an expression of FTS5, to be freed: all words, each as a beginning unless `whole`; digits also as the end of a phone number, and if none of `kind`, NULL
+ * being any, ends so, without the zeros before them. Makes the index first. NULL, and says why, if that cannot be. */
+char *crm_search_words(crm *c, const char *text, const char *kind, bool whole);
 
 #endif

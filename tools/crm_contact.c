@@ -19,9 +19,7 @@ static const crm_part parts[] = {
      " ORDER BY is_primary DESC, kind, id"},
     {"consent", "SELECT purpose, channel, CASE granted WHEN 0 THEN 'no' ELSE 'yes' END AS granted, max(at) AS since_at"
                 " FROM consent_event WHERE contact_id = ?1 GROUP BY purpose, channel"},
-    {"fields",
-     "SELECT f.entity AS whose, coalesce(f.name, '(not known here)') AS field, f.value FROM custom_fields f"
-     " WHERE f.entity_row IN (?1, (SELECT account_id FROM contact WHERE id = ?1)) ORDER BY f.entity DESC, f.pos, f.name"},
+    CRM_FIELDS,
     {"deals",
      "SELECT crm_id('deal', t.id) AS id, t.name, s.name AS stage, t.amount_cents, t.currency FROM deal t JOIN stage s ON s.id = t.stage_id"
      " WHERE s.kind = 'open' AND (t.id IN (SELECT deal_id FROM deal_contact WHERE contact_id = ?1)"

@@ -1,6 +1,5 @@
 /* Rows: statements with their values, ids, and the values that people type. */
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -128,7 +127,7 @@ static void show_id(sqlite3_context *x, int argc, sqlite3_value **argv) {
     sqlite3_result_text(x, hex, digits, SQLITE_TRANSIENT);
 }
 
-/* The digits of a phone number, last first and without zeros at its beginning, so that the end of a number is the beginning of its key. */
+/* The digits of a phone number, last first, so that the end of a number is the beginning of its key. */
 static void phone_key(sqlite3_context *x, int argc, sqlite3_value **argv) {
     char key[64];
     const char *text = (const char *)sqlite3_value_text(argv[0]);
@@ -136,7 +135,6 @@ static void phone_key(sqlite3_context *x, int argc, sqlite3_value **argv) {
     (void)argc;
     for (size_t i = text ? strlen(text) : 0; i-- && n < (int)sizeof key;)
         if (isdigit((unsigned char)text[i])) key[n++] = text[i];
-    while (n && key[n - 1] == '0') n--;
     if (n) sqlite3_result_text(x, key, n, SQLITE_TRANSIENT);
 }
 
@@ -169,14 +167,24 @@ bool crm_take_time(crm *c, crm_option o, int64_t *room, const int64_t **out) {
 }
 
 bool crm_take_number(crm *c, crm_option o, int64_t *room, const int64_t **out) {
-    char *end;
+    enum { MOST = 9 }; /* digits: such a number is counted with, and is no bar code */
+    const char *text = c->opt[o];
     *out = NULL;
-    if (!c->opt[o]) return true;
-    errno = 0;
-    *room = strtoll(c->opt[o], &end, 10);
+    if (!text) return true;
+    size_t digits = strspn(text, "0123456789");
+    if (!digits || digits > MOST || text[digits]) {
+        crm_fail("--%s takes a number of at most %d digits, not %s", crm_option_name(o), MOST, text);
+        return false;
+    }
+    *room = strtoll(text, NULL, 10);
     *out = room;
-    if (isdigit((unsigned char)c->opt[o][0]) && !*end && !errno) return true;
-    crm_fail("--%s takes a number, not %s", crm_option_name(o), c->opt[o]);
+    return true;
+}
+
+bool crm_is_currency(const crm *c) {
+    const char *code = c->opt[CRM_CURRENCY];
+    if (!code || (strlen(code) == 3 && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3)) return true;
+    crm_fail("--currency takes three capital letters, such as EUR, not %s", code);
     return false;
 }
 

@@ -35,9 +35,10 @@ static const struct find {
                     "SELECT crm_id('task', t.id), t.title, t.title = ?4 COLLATE NOCASE, t.id"
                     " FROM task t WHERE t.id BETWEEN ?1 AND ?2 OR instr(lower(t.title), lower(?4))"},
     [CRM_A_TICKET] =
-        {"ticket", "id or number", "crm ticket list --all shows them",
-         "SELECT crm_id('ticket', t.id), coalesce(t.number || ' ', '') || t.subject, coalesce(t.number = ?4 COLLATE NOCASE, 0), t.id"
-         " FROM ticket t WHERE t.id BETWEEN ?1 AND ?2 OR t.number = ?4 COLLATE NOCASE"},
+        {"ticket", "id, number or subject", "crm ticket list --all shows them",
+         "SELECT crm_id('ticket', t.id), coalesce(t.number || ' ', '') || t.subject,"
+         " coalesce(t.number = ?4 COLLATE NOCASE, 0) OR t.subject = ?4 COLLATE NOCASE, t.id"
+         " FROM ticket t WHERE t.id BETWEEN ?1 AND ?2 OR t.number = ?4 COLLATE NOCASE OR instr(lower(t.subject), lower(?4))"},
     [CRM_A_QUOTE] =
         {"quote", "id, number, provisional number or its deal's name", "crm quote list --all shows them",
          "SELECT crm_id('quote', t.id), coalesce(t.number, t.provisional, '(no number)') || ' ' || t.status || ', ' || d.name,"
@@ -114,12 +115,18 @@ static bool choose(crm *c, const struct find *f, const char *text, sqlite3_stmt 
     return false;
 }
 
+bool crm_is_blank(const char *text) {
+    return !text[strspn(text, " \t\r\n")];
+}
+
 bool crm_find(crm *c, crm_kind kind, const char *text, uint8_t id[CRM_ID_BYTES]) {
     const struct find *f = &finds[kind];
-    char *words = crm_search_words(c, text, true);
-    sqlite3_stmt *q = words ? ask(c, f, text, words, " ORDER BY 3 DESC, 2, 4 LIMIT 12") : NULL;
+    if (crm_is_blank(text)) return !crm_fail("which %s? Name it by %s", f->noun, f->known_by);
+    /* Only these are in the search index, under their noun. */
+    bool by_words = kind == CRM_A_CONTACT || kind == CRM_A_COMPANY || kind == CRM_A_LEAD;
+    char *words = by_words ? crm_search_words(c, text, f->noun, true) : NULL;
+    sqlite3_stmt *q = words || !by_words ? ask(c, f, text, words, " ORDER BY 3 DESC, 2, 4 LIMIT 12") : NULL;
     bool found = q && choose(c, f, text, q, id);
-    if (!words) crm_fail("which %s? Name it by %s", f->noun, f->known_by);
     sqlite3_finalize(q);
     free(words);
     return found;

@@ -201,7 +201,7 @@ static int print_table(const char *title, sqlite3_stmt *q) {
         print_cells(&t);
         free(above);
     }
-    if (put && !title && (size_t)t.columns == t.cells) fputs("crm: there is nothing of that here\n", stderr);
+    if (put && rc == SQLITE_DONE && !title && (size_t)t.columns == t.cells) fputs("crm: there is nothing of that here\n", stderr);
     while (t.cells) free(t.cell[--t.cells]);
     free(t.cell);
     return put ? rc : SQLITE_NOMEM;

@@ -66,7 +66,9 @@ int crm_quote_add(crm *c) {
     uint8_t deal[CRM_ID_BYTES], id[CRM_ID_BYTES];
     int64_t room;
     const int64_t *valid;
-    if (!crm_take_time(c, CRM_VALID, &room, &valid) || !crm_find(c, CRM_A_DEAL, c->arg[0], deal) || !crm_new_id(c, id)) return 1;
+    if (!crm_take_time(c, CRM_VALID, &room, &valid) || !crm_is_currency(c) || !crm_find(c, CRM_A_DEAL, c->arg[0], deal) ||
+        !crm_new_id(c, id))
+        return 1;
     char *provisional = make_provisional(c), *name = crm_text(c, "SELECT name FROM deal WHERE id = ?1", "b", deal);
     bool made = provisional && crm_do(c,
                                       "INSERT INTO quote(id, deal_id, provisional, currency, valid_until, created_by, created_at)"

@@ -79,6 +79,7 @@ static const char card[] =
 
 static const crm_part parts[] = {
     {"may_move_to", next_stages},
+    CRM_FIELDS,
     {"contacts", "SELECT crm_id('contact', t.id) AS id, " CRM_NAME_T
                  " AS name, x.role FROM deal_contact x JOIN contact t ON t.id = x.contact_id"
                  " WHERE x.deal_id = ?1 ORDER BY 2, t.id"},
@@ -107,7 +108,8 @@ static bool fill(crm *c, const uint8_t *deal) {
     int64_t room_close, room_cents;
     const int64_t *close_date, *cents;
     const char *currency = c->opt[CRM_CURRENCY];
-    if (!crm_take_time(c, CRM_CLOSE, &room_close, &close_date) || !crm_take_money(c, CRM_AMOUNT, &room_cents, &cents))
+    if (!crm_take_time(c, CRM_CLOSE, &room_close, &close_date) || !crm_take_money(c, CRM_AMOUNT, &room_cents, &cents) ||
+        !crm_is_currency(c))
         return false;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (c->opt[texts[i].o] && !crm_do(c, texts[i].sql, "bt", deal, c->opt[texts[i].o])) return false;

@@ -1,5 +1,4 @@
 /* crm search, and the index behind it. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,12 +51,14 @@ static bool make_trigger(crm *c, const struct source *s, const struct event *e) 
 
 /* All of it is there, and on the tables as they are: a migration that drops a table takes its triggers along. */
 static bool is_made(crm *c) {
-    char *all = crm_text(c,
-                         "SELECT 1 FROM sqlite_schema WHERE (type = 'trigger' AND name GLOB 'crm_stale_*') OR "
-                         "(type = 'table' AND name IN ('crm_stale', 'crm_doc', 'crm_search')) HAVING count(*) = ?1",
-                         "i", (int64_t)(SOURCES * EVENTS + 3));
-    free(all);
-    return all != NULL;
+    static const int64_t all = SOURCES * EVENTS + 3;
+    char *made =
+        crm_text(c,
+                 "SELECT 1 WHERE ?1 = (SELECT count(*) FROM sqlite_schema WHERE (type = 'trigger' AND name GLOB 'crm_stale_*')"
+                 " OR (type = 'table' AND name IN ('crm_stale', 'crm_doc', 'crm_search')))",
+                 "i", &all);
+    free(made);
+    return made != NULL;
 }
 
 static bool make(crm *c) {
@@ -101,30 +102,20 @@ static bool refresh(crm *c) {
     return run(c, sqlite3_mprintf("%s", sql));
 }
 
-bool crm_search_is_stale(crm *c) {
-    if (!is_made(c)) return true;
+static bool is_stale(crm *c) {
     char *one = crm_text(c, "SELECT 1 FROM crm_stale LIMIT 1", "");
     free(one);
     return one != NULL;
 }
 
 bool crm_search_make(crm *c) {
-    if (!is_made(c) && !make(c)) return false;
-    return !crm_search_is_stale(c) || refresh(c);
+    if (is_made(c) && !is_stale(c)) return true;
+    bool own = sqlite3_get_autocommit(c->db);
+    return (!own || run(c, sqlite3_mprintf("BEGIN IMMEDIATE"))) && (is_made(c) || make(c)) && refresh(c) &&
+           (!own || run(c, sqlite3_mprintf("COMMIT")));
 }
 
 /* ---- what a user types ---- */
-
-/* The digits of a text that is a phone number and nothing else, or 0. */
-static int phone_digits(const char *text) {
-    enum { LEAST = 4 };
-    int digits = 0;
-    for (const char *p = text; *p; p++) {
-        if (!strchr("0123456789+-()/. ", *p)) return 0;
-        digits += isdigit((unsigned char)*p) != 0;
-    }
-    return digits < LEAST ? 0 : digits;
-}
 
 static void put_words(sqlite3_str *out, const char *text, bool whole) {
     static const char space[] = " \t\r\n";
@@ -138,23 +129,27 @@ static void put_words(sqlite3_str *out, const char *text, bool whole) {
     }
 }
 
-static void put_phone(sqlite3_str *out, const char *text) {
-    sqlite3_str_appendall(out, " OR phone : \"");
-    while (*text && (!isdigit((unsigned char)*text) || *text == '0')) text++; /* as phone_key leaves zeros away */
-    for (size_t i = strlen(text); i--;)
-        if (isdigit((unsigned char)text[i])) sqlite3_str_appendchar(out, 1, text[i]);
-    sqlite3_str_appendall(out, "\" *");
+/* The key of a text that is a phone number and nothing else, four digits or more, if a number of the kind begins with it: of all its digits, or else without the zeros that
+ * stand before a number at home, 0171, or abroad, 0049. To be freed. */
+static char *phone_key_of(crm *c, const char *text, const char *kind) {
+    static const char sql[] =
+        "SELECT key FROM (SELECT phone_key(?1) AS key UNION ALL SELECT rtrim(phone_key(?1), '0')) WHERE length(key) >= 4"
+        " AND EXISTS (SELECT 1 FROM crm_search s JOIN crm_doc d ON d.doc = s.rowid"
+        "  WHERE crm_search MATCH 'phone : \"' || key || '\" *' AND (?2 IS NULL OR d.kind = ?2)) LIMIT 1";
+    return text[strspn(text, "0123456789+-()/. ")] ? NULL : crm_text(c, sql, "tt", text, kind);
 }
 
-char *crm_search_words(crm *c, const char *text, bool whole) {
-    char *folded = text[strspn(text, " \t\r\n")] ? crm_text(c, "SELECT fold(?1)", "t", text) : NULL;
+char *crm_search_words(crm *c, const char *text, const char *kind, bool whole) {
+    char *folded = crm_search_make(c) ? crm_text(c, "SELECT fold(?1)", "t", text) : NULL;
     if (!folded) return NULL;
+    char *key = phone_key_of(c, text, kind);
     sqlite3_str *out = sqlite3_str_new(NULL);
     sqlite3_str_appendall(out, "(folded : (");
     put_words(out, folded, whole);
     sqlite3_str_appendall(out, "))");
-    if (phone_digits(text)) put_phone(out, text);
+    if (key) sqlite3_str_appendf(out, " OR phone : \"%s\" *", key);
     free(folded);
+    free(key);
     char *made = sqlite3_str_finish(out), *words = made ? strdup(made) : NULL;
     sqlite3_free(made);
     return words;
@@ -167,8 +162,9 @@ static int look(crm *c, const char *kind) {
         "  (SELECT phone FROM lead WHERE id = d.id)) AS phone"
         " FROM crm_search s JOIN crm_doc d ON d.doc = s.rowid"
         " WHERE crm_search MATCH ?1 AND (?2 IS NULL OR d.kind = ?2) ORDER BY s.rank, d.id LIMIT ?3";
-    char *words = crm_search_words(c, c->arg[0], false);
-    if (!words) return crm_fail("nothing to look for");
+    if (crm_is_blank(c->arg[0])) return crm_fail("nothing to look for");
+    char *words = crm_search_words(c, c->arg[0], kind, false);
+    if (!words) return 1;
     int status = crm_print_table(c, NULL, crm_query(c, sql, "tti", words, kind, &c->limit));
     free(words);
     return status;

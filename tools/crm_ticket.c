@@ -25,6 +25,7 @@ static const char card[] =
     " t.csat AS satisfaction FROM ticket t LEFT JOIN contact x ON x.id = t.contact_id LEFT JOIN user_account u ON u.id = t.assignee_id WHERE t.id = ?1";
 
 static const crm_part parts[] = {
+    CRM_FIELDS,
     {"events",
      "SELECT e.at AS when_at, e.kind, CASE e.internal WHEN 0 THEN '' ELSE 'internal' END AS for_whom, u.name AS by, e.body"
      " FROM ticket_event e LEFT JOIN user_account u ON u.id = e.by_user WHERE e.ticket_id = ?1 ORDER BY e.at, e.id"},
@@ -60,7 +61,9 @@ int crm_ticket_add(crm *c) {
             "btttti", id, c->arg[0], c->opt[CRM_KIND], channel, from, &c->now_ms) ||
         !add_event(c, id, "opened", c->opt[CRM_BODY]))
         return 1;
-    crm_say(c, id, "ticket opened: %s", c->arg[0]);
+    char *shown = crm_text(c, "SELECT crm_id('ticket', t.id) FROM ticket t WHERE t.id = ?1", "b", id);
+    crm_say(c, id, "ticket %s opened: %s; the server numbers it at the next sync", shown ? shown : "", c->arg[0]);
+    free(shown);
     return 0;
 }
 

@@ -82,8 +82,8 @@ int crm_task_list(crm *c) {
 
 int crm_task_due(crm *c) {
     const char *days = c->narg ? c->arg[0] : "0";
-    if (strspn(days, "0123456789") != strlen(days) || strlen(days) > 4) {
-        crm_fail("due takes a number of days, not %s", days);
+    if (!*days || strspn(days, "0123456789") != strlen(days) || strlen(days) > 4) {
+        crm_fail("due takes a number of days, not %s", *days ? days : "''");
         return 2;
     }
     char *end = crm_text(
