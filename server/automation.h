@@ -72,8 +72,8 @@ typedef struct automation_info {
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error);
 typedef struct automation_run_info {
     uint64_t id, seq, at_ms, ms, wrote;
-    uint64_t replays, replayed_by,
-        replayed_ms; /* the entry that this one is in the place of; that in the place of this one, and when; 0: none */
+    uint64_t replays;                       /* the entry that this one is in the place of; 0: none */
+    uint64_t replayed_by, replayed_ms;      /* that in the place of this one, and when; 0: none */
     const char *name, *table, *key, *words; /* key as SQL literals; NULL: of a timer */
     int rc;
 } automation_run_info;

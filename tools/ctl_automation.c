@@ -118,7 +118,7 @@ int ctl_automation_replay(ctl *c) {
                 "satchelctl: it has failed again; entry %" JSON_INTEGER_FORMAT " of satchelctl automation history says why\n",
                 again);
     else
-        printf("Run again as entry %" JSON_INTEGER_FORMAT ", which wrote %" JSON_INTEGER_FORMAT " rows.\n", again,
+        printf("Run again as entry %" JSON_INTEGER_FORMAT "; rows written: %" JSON_INTEGER_FORMAT ".\n", again,
                json_integer_value(json_object_get(reply, "wrote")));
     json_decref(reply);
     return failed ? CTL_FAILED : CTL_DONE;
