@@ -53,15 +53,27 @@ int automation_try(ingest *g, const char *name, const char *table, const char *k
 /* A timer, now. *failed: the rule itself, and its history says why. SATCHEL_E_NOT_FOUND, _MISUSE with words. */
 int automation_run(ingest *g, const char *name, uint64_t now_ms, bool *failed, buf *error);
 
+typedef struct automation_replayed {
+    uint64_t id, wrote; /* the entry of the history in the place of the one that failed */
+    bool failed;        /* it has failed as well, says why, and can be run again in its turn */
+} automation_replayed;
+/* Runs a firing that failed (entry `id` of the history) again, with the rule and the row as they are now; once. The event is what it was (seq, author, user, device, stamp_ms), its time now. What an
+ * update had before is not kept: old.* is new.*, and of an insert NULL as ever. The condition is asked, unless it is left aside. Nothing is done, and words say why, with
+ * SATCHEL_E_NOT_FOUND: entry, rule or row are gone; SATCHEL_E_RESOLVED: it was run again before; SATCHEL_E_MISUSE: it has not failed, the condition does not hold, the rule is off, a timer, or
+ * about something else by now, or fired for a row's deletion. */
+int automation_replay(ingest *g, uint64_t id, bool unconditional, uint64_t now_ms, automation_replayed *out, buf *error);
+
 typedef struct automation_info {
     const char *name, *table, *event, *columns, *condition, *every, *actions, *about; /* may be NULL but for name and actions */
     bool overwrites, active;
     uint64_t last_ms;     /* of a timer: when it ran last or was made; else the newest in the history, 0: none */
-    uint64_t ran, failed; /* in the history */
+    uint64_t ran, failed; /* in the history; what was run again has not failed */
 } automation_info;
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error);
 typedef struct automation_run_info {
     uint64_t id, seq, at_ms, ms, wrote;
+    uint64_t replays;                       /* the entry that this one is in the place of; 0: none */
+    uint64_t replayed_by, replayed_ms;      /* that in the place of this one, and when; 0: none */
     const char *name, *table, *key, *words; /* key as SQL literals; NULL: of a timer */
     int rc;
 } automation_run_info;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
 #include "server/automation_private.h"
 #include "server/scope_private.h"
@@ -21,19 +22,18 @@ static int find_rule(ingest *g, const char *name, automation_rule **out, buf *er
     return SATCHEL_E_NOT_FOUND;
 }
 
-/* The row as it is, as if the rule's event had just happened to it. */
-static int note_row(ingest *g, const automation_rule *r, const value *key, buf *rows, buf *error) {
+/* The row as it is, as if that had just happened to it. */
+static int note_row(ingest *g, const schema_table *t, const value *key, unsigned op, uint64_t seq, buf *rows, buf *error) {
     value is[LIMIT_COLUMNS];
-    table_state *ts = ingest_table(g, r->t);
-    unsigned op = r->events & EVENT_INSERT ? EVENT_INSERT : r->events;
-    for (unsigned i = 0; i < r->t->nkey; i++) value_bind(ts->select, (int)i + 1, &key[i]);
+    table_state *ts = ingest_table(g, t);
+    for (unsigned i = 0; i < t->nkey; i++) value_bind(ts->select, (int)i + 1, &key[i]);
     int sq = sqlite3_step(ts->select);
-    for (unsigned i = 0; sq == SQLITE_ROW && i < r->t->ncol; i++) is[i] = value_of_column(ts->select, (int)i + 2);
-    if (sq == SQLITE_ROW) automation_put_event(rows, op, g->schema, r->t, is, NULL);
+    for (unsigned i = 0; sq == SQLITE_ROW && i < t->ncol; i++) is[i] = value_of_column(ts->select, (int)i + 2);
+    if (sq == SQLITE_ROW) automation_put_event(rows, op, seq, g->schema, t, is, NULL);
     sqlite3_reset(ts->select);
     if (sq == SQLITE_ROW) return rows->rc;
     if (sq != SQLITE_DONE) return db_rc(sq);
-    buf_printf(error, "%s has no row with this key", r->t->name);
+    buf_printf(error, "%s has no row with this key", t->name);
     return SATCHEL_E_NOT_FOUND;
 }
 
@@ -48,7 +48,7 @@ static int note_named(ingest *g, const automation_rule *r, const char *table, co
         return rows->rc;
     }
     int rc = scope_read_key(r->t, literals, &row, error);
-    if (!rc) rc = note_row(g, r, row.key, rows, error);
+    if (!rc) rc = note_row(g, r->t, row.key, r->events & EVENT_INSERT ? EVENT_INSERT : r->events, 0, rows, error);
     buf_fini(&row.bytes);
     return rc;
 }
@@ -102,6 +102,11 @@ static int put_words(ingest *g, int64_t last, buf *out) {
     return rc ? rc : out->rc;
 }
 
+/* The rule by itself, as of now. */
+static automation_order order_of(const ingest *g, const automation_rule *r, uint64_t now_ms) {
+    return (automation_order){.rule = (unsigned)(r - g->rules->rule), .cause.stamp = hlc_of_ms(now_ms)};
+}
+
 static int try_rule(ingest *g, const automation_rule *r, buf *rows, uint64_t now_ms, buf *report) {
     bool fired, failed;
     int64_t last;
@@ -109,7 +114,8 @@ static int try_rule(ingest *g, const automation_rule *r, buf *rows, uint64_t now
     int rc = db_integer(&g->s->cache, "SELECT max(id) FROM satchel_automation_run", 0, &last);
     if (!rc) rc = store_savepoint(g->s);
     if (rc) return rc;
-    rc = automation_fire_one(g, (unsigned)(r - g->rules->rule), rows, now_ms, &fired, &failed);
+    automation_order order = order_of(g, r, now_ms);
+    rc = automation_fire_one(g, &order, rows, now_ms, &fired, &failed);
     if (!rc) rc = put_commits(g, before.at.seq, report);
     if (!rc) rc = put_words(g, last, report);
     if (!rc && !fired) buf_printf(report, "its condition does not hold\n");
@@ -133,6 +139,123 @@ int automation_try(ingest *g, const char *name, const char *table, const char *k
     return rc;
 }
 
+/* ---- a firing that failed, again ---- */
+
+/* An entry of the history. */
+typedef struct entry {
+    uint64_t id, replayed_by; /* by: the entry in its place, 0: none */
+    int rc;
+    const automation_rule *rule;
+    uint32_t table; /* 0: of a timer */
+    unsigned op;
+    field_clock cause;
+    buf key;
+} entry;
+
+static int check_entry(const entry *e, buf *error) {
+    unsigned long long id = e->id, by = e->replayed_by;
+    if (by)
+        buf_printf(error, "entry %llu was run again before, and entry %llu says what came of it", id, by);
+    else if (!e->rc)
+        buf_printf(error, "entry %llu has not failed; choose one that has", id);
+    return by ? SATCHEL_E_RESOLVED : e->rc ? SATCHEL_OK : SATCHEL_E_MISUSE;
+}
+
+static int check_rule(const entry *e, buf *error) {
+    const automation_rule *r = e->rule;
+    const char *why = !r->t || !e->table      ? "is a timer, which is tried again by itself; run the timer"
+                      : !r->active            ? "is off; switch it on before"
+                      : e->op == EVENT_DELETE ? "fired for a row that is deleted; write by hand what it was to write"
+                      : r->t->id != e->table  ? "is about another table by now; write by hand what it was to write"
+                      : !(r->events & e->op)  ? "fires at another event by now; write by hand what it was to write"
+                                              : NULL;
+    if (why) buf_printf(error, "%s %s", r->name, why);
+    return why ? SATCHEL_E_MISUSE : SATCHEL_OK;
+}
+
+static int find_rule_of(ingest *g, const char *name, entry *e, buf *error) {
+    automation_rule *r = NULL;
+    int rc = find_rule(g, name, &r, error);
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(error, " any more; publish it, or write by hand what it was to write");
+    e->rule = r;
+    return rc ? rc : check_rule(e, error);
+}
+
+static int find_entry(ingest *g, entry *e, buf *error) {
+    sqlite3_stmt *q = db_prepare(
+        &g->s->cache, "SELECT n.id,r.rc,r.tbl,r.event,r.author,r.stamp,r.seq,r.key,r.name FROM satchel_automation_run r"
+                      " LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE r.id=?");
+    db_bind(q, "i", (int64_t)e->id);
+    int rc = db_next(&g->s->cache, q);
+    if (rc < 0) return rc;
+    if (!rc) {
+        buf_printf(error, "the history of the automations has no entry %llu, or not any more", (unsigned long long)e->id);
+        return SATCHEL_E_NOT_FOUND;
+    }
+    e->replayed_by = (uint64_t)sqlite3_column_int64(q, 0);
+    e->rc = sqlite3_column_int(q, 1);
+    e->table = (uint32_t)sqlite3_column_int64(q, 2);
+    e->op = (unsigned)sqlite3_column_int(q, 3);
+    e->cause.author = (uint32_t)sqlite3_column_int64(q, 4);
+    e->cause.stamp = (uint64_t)sqlite3_column_int64(q, 5);
+    e->cause.seq = (uint64_t)sqlite3_column_int64(q, 6);
+    buf_put(&e->key, sqlite3_column_blob(q, 7), (size_t)sqlite3_column_bytes(q, 7));
+    rc = e->key.rc ? e->key.rc : check_entry(e, error);
+    if (!rc) rc = find_rule_of(g, (const char *)sqlite3_column_text(q, 8), e, error);
+    sqlite3_reset(q);
+    return rc;
+}
+
+static int note_entry(ingest *g, const entry *e, buf *rows, buf *error) {
+    value key[LIMIT_KEY_COLUMNS];
+    const uint8_t *p = e->key.p, *end = p + e->key.n;
+    for (unsigned i = 0; i < e->rule->t->nkey; i++)
+        if (value_get(&p, end, &key[i])) return SATCHEL_E_CORRUPT;
+    int rc = note_row(g, e->rule->t, key, e->op, e->cause.seq, rows, error);
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(error, " any more, so there is nothing to run %s for", e->rule->name);
+    return rc;
+}
+
+static int find_replay(store *s, const entry *e, automation_replayed *out) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id,wrote FROM satchel_automation_run WHERE replays=?");
+    db_bind(q, "i", (int64_t)e->id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_INTERNAL;
+    out->id = (uint64_t)sqlite3_column_int64(q, 0);
+    out->wrote = (uint64_t)sqlite3_column_int64(q, 1);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+static int replay(ingest *g, const entry *e, bool unconditional, uint64_t now_ms, automation_replayed *out, buf *error) {
+    automation_order order = order_of(g, e->rule, now_ms);
+    buf rows;
+    bool fired = false;
+    order.cause = e->cause;
+    order.unconditional = unconditional;
+    order.replays = e->id;
+    buf_init(&rows, LIMIT_AUTOMATION_BYTES);
+    int rc = note_entry(g, e, &rows, error);
+    if (!rc) rc = automation_fire_one(g, &order, &rows, now_ms, &fired, &out->failed);
+    buf_fini(&rows);
+    if (rc || fired || out->failed) return rc ? rc : find_replay(g->s, e, out);
+    buf_printf(error,
+               "the condition of %s does not hold for the row as it is now, with old.* as new.*, and nothing was done; leave it"
+               " aside if it is to act all the same",
+               e->rule->name);
+    return SATCHEL_E_MISUSE;
+}
+
+int automation_replay(ingest *g, uint64_t id, bool unconditional, uint64_t now_ms, automation_replayed *out, buf *error) {
+    entry e = {.id = id};
+    *out = (automation_replayed){0};
+    buf_init(&e.key, 0);
+    int rc = find_entry(g, &e, error);
+    if (!rc) rc = replay(g, &e, unconditional, now_ms, out, error);
+    buf_fini(&e.key);
+    return rc;
+}
+
 /* ---- timers ---- */
 
 static int set_last(store *s, const automation_rule *r, uint64_t now_ms) {
@@ -149,12 +272,12 @@ static void count_tries(automation_rule *r, uint64_t now_ms, bool failed) {
 }
 
 static int run_timer(ingest *g, automation_rule *r, uint64_t now_ms, bool *failed) {
-    unsigned number = (unsigned)(r - g->rules->rule);
+    automation_order order = order_of(g, r, now_ms);
     buf rows;
     bool fired;
     buf_init(&rows, LIMIT_AUTOMATION_BYTES);
-    automation_put_timer(&rows, number);
-    int rc = rows.rc ? rows.rc : automation_fire_one(g, number, &rows, now_ms, &fired, failed);
+    automation_put_timer(&rows, order.rule);
+    int rc = rows.rc ? rows.rc : automation_fire_one(g, &order, &rows, now_ms, &fired, failed);
     if (!rc && !*failed) rc = set_last(g->s, r, now_ms);
     if (!rc) count_tries(r, now_ms, *failed);
     buf_fini(&rows);
@@ -260,8 +383,9 @@ int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), 
     int rc = automation_read_text(s, &text, error), said = 0;
     sqlite3_stmt *q =
         rc ? NULL
-           : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0),0),a.active,max(r.at_ms)"
-                                   " FROM satchel_automation a LEFT JOIN satchel_automation_run r USING(name)"
+           : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0 AND n.id IS NULL),0),a.active,"
+                                   "max(r.at_ms) FROM satchel_automation a LEFT JOIN satchel_automation_run r USING(name)"
+                                   " LEFT JOIN satchel_automation_run n ON n.replays=r.id"
                                    " GROUP BY a.name ORDER BY a.name");
     while (!rc && !said && (rc = db_next(&s->cache, q)) == 1) {
         said = show(&text, q, visit, ctx);
@@ -278,8 +402,9 @@ int automation_history(store *s, const char *name, uint64_t limit, int (*visit)(
     buf key;
     buf_init(&key, 0);
     sqlite3_stmt *q = db_prepare(
-        &s->cache, "SELECT id,name,seq,tbl,key,at_ms,ms,wrote,rc,words FROM satchel_automation_run WHERE ?1 IS NULL OR name=?1"
-                   " ORDER BY id DESC LIMIT ?2");
+        &s->cache, "SELECT r.id,r.name,r.seq,r.tbl,r.key,r.at_ms,r.ms,r.wrote,r.rc,r.words,r.replays,n.id,n.at_ms FROM"
+                   " satchel_automation_run r LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE ?1 IS NULL OR r.name=?1"
+                   " ORDER BY r.id DESC LIMIT ?2");
     db_bind(q, "si", name, (int64_t)limit);
     while ((rc = db_next(&s->cache, q)) == 1 && !said) {
         const schema_table *t = schema_table_by_id(s->schema, (uint32_t)sqlite3_column_int64(q, 3));
@@ -295,7 +420,10 @@ int automation_history(store *s, const char *name, uint64_t limit, int (*visit)(
                                     .ms = (uint64_t)sqlite3_column_int64(q, 6),
                                     .wrote = (uint64_t)sqlite3_column_int64(q, 7),
                                     .rc = sqlite3_column_int(q, 8),
-                                    .words = (const char *)sqlite3_column_text(q, 9)};
+                                    .words = (const char *)sqlite3_column_text(q, 9),
+                                    .replays = (uint64_t)sqlite3_column_int64(q, 10),
+                                    .replayed_by = (uint64_t)sqlite3_column_int64(q, 11),
+                                    .replayed_ms = (uint64_t)sqlite3_column_int64(q, 12)};
         said = visit(ctx, &info);
     }
     if (rc == 1) sqlite3_reset(q);

@@ -8,7 +8,7 @@
 #include "server/ingest_private.h"
 #include "server/rule_text.h"
 
-/* What a rule listens to; bits. */
+/* What a rule listens to; bits. The history keeps them. */
 enum { EVENT_INSERT = 1, EVENT_UPDATE = 2, EVENT_DELETE = 4, EVENT_TIMER = 8 };
 
 enum {
@@ -86,10 +86,17 @@ unsigned automation_event_parameter(const automation_rule *r);
 
 /* ---- automation_run.c ---- */
 
-/* Fires `only` for the change that stands in `rows`; *fired: its condition held. *failed: it could not do what it is to. */
-int automation_fire_one(ingest *g, unsigned only, buf *rows, uint64_t now_ms, bool *fired, bool *failed);
-/* As it is noted; op EVENT_TIMER: of rule number `rule`. */
-void automation_put_event(buf *b, unsigned op, const schema *s, const schema_table *t, const value *is,
+/* One rule that is to be fired by itself. */
+typedef struct automation_order {
+    unsigned rule;
+    field_clock cause; /* whose commit `event` tells of */
+    bool unconditional;
+    uint64_t replays; /* the entry of the history in whose place it is, and is noted whatever it does; 0: none */
+} automation_order;
+/* Fires it for the change that stands in `rows`; *fired: its condition held. *failed: it could not do what it is to. */
+int automation_fire_one(ingest *g, const automation_order *order, buf *rows, uint64_t now_ms, bool *fired, bool *failed);
+/* As it is noted; seq 0: of no commit; op EVENT_TIMER: of rule number `rule`. */
+void automation_put_event(buf *b, unsigned op, uint64_t seq, const schema *s, const schema_table *t, const value *is,
                           const row_changes *changes);
 void automation_put_timer(buf *b, unsigned rule);
 

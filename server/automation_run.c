@@ -32,12 +32,12 @@ int automation_begin(ingest *g) {
     return rc;
 }
 
-static void put_head(buf *b, const ingest *g, unsigned op, size_t what) {
+static void put_head(buf *b, unsigned op, uint64_t seq, size_t what, const uint16_t *chain, unsigned nchain) {
     buf_put_byte(b, (uint8_t)op);
-    buf_put_varint(b, g ? g->clock.seq : 0);
+    buf_put_varint(b, seq);
     buf_put_varint(b, what);
-    buf_put_varint(b, g ? g->nchain : 0);
-    for (unsigned i = 0; g && i < g->nchain; i++) buf_put_varint(b, g->chain[i]);
+    buf_put_varint(b, nchain);
+    for (unsigned i = 0; i < nchain; i++) buf_put_varint(b, chain[i]);
 }
 
 static void put_values(buf *b, const schema_table *t, const value *is, const row_changes *changes) {
@@ -49,14 +49,14 @@ static void put_values(buf *b, const schema_table *t, const value *is, const row
     }
 }
 
-void automation_put_event(buf *b, unsigned op, const schema *s, const schema_table *t, const value *is,
+void automation_put_event(buf *b, unsigned op, uint64_t seq, const schema *s, const schema_table *t, const value *is,
                           const row_changes *changes) {
-    put_head(b, NULL, op, (size_t)(t - s->table));
+    put_head(b, op, seq, (size_t)(t - s->table), NULL, 0);
     put_values(b, t, is, changes);
 }
 
 void automation_put_timer(buf *b, unsigned rule) {
-    put_head(b, NULL, EVENT_TIMER, rule);
+    put_head(b, EVENT_TIMER, 0, rule, NULL, 0);
 }
 
 /* Whether an update changes a column that a rule waits for. */
@@ -68,7 +68,7 @@ static bool is_heeded(const ingest *g, const schema_table *t, const row_changes 
 
 int automation_note(ingest *g, unsigned op, const stored_row *row, const row_changes *changes) {
     if (changes && !is_heeded(g, row->ts->t, changes)) return SATCHEL_OK;
-    put_head(&g->caused, g, op, (size_t)(row->ts->t - g->schema->table));
+    put_head(&g->caused, op, g->clock.seq, (size_t)(row->ts->t - g->schema->table), g->chain, g->nchain);
     put_values(&g->caused, row->ts->t, row->v, changes);
     /* Who writes row by row as the server does goes on after a refusal, and this row is written already. */
     if (g->caused.rc == SATCHEL_E_LIMIT)
@@ -122,8 +122,8 @@ typedef struct run {
     ingest *g;
     automation *a;
     uint64_t now_ms;
-    int only; /* the rule of the first round; -1: all */
-    buf rows; /* the changes that are looked at */
+    const automation_order *only; /* what the first round is of; NULL: all that listens */
+    buf rows;                     /* the changes that are looked at */
     /* `event` */
     field_clock cause, last; /* the commit that the round is about, and the last that it made; of several the last */
     value user, device;
@@ -217,7 +217,7 @@ static int step(run *r, const automation_rule *rule, sqlite3_stmt *q) {
 
 /* 1: it holds. */
 static int holds(run *r, const automation_rule *rule, firing *f) {
-    if (!rule->when) return 1;
+    if (!rule->when || (r->round == 1 && r->only && r->only->unconditional)) return 1;
     int sq = step(r, rule, rule->when), rc = sq == SQLITE_ROW;
     if (sq != SQLITE_ROW && sq != SQLITE_DONE) rc = fail_sqlite(r, f);
     sqlite3_reset(rule->when);
@@ -319,7 +319,7 @@ static int fire(run *r, const automation_rule *rule, firing *f) {
 /* ---- one round ---- */
 
 static bool listens(const run *r, const automation_rule *rule, unsigned number, const automation_event *e) {
-    bool first = r->round == 1 && r->only >= 0, asked = first && (int)number == r->only;
+    bool first = r->round == 1 && r->only, asked = first && number == r->only->rule;
     if (first && !asked) return false;
     if (e->op == EVENT_TIMER) return number == e->chain[0];
     if ((!rule->active && !asked) || !(rule->events & e->op) || rule->t != e->t) return false;
@@ -414,6 +414,11 @@ static int try_round(run *r) {
 
 /* ---- history ---- */
 
+/* The entry in whose place this firing is; 0: none. */
+static uint64_t replayed(const run *r) {
+    return r->round == 1 && r->only ? r->only->replays : 0;
+}
+
 static int put_history(run *r, const firing *f) {
     const uint8_t *p = r->rows.p + f->event;
     automation_event *e = &r->a->event;
@@ -428,9 +433,11 @@ static int put_history(run *r, const firing *f) {
     int rc =
         key.rc ? key.rc
                : db_exec(&r->g->s->cache,
-                         "INSERT INTO satchel_automation_run(name,seq,tbl,key,at_ms,ms,wrote,rc,words) VALUES(?,?,?,?,?,?,?,?,?)",
-                         "siibiiiis", r->a->rule[f->rule].name, (int64_t)e->seq, e->t ? (int64_t)e->t->id : 0, key.p, key.n,
-                         (int64_t)r->now_ms, (int64_t)f->ms, (int64_t)f->wrote, (int64_t)f->rc, f->words);
+                         "INSERT INTO satchel_automation_run(name,seq,tbl,key,at_ms,ms,wrote,rc,words,event,author,stamp,replays)"
+                         " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,nullif(?,0))",
+                         "siibiiiisiiii", r->a->rule[f->rule].name, (int64_t)e->seq, e->t ? (int64_t)e->t->id : 0, key.p, key.n,
+                         (int64_t)r->now_ms, (int64_t)f->ms, (int64_t)f->wrote, (int64_t)f->rc, f->words, (int64_t)e->op,
+                         (int64_t)r->cause.author, (int64_t)r->cause.stamp, (int64_t)replayed(r));
     buf_fini(&key);
     return rc;
 }
@@ -462,7 +469,7 @@ static int write_history(run *r) {
     int rc = SATCHEL_OK;
     for (size_t i = 0; i < r->n && !rc; i++) {
         const firing *f = &r->f[i];
-        if (!f->rc && !f->wrote && !f->words) continue;
+        if (!f->rc && !f->wrote && !f->words && !(f->fired && replayed(r))) continue;
         if (f->rc) rc = note_failure(r, f);
         if (!rc) rc = put_history(r, f);
     }
@@ -585,14 +592,13 @@ static void take_rows(run *r, buf *rows) {
 
 int automation_fire(ingest *g) {
     if (g->firing || !g->caused.n) return SATCHEL_OK;
-    run r = {.g = g, .a = g->rules, .now_ms = g->now_ms, .only = -1, .cause = g->clock};
+    run r = {.g = g, .a = g->rules, .now_ms = g->now_ms, .cause = g->clock};
     take_rows(&r, &g->caused);
     return run_all(&r);
 }
 
-int automation_fire_one(ingest *g, unsigned only, buf *rows, uint64_t now_ms, bool *fired, bool *failed) {
-    run r = {.g = g, .a = g->rules, .now_ms = now_ms, .only = (int)only};
-    r.cause.stamp = hlc_of_ms(now_ms);
+int automation_fire_one(ingest *g, const automation_order *order, buf *rows, uint64_t now_ms, bool *fired, bool *failed) {
+    run r = {.g = g, .a = g->rules, .now_ms = now_ms, .only = order, .cause = order->cause};
     take_rows(&r, rows);
     int rc = run_all(&r);
     *fired = r.fired;

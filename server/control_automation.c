@@ -49,6 +49,11 @@ static int run_list(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     return failed(call, rc, s, "cannot list the automations");
 }
 
+/* 0 is null. */
+static void put_known(json_t *o, const char *member, uint64_t v) {
+    json_object_set_new(o, member, v ? json_integer((json_int_t)v) : json_null());
+}
+
 static int put_run(void *ctx, const automation_run_info *r) {
     control_listing *l = ctx;
     json_t *o = json_object();
@@ -62,6 +67,9 @@ static int put_run(void *ctx, const automation_run_info *r) {
     control_put_number(o, "wrote", r->wrote);
     control_put_text(o, "rc", r->rc ? satchel_rc_name(r->rc) : NULL);
     control_put_text(o, "words", r->words);
+    put_known(o, "replays", r->replays);
+    put_known(o, "replayed_by", r->replayed_by);
+    put_known(o, "replayed_ms", r->replayed_ms);
     return !control_list_add(l, o);
 }
 
@@ -111,6 +119,18 @@ static int run_run(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     return failed(call, rc, s, "cannot run it");
 }
 
+static int run_replay(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    json_int_t id = json_integer_value(json_object_get(call->request, "id"));
+    automation_replayed done;
+    if (id < 1) return control_misuse(call, "which entry of the history?");
+    int rc = automation_replay(g, (uint64_t)id, json_is_true(json_object_get(call->request, "unconditional")), now_ms, &done,
+                               &call->error);
+    control_put_number(call->reply, "id", done.id);
+    control_put_number(call->reply, "wrote", done.wrote);
+    json_object_set_new(call->reply, "failed", json_boolean(done.failed));
+    return failed(call, rc, s, "cannot run it again");
+}
+
 const control_command control_automation_commands[] = {
     {"automation.publish", false, run_publish, NULL, PEOPLE_ADMIN, false},
     {"automation.list", false, run_list, NULL, PEOPLE_VIEWER, true},
@@ -119,5 +139,6 @@ const control_command control_automation_commands[] = {
     {"automation.off", false, run_off, NULL, PEOPLE_ADMIN, false},
     {"automation.try", false, run_try, NULL, PEOPLE_MANAGER, true},
     {"automation.run", false, run_run, NULL, PEOPLE_ADMIN, false},
+    {"automation.replay", false, run_replay, NULL, PEOPLE_ADMIN, false},
     {0},
 };

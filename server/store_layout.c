@@ -105,9 +105,11 @@ static const char FORMAT_5[] = "ALTER TABLE satchel_refused ADD COLUMN untold IN
 static const char FORMAT_6[] =
     "CREATE TABLE satchel_automation_text(stamp INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, at_ms INT NOT NULL);"
     "CREATE TABLE satchel_automation(name TEXT PRIMARY KEY, active INT NOT NULL, last_ms INT NOT NULL) WITHOUT ROWID;"
-    /* seq, tbl, key: the commit and the row that were the cause; 0 and NULL for a timer. */
+    /* seq, author, stamp: the commit that was the cause; tbl, key: the row; event: what happened to it, as in server/automation_private.h; of a timer 0 and NULL, but for event and stamp.
+     * replays: the entry that this one stands in the place of; so each is run again once. */
     "CREATE TABLE satchel_automation_run(id INTEGER PRIMARY KEY, name TEXT NOT NULL, seq INT NOT NULL, tbl INT NOT NULL, key BLOB, at_ms INT NOT NULL,"
-    " ms INT NOT NULL, wrote INT NOT NULL, rc INT NOT NULL, words TEXT);"
+    " ms INT NOT NULL, wrote INT NOT NULL, rc INT NOT NULL, words TEXT, event INT NOT NULL, author INT NOT NULL, stamp INT NOT NULL, replays INT);"
+    "CREATE UNIQUE INDEX satchel_automation_run_replays ON satchel_automation_run(replays) WHERE replays IS NOT NULL;"
     "CREATE INDEX satchel_automation_run_at ON satchel_automation_run(at_ms);"
     "CREATE INDEX satchel_automation_run_name ON satchel_automation_run(name,rc);";
 

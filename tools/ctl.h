@@ -123,6 +123,7 @@ int ctl_automation_on(ctl *c);
 int ctl_automation_off(ctl *c);
 int ctl_automation_try(ctl *c);
 int ctl_automation_run(ctl *c);
+int ctl_automation_replay(ctl *c);
 int ctl_automation_history(ctl *c);
 int ctl_automation_publish(ctl *c);
 

@@ -1,4 +1,4 @@
-/* ctl_automation.c - satchelctl automation list, show, on, off, try, run, history, publish. */
+/* ctl_automation.c - satchelctl automation list, show, on, off, try, run, replay, history, publish. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,11 +100,44 @@ int ctl_automation_run(ctl *c) {
     return failed ? CTL_FAILED : CTL_DONE;
 }
 
+int ctl_automation_replay(ctl *c) {
+    json_int_t id = ctl_id(c->word[2], "an entry of the history"), again;
+    json_t *reply;
+    if (!id) return CTL_USAGE;
+    int rc = ctl_call(
+        c,
+        json_pack("{ss sI sb}", "command", "automation.replay", "id", id, "unconditional", ctl_value(c, "unconditional") != NULL),
+        "running", &reply);
+    if (rc) return rc;
+    bool failed = json_is_true(json_object_get(reply, "failed"));
+    again = json_integer_value(json_object_get(reply, "id"));
+    if (c->json)
+        ctl_print_json(reply);
+    else if (failed)
+        fprintf(stderr,
+                "satchelctl: it has failed again; entry %" JSON_INTEGER_FORMAT " of satchelctl automation history says why\n",
+                again);
+    else
+        printf("Run again as entry %" JSON_INTEGER_FORMAT "; rows written: %" JSON_INTEGER_FORMAT ".\n", again,
+               json_integer_value(json_object_get(reply, "wrote")));
+    json_decref(reply);
+    return failed ? CTL_FAILED : CTL_DONE;
+}
+
 int ctl_automation_history(ctl *c) {
     static const ctl_column columns[] = {
-        {"at_ms", "AT", CTL_TIME},    {"name", "NAME", CTL_TEXT}, {"seq", "COMMIT", CTL_NUMBER},
-        {"table", "TABLE", CTL_TEXT}, {"key", "KEY", CTL_TEXT},   {"wrote", "WROTE", CTL_NUMBER},
-        {"ms", "MS", CTL_NUMBER},     {"rc", "FAILED", CTL_TEXT}, {"words", "WORDS", CTL_TEXT},
+        {"id", "ID", CTL_NUMBER},
+        {"at_ms", "AT", CTL_TIME},
+        {"name", "NAME", CTL_TEXT},
+        {"seq", "COMMIT", CTL_NUMBER},
+        {"table", "TABLE", CTL_TEXT},
+        {"key", "KEY", CTL_TEXT},
+        {"wrote", "WROTE", CTL_NUMBER},
+        {"ms", "MS", CTL_NUMBER},
+        {"rc", "FAILED", CTL_TEXT},
+        {"replayed_by", "AGAIN", CTL_NUMBER},
+        {"replayed_ms", "AGAIN AT", CTL_TIME},
+        {"words", "WORDS", CTL_TEXT},
     };
     long limit = 50;
     json_t *reply;

@@ -139,6 +139,10 @@ static const ctl_option automation_try_options[] = {
     {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
     {0},
 };
+static const ctl_option automation_replay_options[] = {
+    {"unconditional", NULL, "leave its condition aside"},
+    {0},
+};
 static const ctl_option automation_history_options[] = {
     {"limit", "N", "how many (default 50, up to 10000)"},
     {0},
@@ -283,6 +287,10 @@ static const command commands[] = {
      "Fires the automation for the row as it is now, tells what it and what follows from it would write, and undoes it all. A timer needs no row.\n"},
     {"automation run", "NAME", 1, 1, NULL, ctl_automation_run, "run a timer now",
      "Runs a timer of the automations now. Exit status 1 if it fails.\n"},
+    {"automation replay", "ID", 1, 1, automation_replay_options, ctl_automation_replay, "run what failed again",
+     "Runs the automation of an entry of automation history that failed again, once, for the row as it is now. What an update had before is not kept: old.* is what\n"
+     "new.* is; where a condition does not hold for that, nothing is done, unless --unconditional leaves it aside. The entry says then by which it was run\n"
+     "again, and has not failed any more. Exit status 1 if it fails again.\n"},
     {"automation history", "[NAME]", 0, 1, automation_history_options, ctl_automation_history, "list what automations did",
      "Lists, newest first, what automations wrote and for which row, what they left as somebody had written it, and why they failed.\n"},
     {"automation publish", "FILE|-", 1, 1, NULL, ctl_automation_publish, "put automations in force",

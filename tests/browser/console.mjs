@@ -601,6 +601,34 @@ await check("an automation is switched off and does nothing, and on again and do
   equal(await page.locator("tbody tr td[data-title=Commit]").allInnerTexts(), ["timer"], "what it did");
 });
 
+await check("what failed of an automation is run again: in vain, and then, mended, with its effect on the device, and is no more among what failed", async () => {
+  await visit(page, "#/automations/failed?filter.name=thank-you");
+  const failed = async () => (await api(page, "automation_runs?filter.failed=1&filter.name=thank-you")).items;
+  const row = page.locator("tbody tr").first();
+  const [old, ...others] = await failed();
+  const dialog = await act(page, row.getByRole("button", { name: "Run again" }), {}, "stays");
+  await dialog.getByText("It failed again").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await row.getByText(`again, for entry ${old.id}`).waitFor();
+  const [again, ...same] = await failed();
+  equal([again.replays, same.map((r) => r.id)], [old.id, others.map((r) => r.id)], "what has failed then");
+  const rules = path.join(world.dir, "automation.sql");
+  fs.writeFileSync(rules, fs.readFileSync(rules, "utf8").replace("INSERT INTO feedback(id) SELECT id FROM new", "INSERT INTO feedback(id, ticket_id, kind, body, at) SELECT satchel_id(id, id), ticket_id, ''text'', ''Thank you'', at FROM new WHERE kind <> ''text''"));
+  ctl("automation", "publish", rules);
+  await row.getByRole("button", { name: "Run again" }).click();
+  await page.getByRole("dialog").waitFor();
+  await page.screenshot({ path: path.join(world.shots, "automation-again.png") });
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await act(page, row.getByRole("button", { name: "Run again" }), { condition: "asked" });
+  equal((await failed()).map((r) => r.id), others.map((r) => r.id), "what has failed in the end");
+  await page.waitForFunction((n) => document.querySelectorAll("tbody tr").length === n, others.length);
+  sync("phone");
+  equal(satchel("phone", "sql", "SELECT count(*) FROM feedback WHERE body = 'Thank you'").out, "1", "its effect on the phone");
+  await visit(page, `#/automations/runs?filter.id=${again.id}`);
+  ok(/run again .* as entry \d+/.test(await row.innerText()), await row.innerText());
+  await page.screenshot({ path: path.join(world.shots, "automation-was-again.png") });
+});
+
 await check("a row is headed by what it is called", async () => {
   const row = await api(page, `tables/contact/rows/${key(first)}`);
   ok(row.label && !row.label.includes(first), `its label: ${row.label}`);

@@ -81,6 +81,37 @@ class Automation(harness.Case):
         self.assertEqual(a.one("SELECT n FROM tally"), 1)
         self.assertIn("automation bad has failed", server.read_log())
 
+    def test_what_failed_is_run_again_once_and_reaches_the_devices(self):
+        server, a, b = self.begin()
+        self.sync_all(a, b)
+        with open(self.path("automation.sql"), "w", encoding="ascii") as f:
+            f.write(RULES.replace("INSERT INTO item(id) SELECT id FROM new", "INSERT INTO tally(id, n) SELECT n, length(l) FROM new"))
+        server.ctl("automation", "publish", self.path("automation.sql"))
+        a.sql("INSERT INTO item(id, n, l) VALUES('x', 1, 'one')")
+        a.sync()
+        failed = server.ctl("automation", "history", "bad")[0]
+        self.assertEqual((failed["rc"], failed["replayed_by"]), ("E_KEY_TAKEN", None))
+        line = server.ctl("automation", "history", "line")[0]
+        self.assertIn("has not failed", server.ctl("automation", "replay", str(line["id"]), expect=1))
+        server.ctl("automation", "off", "bad")
+        server.sql("UPDATE item SET n = 7, l = 'seven' WHERE id = 'x'")
+        self.assertIn("switch it on", server.ctl("automation", "replay", str(failed["id"]), expect=1))
+        server.ctl("automation", "on", "bad")
+        before = server.one("SELECT seq FROM satchel_server")
+        done = server.ctl("automation", "replay", str(failed["id"]))
+        self.assertEqual((done["failed"], done["wrote"]), (False, 1))
+        self.assertEqual(server.one("SELECT seq FROM satchel_server"), before + 1)
+        again = server.ctl("automation", "replay", str(failed["id"]), expect=1)
+        self.assertIn(f"entry {done['id']} says what came of it", again)
+        entries = {e["id"]: e for e in server.ctl("automation", "history", "bad")}
+        self.assertEqual((entries[failed["id"]]["replayed_by"], entries[failed["id"]]["replayed_ms"]), (done["id"], entries[done["id"]]["at_ms"]))
+        self.assertEqual((entries[done["id"]]["replays"], entries[done["id"]]["seq"], entries[done["id"]]["rc"]), (failed["id"], failed["seq"], None))
+        self.assertEqual({r["name"]: r["failed"] for r in server.ctl("automation", "list")}["bad"], 0)
+        self.sync_all(a, b)
+        self.assertEqual([device.one("SELECT n FROM tally WHERE id = 7") for device in (a, b)], [5, 5])
+        self.assert_same(server, a, b)
+        self.assert_sound(server, a, b)
+
     def test_timer_that_was_due_while_the_server_stood_still_runs_once(self):
         server, a, _ = self.begin()
         server.stop()

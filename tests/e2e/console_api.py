@@ -10,7 +10,7 @@ import company
 import harness
 from api_client import MET, Answer, Api
 from company import literal
-from console_client import DESCRIPTION
+from console_client import DESCRIPTION, Browser, first_password
 
 READS = {name: path for name, (method, path, _) in DESCRIPTION.operations.items() if method == "get" and path.startswith("/v1/admin/")}
 # What has to be there besides, so that an operation has something to answer.
@@ -298,6 +298,18 @@ class Sees(ConsoleCase):
         self.assertEqual([(r["name"], r["code"], r["label"], r["failed"], r["wrote"]) for r in failed["items"]], [("bad", "E_KEY_TAKEN", "Cid", True, 0), ("bad", "E_KEY_TAKEN", "Bea", True, 0)])
         self.assertTrue(all(r["words"] for r in failed["items"]))
         self.assertEqual({r["name"] for r in api.items("consoleAutomationRuns", filter__failed=0)} & {"good", "bad"}, {"good"})
+        # What is run again fails again, and that stands in its place.
+        cid, bea = failed["items"]
+        browser = Browser(server)
+        browser.login("admin", first_password(server))
+        again = browser.command("automation.replay", id=cid["id"])
+        self.assertTrue(again["failed"])
+        self.assertEqual(browser.command("automation.replay", 409, id=cid["id"])["code"], "E_RESOLVED")
+        self.assertEqual([(r["id"], r["replays"], r["replayed_by"]) for r in api.items("consoleAutomationRuns", filter__failed=1)], [(again["id"], cid["id"], None), (bea["id"], None, None)])
+        old = api.call("consoleAutomationRuns", filter__id=cid["id"])["items"][0]
+        self.assertEqual((old["failed"], old["code"], old["replayed_by"]), (False, "E_KEY_TAKEN", again["id"]))
+        self.assertEqual(api.call("consoleOverview")["automations"]["failed_day"], 2)
+        self.assertEqual({a["name"]: a["failed"] for a in api.items("consoleAutomations")}["bad"], 2)
 
     def test_what_was_put_in_force_is_listed_and_exported(self):
         server = self.begin()

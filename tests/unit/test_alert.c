@@ -269,11 +269,9 @@ static void servers_metrics_open_what_they_are_for(void **state) {
     wait(w, 26 * HOUR + MINUTE);
     ALERTS("backup-old 0 open");
     assert_int_equal(store_backed_up(w->v.s, 0, "b", w->v.now_ms), SATCHEL_OK);
-    sql_exec(
-        &w->v,
-        "INSERT INTO satchel_automation VALUES('a',1,0),('b',1,0),('c',0,0);"
-        "INSERT INTO satchel_automation_run(name,seq,tbl,at_ms,ms,wrote,rc) VALUES('a',1,1,0,0,0,-5),('b',1,1,0,0,0,-5),('b',1,1,0,0,0,0),"
-        "('c',1,1,0,0,0,-5)");
+    sql_exec(&w->v, "INSERT INTO satchel_automation VALUES('a',1,0),('b',1,0),('c',0,0);"
+                    "INSERT INTO satchel_automation_run(name,seq,tbl,at_ms,ms,wrote,rc,event,author,stamp) VALUES"
+                    "('a',1,1,0,0,0,-5,1,0,0),('b',1,1,0,0,0,-5,1,0,0),('b',1,1,0,0,0,0,1,0,0),('c',1,1,0,0,0,-5,1,0,0)");
     w->f.notice_failed_ms = w->v.now_ms - 16 * MINUTE;
     look(w);
     ALERTS("backup-old 0 closed ; automation-failing 0 open ; notice-failing 0 open");

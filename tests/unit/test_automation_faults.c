@@ -77,6 +77,41 @@ static int run_try(world *w) {
     return finish(w, rc);
 }
 
+static uint64_t orphan, type; /* entries of the history */
+
+static uint64_t entry_of(world *w, const char *rule) {
+    char text[128];
+    snprintf(text, sizeof text, "SELECT max(id) FROM satchel_automation_run WHERE rc<>0 AND name='%s'", rule);
+    return strtoull(sql(&w->v, text), NULL, 10);
+}
+
+/* Of a rule that had nobody to refer to, who is there now; and of one that fails again. */
+static void with_failures(world *w) {
+    with_rules(w);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(run_push(w), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    known(w, "+ person(99)");
+    orphan = entry_of(w, "orphan");
+    type = entry_of(w, "type");
+    assert_true(orphan && type);
+}
+
+static int replay(world *w, uint64_t id, bool failed) {
+    automation_replayed done;
+    buf error;
+    buf_init(&error, 0);
+    int rc = automation_replay(w->v.g, id, false, w->v.now_ms, &done, &error);
+    if (!rc) assert_int_equal(done.failed, failed);
+    buf_fini(&error);
+    return rc;
+}
+
+static int run_replay(world *w) {
+    int rc = replay(w, orphan, false);
+    return finish(w, rc ? rc : replay(w, type, true));
+}
+
 static int run_switch(world *w) {
     buf error;
     buf_init(&error, 0);
@@ -87,7 +122,7 @@ static int run_switch(world *w) {
 
 static const operation OPERATION[] = {
     {"cause", with_rules, run_cause, 0}, {"timers", with_rules, run_due_timers, 0}, {"try", with_rules, run_try, 0},
-    {"publish", NULL, run_publish, 0},   {"switch", with_rules, run_switch, 0},
+    {"publish", NULL, run_publish, 0},   {"switch", with_rules, run_switch, 0},     {"replay", with_failures, run_replay, 0},
 };
 
 static void N10_automations_that_fail_at_an_instant_leave_nothing_and_have_their_effect_once_when_done_again(void **state) {

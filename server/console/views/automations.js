@@ -22,6 +22,21 @@ const test = (a) => confirm({
   run: (v) => command("automation.try", { name: a.name, ...v }), done: (reply) => html`<pre>${reply.report || "It would write nothing."}</pre>`,
 });
 
+// Nobody knows any more what an update found; so a condition that asks for it may hold no more.
+const again = (r) => confirm({
+  title: `Run ${r.name} again`, verb: "Run again", said: "It ran again.",
+  words: html`<p>Runs it for <b>${r.label || r.key}</b> of ${r.table} as the row is now, once. What it and what follows from it write reaches the devices. Then this
+    entry says so, and is no more among what failed.</p><p>What an update found is not kept: its <code>old.*</code> is what <code>new.*</code> is.</p>`,
+  fields: [{ name: "condition", label: "Its condition", options: [["asked", "has to hold, else nothing is done"], ["aside", "is left aside"]], value: "asked" }],
+  run: (v) => command("automation.replay", { id: r.id, unconditional: v.condition === "aside" }),
+  done: (reply) => reply.failed && html`<p class="trouble" role="alert">It failed again, and wrote nothing; entry ${reply.id} says why.</p>`,
+});
+
+const entry = (id) => html`<a href=${href(["automations", "runs"], { "filter.id": id })}>entry ${id}</a>`;
+
+/** What there is to say of it, and what was run again as what. */
+const said = (r) => html`${r.words}${r.replays && html`<div>again, for ${entry(r.replays)}</div>`}${r.replayed_by && html`<div>run again <${Time} ms=${r.replayed_ms} /> as ${entry(r.replayed_by)}</div>`}`;
+
 const does = (a) => html`<details><summary>${a.every ? `every ${a.every}` : `${a.event} of ${a.table}${a.columns ? ` (${a.columns})` : ""}`}</summary>
   ${a.condition && html`<p>if <code>${a.condition}</code></p>`}<pre>${a.actions}</pre></details>`;
 
@@ -39,16 +54,19 @@ function Rules({ query }) {
 
 /** What they did; or only what failed, by automation. */
 function Runs({ query, failed }) {
-  const manager = useMay("manager");
+  const [manager, admin] = [useMay("manager"), useMay("admin")];
   return html`<${Table} key=${failed} path="automation_runs" caption=${failed ? "What failed" : "What automations did"} sort="-at_ms" live=${10000} query=${query} fixed=${failed ? { "filter.failed": 1 } : {}}
     groups=${failed ? { name: "name", label: "automation" } : undefined} empty=${failed ? "No automation has failed." : "No automation has run."}
     filters=${[...(failed ? [] : [{ name: "name", label: "Automation" }]), { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
-    columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "name", title: "Automation" },
+    columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "id", title: "Entry", right: true, show: (r) => String(r.id) },
+      { name: "name", title: "Automation" },
       { name: "label", title: "Row", sort: false, show: (r) => html`<${RowLink} table=${r.table} rowKey=${r.key} label=${r.label} />` }, { name: "table", title: "Table" },
-      { name: "seq", title: "Commit", right: true, show: (r) => (r.seq ? String(r.seq) : "timer") }, { name: "wrote", title: "Wrote", right: true, show: (r) => count(r.wrote) },
-      { name: "ms", title: "Took", right: true, show: (r) => duration(r.ms) }, { name: "code", title: "End", show: (r) => html`<${Badge} word=${r.code || "done"} tone=${r.code ? "bad" : "good"} />` },
-      { name: "words", title: "In words", class: "words" },
-      ...(failed && manager ? [{ name: "do", title: "", sort: false, show: (r) => html`<button type="button" onClick=${() => test({ name: r.name, table: r.table, key: r.key, every: !r.table })}>Try</button>` }] : [])]} />`;
+      { name: "seq", title: "Commit", right: true, show: (r) => (r.seq ? String(r.seq) : "timer") }, ...(failed ? [] : [{ name: "wrote", title: "Wrote", right: true, show: (r) => count(r.wrote) },
+        { name: "ms", title: "Took", right: true, show: (r) => duration(r.ms) }]), { name: "code", title: "End", show: (r) => html`<${Badge} word=${r.code || "done"} tone=${r.code ? "bad" : "good"} />` },
+      { name: "words", title: "In words", class: "words", show: said },
+      ...(failed && manager ? [{ name: "do", title: "", sort: false, class: "do", show: (r) => html`${admin && (r.table
+        ? html`<button type="button" onClick=${() => again(r)}>Run again</button>` : html`<button type="button" onClick=${() => now(r)}>Run now</button>`)}
+        <button type="button" onClick=${() => test({ name: r.name, table: r.table, key: r.key, every: !r.table })}>Try</button>` }] : [])]} />`;
 }
 
 export default function Automations({ route }) {
