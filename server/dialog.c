@@ -20,6 +20,7 @@ int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRI
     c->device = d.id;
     switch (d.state) {
     case DEVICE_REVOKED:
+    case DEVICE_REMOVED:
         return SATCHEL_E_REVOKED;
     case DEVICE_PAUSED:
         return SATCHEL_E_PAUSED;

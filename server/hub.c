@@ -408,7 +408,7 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
         session *c = h->slots[i];
         if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
-    if (rc == SATCHEL_E_WIPED) read_wiped_soon(h);
+    if (rc == SATCHEL_E_WIPED || rc == SATCHEL_E_REVOKED) read_wiped_soon(h);
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }
