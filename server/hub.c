@@ -413,6 +413,20 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
     h->config.wake(h->config.ctx);
 }
 
+void hub_set_min_version(hub *h, unsigned version) {
+    char words[DIALOG_OLD_BYTES];
+    pthread_mutex_lock(&h->mutex);
+    h->min_version = version;
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || !c->d.version || c->d.version >= version) continue;
+        dialog_say_old(c->d.version, version, words);
+        tell_and_close(h, c, SATCHEL_E_VERSION, words);
+    }
+    pthread_mutex_unlock(&h->mutex);
+    h->config.wake(h->config.ctx);
+}
+
 const char *hub_store_path(const hub *h) {
     return h->config.store_path;
 }
