@@ -125,7 +125,7 @@ static void defaults_of_a_new_store_are_rules_that_make_sense(void **state) {
     world *w = *state;
     unsigned n = 0;
     assert_int_equal(alert_rules(&w->v.s->cache, check_rule, &n), SATCHEL_OK);
-    assert_int_equal(n, 13);
+    assert_int_equal(n, 14);
 }
 
 static void silent_device_opens_one_alert_that_closes_when_it_comes(void **state) {
@@ -243,6 +243,28 @@ static void devices_metrics_open_what_they_are_for(void **state) {
     phone(w, "state=5, state_ms=last_seen_ms");
     look(w);
     SQL("SELECT rule FROM satchel_alert WHERE state='open'", "wipe-waiting");
+}
+
+static void device_whose_satchel_was_refused_opens_until_it_comes_in(void **state) {
+    world *w = *state;
+    static const char ended[] = "INSERT INTO satchel_sync(device,begun_ms,ended_ms,end_rc,peer) VALUES(1,%llu,%llu,%d,'')";
+    char text[160];
+    use(w, "'version-refused'");
+    phone_comes(w);
+    look(w);
+    ALERTS("");
+    unsigned long long now = w->v.now_ms;
+    snprintf(text, sizeof text, ended, now, now, SATCHEL_E_VERSION);
+    sql_exec(&w->v, text);
+    look(w);
+    ALERTS("version-refused 1 open");
+    wait(w, HOUR);
+    ALERTS("version-refused 1 open");
+    now = w->v.now_ms;
+    snprintf(text, sizeof text, ended, now, now, SATCHEL_E_CLOSED);
+    sql_exec(&w->v, text);
+    look(w);
+    ALERTS("version-refused 1 closed");
 }
 
 static void refused_transaction_that_nobody_settles_opens_after_an_hour(void **state) {
@@ -585,6 +607,7 @@ int main(void) {
         TEST(held_condition_opens_when_it_held_for_the_whole_window),
         TEST(clock_that_is_put_back_makes_nothing_held_for_long),
         TEST(devices_metrics_open_what_they_are_for),
+        TEST(device_whose_satchel_was_refused_opens_until_it_comes_in),
         TEST(refused_transaction_that_nobody_settles_opens_after_an_hour),
         TEST(servers_metrics_open_what_they_are_for),
         TEST(burst_of_refused_logins_opens_and_is_over_after_the_window),
