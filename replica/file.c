@@ -281,6 +281,16 @@ static char *copy_text(const char *text, size_t most) {
     return text ? strndup(text, most) : NULL;
 }
 
+/* Products as a User-Agent names them. */
+static char *name_software(const char *app) {
+    buf out = {0};
+    if (app && *app) buf_printf(&out, "%.*s ", (int)strnlen(app, 64), app);
+    buf_printf(&out, "satchel/" SATCHEL_VERSION);
+    char *text = out.rc ? NULL : copy_text((const char *)out.p, SIZE_MAX);
+    buf_fini(&out);
+    return text;
+}
+
 static int copy_options(file *f, const char *path, const file_options *o) {
     buf name;
     buf_init(&name, 0);
@@ -288,7 +298,7 @@ static int copy_options(file *f, const char *path, const file_options *o) {
     f->env = o->env;
     f->path = copy_text(path, SIZE_MAX);
     f->identity = copy_text(o->identity ? o->identity : (const char *)name.p, SIZE_MAX);
-    f->software = copy_text(o->software ? o->software : "satchel/" SATCHEL_VERSION, 64);
+    f->software = name_software(o->software);
     buf_fini(&name);
     return f->path && f->identity && f->software ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }

@@ -12,6 +12,7 @@
  *   device.offline_days_left    device   days until it is waited for no more (its profile's horizon, else the server's)
  *   device.refusal_age_s        device   seconds since the oldest of its refused transactions that are open; also of a paused device
  *   device.wipe_wait_s          device   seconds since it was to be wiped, if it has not said that it is
+ *   device.version_refused_s    device   seconds since its Satchel was refused as too old or too new, if it was when it came last; of one that is active
  *   server.backup_age_s         server   seconds since the newest backup; without one, since the store was made
  *   server.automations_failing  server   automations that are on and failed when they ran last
  *   server.notice_failing_s     server   seconds since mail or webhook began to fail

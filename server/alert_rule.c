@@ -30,6 +30,7 @@ static const struct {
     [METRIC_DAYS_LEFT] = {"device.offline_days_left", DAYS, OF_GAUGE},
     [METRIC_REFUSAL] = {"device.refusal_age_s", SECONDS, OF_GAUGE},
     [METRIC_WIPE] = {"device.wipe_wait_s", SECONDS, OF_GAUGE},
+    [METRIC_VERSION] = {"device.version_refused_s", SECONDS, OF_GAUGE},
     [METRIC_BACKUP] = {"server.backup_age_s", SECONDS, OF_GAUGE},
     [METRIC_AUTOMATIONS] = {"server.automations_failing", COUNT, OF_GAUGE},
     [METRIC_NOTICES] = {"server.notice_failing_s", SECONDS, OF_GAUGE},

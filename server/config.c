@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/version.h"
 
-typedef enum kind { TEXT, NUMBER, CHOICE } kind;
+typedef enum kind { TEXT, NUMBER, CHOICE, VERSION } kind;
 
 typedef struct setting {
     const char *name, *argument;
     const char *initial; /* as it would be written; NULL: none */
     kind kind;
-    size_t offset;       /* in config: char * of a TEXT, unsigned of a NUMBER or CHOICE */
+    size_t offset;       /* in config: char * of a TEXT, unsigned of the others */
     unsigned low, high;  /* of a NUMBER */
     const char *choices; /* of a CHOICE, in the order of its enum: "text|json" */
     bool reloads;
@@ -43,6 +44,8 @@ static const setting settings[] = {
     {"horizon-days", "N", "30", NUMBER, AT(horizon_days), .low = 1, .high = 36500,
      .help =
          "a device unseen for so long is waited for no more: it sends what it has and gets a snapshot; profiles may say otherwise"},
+    {"min-version", "X.Y.Z", NULL, VERSION, AT(min_version), .reloads = true,
+     .help = "devices with an older version of Satchel are told to update, and keep what they have not sent"},
     {"disk-reserve-mib", "N", "64", NUMBER, AT(disk_reserve_mib), .high = 1048576,
      .help = "with less free on the disk no changes are taken"},
     {"readers", "N", "2", NUMBER, AT(readers), .low = 1, .high = 64, .help = "threads that serve pulls"},
@@ -143,6 +146,11 @@ static bool take_choice(const setting *s, const char *text, unsigned *out) {
     return false;
 }
 
+static bool take_version(const char *text, unsigned *out) {
+    *out = version_parse(text, strlen(text));
+    return *out != 0;
+}
+
 /* Says what the setting takes after `where`, which ends in its name. */
 static int put_value(config *c, const setting *s, const char *text, const char *where, buf *error) {
     if (!*text) {
@@ -150,8 +158,14 @@ static int put_value(config *c, const setting *s, const char *text, const char *
         return SATCHEL_E_MISUSE;
     }
     if (s->kind == TEXT) return put_text(text_at(c, s), text);
-    if (s->kind == NUMBER ? take_number(s, text, number_at(c, s)) : take_choice(s, text, number_at(c, s))) return SATCHEL_OK;
-    if (s->kind == NUMBER)
+    unsigned *number = number_at(c, s);
+    if (s->kind == NUMBER    ? take_number(s, text, number)
+        : s->kind == VERSION ? take_version(text, number)
+                             : take_choice(s, text, number))
+        return SATCHEL_OK;
+    if (s->kind == VERSION)
+        buf_printf(error, "%s takes a version such as 0.1.0, not \"%s\"", where, text);
+    else if (s->kind == NUMBER)
         buf_printf(error, "%s takes a number from %u to %u, not \"%s\"", where, s->low, s->high, text);
     else
         buf_printf(error, "%s takes one of %s, not \"%s\"", where, s->choices, text);
@@ -368,8 +382,13 @@ void config_help(buf *out) {
 
 void config_print(const config *c, buf *out) {
     for (const setting *s = settings; s < settings + SETTINGS; s++) {
+        char version[VERSION_TEXT_BYTES];
         const char *text = s->kind == TEXT ? *text_at(c, s) : NULL;
         size_t n = 0;
+        if (s->kind == VERSION && *number_at(c, s)) {
+            version_text(*number_at(c, s), version);
+            text = version;
+        }
         if (s->kind == NUMBER) {
             buf_printf(out, "%s = %u\n", s->name, *number_at(c, s));
         } else if (s->kind == CHOICE) {

@@ -349,9 +349,9 @@ int console_find_author(const console *k, int64_t author, console_author *out) {
     db_cache *cache = &k->file->cache;
     *out = (console_author){.name = "server"};
     if (!author) return SATCHEL_OK;
-    sqlite3_stmt *q = db_prepare(
-        cache, "SELECT d.name,iif(d.state=3,0,d.id),d.user FROM satchel_author a JOIN satchel_device d ON d.id=a.device"
-               " WHERE a.author=?");
+    sqlite3_stmt *q = db_prepare(cache, "SELECT d.name,iif(d." DEVICE_LISTED
+                                        ",d.id,0),d.user FROM satchel_author a JOIN satchel_device d ON d.id=a.device"
+                                        " WHERE a.author=?");
     db_bind(q, "i", author);
     int rc = db_next(cache, q);
     if (rc != 1) return rc;

@@ -9,9 +9,9 @@
 
 int console_view_of(const console *k, int64_t device, int64_t *view_number) {
     db_cache *cache = &k->file->cache;
-    sqlite3_stmt *q =
-        db_prepare(cache, "SELECT d.profile IS NULL OR NOT EXISTS(SELECT 1 FROM satchel_scope),(SELECT h.view FROM satchel_held h"
-                          " WHERE h.device=d.id ORDER BY h.seq DESC LIMIT 1) FROM satchel_device d WHERE d.id=? AND d.state<>3");
+    sqlite3_stmt *q = db_prepare(
+        cache, "SELECT d.profile IS NULL OR NOT EXISTS(SELECT 1 FROM satchel_scope),(SELECT h.view FROM satchel_held h"
+               " WHERE h.device=d.id ORDER BY h.seq DESC LIMIT 1) FROM satchel_device d WHERE d.id=? AND d." DEVICE_LISTED);
     db_bind(q, "i", device);
     int rc = db_next(cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
@@ -81,7 +81,7 @@ static void put_open(console *k, int64_t device, const char *name, buf *out) {
 
 static int name_of(const console *k, int64_t device, char out[LIMIT_NAME_BYTES + 1], buf *words) {
     db_cache *cache = &k->file->cache;
-    sqlite3_stmt *q = db_prepare(cache, "SELECT name FROM satchel_device WHERE id=? AND state<>3");
+    sqlite3_stmt *q = db_prepare(cache, "SELECT name FROM satchel_device WHERE id=? AND " DEVICE_LISTED);
     db_bind(q, "i", device);
     int rc = db_next(cache, q);
     if (!rc) buf_printf(words, "there is no device %" PRId64, device);

@@ -61,8 +61,9 @@ static const console_column DEVICE[] = {
     {"last_error_ms", LAST_OF("iif(console_error(y.end_rc) IS NULL,NULL,y.ended_ms)"), CONSOLE_INTEGER, 0},
     {"fingerprint", "lower(hex(d.fingerprint))", CONSOLE_TEXT, 0},
 };
-static const console_source DEVICES = {"satchel_device d WHERE d.state<>3", DEVICE, N(DEVICE), {"d.id"}, "name"};
-const console_source CONSOLE_DEVICES = {"satchel_device d WHERE d.state<>3 AND d.id=?4", DEVICE, N(DEVICE), {"d.id"}, ""};
+static const console_source DEVICES = {"satchel_device d WHERE d." DEVICE_LISTED, DEVICE, N(DEVICE), {"d.id"}, "name"};
+const console_source CONSOLE_DEVICES = {
+    "satchel_device d WHERE d." DEVICE_LISTED " AND d.id=?4", DEVICE, N(DEVICE), {"d.id"}, ""};
 
 #define SYNC_END                                                                                                                 \
     {"ended_ms", "y.ended_ms", CONSOLE_INTEGER, 0}, {"ms", "coalesce(y.ended_ms,?1)-y.begun_ms", CONSOLE_INTEGER, 0},            \
@@ -93,7 +94,7 @@ const console_source CONSOLE_SYNCS_OF_DEVICE = {
 
 static const console_column EVENT[] = {{"id", "e.id", CONSOLE_INTEGER, 0},
                                        {"at_ms", "e.at_ms", CONSOLE_INTEGER, 0},
-                                       {"device_id", "e.device", CONSOLE_INTEGER, 0},
+                                       {"device_id", "iif(d." DEVICE_LISTED ",d.id,NULL)", CONSOLE_INTEGER, 0},
                                        {"device", "d.name", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        {"kind", "e.kind", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        {"text", "e.text", CONSOLE_TEXT, CONSOLE_SEARCHED}};
@@ -116,7 +117,7 @@ static const console_source GRANTS = {"satchel_grant g JOIN satchel_device d ON 
 #define SIDE(side, alias)                                                                                                        \
     {#side, "coalesce(console_literals(c." #side "),'NULL')", CONSOLE_TEXT, CONSOLE_SEARCHED},                                   \
         {#side "_device", "coalesce(" alias ".name,'server')", CONSOLE_TEXT, CONSOLE_SEARCHED},                                  \
-        {#side "_device_id", "iif(" alias ".state=3,NULL," alias ".id)", CONSOLE_INTEGER, 0},                                    \
+        {#side "_device_id", "iif(" alias "." DEVICE_LISTED "," alias ".id,NULL)", CONSOLE_INTEGER, 0},                          \
         {#side "_user", "console_literals(" alias ".user)", CONSOLE_TEXT, CONSOLE_SEARCHED}, {                                   \
 #side "_made_ms", "console_made(c." #side "_stamp,c." #side "_author,c.at_ms)", CONSOLE_INTEGER, 0                       \
     }
@@ -140,7 +141,7 @@ const console_source CONSOLE_CONFLICTS = {CONFLICTS_FROM " WHERE c.id=?4", CONFL
 
 static const console_column REFUSAL[] = {
     {"id", "f.author||'-'||f.number", CONSOLE_TEXT, 0},
-    {"device_id", "d.id", CONSOLE_INTEGER, 0},
+    {"device_id", "iif(d." DEVICE_LISTED ",d.id,NULL)", CONSOLE_INTEGER, 0},
     {"device", "d.name", CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"user", "console_literals(d.user)", CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"incarnation", "a.incarnation", CONSOLE_INTEGER, 0},
@@ -201,7 +202,7 @@ static const console_source EPOCHS = {"satchel_epoch e", EPOCH, N(EPOCH), {"e.n"
 
 #define SUBJECT                                                                                                                  \
     {"subject", "coalesce(d.name,'server')", CONSOLE_TEXT, CONSOLE_SEARCHED}, {                                                  \
-        "device_id", "d.id", CONSOLE_INTEGER, 0                                                                                  \
+        "device_id", "iif(d." DEVICE_LISTED ",d.id,NULL)", CONSOLE_INTEGER, 0                                                    \
     }
 static const console_column ALERT[] = {{"id", "a.id", CONSOLE_INTEGER, 0},
                                        {"rule", "a.rule", CONSOLE_TEXT, CONSOLE_SEARCHED},

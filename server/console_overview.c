@@ -16,7 +16,7 @@ static const char DEVICES[] =
                  "coalesce(sum(state=6),0) AS wiped,"
                  "coalesce(sum(state=1 AND last_seen_ms>0 AND schema_epoch<(SELECT max(epoch) FROM satchel_migration)),0) AS behind_schema,"
                  "coalesce(sum(state=1 AND abs(clock_offset_ms)>300000),0) AS clock_off"
-                 " FROM (SELECT d.*," CONSOLE_HEALTH " AS health FROM satchel_device d WHERE d.state<>3)";
+                 " FROM (SELECT d.*," CONSOLE_HEALTH " AS health FROM satchel_device d WHERE d." DEVICE_LISTED ")";
 
 static const struct {
     const char *name, *sql;

@@ -21,7 +21,7 @@ static const console_column OF_ROW[] = {
     {"key", NULL, CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"seq", "console_clock(satchel_clock,0)", CONSOLE_INTEGER, 0},
     {"device", "coalesce((SELECT wd.name " NEWEST_AUTHOR "),'server')", CONSOLE_TEXT, 0},
-    {"device_id", "(SELECT iif(wd.state=3,NULL,wd.id) " NEWEST_AUTHOR ")", CONSOLE_INTEGER, 0},
+    {"device_id", "(SELECT iif(wd." DEVICE_LISTED ",wd.id,NULL) " NEWEST_AUTHOR ")", CONSOLE_INTEGER, 0},
     {"made_ms", "console_made(console_clock(satchel_clock,2),console_clock(satchel_clock,1),NULL)", CONSOLE_INTEGER, 0},
 };
 

@@ -208,6 +208,7 @@ static int find_device(control_call *call, store *s, device_info *out) {
     if (!name) return control_misuse(call, "which device?");
     int rc =
         is_fingerprint(name, fingerprint) ? store_device_by_fingerprint(s, fingerprint, out) : store_device_by_name(s, name, out);
+    if (!rc && out->state == DEVICE_REMOVED) rc = SATCHEL_E_NOT_FOUND;
     if (rc == SATCHEL_E_NOT_FOUND) {
         buf_printf(&call->error, "there is no device named %s", name);
         return rc;
@@ -290,6 +291,33 @@ static int run_device_wipe(control_call *call, store *s, ingest *g, uint64_t now
     return move_device(call, s, DEVICE_WIPE, now_ms);
 }
 
+static int count_of(store *s, const char *sql, const device_info *d, uint64_t now_ms, uint64_t *out) {
+    sqlite3_stmt *q = db_prepare(&s->cache, sql);
+    db_bind(q, "isi", d->id, d->name, (int64_t)now_ms);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_INTERNAL;
+    *out = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+/* With what ends with it, which nobody asked for by name. */
+static int run_device_remove(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    device_info d;
+    uint64_t grants = 0, codes = 0;
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    rc = count_of(s, "SELECT count(*) FROM satchel_grant WHERE device=?1 AND until_ms>?3", &d, now_ms, &grants);
+    if (!rc)
+        rc = count_of(s, "SELECT count(*) FROM satchel_enrol WHERE name=?2 AND fingerprint IS NULL AND expires_ms>=?3", &d,
+                      now_ms, &codes);
+    if (rc) return control_failed(call, rc, s, "cannot read what it has");
+    control_put_number(call->reply, "grants", grants);
+    control_put_number(call->reply, "codes", codes);
+    return move_device(call, s, DEVICE_REMOVED, now_ms);
+}
+
 static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
     device_info d;
@@ -316,6 +344,11 @@ static void after_device_resnapshot(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
 }
 
+/* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
+static void after_device_remove(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
+}
+
 const control_command control_device_commands[] = {
     {"device.add", false, run_device_add, NULL, PEOPLE_ADMIN, false},
     {"device.list", false, run_device_list, NULL, PEOPLE_VIEWER, true},
@@ -326,6 +359,7 @@ const control_command control_device_commands[] = {
     {"device.resume", false, run_device_resume, NULL, PEOPLE_ADMIN, false},
     {"device.revoke", false, run_device_revoke, after_device_revoke, PEOPLE_ADMIN, false},
     {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
+    {"device.remove", false, run_device_remove, after_device_remove, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
     {0},
 };

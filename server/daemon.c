@@ -224,6 +224,7 @@ static void reload_settings(parts *p) {
     } else {
         config_adopt(p->config, &fresh, &restart);
         log_open(p->config->log_format, p->config->log_level);
+        hub_set_min_version(p->hub, p->config->min_version);
         if (restart.n) log_event(&f, "these settings have changed and need a restart: %s", (const char *)restart.p);
     }
     config_fini(&fresh);
@@ -400,7 +401,9 @@ static int open_hub(parts *p, buf *error) {
         .alerted = on_alert,
         .ctx = p,
     };
-    return hub_open(&hc, &p->hub, error);
+    int rc = hub_open(&hc, &p->hub, error);
+    if (!rc) hub_set_min_version(p->hub, p->config->min_version);
+    return rc;
 }
 
 static void notice_settings(const config *c, notice_config *out) {

@@ -10,6 +10,7 @@
 #include "server/row_query.h"
 #include "server/store_keys.h"
 #include "server/store_private.h"
+#include "server/version.h"
 
 int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms) {
     device_info d;
@@ -20,6 +21,7 @@ int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRI
     c->device = d.id;
     switch (d.state) {
     case DEVICE_REVOKED:
+    case DEVICE_REMOVED:
         return SATCHEL_E_REVOKED;
     case DEVICE_PAUSED:
         return SATCHEL_E_PAUSED;
@@ -277,6 +279,23 @@ static int place_losses(dialog *c, dialog_world *w, const msg_hello *m) {
     return SATCHEL_OK;
 }
 
+void dialog_say_old(unsigned version, unsigned min_version, char out[DIALOG_OLD_BYTES]) {
+    char its[VERSION_TEXT_BYTES], least[VERSION_TEXT_BYTES];
+    version_text(version, its);
+    version_text(min_version, least);
+    snprintf(out, DIALOG_OLD_BYTES, "the device has Satchel %s, the server wants %s or newer; update Satchel on the device", its,
+             least);
+}
+
+static int check_version(dialog *c, dialog_world *w, const msg_hello *m, buf *words) {
+    char old[DIALOG_OLD_BYTES];
+    c->version = version_of_software(m->software, m->nsoftware);
+    if (!c->version || c->version >= w->min_version) return SATCHEL_OK;
+    dialog_say_old(c->version, w->min_version, old);
+    buf_printf(words, "%s", old);
+    return SATCHEL_E_VERSION;
+}
+
 static int check_schema(dialog_world *w, const msg_hello *m, buf *words) {
     uint32_t ours = store_where(w->s).schema_epoch;
     if (m->schema_epoch > ours) {
@@ -363,7 +382,8 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
                    m.version, PROTOCOL_VERSION, m.version > PROTOCOL_VERSION ? "server" : "device");
     if (rc) return rc;
     author_info author;
-    if ((rc = check_schema(w, &m, words)) || (rc = place_view(c, w, &m, words)) || (rc = place_cursor(c, w, &m, words)))
+    if ((rc = check_version(c, w, &m, words)) || (rc = check_schema(w, &m, words)) || (rc = place_view(c, w, &m, words)) ||
+        (rc = place_cursor(c, w, &m, words)))
         return rc;
     c->settled = m.settled_number;
     c->awaited = m.pending;

@@ -18,8 +18,9 @@ typedef struct dialog {
     int64_t device;
     char name[LIMIT_NAME_BYTES + 1];
     dialog_phase phase;
-    bool wipe;  /* it is to erase itself: nothing is taken from it but that it did */
-    bool wiped; /* it said that it did */
+    unsigned version; /* of its Satchel library, by its hello (version.h); 0: not told */
+    bool wipe;        /* it is to erase itself: nothing is taken from it but that it did */
+    bool wiped;       /* it said that it did */
     uint32_t incarnation;
     uint32_t author;
     uint64_t settled;     /* of hello */
@@ -48,6 +49,7 @@ typedef struct dialog_world {
     view_sets *sets;                 /* of the store's own connection */
     const uint8_t (*schema_hash)[8]; /* of each schema epoch, from 0 */
     uint64_t now_ms;
+    unsigned min_version; /* of version.h; 0: any */
     /* Takes a message; copied. */
     void (*say)(void *ctx, const buf *message);
     /* A line for the log; the device is who speaks. */
@@ -63,6 +65,9 @@ int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRI
  * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). INGEST_AGAIN
  * as ingest_push gave it. */
 int dialog_message(dialog *c, dialog_world *w, const void *message, size_t n, buf *words);
+/* Words for SATCHEL_E_VERSION: the device's version of Satchel is older than the least that is let in. */
+#define DIALOG_OLD_BYTES 160
+void dialog_say_old(unsigned version, unsigned min_version, char out[DIALOG_OLD_BYTES]);
 /* Finds which view the device is to hold now: c->target. SATCHEL_E_RULE, with words: its profile's query fails; c->target is as it was. */
 int dialog_target(dialog *c, dialog_world *w, buf *words);
 /* Says what an admin has settled of this incarnation's refusals: as results, until the device says that it knows. */

@@ -108,7 +108,7 @@ int enrol_run(enrol *e, store *s, const service *sv, uint64_t now_ms) {
 static int find_shown(enrol *e, store *s) {
     int rc = store_device_by_fingerprint(s, e->shown, &e->device);
     if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_CERTIFICATE : rc;
-    if (e->device.state == DEVICE_REVOKED) return SATCHEL_E_REVOKED;
+    if (e->device.state == DEVICE_REVOKED || e->device.state == DEVICE_REMOVED) return SATCHEL_E_REVOKED;
     return e->device.state == DEVICE_ACTIVE || e->device.state == DEVICE_PAUSED ? SATCHEL_OK : SATCHEL_E_WIPED;
 }
 

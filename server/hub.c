@@ -408,7 +408,21 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
         session *c = h->slots[i];
         if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
-    if (rc == SATCHEL_E_WIPED) read_wiped_soon(h);
+    if (rc == SATCHEL_E_WIPED || rc == SATCHEL_E_REVOKED) read_wiped_soon(h);
+    pthread_mutex_unlock(&h->mutex);
+    h->config.wake(h->config.ctx);
+}
+
+void hub_set_min_version(hub *h, unsigned version) {
+    char words[DIALOG_OLD_BYTES];
+    pthread_mutex_lock(&h->mutex);
+    h->min_version = version;
+    for (size_t i = 0; i < h->nslots; i++) {
+        session *c = h->slots[i];
+        if (!c || !c->d.version || c->d.version >= version) continue;
+        dialog_say_old(c->d.version, version, words);
+        tell_and_close(h, c, SATCHEL_E_VERSION, words);
+    }
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }

@@ -91,6 +91,9 @@ bool hub_submit(hub *h, hub_job *job);
 /* Closes all sessions of a device with this code: SATCHEL_E_REVOKED, _PAUSED, _WIPED, or _CLOSED for one that is to come back at once. */
 void hub_drop_device(hub *h, int64_t device, int rc);
 
+/* Devices with an older Satchel (version.h; 0: there is none) are refused from now on, and those that are connected told so. From any thread. */
+void hub_set_min_version(hub *h, unsigned version);
+
 /* Whether the device of this key is to be wiped, or says that it has been: it may come with a certificate that has ended, because all that it hears is that. From any thread. */
 bool hub_wipes(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 

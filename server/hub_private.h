@@ -136,6 +136,7 @@ struct hub {
     /* The writer's: for alerts, and when it looked at what is to be alerted of and at who is connected. */
     alert_watch *watch;
     uint64_t last_look_ms, last_present_ms;
+    unsigned min_version;  /* of version.h; 0: any */
     buf wiped;             /* keys of the devices that are to be wiped, or were */
     bool wiped_changed;    /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */

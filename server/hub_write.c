@@ -735,6 +735,7 @@ bool hub_write_step(hub *h) {
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);
+    unsigned min_version = h->min_version;
     bool idle = !gr.inputs && !h->scope_changed && !h->scope_due && !h->timers_due && !h->stale;
     pthread_mutex_unlock(&h->mutex);
     if (idle) {
@@ -747,6 +748,7 @@ bool hub_write_step(hub *h) {
                               .sets = h->sets,
                               .schema_hash = (const uint8_t(*)[8])h->schema_hash,
                               .now_ms = gr.now_ms,
+                              .min_version = min_version,
                               .say = on_say,
                               .log = on_log,
                               .ctx = &gr};

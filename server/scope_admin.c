@@ -257,9 +257,8 @@ int scope_read_key(const schema_table *t, const char *literals, scope_named *out
 }
 
 int scope_name_row(scope *c, const char *device, const char *table, const char *literals, scope_named *out, buf *error) {
-    sqlite3_stmt *q = db_prepare(
-        c->cache,
-        "SELECT id,profile IS NOT NULL FROM satchel_device WHERE name=? AND state<>3 ORDER BY state IN (1,4) DESC,id DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(c->cache, "SELECT id,profile IS NOT NULL FROM satchel_device WHERE name=? AND " DEVICE_LISTED
+                                           " ORDER BY state IN (1,4) DESC,id DESC LIMIT 1");
     db_bind(q, "s", device);
     int rc = db_next(c->cache, q);
     *out = (scope_named){0};

@@ -87,8 +87,11 @@ typedef enum device_state {
     DEVICE_REVOKED = 2, /* refused for good */
     DEVICE_PAUSED = 4,  /* asked to come back later */
     DEVICE_WIPE = 5,    /* to erase itself at its next contact; until then it is refused as well */
-    DEVICE_WIPED = 6    /* it has said that it did */
+    DEVICE_WIPED = 6,   /* it has said that it did */
+    DEVICE_REMOVED = 7  /* an admin wants to see it no more: its row stays, for its key and for what it wrote */
 } device_state;
+/* SQL over satchel_device: those that are listed and counted as devices. */
+#define DEVICE_LISTED "state NOT IN (3,7)"
 
 #define DEVICE_LITERAL_BYTES 256
 
@@ -120,11 +123,12 @@ int store_enrol_offer(store *s, const char *name, const uint8_t secret[16], uint
  * answer). SATCHEL_E_ENROL_CODE, _ENROL_USED, _EXPIRED. A device whose key is known re-enrols under its old id. */
 int store_enrol_redeem(store *s, const uint8_t secret[16], const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms,
                        device_info *out);
-/* SATCHEL_E_NOT_FOUND. */
+/* SATCHEL_E_NOT_FOUND. By a key a device is found that was removed, too. */
 int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_info *out);
 int store_device_by_name(store *s, const char *name, device_info *out);
 /* Moves a device to another state and records the event; to the one it is in: nothing happens. An active or paused device may be paused, resumed (active),
- * revoked and wiped, a revoked or wiped one only be wiped; WIPED is what any may say of itself. SATCHEL_E_NOT_FOUND, SATCHEL_E_MISUSE with words. */
+ * revoked and wiped, a revoked or wiped one only be wiped or, unless a refusal of its is open, removed; WIPED is what any may say of itself. With one that is removed its grants,
+ * silences and the open code of its name end. SATCHEL_E_NOT_FOUND, also of one that was removed before; SATCHEL_E_MISUSE with words. */
 int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms);
 /* SATCHEL_E_KEY_TAKEN: an active or paused device has the name, or an enrolment code for it is out. */
 int store_device_rename(store *s, int64_t id, const char *name, uint64_t now_ms);

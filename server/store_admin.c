@@ -196,7 +196,7 @@ static int count_silent(store *s, uint64_t before_ms, uint64_t *out) {
 
 int store_count(store *s, uint64_t now_ms, store_counts *out) {
     memset(out, 0, sizeof *out);
-    int rc = count(s, "SELECT count(*) FROM satchel_device WHERE state<>3", &out->devices);
+    int rc = count(s, "SELECT count(*) FROM satchel_device WHERE " DEVICE_LISTED, &out->devices);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_device WHERE state=1", &out->active);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_conflict", &out->conflicts);
     if (!rc) rc = count(s, "SELECT count(*) FROM satchel_refused WHERE state='open'", &out->rejected_open);

@@ -70,14 +70,14 @@ int store_device_by_fingerprint(store *s, const uint8_t fingerprint[CRYPTO_FINGE
 
 int store_device_by_name(store *s, const char *name, device_info *out) {
     /* A revoked device's name may have been given again: the one that works first. */
-    sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? AND state<>3 ORDER BY state IN (1,4) DESC,id DESC LIMIT 1");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE name=? AND " DEVICE_LISTED
+                                            " ORDER BY state IN (1,4) DESC,id DESC LIMIT 1");
     db_bind(q, "s", name);
     return one_device(s, q, out);
 }
 
 int store_devices(store *s, int (*visit)(void *ctx, const device_info *), void *ctx) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE state<>3 ORDER BY name,id");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " DEVICE_COLUMNS "WHERE " DEVICE_LISTED " ORDER BY name,id");
     device_info d;
     int rc;
     while ((rc = db_next(&s->cache, q)) == 1) {
@@ -113,16 +113,42 @@ static const move MOVES[] = {
     {DEVICE_WIPE, WORKS | FROM(DEVICE_REVOKED) | FROM(DEVICE_WIPED), "wipe", "an administrator ordered that its data be erased",
      ""},
     {DEVICE_WIPED, WORKS | FROM(DEVICE_REVOKED) | FROM(DEVICE_WIPE), "wiped", "it has erased its data", ""},
+    {DEVICE_REMOVED, FROM(DEVICE_REVOKED) | FROM(DEVICE_WIPED), "removed", "removed by an administrator",
+     "only a device that is revoked, or has said that it is wiped, can be removed; revoke or wipe it first"},
 };
 
 static int state_of(store *s, int64_t id, device_state *out) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state FROM satchel_device WHERE id=? AND state<>3");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state FROM satchel_device WHERE id=? AND " DEVICE_LISTED);
     db_bind(q, "i", id);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
     *out = (device_state)sqlite3_column_int(q, 0);
     sqlite3_reset(q);
     return SATCHEL_OK;
+}
+
+/* Nobody would see them any more: they are what its user wrote. */
+static int check_settled(store *s, int64_t id) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT 1 FROM satchel_author a JOIN satchel_refused f USING(author) WHERE a.device=? AND"
+                              " f.state='open' LIMIT 1");
+    db_bind(q, "i", id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc;
+    sqlite3_reset(q);
+    return store_fail(s, SATCHEL_E_MISUSE, "refused transactions of its are open; retry or discard them first");
+}
+
+/* What is for it alone. A grant ends as any does whose time has come: the rows move with the next upkeep. */
+static int let_go(store *s, int64_t id, uint64_t now_ms) {
+    int rc =
+        db_exec(&s->cache, "UPDATE satchel_grant SET until_ms=?1 WHERE device=?2 AND until_ms>?1", "ii", (int64_t)now_ms, id);
+    if (!rc) rc = db_exec(&s->cache, "DELETE FROM satchel_silence WHERE subject=?", "i", id);
+    return rc ? rc
+              : db_exec(
+                    &s->cache,
+                    "DELETE FROM satchel_enrol WHERE name=(SELECT name FROM satchel_device WHERE id=?) AND fingerprint IS NULL",
+                    "i", id);
 }
 
 int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
@@ -132,6 +158,7 @@ int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
     const move *m = MOVES;
     while (m->to != to) m++;
     if (!(m->from & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, m->refusal);
+    if (to == DEVICE_REMOVED && ((rc = check_settled(s, id)) || (rc = let_go(s, id, now_ms)))) return rc;
     rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?,state_ms=? WHERE id=?", "iii", (int64_t)to, (int64_t)now_ms, id);
     return rc ? rc : note_event(s, id, m->kind, m->text, now_ms);
 }
@@ -150,7 +177,7 @@ int store_device_rename(store *s, int64_t id, const char *name, uint64_t now_ms)
     char text[2 * LIMIT_NAME_BYTES + 32];
     int rc = is_name_taken(s, name, id, now_ms);
     if (rc == 1) return store_fail(s, SATCHEL_E_KEY_TAKEN, "a device, or an open enrolment code, has this name");
-    sqlite3_stmt *q = rc ? NULL : db_prepare(&s->cache, "SELECT name FROM satchel_device WHERE id=? AND state<>3");
+    sqlite3_stmt *q = rc ? NULL : db_prepare(&s->cache, "SELECT name FROM satchel_device WHERE id=? AND " DEVICE_LISTED);
     db_bind(q, "i", id);
     if (!rc) rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
@@ -164,8 +191,8 @@ int store_device_rename(store *s, int64_t id, const char *name, uint64_t now_ms)
 
 int store_device_set_scope(store *s, int64_t id, const device_scope *c, uint64_t now_ms) {
     char text[LIMIT_NAME_BYTES + 64];
-    int rc = db_exec(&s->cache, "UPDATE satchel_device" SET_SCOPE "id=?5 AND state<>3", "isbbi", (int64_t)c->given, c->profile,
-                     c->user, c->nuser, c->store, c->nstore, id);
+    int rc = db_exec(&s->cache, "UPDATE satchel_device" SET_SCOPE "id=?5 AND " DEVICE_LISTED, "isbbi", (int64_t)c->given,
+                     c->profile, c->user, c->nuser, c->store, c->nstore, id);
     if (!rc && !sqlite3_changes(s->db)) rc = SATCHEL_E_NOT_FOUND;
     if (c->given & DEVICE_PROFILE)
         snprintf(text, sizeof text, "given the profile %s", c->profile ? c->profile : "full");
@@ -180,7 +207,7 @@ int store_enrol_set_scope(store *s, const char *name, const device_scope *c) {
 }
 
 int store_device_resnapshot(store *s, int64_t id, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_device SET resnapshot=1 WHERE id=? AND state<>3", "i", id);
+    int rc = db_exec(&s->cache, "UPDATE satchel_device SET resnapshot=1 WHERE id=? AND " DEVICE_LISTED, "i", id);
     if (!rc && !sqlite3_changes(s->db)) rc = SATCHEL_E_NOT_FOUND;
     return rc ? rc : note_event(s, id, "resnapshot", "an administrator ordered a new snapshot for it", now_ms);
 }

@@ -173,7 +173,12 @@ static const char FORMAT_7[] =
     /* subject NULL: the whole rule. */
     "CREATE TABLE satchel_silence(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject INT, until_ms INT NOT NULL, by TEXT NOT NULL);";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7};
+/* Devices may be removed (DEVICE_REMOVED), which an older program would take for active; and one more rule of alerts. */
+static const char FORMAT_8[] =
+    "INSERT OR IGNORE INTO satchel_alert_rule(name,metric,aggregation,window_s,op,threshold,severity,profile,hours,about) VALUES"
+    "('version-refused','device.version_refused_s','last',0,'>=',0,'warning',NULL,NULL,'was refused for the version of its Satchel, and has to be updated');";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

@@ -141,6 +141,22 @@ int ctl_device_wipe(ctl *c) {
                   "was to be wiped before; it has not come yet");
 }
 
+int ctl_device_remove(ctl *c) {
+    json_t *reply;
+    int rc = ctl_call(c, request_of("device.remove", c->word[2]), NULL, &reply);
+    if (rc) return rc;
+    json_int_t grants = json_integer_value(json_object_get(reply, "grants"));
+    if (c->json) {
+        ctl_print_json(reply);
+    } else {
+        printf("%s is removed\n", c->word[2]);
+        if (grants) printf("%" JSON_INTEGER_FORMAT " of its grants ended with it\n", grants);
+        if (json_integer_value(json_object_get(reply, "codes"))) printf("the enrolment code of this name is good no more\n");
+    }
+    json_decref(reply);
+    return CTL_DONE;
+}
+
 int ctl_device_resnapshot(ctl *c) {
     return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
 }

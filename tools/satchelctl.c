@@ -186,6 +186,10 @@ static const command commands[] = {
      "From now on nothing is taken from the device. When it next comes it erases its database, with what was not sent, and its key, and says so:\n"
      "then device show calls it wiped. Nothing undoes this. A revoked device whose name was given again is named by its key's fingerprint (device\n"
      "list --json).\n"},
+    {"device remove", "NAME", 1, 1, NULL, ctl_device_remove, "take a device out of the lists",
+     "Takes a device that is revoked, or has said that it is wiped, out of every list and count; its name is free. What it wrote stays, under its name,\n"
+     "and its key stays refused. Its grants end, and so does an enrolment code of its name that was not used. It cannot be wiped any more. Refuses while\n"
+     "refused transactions of its are open. Nothing undoes this.\n"},
     {"device resnapshot", "NAME", 1, 1, NULL, ctl_device_resnapshot, "send a device everything anew",
      "When it next comes the device gets a snapshot of what it may hold in the place of what it holds. What it has not sent yet stays, and is sent.\n"},
     {"ca status", "", 0, 0, NULL, ctl_ca_status, "show the device authority, and who trusts which",

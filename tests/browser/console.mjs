@@ -472,6 +472,15 @@ await check("a device is revoked, and is told so", async () => {
   ok(revoked.status !== 0 && /revoked/i.test(revoked.text), revoked.text);
 });
 
+await check("a revoked device is removed: the list and its page have it no more, what it wrote is told as its", async () => {
+  await visit(page, `#/devices/${device.van.id}`);
+  await act(page, button("Remove"));
+  await page.waitForURL(/#\/devices$/);
+  await settled(page);
+  await visit(page, "#/devices?q=delivery");
+  equal(await page.locator("tbody input[type=checkbox]").count(), 0, "devices of its name");
+});
+
 await check("a device is wiped only once its name was typed, and erases its file", async () => {
   await visit(page, `#/devices/${device.drawer.id}`);
   await button("Wipe").click();
@@ -762,7 +771,7 @@ await check("an admin locks, unlocks and gives another password; and whoever is 
 await check("the audit log has all of it, and its chain is whole", async () => {
   await visit(page, "#/audit");
   const text = await page.locator("tbody").innerText();
-  for (const action of ["device.wipe", "device.revoke", "user.add", "token.add"]) ok(text.includes(action) || (await api(page, `audit?filter.action=${action}`)).total > 0, `${action} is not in it`);
+  for (const action of ["device.wipe", "device.revoke", "device.remove", "user.add", "token.add"]) ok(text.includes(action) || (await api(page, `audit?filter.action=${action}`)).total > 0, `${action} is not in it`);
   ok(!text.includes("correct horse battery"), "a password is in it");
   await button("Verify the chain").click();
   await page.getByText("each fits the one before").waitFor();

@@ -67,6 +67,9 @@ class ConsoleCase(harness.Case):
         self.sync_all(self.tablet, self.phone)
         return server
 
+    def id_of(self, api, name):
+        return {d["name"]: d["id"] for d in api.items("consoleDevices")}[name]
+
     def refuse(self, server):
         """A transaction that its device takes and the server refuses."""
         self.tablet.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0a', x'ff', 'email', 'a@example.org')")
@@ -233,6 +236,32 @@ class Sees(ConsoleCase):
         server.ctl("rejected", "discard", "tablet", str(listed[0]["number"]))
         self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded"])
         self.assertEqual(api.call("consoleOverview")["refusals"]["open"], 0)
+
+    def test_removed_device_is_listed_no_more_and_history_names_it(self):
+        server = self.begin()
+        self.refuse(server)
+        api = admin(server)
+        device = self.id_of(api, "tablet")
+        before = api.items("consoleConflicts")
+        server.ctl("rejected", "discard", "tablet", server.ctl("rejected")[0]["number"])
+        server.ctl("device", "revoke", "tablet")
+        server.ctl("device", "remove", "tablet")
+        self.assertEqual([d["name"] for d in api.items("consoleDevices")], ["phone"])
+        counted = api.call("consoleOverview")["devices"]
+        self.assertEqual((counted["active"], counted["revoked"]), (1, 0))
+        for operation in ("consoleDevice", "consoleDeviceRows", "consoleDeviceSyncs"):
+            api.call(operation, 404, id=device)
+        # History names it, and leads nowhere.
+        without = [{k: None if c[k] == device else v for k, v in c.items() if k.endswith("_device_id")} for c in before]
+        after = api.items("consoleConflicts")
+        self.assertEqual([{k: c[k] for k in w} for c, w in zip(after, without)], without)
+        self.assertEqual([(c["kept_device"], c["lost_device"]) for c in after], [(c["kept_device"], c["lost_device"]) for c in before])
+        self.assertEqual([(r["device"], r["device_id"]) for r in api.items("consoleRefusals")], [("tablet", None)])
+        self.assertIn(("tablet", None, "removed"), [(e["device"], e["device_id"], e["kind"]) for e in api.items("consoleEvents")])
+        self.assertEqual({(c["device"], c["device_id"]) for c in api.items("consoleChanges", device="tablet")}, {("tablet", None)})
+        self.assertEqual({f["column"]: (f["device"], f["device_id"]) for f in api.call("consoleRow", table="contact", key="x'01'")["fields"]}["job_title"], ("tablet", None))
+        self.assertEqual({(h["device"], h["device_id"]) for h in api.items("consoleHistory", table="contact", key="x'01'")}, {("phone", self.id_of(api, "phone")), ("tablet", None)})
+        self.assertEqual([a["action"] for a in api.items("consoleAudit", filter__action="device.remove")], ["device.remove"])
 
     def test_refusals_are_counted_by_code_over_all_pages(self):
         server = self.begin()

@@ -1,4 +1,4 @@
-"""What an admin does with a device: pause and resume, rename, a new snapshot. Nothing that was not sent is lost by any of it."""
+"""What an admin does with a device: pause and resume, rename, a new snapshot, removal. Nothing that was not sent is lost by any of it."""
 import sqlite3
 
 import harness
@@ -96,6 +96,55 @@ class DeviceLife(harness.Case):
         again.sync()
         self.assertIn("E_WIPED", phone.sync(expect=1).stderr)
         self.assertEqual(self.show(server, key)["state"], "wiped")
+
+    def test_removed_device_is_gone_from_the_lists_its_name_is_free_and_its_key_is_refused(self):
+        server, phone, other = self.begin()
+        other.sql("UPDATE contact SET given = 'theirs' WHERE id = x'01'")
+        phone.sql("UPDATE contact SET given = 'mine' WHERE id = x'01'")
+        self.sync_all(phone, other)
+        lost = server.ctl("conflicts")
+        phone.sql("UPDATE contact SET given = 'never sent' WHERE id = x'02'")
+        self.assertIn("revoke or wipe it first", server.ctl("device", "remove", "phone", expect=1))
+        server.ctl("device", "revoke", "phone")
+        code = server.code("phone")
+        gone = server.ctl("device", "remove", "phone")
+        self.assertEqual((gone["was"], gone["changed"], gone["grants"], gone["codes"]), ("revoked", True, 0, 1))
+        self.assertEqual([d["name"] for d in server.ctl("device", "list")], ["other"])
+        self.assertIn("E_NOT_FOUND", server.ctl("device", "show", "phone", expect=1))
+        self.assertIn("E_NOT_FOUND", server.ctl("device", "remove", "phone", expect=1))
+        # What it wrote is told as its, and who has its key stays out, over a restart as well.
+        self.assertEqual(server.ctl("conflicts"), lost)
+        self.assertEqual({c["lost_device"] for c in lost} | {c["kept_device"] for c in lost}, {"phone", "other"})
+        self.assertIn("removed", self.events(server))
+        self.assertIn("E_REVOKED", phone.sync(expect=1).stderr)
+        server.stop()
+        server.start()
+        self.assertIn("E_REVOKED", phone.sync(expect=1).stderr)
+        self.assertEqual(phone.one("SELECT given FROM contact WHERE id = x'02'"), "never sent")
+        # The code that was out for its name is worth nothing, a new one makes another device.
+        again = self.device("again")
+        self.assertIn("E_ENROL_CODE", again.run("enroll", "-", stdin=code + "\n", expect=1).stderr)
+        again.run("enroll", "-", stdin=server.code("phone") + "\n")
+        self.sync_all(again, other)
+        self.assertEqual([(d["name"], d["state"]) for d in server.ctl("device", "list")], [("other", "active"), ("phone", "active")])
+        self.assert_same(server, again, other)
+        self.assert_sound(server, again, other)
+
+    def test_wiped_device_is_removed_once_it_has_said_so_and_one_with_open_refusals_once_they_are_settled(self):
+        server, phone, other = self.begin()
+        server.ctl("device", "wipe", "phone")
+        self.assertIn("has said that it is wiped", server.ctl("device", "remove", "phone", expect=1))
+        self.assertIn("E_WIPED", phone.sync(expect=1).stderr)
+        self.assertEqual(server.ctl("device", "remove", "phone")["was"], "wiped")
+        other.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0a', x'ff', 'email', 'a@example.org')")
+        other.sync()
+        server.ctl("device", "revoke", "other")
+        self.assertIn("retry or discard them first", server.ctl("device", "remove", "other", expect=1))
+        server.ctl("rejected", "discard", "other", server.ctl("rejected")[0]["number"])
+        server.ctl("device", "remove", "other")
+        self.assertEqual(server.ctl("device", "list"), [])
+        self.assertEqual([r["device"] for r in server.ctl("rejected", "--all")], ["other"])
+        server.ctl("verify")
 
     def test_resnapshot_replaces_what_the_device_holds_and_keeps_what_it_has_not_sent(self):
         server, phone, other = self.begin(rows=200)

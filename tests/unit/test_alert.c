@@ -246,6 +246,28 @@ static void devices_metrics_open_what_they_are_for(void **state) {
     SQL("SELECT rule FROM satchel_alert WHERE state='open'", "wipe-waiting");
 }
 
+static void device_whose_satchel_was_refused_opens_until_it_comes_in(void **state) {
+    world *w = *state;
+    static const char ended[] = "INSERT INTO satchel_sync(device,begun_ms,ended_ms,end_rc,peer) VALUES(1,%llu,%llu,%d,'')";
+    char text[160];
+    use(w, "'version-refused'");
+    phone_comes(w);
+    look(w);
+    ALERTS("");
+    unsigned long long now = w->v.now_ms;
+    snprintf(text, sizeof text, ended, now, now, SATCHEL_E_VERSION);
+    sql_exec(&w->v, text);
+    look(w);
+    ALERTS("version-refused 1 open");
+    wait(w, HOUR);
+    ALERTS("version-refused 1 open");
+    now = w->v.now_ms;
+    snprintf(text, sizeof text, ended, now, now, SATCHEL_E_CLOSED);
+    sql_exec(&w->v, text);
+    look(w);
+    ALERTS("version-refused 1 closed");
+}
+
 static void refused_transaction_that_nobody_settles_opens_after_an_hour(void **state) {
     world *w = *state;
     use(w, "'refusal-open'");
@@ -600,6 +622,7 @@ int main(void) {
         TEST(held_condition_opens_when_it_held_for_the_whole_window),
         TEST(clock_that_is_put_back_makes_nothing_held_for_long),
         TEST(devices_metrics_open_what_they_are_for),
+        TEST(device_whose_satchel_was_refused_opens_until_it_comes_in),
         TEST(refused_transaction_that_nobody_settles_opens_after_an_hour),
         TEST(servers_metrics_open_what_they_are_for),
         TEST(burst_of_refused_logins_opens_and_is_over_after_the_window),

@@ -12,6 +12,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/config.h"
 #include "server/log.h"
+#include "server/version.h"
 
 typedef struct world {
     char path[64];
@@ -80,6 +81,7 @@ static void read_with_data_alone_has_the_defaults(void **state) {
     assert_int_equal(w->c.readers, 2);
     assert_int_equal(w->c.log_format, LOG_TEXT);
     assert_int_equal(w->c.log_level, LOG_LEVEL_INFO);
+    assert_int_equal(w->c.min_version, 0);
     assert_null(w->c.schema);
     assert_null(w->c.host);
     assert_int_equal(w->c.action, CONFIG_RUN);
@@ -119,6 +121,7 @@ static void read_of_a_wrong_file_names_file_and_line(void **state) {
         {"data = /x\n\nsync-port = 70000\n", ":3: sync-port takes a number from 0 to 65535, not \"70000\""},
         {"data = /x\nreaders = 2 3\n", ":2: readers takes a number from 1 to 64, not \"2 3\""},
         {"data = /x\nreaders = -1\n", ":2: readers takes a number"},
+        {"data = /x\nmin-version = 1.2\n", ":2: min-version takes a version such as 0.1.0, not \"1.2\""},
         {"data = /x\nlog-format = xml\n", ":2: log-format takes one of text|json, not \"xml\""},
         {"data = /x\nlog-format = tex\n", ":2: log-format takes"},
         {"data = /x\nreaders = 2\ndata = /y\n", ":3: data was set in line 1 already"},
@@ -179,12 +182,14 @@ static void read_of_help_needs_nothing_else(void **state) {
 static void print_is_a_file_that_says_the_same(void **state) {
     world *w = *state;
     buf first = {0}, second = {0};
-    assert_int_equal(read_flags(w, "--data", "/srv/x", "--readers", "5", "--log-format", "json", "--log-level", "error", NULL),
+    assert_int_equal(read_flags(w, "--data", "/srv/x", "--readers", "5", "--log-format", "json", "--log-level", "error",
+                                "--min-version", "1.20.3", NULL),
                      0);
     config_print(&w->c, &first);
     assert_non_null(strstr((char *)first.p, "data = /srv/x\n"));
     assert_non_null(strstr((char *)first.p, "log-level = error\n"));
     assert_non_null(strstr((char *)first.p, "# host =\n"));
+    assert_non_null(strstr((char *)first.p, "min-version = 1.20.3\n"));
     assert_int_equal(read_file(w, (char *)first.p), 0);
     config_print(&w->c, &second);
     assert_string_equal((char *)first.p, (char *)second.p);
@@ -197,11 +202,12 @@ static void adopt_takes_what_can_change_and_names_the_rest(void **state) {
     config fresh;
     buf restart = {0};
     assert_int_equal(read_file(w, "data = /x\nlog-level = info\nhost = a\n"), 0);
-    const char *text = "data = /x\nlog-level = debug\nlog-format = json\nreaders = 9\n";
+    const char *text = "data = /x\nlog-level = debug\nlog-format = json\nreaders = 9\nmin-version = 0.2.0\n";
     write_file(w, text, strlen(text));
     assert_int_equal(config_read_again(&w->c, &fresh, &w->error), 0);
     config_adopt(&w->c, &fresh, &restart);
     assert_string_equal((char *)restart.p, "host, readers");
+    assert_int_equal(w->c.min_version, version_parse("0.2.0", 5));
     assert_int_equal(w->c.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(w->c.log_format, LOG_JSON);
     assert_int_equal(w->c.readers, 2);

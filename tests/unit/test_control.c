@@ -226,6 +226,15 @@ static void device_is_paused_resumed_renamed_revoked_and_wiped_by_name_or_key(vo
     expect_ok(w, line);
     assert_string_equal(shown(w, key, "state"), "to be wiped");
     assert_string_equal(shown(w, "b", "state"), "active");
+    snprintf(line, sizeof line, "{\"command\":\"device.remove\",\"name\":\"%s\"}", key);
+    expect_code(w, line, "E_MISUSE", "to be wiped: only a device that is revoked");
+    expect_code(w, "{\"command\":\"device.remove\",\"name\":\"b\"}", "E_MISUSE", "revoke or wipe it first");
+    expect_ok(w, "{\"command\":\"device.revoke\",\"name\":\"b\"}");
+    expect_ok(w, "{\"command\":\"device.remove\",\"name\":\"b\"}");
+    expect_code(w, "{\"command\":\"device.remove\",\"name\":\"b\"}", "E_MISUSE", "to be wiped");
+    snprintf(key, sizeof key, "%062d02", 0);
+    snprintf(line, sizeof line, "{\"command\":\"device.wipe\",\"name\":\"%s\"}", key);
+    expect_code(w, line, "E_NOT_FOUND", "no device");
 }
 
 static void commands_on_what_is_not_there_say_so(void **state) {

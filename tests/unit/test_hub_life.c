@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/version.h"
 #include "tests/unit/hub_fixture.h"
 
 static void move(world *w, device_state to) {
@@ -86,6 +87,57 @@ static void T12_copy_that_is_connected_while_the_other_says_that_it_has_erased_i
     SAID(copy, "error(E_WIPED) closed");
 }
 
+static void removed_device_is_told_that_it_is_revoked(void **state) {
+    world *w = *state;
+    move(w, DEVICE_REVOKED);
+    move(w, DEVICE_REMOVED);
+    SAID(greet(w), "error(E_REVOKED) closed");
+    assert_string_equal(sql(&w->v, "SELECT group_concat(kind) FROM satchel_event"), "revoked,removed");
+}
+
+/* It erased itself, the answer was lost, and an admin was quick: any last word of the server's lets it go of its key. */
+static void wiped_device_that_was_removed_meanwhile_gets_a_last_word(void **state) {
+    world *w = *state;
+    move(w, DEVICE_WIPED);
+    move(w, DEVICE_REMOVED);
+    link *l = dial(w, &w->phone, "phone");
+    say_error_of(w, l, SATCHEL_E_WIPED);
+    SAID(l, "error(E_REVOKED) closed");
+    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
+    serving_fingerprint("phone", key);
+    assert_false(hub_wipes(w->h, key));
+}
+
+static link *greet_with(world *w, const char *software) {
+    link *l = dial(w, &w->phone, "phone");
+    msg_hello m = make_hello(w, l);
+    m.software = software;
+    m.nsoftware = strlen(software);
+    hello_as(w, l, &m);
+    settle(w);
+    return l;
+}
+
+static void older_satchel_than_the_least_is_refused_at_hello_and_let_in_again_when_it_is_updated(void **state) {
+    world *w = *state;
+    link *before = greet_with(w, "acme/1 satchel/0.1.9");
+    said(before);
+    hub_set_min_version(w->h, version_parse("0.2.0", 5));
+    settle(w);
+    SAID(before, "error(E_VERSION) closed");
+    link *l = greet_with(w, "acme/1 satchel/0.1.9");
+    SAID(l, "error(E_VERSION) closed");
+    PUSH(l, 0, "~ item(1) a='late'");
+    settle(w);
+    assert_string_equal(sql(&w->v, "SELECT a FROM item"), "one");
+    assert_non_null(strstr(said(greet_with(w, "acme/1 satchel/0.2.0")), "welcome"));
+    assert_string_equal(phone(w).software, "acme/1 satchel/0.2.0");
+    /* Who does not tell is not the library. */
+    assert_non_null(strstr(said(greet_with(w, "another/0.1")), "welcome"));
+    hub_set_min_version(w->h, 0);
+    assert_non_null(strstr(said(greet_with(w, "satchel/0.0.1")), "welcome"));
+}
+
 static void device_that_closes_for_another_reason_is_not_wiped(void **state) {
     world *w = *state;
     move(w, DEVICE_WIPE);
@@ -135,6 +187,9 @@ int main(void) {
         TEST(device_to_be_wiped_is_told_so_at_hello_and_nothing_is_taken_from_it),
         TEST(T12_wipe_is_acknowledged_by_the_device_s_own_word_and_answered_when_it_is_noted),
         TEST(T12_copy_that_is_connected_while_the_other_says_that_it_has_erased_itself_is_told_to),
+        TEST(removed_device_is_told_that_it_is_revoked),
+        TEST(wiped_device_that_was_removed_meanwhile_gets_a_last_word),
+        TEST(older_satchel_than_the_least_is_refused_at_hello_and_let_in_again_when_it_is_updated),
         TEST(device_that_closes_for_another_reason_is_not_wiped),
         TEST(resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged),
     };

@@ -414,11 +414,13 @@ static void device_moves_between_states_only_as_it_may_and_each_is_an_event(void
     serving *v = *state;
     opens_first(v);
     /* A row: from; a column: to, in this order. */
-    static const device_state states[] = {DEVICE_ACTIVE, DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED};
-    static const char *const may[] = {"+++++", "+++++", "--+++", "---++", "---++"};
+    static const device_state states[] = {DEVICE_ACTIVE, DEVICE_PAUSED, DEVICE_REVOKED,
+                                          DEVICE_WIPE,   DEVICE_WIPED,  DEVICE_REMOVED};
+    static const char *const may[] = {"+++++-", "+++++-", "--++++", "---++-", "---+++"};
     device_info d;
     for (unsigned from = 0; from < 5; from++) {
-        for (unsigned to = 0; to < 5; to++) {
+        for (unsigned to = 0; to < 6; to++) {
+            uint8_t key[CRYPTO_FINGERPRINT_BYTES];
             char name[16];
             snprintf(name, sizeof name, "d%u%u", from, to);
             int64_t id = serving_device(v, name).a.device;
@@ -430,7 +432,8 @@ static void device_moves_between_states_only_as_it_may_and_each_is_an_event(void
             commit(v);
             bool refused = may[from][to] == '-';
             assert_int_equal(move(v, id, states[to], 77), refused ? SATCHEL_E_MISUSE : SATCHEL_OK);
-            assert_int_equal(store_device_by_name(v->s, name, &d), SATCHEL_OK);
+            serving_fingerprint(name, key);
+            assert_int_equal(store_device_by_fingerprint(v->s, key, &d), SATCHEL_OK);
             assert_int_equal(d.state, states[refused ? from : to]);
             assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event"), refused || from == to ? "0" : "1");
             assert_int_equal(d.state_ms, refused || from == to ? 0 : 77);
@@ -439,8 +442,79 @@ static void device_moves_between_states_only_as_it_may_and_each_is_an_event(void
     assert_int_equal(move(v, 777, DEVICE_WIPE, 1), SATCHEL_E_NOT_FOUND);
 }
 
+static int note_name(void *ctx, const device_info *d) {
+    char *names = ctx;
+    snprintf(names + strlen(names), 64 - strlen(names), "%s ", d->name);
+    return 0;
+}
+
+static void removed_device_is_found_by_its_key_alone_and_its_name_is_free(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    device phone = serving_device(v, "phone");
+    int64_t id = phone.a.device;
+    serving_device(v, "tablet");
+    uint8_t key[CRYPTO_FINGERPRINT_BYTES], other[CRYPTO_FINGERPRINT_BYTES];
+    char names[64] = "";
+    device_info d;
+    store_counts counts;
+    serving_fingerprint("phone", key);
+    serving_fingerprint("other", other);
+    assert_int_equal(push(v, &phone, 0, 0, "+ item(1)"), SATCHEL_OK);
+    assert_int_equal(move(v, id, DEVICE_REVOKED, 4), SATCHEL_OK);
+    begin(v);
+    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
+    sql_exec(v, "INSERT INTO satchel_grant(device,tbl,key,until_ms,reason,at_ms) VALUES(1,1,x'',99,'',1),(2,1,x'',99,'',1)");
+    sql_exec(v,
+             "INSERT INTO satchel_silence(rule,subject,until_ms,by) VALUES('device-silent',1,99,''),('device-silent',2,99,'')");
+    commit(v);
+    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_OK);
+    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_devices(v->s, note_name, names), SATCHEL_OK);
+    assert_string_equal(names, "tablet ");
+    assert_int_equal(store_count(v->s, 6, &counts), SATCHEL_OK);
+    assert_int_equal(counts.devices, 1);
+    assert_string_equal(sql(v, "SELECT group_concat(device||':'||until_ms) FROM satchel_grant"), "1:5,2:99");
+    assert_string_equal(sql(v, "SELECT group_concat(subject) FROM satchel_silence"), "2");
+    /* Nothing is done with it any more. */
+    assert_int_equal(move(v, id, DEVICE_REMOVED, 7), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(move(v, id, DEVICE_WIPE, 7), SATCHEL_E_NOT_FOUND);
+    begin(v);
+    assert_int_equal(store_device_rename(v->s, id, "x", 7), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_device_resnapshot(v->s, id, 7), SATCHEL_E_NOT_FOUND);
+    /* The code ended, and its key comes in by no other. */
+    assert_int_equal(store_enrol_redeem(v->s, SECRET, other, 7, &d), SATCHEL_E_ENROL_CODE);
+    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
+    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 7, &d), SATCHEL_E_REVOKED);
+    assert_int_equal(store_enrol_redeem(v->s, OTHER, other, 7, &d), SATCHEL_OK);
+    commit(v);
+    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
+    assert_memory_equal(d.fingerprint, other, sizeof other);
+    assert_int_equal(store_device_by_fingerprint(v->s, key, &d), SATCHEL_OK);
+    assert_int_equal(d.state, DEVICE_REMOVED);
+    assert_string_equal(d.name, "phone");
+}
+
+static void device_with_an_open_refusal_is_not_removed(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    device phone = serving_device(v, "phone");
+    int64_t id = phone.a.device;
+    assert_int_equal(push(v, &phone, 0, 0, "+ item(1)"), SATCHEL_OK);
+    begin(v);
+    sql_exec(v, "INSERT INTO satchel_refused(author,number,id) SELECT author,9,x'00' FROM satchel_author");
+    commit(v);
+    assert_int_equal(move(v, id, DEVICE_REVOKED, 4), SATCHEL_OK);
+    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_E_MISUSE);
+    assert_non_null(strstr(store_error(v->s), "retry or discard"));
+    begin(v);
+    sql_exec(v, "UPDATE satchel_refused SET state='discarded'");
+    commit(v);
+    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_OK);
+}
+
 static void device_of_any_state_but_active_and_paused_does_not_enrol_again(void **state) {
-    static const device_state states[] = {DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED};
+    static const device_state states[] = {DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED, DEVICE_REMOVED};
     serving *v = *state;
     opens_first(v);
     device phone = serving_device(v, "phone");
@@ -450,7 +524,7 @@ static void device_of_any_state_but_active_and_paused_does_not_enrol_again(void 
     begin(v);
     assert_int_equal(store_enrol_offer(v->s, "again", SECRET, 1000), SATCHEL_OK);
     commit(v);
-    for (unsigned i = 4; i-- > 0;) {
+    for (unsigned i = 5; i-- > 0;) {
         begin(v);
         char text[80];
         snprintf(text, sizeof text, "UPDATE satchel_device SET state=%d WHERE id=%lld", (int)states[i],
@@ -927,6 +1001,8 @@ int main(void) {
         TEST(enrol_expired_or_replaced_code_is_refused),
         TEST(enrol_known_key_comes_back_under_its_id_unless_revoked),
         TEST(device_moves_between_states_only_as_it_may_and_each_is_an_event),
+        TEST(removed_device_is_found_by_its_key_alone_and_its_name_is_free),
+        TEST(device_with_an_open_refusal_is_not_removed),
         TEST(device_of_any_state_but_active_and_paused_does_not_enrol_again),
         TEST(rename_takes_no_name_that_is_in_use_and_gives_the_old_one_free),
         TEST(scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given),

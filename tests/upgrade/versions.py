@@ -3,6 +3,7 @@ import asyncio
 import http
 import os
 import shutil
+import signal
 import sqlite3
 import ssl
 import sys
@@ -75,6 +76,15 @@ class NewerDevice(Session):
         await self.socket.send(cbor2.dumps([1, 2, "what a hello of version 2 may hold"]) if message_type == "hello" else b"")
 
 
+def satchel_of(version):
+    class Says(Session):
+        async def say(self, message_type, **content):
+            if message_type == "hello":
+                content["software"] = f"acme/1 satchel/{version}"
+            await super().say(message_type, **content)
+    return Says
+
+
 class Versions(harness.Case):
     def holding(self, server, device=None):
         """A device with unsent work, and what its outbox holds."""
@@ -125,6 +135,45 @@ class Versions(harness.Case):
         # One that speaks both is welcome.
         device.sync(also=["satchel.v2"])
         self.assertEqual(device.store.digest(), server.ctl("digest")["digest"].splitlines())
+
+    def want(self, server, path, line):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"log-level = debug\n{line}\n")
+        if server:
+            server.process.send_signal(signal.SIGHUP)
+            server.ctl("status")
+
+    def test_version_older_than_min_version_is_told_to_update_and_keeps_its_outbox(self):
+        conf = self.path("satcheld.conf")
+        self.want(None, conf, "")
+        server = self.server(schema=harness.MUSIC, options=["--config", conf])
+        phone, before = self.holding(server)
+        watching = self.device("watching", server).start("sync", "--watch")
+        harness.wait_until(lambda: "in_step" in watching.stdout.readline(), "the device to be in step")
+        self.want(server, conf, "min-version = 9.0.1")
+        # Who is connected hears it at once; who comes, at hello.
+        self.assertEqual(watching.wait(harness.PATIENCE_S), 1)
+        self.assertIn("stopped: the server says: the device has Satchel ", watching.stdout.read())
+        watching.stdout.close()
+        done = phone.sync(expect=1)
+        self.assertIn("E_VERSION", done.stderr)
+        self.assertIn("the server wants 9.0.1 or newer; update Satchel on the device", done.stderr)
+        self.assertEqual(self.outbox(phone.path), before)
+        self.assertEqual((phone.status()["pending"], phone.status()["last_error"]), (2, "E_VERSION"))
+        self.assertEqual(server.ctl("device", "show", "phone")["software"].split("/")[0], "satchel")
+        # A device that is updated comes in again with what it had.
+        other = Device(self.path("other.db"))
+        self.addCleanup(other.close)
+        other.enrol(server.code("other"), "other")
+        with self.assertRaises(Failure) as caught:
+            other.sync(satchel_of("9.0.0"))
+        self.assertEqual((caught.exception.code, caught.exception.text),
+                         ("E_VERSION", "the device has Satchel 9.0.0, the server wants 9.0.1 or newer; update Satchel on the device"))
+        other.sync(satchel_of("9.0.1"))
+        self.assertEqual(server.ctl("device", "show", "other")["software"], "acme/1 satchel/9.0.1")
+        self.want(server, conf, "")
+        phone.sync()
+        self.assertEqual(server.read("SELECT name, fans FROM artist"), [("One", 5)])
 
     def test_version_older_schema_of_the_server_told_and_the_outbox_stays(self):
         schema = self.path("schema")

@@ -4,7 +4,7 @@ import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { bytes, count, duration, literal, plural } from "../format.js";
 import { Ago, AsOf, Badge, daysLeft, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
-import { href } from "../router.js";
+import { go, href } from "../router.js";
 import { Table } from "../table.js";
 import { COLUMNS as CHANGES } from "./change_columns.js";
 import { COLUMNS as CONFLICTS } from "./conflict_columns.js";
@@ -104,7 +104,7 @@ export default function Device({ route }) {
     const d = detail.device;
     return html`<${Head} title=${d.name} crumbs=${[["Devices", href("devices")]]}>${admin && html`
         <button type="button" onClick=${() => rename(d)}>Rename</button><button type="button" onClick=${() => reassign(d)}>Change profile</button>
-        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d])}>${a.verb}</button>`)}`}<//>
+        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d], a.gone && (() => go(href("devices"))))}>${a.verb}</button>`)}`}<//>
       <${Tabs} label="Of this device" now=${tab} of=${[["state", "State"], ["rows", "Rows"], ["refusals", "Refused"], ["conflicts", "Conflicts"], ["changes", "Changes"], ["events", "Events"]].map(([n, w]) => [
         n, w, href(n === "state" ? ["devices", d.id] : ["devices", d.id, n]), n === "refusals" ? d.refusals_open : 0])} />
       <${Tab} tab=${tab} d=${d} detail=${detail} query=${route.query} />`;

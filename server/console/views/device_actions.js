@@ -24,6 +24,10 @@ const ACTIONS = {
     role: "admin", verb: "Wipe", states: ["active", "paused", "revoked", "to be wiped", "wiped"], danger: true, typed: true,
     words: (d) => `When it next comes, ${d.name} erases its data, with what it has not sent, and its keys. From now on nothing is taken from it. This cannot be taken back.${waits(d)}`,
   },
+  remove: {
+    role: "admin", verb: "Remove", states: ["revoked", "wiped"], danger: true, gone: true,
+    words: (d) => `${d.name} goes out of every list and count, and its name is free. What it wrote stays under its name, and its key stays refused. Its grants end, and so does an enrolment code of its name that was not used. It cannot be wiped any more. This cannot be taken back.${waits(d)}`,
+  },
 };
 
 function run(action, devices) {
