@@ -126,7 +126,7 @@ static void defaults_of_a_new_store_are_rules_that_make_sense(void **state) {
     world *w = *state;
     unsigned n = 0;
     assert_int_equal(alert_rules(&w->v.s->cache, check_rule, &n), SATCHEL_OK);
-    assert_int_equal(n, 14);
+    assert_int_equal(n, 15);
 }
 
 static void silent_device_opens_one_alert_that_closes_when_it_comes(void **state) {
