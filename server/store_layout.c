@@ -170,7 +170,13 @@ static const char FORMAT_7[] =
     /* subject NULL: the whole rule. */
     "CREATE TABLE satchel_silence(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject INT, until_ms INT NOT NULL, by TEXT NOT NULL);";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7};
+/* verify_ms: since when it is ordered that the device compare all its rows, 0: it is not; and what came out when it did so last (store.h). */
+static const char FORMAT_8[] =
+    "ALTER TABLE satchel_device ADD COLUMN verify_ms INT NOT NULL DEFAULT 0;"
+    "CREATE TABLE satchel_comparison(device INTEGER PRIMARY KEY, begun_ms INT NOT NULL, ended_ms INT NOT NULL, ranges INT NOT NULL, rows INT NOT NULL,"
+    " differed INT NOT NULL, passed INT NOT NULL, found TEXT NOT NULL);";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {
