@@ -241,7 +241,7 @@ static int run_device_show(control_call *call, store *s, ingest *g, uint64_t now
     device_info d;
     int rc = find_device(call, s, &d);
     json_t *device = rc ? NULL : device_json(&d);
-    if (!rc) rc = put_found(s, d.id, device);
+    if (!rc) rc = control_failed(call, put_found(s, d.id, device), s, "cannot read its last comparison");
     if (device) json_object_set_new(call->reply, "device", device);
     return rc;
 }

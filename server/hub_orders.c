@@ -21,7 +21,7 @@ static int read_keys(store *s, const char *sql, buf *out) {
 
 static int read_orders(store *s, buf *wiped, buf *verified) {
     int rc = read_keys(s, KEYS_WHERE("state IN (5,6)"), wiped);
-    return rc ? rc : read_keys(s, KEYS_WHERE("verify_ms>0 AND state IN (1,4)"), verified);
+    return rc ? rc : read_keys(s, KEYS_WHERE("verify_ms>0"), verified);
 }
 
 static void swap(buf *a, buf *b) {

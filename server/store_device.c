@@ -141,7 +141,9 @@ int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
     const move *m = MOVES;
     while (m->to != to) m++;
     if (!(m->from & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, m->refusal);
-    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?,state_ms=? WHERE id=?", "iii", (int64_t)to, (int64_t)now_ms, id);
+    /* Who is not to come compares nothing any more. */
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?1,state_ms=?2,verify_ms=iif(?1 IN (1,4),verify_ms,0) WHERE id=?3",
+                 "iii", (int64_t)to, (int64_t)now_ms, id);
     return rc ? rc : note_event(s, id, m->kind, m->text, now_ms);
 }
 

@@ -480,6 +480,8 @@ static void S6_device_that_is_not_to_come_is_not_ordered_to_compare(void **state
     assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_OK);
     assert_int_equal(store_device_move(w->v.s, d.id, DEVICE_REVOKED, w->now_ms), SATCHEL_OK);
     assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_E_MISUSE);
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_int_equal(d.verify_ms, 0);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     reopen_hub(w);
     assert_false(is_asked(w));

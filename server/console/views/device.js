@@ -41,7 +41,7 @@ function Timeline({ id }) {
 function Compared({ d, found }) {
   const where = (f) => html`<li key=${f.table + f.keys}><code>${f.table}</code> ${f.keys || "all rows"}: ${plural(f.device_rows, "row")} there</li>`;
   return html`${d.compared_ms === null ? "never" : html`<${Ago} ms=${d.compared_ms} />: ${plural(d.compared_rows, "row")}, ${d.compared_differed
-    ? html`<${Badge} word=${`${plural(d.compared_differed, "range")} of ${count(d.compared_ranges)} differed`} tone="warn" /> and were given again` : "all the same"}`}
+    ? html`<${Badge} word=${`${count(d.compared_differed)} of ${plural(d.compared_ranges, "range")} differed`} tone="warn" />, given again` : "all the same"}`}
     ${d.compared_passed > 0 && html`, ${count(d.compared_passed)} passed over`}
     ${d.verify_ms !== null && html`, <${Badge} word="ordered" tone="plain" /> <${Ago} ms=${d.verify_ms} />`}
     ${found.length > 0 && html`<details><summary>where they differed</summary><ul class="codes">${found.map(where)}</ul></details>`}`;
