@@ -245,6 +245,7 @@ static int talk(satchel *s, poll_loop *l, bool *moved) {
     if (open && !l->begun) {
         l->begun = true;
         rc = session_begin(s->session, wall_ms(s));
+        if (transport_is_asked_to_verify(l->transport)) session_check(s->session);
     }
     while (!rc && l->begun && transport_receive(l->transport, &frame)) {
         rc = frame.rc ? frame.rc : session_receive(s->session, frame.p, frame.n, wall_ms(s));

@@ -35,7 +35,7 @@ struct transport {
     bool pinged;          /* and nothing heard since */
     char accept[32];      /* what the server must answer */
     char trust[33];       /* the beginning of SHA-256 over ca.pem, hexadecimal */
-    bool asked_to_renew;
+    bool asked_to_renew, asked_to_verify;
     uint64_t retry_after_ms;
     wslay_event_context_ptr ws;
     buf stage;     /* bytes on their way out */
@@ -65,6 +65,10 @@ bool transport_is_resumed(const transport *t) {
 
 bool transport_is_asked_to_renew(const transport *t) {
     return t->asked_to_renew;
+}
+
+bool transport_is_asked_to_verify(const transport *t) {
+    return t->asked_to_verify;
 }
 
 uint64_t transport_retry_after_ms(const transport *t) {
@@ -315,6 +319,7 @@ static int accept_upgrade(transport *t, const http1_head *h) {
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
     if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL)) return other_version(t, h);
     t->asked_to_renew = http1_is(h, "Satchel-Renew", "now");
+    t->asked_to_verify = http1_is(h, "Satchel-Verify", "now");
     t->early_read = h->bytes;
     return open_websocket(t);
 }

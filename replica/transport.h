@@ -40,6 +40,9 @@ void transport_free(transport *t);
 /* Whether the server has asked this device to renew its certificate (renew.h), because its authorities are others than those of the identity. */
 bool transport_is_asked_to_renew(const transport *t);
 
+/* Whether the server has asked, when the connection was made, that all rows be compared with its own (session_check). */
+bool transport_is_asked_to_verify(const transport *t);
+
 /* For how long the server has asked to stay away, when it answered the last connection; else 0. */
 uint64_t transport_retry_after_ms(const transport *t);
 

@@ -396,6 +396,7 @@ int checksum_answer(pages *r, const schema *shape, uint64_t view_number, const c
         if (!sqlite3_get_autocommit(r->db)) db_end(&r->cache, "COMMIT");
     }
     outcome->compared = (unsigned)c.answer.compared;
+    outcome->cut = c.answer.cut;
     if (!rc) rc = finish(&c.answer, &c.body, out);
     buf_fini(&c.body);
     buf_fini(&c.touched);

@@ -20,6 +20,7 @@ typedef struct checksum_found {
 
 typedef struct checksum_outcome {
     unsigned compared, nfound; /* ranges */
+    bool cut;                  /* the last of them not to its end */
     unsigned known;            /* of `compared`: the memo had them */
     uint64_t read;             /* rows of the view, times 8, and other rows that were passed over */
     uint64_t looked;           /* commits of the log that were looked through, because something differs */

@@ -114,6 +114,17 @@ static int put_masked(const console *k, int64_t view_number, buf *out) {
     return rc;
 }
 
+/* Where its last comparison found differences, as it was noted: JSON. */
+static int put_found(const console *k, int64_t id, buf *out) {
+    sqlite3_stmt *q = db_prepare(&k->file->cache, "SELECT found FROM satchel_comparison WHERE device=?");
+    db_bind(q, "i", id);
+    int rc = db_next(&k->file->cache, q);
+    if (rc == 1) buf_put(out, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    if (rc == 1) sqlite3_reset(q);
+    if (!rc) buf_printf(out, "[]");
+    return rc < 0 ? rc : SATCHEL_OK;
+}
+
 static int put_device(console *k, int64_t id, buf *out, buf *words) {
     char name[LIMIT_NAME_BYTES + 1];
     int64_t view_number = 0;
@@ -136,6 +147,8 @@ static int put_device(console *k, int64_t id, buf *out, buf *words) {
     if (!rc)
         rc = console_put_rows(k, "SELECT incarnation,last_number FROM satchel_author WHERE device=?4 ORDER BY incarnation", id,
                               NULL, out);
+    buf_printf(out, ",\"compared_found\":");
+    if (!rc) rc = put_found(k, id, out);
     buf_put_byte(out, '}');
     return rc;
 }

@@ -56,14 +56,20 @@ static const console_column DEVICE[] = {
     {"unsettled", CONSOLE_UNSETTLED, CONSOLE_BOOL, 0},
     {"incarnations", "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id)", CONSOLE_INTEGER, 0},
     {"resnapshot", "d.resnapshot=1 OR (d.resnapshot=2 AND d.acked_seq=0)", CONSOLE_BOOL, 0},
+    {"verify_ms", "nullif(d.verify_ms,0)", CONSOLE_INTEGER, 0},
+    {"compared_ms", "m.ended_ms", CONSOLE_INTEGER, 0},
+    {"compared_ranges", "m.ranges", CONSOLE_INTEGER, 0},
+    {"compared_rows", "m.rows", CONSOLE_INTEGER, 0},
+    {"compared_differed", "m.differed", CONSOLE_INTEGER, 0},
+    {"compared_passed", "m.passed", CONSOLE_INTEGER, 0},
     {"last_end", LAST_OF("console_error(y.end_rc)"), CONSOLE_TEXT, 0},
     {"last_error", LAST_OF("iif(console_error(y.end_rc) IS NULL,NULL,y.end_text)"), CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"last_error_ms", LAST_OF("iif(console_error(y.end_rc) IS NULL,NULL,y.ended_ms)"), CONSOLE_INTEGER, 0},
     {"fingerprint", "lower(hex(d.fingerprint))", CONSOLE_TEXT, 0},
 };
-static const console_source DEVICES = {"satchel_device d WHERE d." DEVICE_LISTED, DEVICE, N(DEVICE), {"d.id"}, "name"};
-const console_source CONSOLE_DEVICES = {
-    "satchel_device d WHERE d." DEVICE_LISTED " AND d.id=?4", DEVICE, N(DEVICE), {"d.id"}, ""};
+#define DEVICES_FROM "satchel_device d LEFT JOIN satchel_comparison m ON m.device=d.id WHERE d." DEVICE_LISTED
+static const console_source DEVICES = {DEVICES_FROM, DEVICE, N(DEVICE), {"d.id"}, "name"};
+const console_source CONSOLE_DEVICES = {DEVICES_FROM " AND d.id=?4", DEVICE, N(DEVICE), {"d.id"}, ""};
 
 #define SYNC_END                                                                                                                 \
     {"ended_ms", "y.ended_ms", CONSOLE_INTEGER, 0}, {"ms", "coalesce(y.ended_ms,?1)-y.begun_ms", CONSOLE_INTEGER, 0},            \

@@ -24,6 +24,11 @@ static const char *state_name(device_state state) {
     }
 }
 
+/* null: never. */
+static void put_time(json_t *o, const char *member, uint64_t ms) {
+    json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
+}
+
 static json_t *device_json(const device_info *d) {
     json_t *o = json_object();
     control_put_number(o, "id", (uint64_t)d->id);
@@ -34,6 +39,12 @@ static json_t *device_json(const device_info *d) {
     control_put_text(o, "user", d->user[0] ? d->user : NULL);
     control_put_text(o, "store", d->store[0] ? d->store : NULL);
     json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
+    put_time(o, "verify_ms", d->verify_ms);
+    put_time(o, "compared_ms", d->compared.ended_ms);
+    control_put_number(o, "compared_ranges", d->compared.ranges);
+    control_put_number(o, "compared_rows", d->compared.rows);
+    control_put_number(o, "compared_differed", d->compared.differed);
+    control_put_number(o, "compared_passed", d->compared.passed);
     control_put_hex(o, "fingerprint", d->fingerprint, sizeof d->fingerprint);
     control_put_number(o, "enrolled_ms", d->enrolled_ms);
     control_put_number(o, "last_seen_ms", d->last_seen_ms);
@@ -216,11 +227,23 @@ static int find_device(control_call *call, store *s, device_info *out) {
     return control_failed(call, rc, s, "cannot read the device");
 }
 
+/* Where the last comparison found that its rows differed. */
+static int put_found(store *s, int64_t id, json_t *device) {
+    buf text = {0};
+    int rc = store_device_found(s, id, &text);
+    json_t *found = text.n ? json_loadb((const char *)text.p, text.n, 0, NULL) : NULL;
+    json_object_set_new(device, "compared_found", found ? found : json_array());
+    buf_fini(&text);
+    return rc;
+}
+
 static int run_device_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g, (void)now_ms;
     device_info d;
     int rc = find_device(call, s, &d);
-    if (!rc) json_object_set_new(call->reply, "device", device_json(&d));
+    json_t *device = rc ? NULL : device_json(&d);
+    if (!rc) rc = control_failed(call, put_found(s, d.id, device), s, "cannot read its last comparison");
+    if (device) json_object_set_new(call->reply, "device", device);
     return rc;
 }
 
@@ -328,6 +351,23 @@ static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64
     return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
 
+static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    device_info d;
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    call->device = d.id;
+    memcpy(call->fingerprint, d.fingerprint, sizeof call->fingerprint);
+    control_put_text(call->reply, "name", d.name);
+    rc = store_device_verify(s, d.id, now_ms);
+    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    return control_failed(call, rc, s, "cannot order a comparison");
+}
+
+static void after_device_verify(control_call *call) {
+    hub_verify_device(call->job.service->hub, call->device, call->fingerprint);
+}
+
 static void after_device_pause(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_PAUSED);
 }
@@ -361,5 +401,6 @@ const control_command control_device_commands[] = {
     {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
     {"device.remove", false, run_device_remove, after_device_remove, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
+    {"device.verify", false, run_device_verify, after_device_verify, PEOPLE_ADMIN, false},
     {0},
 };

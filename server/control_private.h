@@ -60,9 +60,10 @@ struct control_call {
     int rc;                  /* of the command, or of a work before it is finished: it was undone, and that is noted */
     buf error;
     control_asker by;
-    control_call *next;        /* of those that run */
-    int64_t device;            /* of device.revoke */
-    struct control_peer *peer; /* NULL: it has gone */
+    control_call *next;                            /* of those that run */
+    int64_t device;                                /* of device.revoke and others, */
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]; /* its key's */
+    struct control_peer *peer;                     /* NULL: it has gone */
 };
 
 const control_command *control_find(const char *name);

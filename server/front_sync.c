@@ -136,6 +136,17 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
+/* Whom an administrator wants to compare all its rows. */
+static int ask_to_verify(front *f, struct lws *wsi, struct lws_process_html_args *args) {
+    static const unsigned char ASK[] = "satchel-verify:", NOW[] = "now";
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    unsigned char *p = (unsigned char *)args->p, *end = p + args->max_len;
+    if (!front_device(wsi, fingerprint) || !hub_verifies(f->service->hub, fingerprint)) return 0;
+    if (lws_add_http_header_by_name(wsi, ASK, NOW, (int)sizeof NOW - 1, &p, end)) return -1;
+    args->p = (char *)p;
+    return 0;
+}
+
 static int established(front *f, struct lws *wsi, front_client *c) {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     char peer[46];
@@ -238,7 +249,7 @@ int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return filter_upgrade(wsi);
     case LWS_CALLBACK_ADD_HEADERS:
-        return front_tls_upgrade(wsi, in);
+        return front_tls_upgrade(wsi, in) ? -1 : ask_to_verify(f, wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
         return established(f, wsi, user);
     case LWS_CALLBACK_RECEIVE:

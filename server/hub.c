@@ -56,6 +56,7 @@ void hub_remove(hub *h, session *c) {
     hub_note_ended(h, c);
     hub_drop_change(h, c);
     buf_fini(&c->sums);
+    hub_walk_fini(&c->walk);
     while (c->out) {
         output *o = c->out;
         c->out = o->next;
@@ -372,22 +373,20 @@ bool hub_output_done(hub *h, uint64_t id) {
     return more;
 }
 
-bool hub_submit(hub *h, hub_job *job) {
-    pthread_mutex_lock(&h->mutex);
-    bool open = !h->stopping;
-    input *i = open ? calloc(1, sizeof *i) : NULL;
-    if (i) {
-        i->kind = INPUT_JOB;
-        i->job = job;
-        add_input(h, i);
-    }
-    pthread_mutex_unlock(&h->mutex);
-    return i != NULL;
+bool hub_add_job(hub *h, hub_job *job) {
+    input *i = h->stopping ? NULL : calloc(1, sizeof *i);
+    if (!i) return false;
+    i->kind = INPUT_JOB;
+    i->job = job;
+    add_input(h, i);
+    return true;
 }
 
-static void read_wiped_soon(hub *h) {
-    h->wiped_changed = true;
-    pthread_cond_signal(&h->writer_cond);
+bool hub_submit(hub *h, hub_job *job) {
+    pthread_mutex_lock(&h->mutex);
+    bool added = hub_add_job(h, job);
+    pthread_mutex_unlock(&h->mutex);
+    return added;
 }
 
 void hub_device_wiped(hub *h, int64_t device) {
@@ -399,7 +398,7 @@ void hub_device_wiped(hub *h, int64_t device) {
         else
             tell_and_close(h, c, SATCHEL_E_WIPED, satchel_rc_text(SATCHEL_E_WIPED));
     }
-    read_wiped_soon(h);
+    hub_read_orders_soon(h);
 }
 
 void hub_drop_device(hub *h, int64_t device, int rc) {
@@ -408,7 +407,7 @@ void hub_drop_device(hub *h, int64_t device, int rc) {
         session *c = h->slots[i];
         if (c && c->d.device == device) tell_and_close(h, c, rc, satchel_rc_text(rc));
     }
-    if (rc == SATCHEL_E_WIPED || rc == SATCHEL_E_REVOKED) read_wiped_soon(h);
+    if (rc == SATCHEL_E_WIPED || rc == SATCHEL_E_REVOKED) hub_read_orders_soon(h);
     pthread_mutex_unlock(&h->mutex);
     h->config.wake(h->config.ctx);
 }
@@ -518,8 +517,8 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     }
     drop_stages(config->store);
     publish_position(h);
-    h->wiped_changed = true;
-    hub_read_wiped(h);
+    h->orders_changed = true;
+    hub_read_orders(h);
     rc = db_integer(&config->store->cache, "SELECT max(id) FROM satchel_conflict", 0, &h->last_conflict);
     if (rc) {
         hub_close(h);
@@ -553,6 +552,7 @@ void hub_close(hub *h) {
     ingest_free(h->ingest);
     free(h->schema_hash);
     buf_fini(&h->wiped);
+    buf_fini(&h->verified);
     pthread_cond_destroy(&h->writer_cond);
     pthread_cond_destroy(&h->reader_cond);
     pthread_mutex_destroy(&h->mutex);

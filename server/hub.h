@@ -97,6 +97,11 @@ void hub_set_min_version(hub *h, unsigned version);
 /* Whether the device of this key is to be wiped, or says that it has been: it may come with a certificate that has ended, because all that it hears is that. From any thread. */
 bool hub_wipes(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
 
+/* Whether the device of this key is to be asked to compare all its rows. From any thread. */
+bool hub_verifies(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+/* That was ordered (store_device_verify): if the device is connected it is sent away, and asked when it is back. */
+void hub_verify_device(hub *h, int64_t device, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+
 /* The rules, a grant, or what a device's profile is asked with have changed: connected devices are served by what they are to hold now. */
 void hub_scope_changed(hub *h);
 

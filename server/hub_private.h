@@ -1,11 +1,12 @@
 /* hub_private.h - what the hub's files share: hub.c has sessions and queues, hub_write.c the writer's group commit, hub_read.c the readers' pages and snapshots,
- * hub_view.c who is to hold what, hub_upkeep.c what time does, hub_history.c what is kept for people to look at, hub_wipe.c who is to be wiped, hub_sums.c checksums,
- * hub_disk.c the room on the disk. */
+ * hub_view.c who is to hold what, hub_upkeep.c what time does, hub_history.c what is kept for people to look at, hub_orders.c who is told something before it says anything,
+ * hub_sums.c checksums, hub_compared.c what came out of them, hub_disk.c the room on the disk. */
 #ifndef SERVER_HUB_PRIVATE_H
 #define SERVER_HUB_PRIVATE_H
 
 #include <pthread.h>
 
+#include "server/checksum.h"
 #include "server/checksum_memo.h"
 #include "server/dialog.h"
 #include "server/frame.h"
@@ -19,6 +20,22 @@ typedef struct output {
     struct output *next;
     frame *f;
 } output;
+
+/* How far one answer to a message of digests goes; places are hashes. */
+typedef struct hub_stretch {
+    bool begins, ends; /* with the first range of the first table; behind the last of the last one */
+    uint64_t from, to; /* to: where the next question is to begin; 0: not known */
+    uint64_t ranges, rows, differed;
+} hub_stretch;
+
+/* A comparison of all rows that a device is at. */
+typedef struct hub_walk {
+    device_compared sum; /* of the answers that it has taken; begun_ms 0: none is under way */
+    hub_stretch last;    /* the latest answer */
+    buf found;           /* ranges that differed, JSON objects with commas between; so much of it is of answers that were taken */
+    size_t found_taken;
+    unsigned listed, listed_taken; /* ranges in there */
+} hub_walk;
 
 /* Everything here is under the hub's mutex. The writer works on a copy of `d` and puts it back after the commit; a reader that is at work for a session
  * with the mutex released has it `busy`, and nobody else serves or frees it. */
@@ -54,6 +71,7 @@ typedef struct session {
         stale; /* d.target is to be looked at again, and no reader serves it before: it may be served what it is to hold no more */
     buf sums;  /* digests that are to be compared, a message; empty: none */
     uint64_t sums_until_ms; /* what it has had compared is paid for then */
+    hub_walk walk;
     uint64_t acked;
     bool acked_dirty;
     uint64_t since_ms; /* of the last hello */
@@ -137,8 +155,8 @@ struct hub {
     alert_watch *watch;
     uint64_t last_look_ms, last_present_ms;
     unsigned min_version;  /* of version.h; 0: any */
-    buf wiped;             /* keys of the devices that are to be wiped, or were */
-    bool wiped_changed;    /* and they are to be read again */
+    buf wiped, verified;   /* keys of the devices that are to be wiped, or were; that are to compare all rows */
+    bool orders_changed;   /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */
     bool timers_due;       /* likewise automation_timers */
@@ -204,10 +222,12 @@ int hub_put_figures(hub *h, uint64_t now_ms);
 /* The writer's, in idle moments: a transaction for connections that nothing else has taken along. True if there was one. `all`: at the end, and the figures with it. */
 bool hub_write_history(hub *h, uint64_t now_ms, bool all);
 
-/* ---- hub_wipe.c: the writer's, without the mutex ---- */
+/* ---- hub_orders.c ---- */
 
-/* Reads whom to wipe, if that may have changed. */
-void hub_read_wiped(hub *h);
+/* The writer's, without the mutex: reads who is ordered what, if that may have changed. */
+void hub_read_orders(hub *h);
+/* Under the mutex: that may have changed. */
+void hub_read_orders_soon(hub *h);
 
 /* ---- hub_view.c; under the mutex ---- */
 
@@ -228,6 +248,14 @@ void hub_move_quiet(hub *h);
 void hub_take_sums(hub *h, session *c, const void *message, size_t n);
 /* Compares them, with the mutex released meanwhile, and answers. */
 void hub_serve_sums(hub *h, unsigned reader, session *c);
+
+/* ---- hub_compared.c ---- */
+
+/* Without the mutex: what a message of digests asks for and, but for `ranges` and `differed`, how far its answer goes. */
+int hub_measure(const schema *shape, const buf *asked, const checksum_outcome *o, hub_stretch *out);
+/* Under the mutex: the answer to a question that came at asked_ms is sent. When it is to the last of all ranges, what came out is noted in the store. */
+void hub_walk_on(hub *h, session *c, const hub_stretch *s, const checksum_outcome *o, uint64_t asked_ms);
+void hub_walk_fini(hub_walk *w);
 
 /* Those who are concerned by an entry of the log (view_hears). */
 typedef struct hub_audience {
@@ -279,6 +307,8 @@ void hub_supersede(hub *h, uint64_t newer, const dialog *d);
 /* A device has erased its data. Another copy of the file, which knows nothing of that because the server was put back meanwhile, is told as well; who has said
  * nothing yet may have come to say the same. */
 void hub_device_wiped(hub *h, int64_t device);
+/* hub_submit. */
+bool hub_add_job(hub *h, hub_job *job);
 /* Takes the frame over. A session that lets too much gather is closed. */
 void hub_queue_frame(hub *h, session *c, frame *f);
 void hub_tell_and_close(hub *h, session *c, int rc, const char *words);

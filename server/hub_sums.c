@@ -25,6 +25,7 @@ typedef struct comparison {
     bool may; /* the device holds what it is to hold */
     checksum_asker by;
     checksum_outcome outcome;
+    hub_stretch stretch;
     frame *f;
 } comparison;
 
@@ -137,6 +138,7 @@ static void tell(hub *h, session *c, comparison *m) {
     h->stats.checksum_ranges += m->outcome.compared;
     h->stats.checksum_known += m->outcome.known;
     h->stats.checksum_differ += m->outcome.nfound;
+    hub_walk_on(h, c, &m->stretch, &m->outcome, m->by.now_ms);
     hub_queue_frame(h, c, m->f);
     m->f = NULL;
 }
@@ -180,6 +182,7 @@ void hub_serve_sums(hub *h, unsigned reader, session *c) {
     c->busy = true;
     pthread_mutex_unlock(&h->mutex);
     int rc = compare(h, reader, m);
+    if (!rc) rc = hub_measure(h->schema, &m->asked, &m->outcome, &m->stretch);
     if (m->outcome.heal.n) heal(h, &m->outcome.heal);
     pthread_mutex_lock(&h->mutex);
     now_ms = h->config.now_ms(h->config.ctx);

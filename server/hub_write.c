@@ -731,7 +731,7 @@ bool hub_write_step(hub *h) {
     group gr = {.h = h, .now_ms = h->config.now_ms(h->config.ctx), .last_conflict = h->last_conflict};
     gr.last_line = &gr.lines;
     hub_look_at_disk(h, gr.now_ms);
-    hub_read_wiped(h);
+    hub_read_orders(h);
     hub_end_held(h, gr.now_ms);
     pthread_mutex_lock(&h->mutex);
     gr.inputs = take_inputs(h, gr.now_ms, &gr.careful);

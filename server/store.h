@@ -95,6 +95,14 @@ typedef enum device_state {
 
 #define DEVICE_LITERAL_BYTES 256
 
+/* What came out when a device compared all its rows with the store. Rows are counted as the device tells of its ranges. */
+typedef struct device_compared {
+    uint64_t begun_ms, ended_ms; /* ended_ms 0: it never has */
+    uint64_t ranges, rows;
+    uint64_t differed; /* of the ranges; they were given to it again */
+    uint64_t passed;   /* how often it went on behind a range that could not be compared then */
+} device_compared;
+
 typedef struct device_info {
     int64_t id;
     char name[LIMIT_NAME_BYTES + 1];
@@ -110,9 +118,11 @@ typedef struct device_info {
     uint32_t incarnations;
     uint32_t schema_epoch;
     char software[LIMIT_NAME_BYTES + 1];
-    uint64_t state_ms; /* since when it is in its state; 0: since it was enrolled */
-    bool resnapshot;   /* its next contact begins with a snapshot */
-    bool everything;   /* it has no profile */
+    uint64_t state_ms;  /* since when it is in its state; 0: since it was enrolled */
+    bool resnapshot;    /* its next contact begins with a snapshot */
+    uint64_t verify_ms; /* when it was ordered that it compare all its rows, which it has not since; 0: it was not */
+    device_compared compared;
+    bool everything; /* it has no profile */
     char profile[LIMIT_NAME_BYTES + 1];
     char user[DEVICE_LITERAL_BYTES], store[DEVICE_LITERAL_BYTES]; /* as SQL literals, "" if there is none */
 } device_info;
@@ -150,6 +160,13 @@ int store_device_resnapshot(store *s, int64_t id, uint64_t now_ms);
 /* For hello: whether it is to begin with a snapshot (1: not by going on with one that it has in part; 2: it was told before, and may go on), or 0; then as
  * ordered until the device acknowledges a cursor. */
 int store_device_begin_resnapshot(store *s, int64_t id, int *begin);
+/* Orders that the device compare all its rows: it is asked at each contact until it has. SATCHEL_E_MISUSE: it is not to come. */
+int store_device_verify(store *s, int64_t id, uint64_t now_ms);
+/* It has compared all its rows. `found`: some of the ranges that differed, as JSON [{"table": text, "keys": text, "device_rows": number, "store_rows": number}...]. *ordered:
+ * an order has ended with it. */
+int store_device_compared(store *s, int64_t id, const device_compared *c, const buf *found, bool *ordered);
+/* Appends that of the last comparison. */
+int store_device_found(store *s, int64_t id, buf *found);
 /* What a hello or pull told; written with the next commit. */
 typedef struct device_seen {
     uint64_t now_ms;

@@ -1,4 +1,5 @@
 /* Devices, their incarnations, enrolment. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,12 +10,13 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     snprintf(to, room, "%s", from ? (const char *)from : "");
 }
 
-#define DEVICE_COLUMNS                                                                                                                                              \
-    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                                                                 \
-    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                          \
-    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                   \
-    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store " \
-    "FROM satchel_device d "
+#define DEVICE_COLUMNS                                                                                                                                                        \
+    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                                                                           \
+    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                                    \
+    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                             \
+    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store,verify_ms," \
+    "coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                                      \
+    "FROM satchel_device d LEFT JOIN satchel_comparison m ON m.device=d.id "
 
 static void copy_literal(char to[DEVICE_LITERAL_BYTES], sqlite3_stmt *q, int column) {
     size_t n = (size_t)sqlite3_column_bytes(q, column);
@@ -51,6 +53,13 @@ static void read_device(sqlite3_stmt *q, device_info *d) {
     copy_text(d->profile, sizeof d->profile, sqlite3_column_text(q, 17));
     copy_literal(d->user, q, 18);
     copy_literal(d->store, q, 19);
+    d->verify_ms = (uint64_t)sqlite3_column_int64(q, 20);
+    d->compared = (device_compared){.begun_ms = (uint64_t)sqlite3_column_int64(q, 21),
+                                    .ended_ms = (uint64_t)sqlite3_column_int64(q, 22),
+                                    .ranges = (uint64_t)sqlite3_column_int64(q, 23),
+                                    .rows = (uint64_t)sqlite3_column_int64(q, 24),
+                                    .differed = (uint64_t)sqlite3_column_int64(q, 25),
+                                    .passed = (uint64_t)sqlite3_column_int64(q, 26)};
 }
 
 static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
@@ -159,7 +168,9 @@ int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
     while (m->to != to) m++;
     if (!(m->from & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, m->refusal);
     if (to == DEVICE_REMOVED && ((rc = check_settled(s, id)) || (rc = let_go(s, id, now_ms)))) return rc;
-    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?,state_ms=? WHERE id=?", "iii", (int64_t)to, (int64_t)now_ms, id);
+    /* Who is not to come compares nothing any more. */
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?1,state_ms=?2,verify_ms=iif(?1 IN (1,4),verify_ms,0) WHERE id=?3",
+                 "iii", (int64_t)to, (int64_t)now_ms, id);
     return rc ? rc : note_event(s, id, m->kind, m->text, now_ms);
 }
 
@@ -226,7 +237,52 @@ int store_device_begin_resnapshot(store *s, int64_t id, int *begin) {
                    (int64_t)(*begin ? 2 : 0), id);
 }
 
+int store_device_verify(store *s, int64_t id, uint64_t now_ms) {
+    device_state now;
+    int rc = state_of(s, id, &now);
+    if (rc) return rc;
+    if (!(WORKS & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, "only an active or paused device can compare its rows");
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET verify_ms=? WHERE id=?", "ii", (int64_t)now_ms, id);
+    return rc ? rc : note_event(s, id, "verify", "an administrator ordered that it compare all its rows", now_ms);
+}
+
 /* ---- what devices tell ---- */
+
+/* A comparison that began before the order was given may have passed what was meant. */
+static int end_verify(store *s, int64_t id, const device_compared *c, bool *ended) {
+    char text[160];
+    int rc = db_exec(&s->cache, "UPDATE satchel_device SET verify_ms=0 WHERE id=? AND verify_ms BETWEEN 1 AND ?", "ii", id,
+                     (int64_t)c->begun_ms);
+    *ended = !rc && sqlite3_changes(s->db) > 0;
+    if (!*ended) return rc;
+    snprintf(text, sizeof text,
+             "it has compared %" PRIu64 " rows in %" PRIu64 " ranges: %" PRIu64 " differed and were given again, %" PRIu64
+             " passed over",
+             c->rows, c->ranges, c->differed, c->passed);
+    return note_event(s, id, "verified", text, c->ended_ms);
+}
+
+int store_device_compared(store *s, int64_t id, const device_compared *c, const buf *found, bool *ordered) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "INSERT OR REPLACE INTO satchel_comparison(device,begun_ms,ended_ms,ranges,rows,differed,"
+                              "passed,found) VALUES(?,?,?,?,?,?,?,?)");
+    db_bind(q, "iiiiiii", id, (int64_t)c->begun_ms, (int64_t)c->ended_ms, (int64_t)c->ranges, (int64_t)c->rows,
+            (int64_t)c->differed, (int64_t)c->passed);
+    if (!q) return db_rc(sqlite3_extended_errcode(s->db));
+    sqlite3_bind_text(q, 8, (const char *)found->p, (int)found->n, SQLITE_TRANSIENT);
+    int rc = db_run(q);
+    return rc ? rc : end_verify(s, id, c, ordered);
+}
+
+int store_device_found(store *s, int64_t id, buf *found) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT found FROM satchel_comparison WHERE device=?");
+    db_bind(q, "i", id);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc;
+    buf_put(found, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    sqlite3_reset(q);
+    return found->rc;
+}
 
 int store_device_seen(store *s, int64_t id, const device_seen *seen) {
     sqlite3_stmt *q = db_prepare(

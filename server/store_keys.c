@@ -29,7 +29,8 @@ int store_key_used(store *s, const device_info *d, const uint8_t key[CRYPTO_FING
 }
 
 int store_device_left(store *s, int64_t id, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_device SET state=iif(state=5,6,2),state_ms=? WHERE id=? AND state IN (1,4,5)",
+    int rc = db_exec(&s->cache,
+                     "UPDATE satchel_device SET state=iif(state=5,6,2),state_ms=?,verify_ms=0 WHERE id=? AND state IN (1,4,5)",
                      "ii", (int64_t)now_ms, id);
     if (!rc && sqlite3_changes(s->db))
         rc = db_exec(&s->cache,

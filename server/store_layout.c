@@ -149,7 +149,6 @@ static const char FORMAT_7[] =
     "('offline-days','device.offline_days_left','last',0,'<',5,'critical',NULL,NULL,'will soon be waited for no more, and begin with a snapshot'),"
     "('wipe-waiting','device.wipe_wait_s','last',0,'>',86400,'critical',NULL,NULL,'was to be wiped, and has not said that it is'),"
     "('automation-failing','server.automations_failing','last',0,'>',0,'warning',NULL,NULL,'automations failed when they ran last'),"
-    "('rows-differ','sample.differences','sum',3600,'>',0,'critical',NULL,NULL,'rows of a device or of the store were not as they had to be, and were put right; the log names them'),"
     "('backup-old','server.backup_age_s','last',0,'>',93600,'critical',NULL,NULL,'the newest backup is old'),"
     "('notice-failing','server.notice_failing_s','last',0,'>',900,'warning',NULL,NULL,'mail or webhook of the alerts fail, see satchelctl alert list'),"
     "('auth-burst','server.auth_failures','sum',300,'>',20,'warning',NULL,NULL,'many passwords, tokens, codes or certificates were refused');"
@@ -173,9 +172,14 @@ static const char FORMAT_7[] =
     /* subject NULL: the whole rule. */
     "CREATE TABLE satchel_silence(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject INT, until_ms INT NOT NULL, by TEXT NOT NULL);";
 
-/* Devices may be removed (DEVICE_REMOVED), which an older program would take for active; and one more rule of alerts. */
+/* Devices may be removed (DEVICE_REMOVED), which an older program would take for active. verify_ms: since when it is ordered that the device compare all its
+ * rows, 0: it is not; and what came out when it did so last (store.h). */
 static const char FORMAT_8[] =
+    "ALTER TABLE satchel_device ADD COLUMN verify_ms INT NOT NULL DEFAULT 0;"
+    "CREATE TABLE satchel_comparison(device INTEGER PRIMARY KEY, begun_ms INT NOT NULL, ended_ms INT NOT NULL, ranges INT NOT NULL, rows INT NOT NULL,"
+    " differed INT NOT NULL, passed INT NOT NULL, found TEXT NOT NULL);"
     "INSERT OR IGNORE INTO satchel_alert_rule(name,metric,aggregation,window_s,op,threshold,severity,profile,hours,about) VALUES"
+    "('rows-differ','sample.differences','sum',3600,'>',0,'critical',NULL,NULL,'rows of a device or of the store were not as they had to be, and were put right; the log names them'),"
     "('version-refused','device.version_refused_s','last',0,'>=',0,'warning',NULL,NULL,'was refused for the version of its Satchel, and has to be updated');";
 
 static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8};

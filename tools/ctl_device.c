@@ -75,14 +75,29 @@ int ctl_device_show(ctl *c) {
         {"clock_offset_ms", "clock, device - server", CTL_MILLISECONDS},
         {"clamped", "stamps from the future", CTL_NUMBER},
         {"incarnations", "incarnations", CTL_NUMBER},
+        {"verify_ms", "comparison ordered", CTL_TIME},
+        {"compared_ms", "compared last", CTL_TIME},
+        {"compared_rows", "rows compared", CTL_NUMBER},
+        {"compared_ranges", "in ranges", CTL_NUMBER},
+        {"compared_differed", "ranges that differed", CTL_NUMBER},
+        {"compared_passed", "passed over", CTL_NUMBER},
     };
+    static const ctl_column found[] = {{"table", "DIFFERED IN", CTL_TEXT},
+                                       {"keys", "KEYS", CTL_WORDS},
+                                       {"device_rows", "ROWS THERE", CTL_NUMBER},
+                                       {"store_rows", "HERE", CTL_NUMBER}};
     json_t *reply;
     int rc = ctl_call(c, request_of("device.show", c->word[2]), NULL, &reply);
     if (rc) return rc;
+    const json_t *device = json_object_get(reply, "device"), *differed = json_object_get(device, "compared_found");
     if (c->json)
-        ctl_print_json(json_object_get(reply, "device"));
+        ctl_print_json(device);
     else
-        ctl_record(json_object_get(reply, "device"), columns, sizeof columns / sizeof *columns);
+        ctl_record(device, columns, sizeof columns / sizeof *columns);
+    if (!c->json && json_array_size(differed)) {
+        putchar('\n');
+        ctl_table(differed, found, sizeof found / sizeof *found);
+    }
     json_decref(reply);
     return CTL_DONE;
 }
@@ -159,4 +174,8 @@ int ctl_device_remove(ctl *c) {
 
 int ctl_device_resnapshot(ctl *c) {
     return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
+}
+
+int ctl_device_verify(ctl *c) {
+    return change(c, "device.verify", "compares its rows when it next comes, at once if it is connected; see device show", "");
 }

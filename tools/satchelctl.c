@@ -170,7 +170,8 @@ static const command commands[] = {
     {"device list", "", 0, 0, NULL, ctl_device_list, "list the devices",
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
      "rejected and are open, how many of its values lost a conflict, and how far its clock is off.\n"},
-    {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device", "Shows what the server knows of one device.\n"},
+    {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device",
+     "Shows what the server knows of one device, with what came out when it compared its rows last.\n"},
     {"device rename", "OLD NEW", 2, 2, NULL, ctl_device_rename, "give a device another name",
      "Names the device NEW everywhere, also where it is told of in the past.\n"},
     {"device set", "NAME", 1, 1, device_options, ctl_device_set, "give a device another profile, user or store",
@@ -192,6 +193,9 @@ static const command commands[] = {
      "refused transactions of its are open. Nothing undoes this.\n"},
     {"device resnapshot", "NAME", 1, 1, NULL, ctl_device_resnapshot, "send a device everything anew",
      "When it next comes the device gets a snapshot of what it may hold in the place of what it holds. What it has not sent yet stays, and is sent.\n"},
+    {"device verify", "NAME", 1, 1, NULL, ctl_device_verify, "have a device compare all its rows",
+     "The device compares all its rows with the server's, as it does by itself about once a day; ranges that differ are sent to it again. At once if it is\n"
+     "connected, else when it next comes; until then the order stands. What came out is in device show, with the first ranges that differed.\n"},
     {"ca status", "", 0, 0, NULL, ctl_ca_status, "show the device authority, and who trusts which",
      "Shows the authority that signs the devices' certificates and, while there are two, the devices that still have only the old one.\n"},
     {"ca rotate", "", 0, 0, NULL, ctl_ca_rotate, "make a new device authority beside the old one",

@@ -464,6 +464,18 @@ await check("a device is renamed, gets another profile and a new snapshot", asyn
   ok(/snapshot/i.test(await page.locator("main").innerText()), "no event of a snapshot");
 });
 
+await check("a device is to compare its rows, and what came out is on its page", async () => {
+  await visit(page, `#/devices/${device.van.id}`);
+  const compared = () => page.locator(".facts").innerText();
+  ok(/Compared last\s+never/.test(await compared()), "it never has");
+  await act(page, button("Verify"));
+  ok(/Compared last\s+never\s*, ordered/.test(await compared()), "the order is shown as waiting");
+  sync("van");
+  await page.reload();
+  await settled(page);
+  ok(/Compared last[^]*rows, all the same/.test(await compared()), await compared());
+});
+
 await check("a device is revoked, and is told so", async () => {
   await visit(page, "#/devices?q=delivery");
   await page.locator("tbody input[type=checkbox]").first().check();

@@ -2,6 +2,7 @@
 import json
 import os
 import sqlite3
+import subprocess
 
 import harness
 
@@ -95,6 +96,56 @@ class Checksums(harness.Case):
         self.phone.sync()
         self.assertEqual(self.srv.one(f"SELECT given FROM contact WHERE id = {key(700)}"), "new")
         self.assert_alert()
+
+    def show(self):
+        return self.srv.ctl("device", "show", "phone")
+
+    def test_comparison_ordered_of_a_connected_device_heals_it_at_once_and_is_seen(self):
+        self.assertIsNone(self.show()["compared_ms"])
+        plant(self.phone.path, f"UPDATE contact SET given = 'somebody else' WHERE id = {key(700)}")
+        watching = self.phone.start("sync", "--watch")
+        harness.wait_until(lambda: self.srv.ctl("status")["since_start"]["sessions"], "the phone to connect")
+        self.assertIsNone(self.show()["verify_ms"])
+        self.srv.ctl("device", "verify", "phone")
+        self.assertIsNotNone(self.show()["verify_ms"] or self.show()["compared_ms"])
+        shown = harness.wait_until(lambda: self.show() if self.show()["compared_ms"] else None, "the comparison")
+        watching.terminate()
+        watching.wait(harness.PATIENCE_S)
+        self.assertIsNone(shown["verify_ms"])
+        self.assertEqual((shown["compared_rows"] >= CONTACTS, shown["compared_differed"], shown["compared_passed"]), (True, 1, 0))
+        found, = shown["compared_found"]
+        self.assertEqual(found["table"], "contact")
+        self.assertIn("up to x'", found["keys"])
+        self.assertEqual(found["device_rows"], found["store_rows"])
+        self.assertEqual(self.phone.one(f"SELECT given FROM contact WHERE id = {key(700)}"), "given 700")
+        self.assert_same(self.srv, self.phone)
+        words = subprocess.run([harness.program("satchelctl"), "--data", self.srv.data, "device", "show", "phone"], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(words, r"ranges that differed +1\n")
+        self.assertRegex(words, r"(?s)DIFFERED IN +KEYS.*\ncontact +")
+        self.assertEqual(self.srv.one("SELECT count(*) FROM satchel_event WHERE kind IN ('verify', 'verified')"), 2)
+
+    def test_comparison_ordered_while_the_device_is_away_waits_for_it_and_a_restart(self):
+        plant(self.phone.path, f"DELETE FROM contact WHERE id = {key(300)}")
+        self.phone.sync()
+        self.assertEqual(self.phone.one("SELECT count(*) FROM contact"), CONTACTS - 1)
+        self.srv.ctl("device", "verify", "phone")
+        self.srv.stop()
+        self.srv.start()
+        self.assertIsNotNone(self.show()["verify_ms"])
+        self.assertIsNone(self.show()["compared_ms"])
+        self.phone.sync()
+        self.assertEqual(self.phone.one("SELECT count(*) FROM contact"), CONTACTS)
+        shown = self.show()
+        self.assertIsNone(shown["verify_ms"])
+        self.assertEqual(shown["compared_differed"], 1)
+        self.assert_same(self.srv, self.phone)
+        # It was done once; another finds nothing.
+        log = self.srv.read_log().count("event=checksum")
+        self.assertIn(": 0 repaired", self.compare(self.phone))
+        again = self.show()
+        self.assertGreater(again["compared_ms"], shown["compared_ms"])
+        self.assertEqual((again["compared_differed"], again["compared_found"]), (0, []))
+        self.assertEqual(self.srv.read_log().count("event=checksum"), log)
 
     def test_unsent_edit_kept_while_row_is_healed(self):
         plant(self.phone.path, f"UPDATE contact SET family = 'wrong' WHERE id = {key(10)}")

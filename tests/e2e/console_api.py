@@ -6,6 +6,7 @@ import re
 import time
 import urllib.parse
 
+import checksums
 import company
 import harness
 from api_client import MET, Answer, Api
@@ -176,6 +177,23 @@ class Sees(ConsoleCase):
         self.assertFalse(api.call("consoleDevice", id=id)["device"]["online"])
         everybody = harness.wait_until(lambda: [s for s in api.items("consoleSyncs") if s["device"] == "tablet"], "the others")
         self.assertEqual(sum(s["pushed"] for s in everybody), 1)
+
+    def test_comparison_is_ordered_and_what_came_out_is_seen(self):
+        server = self.begin()
+        api = admin(server)
+        id = {d["name"]: d["id"] for d in api.items("consoleDevices")}["phone"]
+        before = api.call("consoleDevice", id=id)
+        self.assertEqual((before["device"]["compared_ms"], before["device"]["compared_rows"], before["compared_found"]), (None, None, []))
+        checksums.plant(self.phone.path, "UPDATE contact SET family = 'rot'")
+        server.ctl("device", "verify", "phone")
+        self.assertEqual([d["name"] for d in api.items("consoleDevices") if d["verify_ms"]], ["phone"])
+        self.phone.sync()
+        after = api.call("consoleDevice", id=id)
+        self.assertIsNone(after["device"]["verify_ms"])
+        self.assertEqual((after["device"]["compared_differed"], after["device"]["compared_passed"]), (1, 0))
+        self.assertEqual([f["table"] for f in after["compared_found"]], ["contact"])
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", sort="-compared_ms")][0], "phone")
+        self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=id) if e["kind"].startswith("verif")], ["verified", "verify"])
 
     def test_history_says_who_when_and_what_decided(self):
         server = self.begin()

@@ -215,8 +215,10 @@ static void device_is_paused_resumed_renamed_revoked_and_wiped_by_name_or_key(vo
     expect_code(w, "{\"command\":\"device.rename\",\"name\":\"b\",\"to\":\"\\u001b\"}", "E_MISUSE", "printable");
     expect_code(w, "{\"command\":\"device.rename\",\"name\":\"b\"}", "E_MISUSE", "printable");
     expect_ok(w, "{\"command\":\"device.resnapshot\",\"name\":\"b\"}");
+    expect_ok(w, "{\"command\":\"device.verify\",\"name\":\"b\"}");
     expect_ok(w, "{\"command\":\"device.revoke\",\"name\":\"b\"}");
     expect_code(w, "{\"command\":\"device.resume\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only a paused");
+    expect_code(w, "{\"command\":\"device.verify\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only an active or paused");
     expect_ok(w, "{\"command\":\"device.add\",\"name\":\"b\"}");
     redeem(w, 2);
     /* The name is another's now. */

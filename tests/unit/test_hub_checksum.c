@@ -330,6 +330,163 @@ static void S6_range_of_more_rows_than_the_limit_is_an_error(void **state) {
     assert_non_null(strstr(said(l), "error(E_LIMIT)"));
 }
 
+/* ---- what came out of all of it ---- */
+
+enum { LOW = 1, HIGH = 2, LONG = 4, ALL = LOW | HIGH | LONG };
+
+/* A question about the items up to 2, those behind, and all of `long`, the last table. */
+static void ask(world *w, link *l, unsigned which) {
+    const schema_table *item = schema_table_by_name(store_schema(w->v.s), "item");
+    buf m;
+    buf_init(&m, 0);
+    sums_begin(&(msg_sums){.cursor = l->cursor, .view = phone.view, .ranges = (uint64_t)__builtin_popcount(which)}, &m);
+    if (which & LOW) put_sum(&m, item, false, 0, true, 2);
+    if (which & HIGH) put_sum(&m, item, true, 2, false, 0);
+    if (which & LONG) put_sum(&m, schema_table_by_name(store_schema(w->v.s), "long"), false, 0, false, 0);
+    send_message(w, l, &m, true);
+    settle(w);
+    said(l);
+}
+
+/* rows/ranges/differed/passed of the phone's last whole comparison; "" if there was none since the last call. */
+static const char *came_out(world *w) {
+    static char text[100];
+    static uint64_t before_ms;
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    const device_compared *c = &d.compared;
+    snprintf(text, sizeof text, "%d/%d/%d/%d", (int)c->rows, (int)c->ranges, (int)c->differed, (int)c->passed);
+    if (!c->ended_ms || c->ended_ms == before_ms) return "";
+    assert_true(c->begun_ms <= c->ended_ms);
+    before_ms = c->ended_ms;
+    w->now_ms += 1000;
+    return text;
+}
+
+static void S6_whole_comparison_is_noted_with_what_came_out_and_where(void **state) {
+    world *w = *state;
+    link *l = asking(connect_phone(w, NULL));
+    assert_string_equal(came_out(w), "");
+    ask(w, l, ALL);
+    assert_string_equal(came_out(w), "4/3/0/0");
+    assert_string_equal(sql(&w->v, "SELECT found FROM satchel_comparison"), "[]");
+    wrong("UPDATE item SET n=7 WHERE id=4");
+    ask(w, l, ALL);
+    assert_string_equal(came_out(w), "4/3/1/0");
+    assert_string_equal(sql(&w->v, "SELECT found FROM satchel_comparison"),
+                        "[{\"table\":\"item\",\"keys\":\"after 2\",\"device_rows\":2,\"store_rows\":2}]");
+    wrong("UPDATE item SET n=4 WHERE id=4");
+    /* A part of it is none. */
+    ask(w, l, LOW);
+    ask(w, l, HIGH);
+    assert_string_equal(came_out(w), "");
+    ask(w, l, LONG);
+    assert_string_equal(came_out(w), "4/3/0/0");
+    /* The device's own affair: where it stands is kept for a connection. */
+    ask(w, l, LOW | HIGH);
+    hub_disconnect(w->h, l->session);
+    settle(w);
+    l = asking(connect_phone(w, l));
+    ask(w, l, LONG);
+    assert_string_equal(came_out(w), "");
+}
+
+static void S6_answer_that_the_device_did_not_take_counts_once(void **state) {
+    world *w = *state;
+    link *l = asking(connect_phone(w, NULL));
+    wrong("UPDATE item SET n=7 WHERE id=4; UPDATE item SET n=7 WHERE id=1");
+    ask(w, l, LOW);
+    ask(w, l, HIGH);
+    ask(w, l, HIGH);
+    ask(w, l, HIGH | LONG);
+    assert_string_equal(came_out(w), "4/3/2/0");
+    assert_string_equal(sql(&w->v, "SELECT json_array_length(found) FROM satchel_comparison"), "2");
+    ask(w, l, HIGH | LONG);
+    assert_string_equal(came_out(w), "4/3/2/0");
+    wrong("UPDATE item SET n=n-7+id");
+}
+
+static void S6_rows_that_the_device_went_past_are_told(void **state) {
+    world *w = *state;
+    link *l = asking(connect_phone(w, NULL));
+    ask(w, l, LOW);
+    ask(w, l, LONG);
+    assert_string_equal(came_out(w), "2/2/0/1");
+    /* Also the first ones; that it asked for them is where it began. */
+    uint64_t cursor = l->cursor;
+    l->cursor = cursor + 5;
+    ask(w, l, LOW);
+    l->cursor = cursor;
+    ask(w, l, HIGH);
+    ask(w, l, LONG);
+    assert_string_equal(came_out(w), "2/2/0/1");
+}
+
+static bool is_asked(world *w) {
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    serving_fingerprint("phone", fingerprint);
+    return hub_verifies(w->h, fingerprint);
+}
+
+static void order(world *w) {
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    hub_verify_device(w->h, d.id, d.fingerprint);
+    settle(w);
+}
+
+static void S6_ordered_comparison_is_asked_for_until_one_has_ended_that_began_since(void **state) {
+    world *w = *state;
+    link *l = asking(connect_phone(w, NULL));
+    assert_false(is_asked(w));
+    ask(w, l, LOW);
+    w->now_ms += 1000;
+    order(w);
+    assert_true(is_asked(w));
+    SAID(l, "error(E_CLOSED later) closed");
+    /* A restart forgets nothing. */
+    l = asking(connect_phone(w, l));
+    ask(w, l, LOW);
+    assert_true(is_asked(w));
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_int_equal(d.verify_ms, w->now_ms);
+    /* One that began before does not end it. */
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms + 1000), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    w->now_ms += 2000;
+    ask(w, l, HIGH | LONG);
+    assert_string_equal(came_out(w), "4/3/0/0");
+    assert_true(is_asked(w));
+    ask(w, l, ALL);
+    assert_string_equal(came_out(w), "4/3/0/0");
+    assert_false(is_asked(w));
+    assert_string_equal(sql(&w->v, "SELECT group_concat(kind||'@'||text,' ') FROM satchel_event WHERE kind='verified'"),
+                        "verified@it has compared 4 rows in 3 ranges: 0 differed and were given again, 0 passed over");
+    assert_string_equal(sql(&w->v, "SELECT verify_ms FROM satchel_device WHERE name='phone'"), "0");
+}
+
+static void S6_device_that_is_not_to_come_is_not_ordered_to_compare(void **state) {
+    world *w = *state;
+    device_info d;
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_verify(w->v.s, 999, w->now_ms), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_device_move(w->v.s, d.id, DEVICE_PAUSED, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_device_move(w->v.s, d.id, DEVICE_REVOKED, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_E_MISUSE);
+    assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
+    assert_int_equal(d.verify_ms, 0);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    reopen_hub(w);
+    assert_false(is_asked(w));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(S6_same_rows_get_no_range),
@@ -346,6 +503,11 @@ int main(void) {
         TEST(S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_for_wrong),
         TEST(S6_device_that_asks_without_end_is_told_to_wait),
         TEST(S6_range_of_more_rows_than_the_limit_is_an_error),
+        TEST(S6_whole_comparison_is_noted_with_what_came_out_and_where),
+        TEST(S6_answer_that_the_device_did_not_take_counts_once),
+        TEST(S6_rows_that_the_device_went_past_are_told),
+        TEST(S6_ordered_comparison_is_asked_for_until_one_has_ended_that_began_since),
+        TEST(S6_device_that_is_not_to_come_is_not_ordered_to_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,9 +79,10 @@ static bool answer_upgrade(world *w, const char *format) {
     return true;
 }
 
-#define ACCEPTED                                                                                                                 \
+#define ACCEPTED_AND(more)                                                                                                       \
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: %s\r\n"  \
-    "Sec-WebSocket-Protocol: satchel.v1\r\n\r\n"
+    "Sec-WebSocket-Protocol: satchel.v1\r\n" more "\r\n"
+#define ACCEPTED ACCEPTED_AND("")
 
 /* Steps until the transport is open or has failed; returns why. */
 static int connect_with(world *w, const char *answer) {
@@ -301,6 +302,29 @@ static void transport_connect_later_tells_how_much_later(void **state) {
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
         assert_int_equal(connect_with(w, later[i].answer), SATCHEL_E_OVERLOAD);
         assert_int_equal(transport_retry_after_ms(w->t), later[i].ms);
+    }
+}
+
+static void transport_connect_tells_what_the_server_asks_for_on_this_connection(void **state) {
+    static const struct {
+        const char *answer;
+        bool renew, verify;
+    } asked[] = {
+        {ACCEPTED_AND("satchel-verify:now\r\n"), false, true},
+        {ACCEPTED_AND("Satchel-Renew: now\r\nSatchel-Verify: now\r\n"), true, true},
+        {ACCEPTED_AND("Satchel-Renew: now\r\nSatchel-Verify: later\r\n"), true, false},
+        {ACCEPTED, false, false},
+    };
+    world *w = *state;
+    tls_peer_start(&w->peer, &w->tls, MUTUAL);
+    new_transport(w, "127.0.0.1");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        buf_clear(&w->peer.heard);
+        if (connect_with(w, asked[i].answer)) fail_msg("%s", transport_error(w->t));
+        assert_int_equal(transport_is_asked_to_renew(w->t), asked[i].renew);
+        assert_int_equal(transport_is_asked_to_verify(w->t), asked[i].verify);
+        transport_close(w->t, 1000);
+        while (w->peer.heard.n < 8) tls_peer_hear(&w->peer, 1000); /* the close frame */
     }
 }
 
@@ -572,6 +596,7 @@ int main(void) {
         CASE(transport_connect_revoked_device_certificate_is_revoked),
         CASE(transport_connect_http_refusals_are_named),
         CASE(transport_connect_later_tells_how_much_later),
+        CASE(transport_connect_tells_what_the_server_asks_for_on_this_connection),
         CASE(transport_connect_other_version_is_told_apart),
         CASE(transport_new_without_identity_is_not_enrolled),
         CASE(transport_receive_binary_frames_come_whole_and_in_order),

@@ -37,6 +37,16 @@ function Timeline({ id }) {
   }}<//>`;
 }
 
+/** What came out when the device compared all its rows, and whether it is to do so again. */
+function Compared({ d, found }) {
+  const where = (f) => html`<li key=${f.table + f.keys}><code>${f.table}</code> ${f.keys || "all rows"}: ${plural(f.device_rows, "row")} there</li>`;
+  return html`${d.compared_ms === null ? "never" : html`<${Ago} ms=${d.compared_ms} />: ${plural(d.compared_rows, "row")}, ${d.compared_differed
+    ? html`<${Badge} word=${`${count(d.compared_differed)} of ${plural(d.compared_ranges, "range")} differed`} tone="warn" />, given again` : "all the same"}`}
+    ${d.compared_passed > 0 && html`, ${count(d.compared_passed)} passed over`}
+    ${d.verify_ms !== null && html`, <${Badge} word="ordered" tone="plain" /> <${Ago} ms=${d.verify_ms} />`}
+    ${found.length > 0 && html`<details><summary>where they differed</summary><ul class="codes">${found.map(where)}</ul></details>`}`;
+}
+
 function State({ d, detail }) {
   const { data: held } = useData(`devices/${d.id}/rows`);
   return html`<${Facts} of=${[
@@ -53,6 +63,7 @@ function State({ d, detail }) {
     ["Clock", `${duration(d.clock_offset_ms)} off${d.clamped ? `, ${plural(d.clamped, "stamp")} cut` : ""}`],
     ["Software", d.software || "–"], ["Schema", String(d.schema_epoch)],
     ["Snapshot", d.resnapshot ? "ordered, not fetched yet" : "none ordered"], ["Enrolled", html`<${Time} ms=${d.enrolled_ms} />`],
+    ["Compared last", html`<${Compared} d=${d} found=${detail.compared_found} />`],
     ["Times its file was put back or copied", count(d.incarnations - 1)],
     ["Rows that it is to hold", held ? html`<a href=${href(["devices", d.id, "rows"])}>${count(held.rows)}</a>, about ${bytes(held.bytes)}` : "…"],
     ["Rules in force", d.unsettled ? html`<${Badge} word="not heard of" tone="warn" />` : d.profile === "full" ? "it holds everything" : "heard of"],

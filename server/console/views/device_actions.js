@@ -16,6 +16,10 @@ const ACTIONS = {
     role: "admin", verb: "New snapshot", states: ["active", "paused"],
     words: (d) => `When it next comes, ${d.name} gets everything that it may hold anew. What it has not sent yet stays, and is sent.`,
   },
+  verify: {
+    role: "admin", verb: "Verify", states: ["active", "paused"],
+    words: (d) => `${d.name} compares all its rows with the server's: at once if it is connected (it is sent away for a moment), else when it next comes. Rows that differ are given to it again; what it has not sent yet stays.`,
+  },
   revoke: {
     role: "admin", verb: "Revoke", states: ["active", "paused"], danger: true,
     words: (d) => `${d.name} is cut off at once and for good, and is told so when it comes. What it has sent stays; what it has not sent does not arrive any more.${waits(d)}`,
