@@ -17,7 +17,7 @@ INSERT INTO satchel_table(name, mode, key) VALUES('product_price', 'server', 'na
 -- A field of the company's own, of any table that says who it belongs to below.
 CREATE TABLE custom_field_def(
   id BLOB PRIMARY KEY,
-  entity TEXT NOT NULL CHECK(entity IN ('account', 'contact', 'lead', 'deal', 'ticket')),
+  entity TEXT NOT NULL CHECK(entity IN ('account', 'contact', 'lead', 'deal', 'ticket', 'quote', 'product', 'task', 'appointment', 'purchase')),
   name TEXT NOT NULL,
   type TEXT NOT NULL CHECK(type IN ('text', 'integer', 'date', 'flag', 'option')),
   options TEXT,              -- JSON: what an 'option' may be
@@ -41,10 +41,32 @@ INSERT INTO satchel_rule(tbl, col, rule) VALUES('custom_value', 'entity', 'first
 
 -- What a row must satisfy, on devices and on the server. Those of tables of later migrations stand there.
 INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
-  ('contact_point', 'value', 'kind <> ''email'' OR value LIKE ''_%@_%''', 'EMAIL_FORM', 'an e-mail address has something on both sides of an @'),
-  ('contact_point', 'value', 'kind <> ''phone'' OR length(value) BETWEEN 3 AND 40', 'PHONE_LENGTH', 'a phone number has 3 to 40 characters'),
-  ('lead', 'email', 'email IS NULL OR email LIKE ''_%@_%''', 'LEAD_EMAIL_FORM', 'an e-mail address has something on both sides of an @'),
-  ('lead', 'company_size', 'company_size IS NULL OR company_size >= 0', 'LEAD_SIZE', 'a company has no fewer than 0 people'),
+  ('contact_point', 'value', 'kind <> ''email'' OR (trim(value) LIKE ''_%@_%'' AND trim(value) NOT LIKE ''%@%@%'' AND trim(value) NOT LIKE ''% %'')',
+   'EMAIL_FORM', 'an e-mail address has something on both sides of one @, and no blanks within'),
+  ('contact_point', 'value', 'kind <> ''phone'' OR (length(value) <= 40 AND value GLOB ''*[0-9]*[0-9]*[0-9]*'')', 'PHONE_FORM',
+   'a phone number has 3 digits or more, in 40 characters at most'),
+  ('lead', 'email', 'email IS NULL OR (trim(email) LIKE ''_%@_%'' AND trim(email) NOT LIKE ''%@%@%'' AND trim(email) NOT LIKE ''% %'')',
+   'LEAD_EMAIL_FORM', 'an e-mail address has something on both sides of one @, and no blanks within'),
+  ('lead', 'phone', 'coalesce(phone, '''') = '''' OR (length(phone) <= 40 AND phone GLOB ''*[0-9]*[0-9]*[0-9]*'')', 'LEAD_PHONE_FORM',
+   'a phone number has 3 digits or more, in 40 characters at most'),
+  ('lead', 'company_size', 'company_size IS NULL OR (typeof(company_size) = ''integer'' AND company_size >= 0)', 'LEAD_SIZE',
+   'a company has a whole number of people, and no fewer than 0'),
+  ('account', 'name', 'length(trim(name)) > 0', 'ACCOUNT_NAME', 'a company has a name'),
+  ('account', NULL, '(revenue_cents IS NULL OR (typeof(revenue_cents) = ''integer'' AND revenue_cents >= 0)) AND typeof(employees) IN (''integer'', ''null'')', 'ACCOUNT_NUMBERS',
+   'revenue is a whole number of cents and employees are a whole number of people, not below 0'),
+  ('deal', 'name', 'length(trim(name)) > 0', 'DEAL_NAME', 'a deal has a name'),
+  ('deal', NULL, 'typeof(amount_cents) IN (''integer'', ''null'') AND typeof(close_date) IN (''integer'', ''null'')', 'DEAL_NUMBERS',
+   'an amount is a whole number of cents, and a day a whole number of milliseconds'),
+  ('task', NULL, 'typeof(due_at) IN (''integer'', ''null'') AND typeof(remind_at) IN (''integer'', ''null'')', 'TASK_TIMES', 'a time is a whole number of milliseconds'),
+-- A first state may be any of those that moves know, as imports bring in history. Where no moves are there is nothing to go by.
+  ('contact', 'status', 'status IN (SELECT from_status FROM contact_status_move UNION SELECT to_status FROM contact_status_move)
+     OR NOT EXISTS(SELECT 1 FROM contact_status_move)', 'CONTACT_STATUS', 'there is no such status of a contact'),
+  ('contact', 'lifecycle', 'lifecycle IN (SELECT from_lifecycle FROM contact_lifecycle_move UNION SELECT to_lifecycle FROM contact_lifecycle_move)
+     OR NOT EXISTS(SELECT 1 FROM contact_lifecycle_move)', 'CONTACT_LIFECYCLE', 'there is no such lifecycle of a contact'),
+  ('lead', 'status', 'status IN (SELECT from_status FROM lead_status_move UNION SELECT to_status FROM lead_status_move)
+     OR NOT EXISTS(SELECT 1 FROM lead_status_move)', 'LEAD_STATUS', 'there is no such status of a lead'),
+  ('ticket', 'state', 'state IN (SELECT from_state FROM ticket_state_move UNION SELECT to_state FROM ticket_state_move)
+     OR NOT EXISTS(SELECT 1 FROM ticket_state_move)', 'TICKET_STATE', 'there is no such state of a ticket'),
   ('deal', 'currency', 'currency IS NULL OR currency GLOB ''[A-Z][A-Z][A-Z]''', 'DEAL_CURRENCY', 'a currency is three capital letters, as EUR'),
   ('custom_field_def', 'options', 'type <> ''option'' OR (json_valid(options) AND json_type(options) = ''array'')', 'FIELD_OPTIONS',
    'the options of a field are a JSON array, as ["yes", "no"]'),
@@ -98,14 +120,15 @@ INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('referral', 'state', 'server');
 
 -- Whose name and data were erased, on every device. What a device that does not know yet writes about that person is refused, so that nothing comes back; the row of the
--- contact stays without them (`erased` = 1), as the ledger needs it. Preferences and consents tell nobody who it was, and are let pass.
+-- contact stays without them (`erased` = 1), as the ledger needs it. Preferences and consents tell nobody who it was, and are let pass without what was written beside them.
+-- A check knows of no other row whose it is: what was said in a ticket, of a deal or of a lead is not looked at.
 CREATE TABLE erasure(
   contact_id BLOB PRIMARY KEY,
   at INTEGER NOT NULL
 );
 INSERT INTO satchel_table(name, mode, key) VALUES('erasure', 'server', 'natural');
 INSERT INTO satchel_check(tbl, check_sql, code, words) VALUES
-  ('contact', 'coalesce(given, family, job_title, tenure_since, birth_year) IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact.id)',
+  ('contact', 'coalesce(given, family, job_title, tenure_since, birth_year, region_code) IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact.id)',
    'ERASED_CONTACT', 'this person''s data were erased'),
   ('contact_point', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact_point.contact_id)', 'ERASED_POINT', 'this person''s data were erased'),
   ('contact_tag', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = contact_tag.contact_id)', 'ERASED_TAG', 'this person''s data were erased'),
@@ -114,7 +137,10 @@ INSERT INTO satchel_check(tbl, check_sql, code, words) VALUES
   ('interaction', 'NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = interaction.contact_id)', 'ERASED_INTERACTION', 'this person''s data were erased'),
   ('custom_value', 'value IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = entity_row)', 'ERASED_VALUE',
    'this person''s data were erased'),
-  ('feedback', 'body IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = feedback.contact_id)', 'ERASED_FEEDBACK', 'this person''s data were erased');
+  ('feedback', 'body IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = feedback.contact_id)', 'ERASED_FEEDBACK', 'this person''s data were erased'),
+  ('task', 'title = '''' OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = parent_row)', 'ERASED_TASK', 'this person''s data were erased'),
+  ('consent_event', 'evidence IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = consent_event.contact_id)', 'ERASED_EVIDENCE',
+   'this person''s data were erased');
 
 -- The numbers that the server gave out last, by name: Q-2026 of quotes, T-2026 of tickets. On no device.
 CREATE TABLE counter(

@@ -95,7 +95,9 @@ CREATE INDEX quote_line_product ON quote_line(product_id);
 INSERT INTO satchel_table(name) VALUES('quote_line');
 INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
   ('quote', 'currency', 'currency GLOB ''[A-Z][A-Z][A-Z]''', 'QUOTE_CURRENCY', 'a currency is three capital letters, as EUR'),
-  ('quote_line', 'qty', 'qty <> 0', 'QUOTE_QTY', 'a line of a quote is of at least one piece');
+  ('quote', 'status', 'status IN (SELECT from_status FROM quote_status_move UNION SELECT to_status FROM quote_status_move)
+     OR NOT EXISTS(SELECT 1 FROM quote_status_move)', 'QUOTE_STATUS', 'there is no such status of a quote'),
+  ('quote_line', 'qty', 'typeof(qty) = ''integer'' AND qty <> 0', 'QUOTE_QTY', 'a line of a quote is of at least one piece');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('quote_line', 'quote_id', 'first'),
   ('quote_line', 'qty', 'group:line'),
@@ -144,6 +146,13 @@ CREATE TABLE suggestion(
 ) WITHOUT ROWID;
 INSERT INTO satchel_table(name, mode, key) VALUES('suggestion', 'server', 'natural');
 
+-- Whom the rule `cross-sell` has yet to look at. On no device.
+CREATE TABLE suggestion_due(
+  contact_id BLOB PRIMARY KEY,
+  since INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO satchel_table(name, mode, key) VALUES('suggestion_due', 'server', 'natural');
+
 -- Two that overlap are both kept; the one that came later is tentative until the other gives way.
 CREATE TABLE appointment(
   id BLOB PRIMARY KEY,
@@ -161,7 +170,7 @@ CREATE INDEX appointment_owner ON appointment(owner_id, starts_at);
 CREATE INDEX appointment_tentative ON appointment(id) WHERE tentative = 1;
 INSERT INTO satchel_table(name) VALUES('appointment');
 INSERT INTO satchel_check(tbl, col, check_sql, code, words) VALUES
-  ('appointment', 'ends_at', 'ends_at > starts_at', 'APPOINTMENT_ENDS', 'an appointment ends after it begins');
+  ('appointment', 'ends_at', 'typeof(starts_at) = ''integer'' AND typeof(ends_at) = ''integer'' AND ends_at > starts_at', 'APPOINTMENT_ENDS', 'an appointment ends after it begins');
 INSERT INTO satchel_rule(tbl, col, rule) VALUES
   ('appointment', 'starts_at', 'group:slot'),
   ('appointment', 'ends_at', 'group:slot'),

@@ -30,6 +30,9 @@ CREATE INDEX ticket_state ON ticket(state); -- the rule looks at those that are 
 ALTER TABLE ticket ADD COLUMN reached_by TEXT;
 ALTER TABLE ticket ADD COLUMN reached_norm TEXT;
 INSERT INTO satchel_rule(tbl, col, rule) VALUES('ticket', 'reached_by', 'first'), ('ticket', 'reached_norm', 'server');
+INSERT INTO satchel_check(tbl, check_sql, code, words) VALUES
+  ('ticket', 'subject = '''' OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = ticket.contact_id)', 'ERASED_TICKET', 'this person''s data were erased'),
+  ('ticket', 'reached_by IS NULL OR NOT EXISTS(SELECT 1 FROM erasure e WHERE e.contact_id = ticket.contact_id)', 'ERASED_REACH', 'this person''s data were erased');
 CREATE INDEX ticket_of_nobody ON ticket(reached_norm) WHERE contact_id IS NULL;
 CREATE INDEX interaction_ticket ON interaction(ticket_id) WHERE ticket_id IS NOT NULL;
 

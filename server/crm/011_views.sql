@@ -97,7 +97,9 @@ CREATE VIEW custom_fields AS
 CREATE VIEW custom_missing AS
   SELECT x.entity AS entity, x.entity_row AS entity_row, d.id AS field_id, d.name AS name
     FROM (SELECT 'account' AS entity, a.id AS entity_row FROM account a UNION ALL SELECT 'contact', c.id FROM contact c WHERE c.merged_into IS NULL AND c.erased = 0
-          UNION ALL SELECT 'lead', l.id FROM lead l UNION ALL SELECT 'deal', o.id FROM deal o UNION ALL SELECT 'ticket', t.id FROM ticket t) x
+          UNION ALL SELECT 'lead', l.id FROM lead l UNION ALL SELECT 'deal', o.id FROM deal o UNION ALL SELECT 'ticket', t.id FROM ticket t
+          UNION ALL SELECT 'quote', q.id FROM quote q UNION ALL SELECT 'product', p.id FROM product p WHERE p.active = 1 UNION ALL SELECT 'task', k.id FROM task k
+          UNION ALL SELECT 'appointment', b.id FROM appointment b UNION ALL SELECT 'purchase', s.id FROM purchase s) x
     JOIN custom_field_def d ON d.entity = x.entity AND d.required = 1 AND d.active = 1
     WHERE NOT EXISTS (SELECT 1 FROM custom_value v WHERE v.entity_row = x.entity_row AND v.field_id = d.id AND v.value IS NOT NULL);
 
@@ -115,14 +117,14 @@ CREATE VIEW old_price_sales AS
 
 -- ---- deals ----
 
--- A deal with its value in the reports' currency, rounded half up; the rate is the one that came last. Until the office gives it an owner it is its maker's.
+-- A deal with its value in the reports' currency, rounded half up; the rate is the one that began last. Until the office gives it an owner it is its maker's.
 CREATE VIEW deal_value AS
   SELECT v.*, (v.base_cents * v.chance + 50) / 100 AS weighted_cents
     FROM (SELECT d.id AS deal_id, d.name AS name, d.account_id AS account_id, coalesce(d.owner_id, d.created_by) AS owner_id, d.stage_id AS stage_id, s.name AS stage,
                  s.pipeline_id AS pipeline_id, s.pos AS pos, s.kind AS kind, d.close_date AS close_date, d.created_at AS created_at,
                  coalesce(d.probability, s.probability) AS chance,
                  coalesce((d.amount_cents * CASE WHEN d.currency IS NULL THEN 1000000 ELSE
-                   (SELECT r.micro FROM currency_rate r WHERE r.currency = d.currency ORDER BY r.since DESC LIMIT 1) END + 500000) / 1000000, 0) AS base_cents
+                   (SELECT r.micro FROM currency_rate r WHERE r.currency = d.currency AND r.since <= satchel_now() ORDER BY r.since DESC LIMIT 1) END + 500000) / 1000000, 0) AS base_cents
             FROM deal d JOIN stage s ON s.id = d.stage_id) v;
 
 -- What a deal lacks for a move to another stage of its pipeline: what those before that one want filled (stage.exit_fields, a JSON list of columns).
@@ -153,7 +155,7 @@ CREATE VIEW deal_stage_task AS
 -- Deals whose money is not in any report, as their currency has no rate.
 CREATE VIEW deal_without_rate AS
   SELECT d.id AS deal_id, d.currency AS currency, d.amount_cents AS amount_cents FROM deal d
-    WHERE d.amount_cents IS NOT NULL AND d.currency IS NOT NULL AND NOT EXISTS (SELECT 1 FROM currency_rate r WHERE r.currency = d.currency);
+    WHERE d.amount_cents IS NOT NULL AND d.currency IS NOT NULL AND NOT EXISTS (SELECT 1 FROM currency_rate r WHERE r.currency = d.currency AND r.since <= satchel_now());
 
 CREATE VIEW pipeline_by_stage AS
   SELECT p.id AS pipeline_id, p.name AS pipeline, s.id AS stage_id, s.name AS stage, s.pos AS pos, s.kind AS kind, count(v.deal_id) AS deals,
@@ -289,9 +291,10 @@ CREATE VIEW deal_ranking AS
 -- What a lead becomes, with the keys that it gets: a company, if the lead names one, a contact, and a deal in the first stage of the first pipeline. A device may make
 -- the rows at once, and the server makes those that are not there.
 CREATE VIEW lead_conversion AS
-  SELECT l.id AS lead_id, CASE WHEN length(coalesce(l.company, '')) > 0 THEN satchel_id(l.id, 'account') END AS account_id, satchel_id(l.id, 'contact') AS contact_id,
+  SELECT l.id AS lead_id, CASE WHEN length(trim(coalesce(l.company, ''))) > 0 THEN satchel_id(l.id, 'account') END AS account_id, satchel_id(l.id, 'contact') AS contact_id,
          satchel_id(l.id, 'email') AS email_id, satchel_id(l.id, 'phone') AS phone_id, satchel_id(l.id, 'deal') AS deal_id,
-         coalesce(CASE WHEN length(l.company) > 0 THEN l.company END, trim(coalesce(l.given, '') || ' ' || coalesce(l.family, ''))) AS deal_name,
+         coalesce(CASE WHEN length(trim(l.company)) > 0 THEN l.company END, nullif(trim(coalesce(l.given, '') || ' ' || coalesce(l.family, '')), ''), l.email, l.phone,
+           'a lead') AS deal_name,
          (SELECT s.id FROM stage s WHERE s.kind = 'open' ORDER BY s.pipeline_id, s.pos, s.id LIMIT 1) AS stage_id
     FROM lead l;
 
@@ -436,16 +439,18 @@ CREATE VIEW appointment_conflict AS
 -- ---- what else a customer might want ----
 
 -- For a contact and a product that he bought (because_id): what others who bought it (buyer_id) bought as well and he did not, a row for each time. Ask for few contacts at
--- a time, and count the buyers then: were they counted here, all contacts' would be first.
+-- a time, and count the buyers then: were they counted here, all contacts' would be first. Whose card was shown bought it, be he named or not. CROSS JOIN and CASE are for SQLite's
+-- order of search: from the contact on, over his few purchases.
 CREATE VIEW cross_sell AS
-  SELECT p0.contact_id AS contact_id, l0.product_id AS because_id, l2.product_id AS product_id, p1.contact_id AS buyer_id
-    FROM purchase p0 JOIN purchase_line l0 ON l0.purchase_id = p0.id AND l0.qty > 0
-    JOIN purchase_line l1 ON l1.product_id = l0.product_id AND l1.qty > 0
-    JOIN purchase p1 ON p1.id = l1.purchase_id AND p1.contact_id <> p0.contact_id
-    JOIN purchase p2 ON p2.contact_id = p1.contact_id
-    JOIN purchase_line l2 ON l2.purchase_id = p2.id AND l2.qty > 0
-    JOIN product x ON x.id = l2.product_id AND x.active = 1
-    WHERE NOT EXISTS (SELECT 1 FROM purchase p3 CROSS JOIN purchase_line l3 -- his few purchases first; an expression, lest all of the product are searched
-                       WHERE p3.contact_id = p0.contact_id AND l3.purchase_id = p3.id AND CASE WHEN l3.product_id = l2.product_id THEN 1 ELSE 0 END = 1)
+  SELECT c0.id AS contact_id, l0.product_id AS because_id, l2.product_id AS product_id, c1.id AS buyer_id
+    FROM contact c0 CROSS JOIN purchase p0 CROSS JOIN purchase_line l0 CROSS JOIN purchase_line l1 CROSS JOIN purchase p1 CROSS JOIN contact c1
+    CROSS JOIN purchase p2 CROSS JOIN purchase_line l2 CROSS JOIN product x
+    WHERE (p0.contact_id = c0.id OR p0.card_id IN (SELECT k0.id FROM loyalty_card k0 WHERE k0.contact_id = c0.id) AND CASE WHEN p0.contact_id IS NULL THEN 1 ELSE 0 END = 1)
+      AND l0.purchase_id = p0.id AND l0.qty > 0 AND l1.product_id = l0.product_id AND l1.qty > 0 AND p1.id = l1.purchase_id
+      AND c1.id = coalesce(p1.contact_id, (SELECT k1.contact_id FROM loyalty_card k1 WHERE k1.id = p1.card_id)) AND c1.id <> c0.id
+      AND (p2.contact_id = c1.id OR p2.card_id IN (SELECT k2.id FROM loyalty_card k2 WHERE k2.contact_id = c1.id) AND CASE WHEN p2.contact_id IS NULL THEN 1 ELSE 0 END = 1)
+      AND l2.purchase_id = p2.id AND l2.qty > 0 AND x.id = l2.product_id AND x.active = 1
+      AND NOT EXISTS (SELECT 1 FROM purchase p3 CROSS JOIN purchase_line l3 -- his few purchases first; an expression, lest all of the product are searched
+                       WHERE p3.contact_id = c0.id AND l3.purchase_id = p3.id AND CASE WHEN l3.product_id = l2.product_id THEN 1 ELSE 0 END = 1)
       AND NOT EXISTS (SELECT 1 FROM loyalty_card k CROSS JOIN purchase p4 CROSS JOIN purchase_line l4 -- nor with his card, without a name
-                       WHERE k.contact_id = p0.contact_id AND p4.card_id = k.id AND l4.purchase_id = p4.id AND CASE WHEN l4.product_id = l2.product_id THEN 1 ELSE 0 END = 1);
+                       WHERE k.contact_id = c0.id AND p4.card_id = k.id AND l4.purchase_id = p4.id AND CASE WHEN l4.product_id = l2.product_id THEN 1 ELSE 0 END = 1);

@@ -32,6 +32,12 @@ INSERT INTO automation(name, tbl, event, condition, actions, overwrites, about) 
  'UPDATE contact SET status = ''customer'' WHERE status IN (''prospect'', ''lead'', ''inactive'')
     AND id = (SELECT coalesce(n.contact_id, (SELECT c.contact_id FROM loyalty_card c WHERE c.id = n.card_id)) FROM new n)',
  1, 'who buys is a customer, whatever somebody thought before');
+INSERT INTO automation(name, tbl, event, columns, actions, overwrites, about) VALUES
+('first-purchase-card', 'loyalty_card', 'put', 'contact_id',
+ 'UPDATE contact SET status = ''customer'' WHERE status IN (''prospect'', ''lead'', ''inactive'') AND id = (SELECT contact_id FROM new)
+    AND EXISTS (SELECT 1 FROM purchase p WHERE p.card_id = (SELECT id FROM new) AND p.refund_of IS NULL AND p.total_cents >= 0
+      AND coalesce(p.contact_id, contact.id) = contact.id)',
+ 1, 'the same when his card is known to be his after he bought');
 
 -- Events of one transaction come one after the other, so the first claim that the server took in counts.
 INSERT INTO automation(name, tbl, event, actions, about) VALUES
@@ -63,7 +69,13 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
     WHERE score_reason.points <> excluded.points OR score_reason.words <> excluded.words;
   UPDATE lead SET score = (SELECT e.score FROM lead_score_estimate e WHERE e.lead_id = lead.id)
     WHERE score IS DISTINCT FROM (SELECT e.score FROM lead_score_estimate e WHERE e.lead_id = lead.id)',
- 'another rule, other points for every lead');
+ 'another rule, other points for every lead'),
+('lead-score-gone', 'score_rule', 'delete', NULL,
+ 'UPDATE lead SET score = (SELECT e.score FROM lead_score_estimate e WHERE e.lead_id = lead.id)
+    WHERE id IN (SELECT r.lead_id FROM score_reason r WHERE r.rule_id = (SELECT id FROM old))
+      AND score IS DISTINCT FROM (SELECT e.score FROM lead_score_estimate e WHERE e.lead_id = lead.id);
+  DELETE FROM score_reason WHERE rule_id = (SELECT id FROM old)',
+ 'a rule that is gone gives no points');
 
 INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VALUES
 ('lead-assign', 'lead', 'put', 'score,owner_id,job_title,region_code',
@@ -81,6 +93,20 @@ INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VAL
         AND NOT EXISTS (SELECT 1 FROM task o WHERE o.parent_row = n.id AND o.template_id = t.id AND o.done_at IS NULL)
     ON CONFLICT(id) DO NOTHING',
  'who is given a lead gets a task, and those that rules had made for whoever had it before; a task that a person gave to somebody stays with him');
+
+-- In turns from who has least: a lead cannot know of those that are given away with it. Each goes by one rule, the first that finds somebody.
+INSERT INTO automation(name, every, actions, about) VALUES
+('lead-assign-later', '15m',
+ 'UPDATE lead SET owner_id = x.user_id
+    FROM (SELECT c.lead_id AS lead_id, c.user_id AS user_id, count(*) OVER (PARTITION BY c.lead_id) AS places,
+                 row_number() OVER (PARTITION BY c.lead_id ORDER BY c.load, c.user_id) AS place,
+                 dense_rank() OVER (PARTITION BY c.rule_id, l.region_code ORDER BY c.lead_id) AS turn
+            FROM (SELECT o.id AS id, o.region_code AS region_code, (SELECT m.rule_id FROM lead_candidate m WHERE m.lead_id = o.id ORDER BY m.prio, m.rule_id LIMIT 1) AS rule_id
+                    FROM lead o WHERE o.owner_id IS NULL AND o.score IS NOT NULL AND o.status IN (''new'', ''working'', ''nurturing'', ''qualified'')
+                      AND EXISTS (SELECT 1 FROM lead_candidate e WHERE e.lead_id = o.id) ORDER BY o.id LIMIT 200) l
+            JOIN lead_candidate c ON c.lead_id = l.id AND c.rule_id = l.rule_id) x
+    WHERE x.lead_id = lead.id AND x.place = 1 + (x.turn - 1) % x.places',
+ 'a lead for whom there was nobody goes to who has come since, by a rule, a territory or as a colleague; two hundred at a time');
 
 INSERT INTO automation(name, tbl, event, columns, condition, actions, overwrites, about) VALUES
 ('lead-handoff', 'lead', 'put', 'status,owner_id',
@@ -234,7 +260,26 @@ INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
 ('deal-priority-company', 'account', 'update', 'revenue_cents,employees',
  'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
     WHERE account_id = (SELECT id FROM new) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
- 'the same when the company is known to be another size');
+ 'the same when the company is known to be another size'),
+('deal-priority-stage', 'stage', 'update', 'kind,probability',
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE stage_id = (SELECT id FROM new) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when the stage promises more, or less'),
+('deal-priority-rate', 'currency_rate', 'put', NULL,
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE currency = (SELECT currency FROM new) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when its money is worth something else'),
+('deal-priority-rate-gone', 'currency_rate', 'delete', NULL,
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE currency = (SELECT currency FROM old) AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when a rate is taken back');
+
+INSERT INTO automation(name, every, actions, about) VALUES
+('deal-priority-rates', '1h',
+ 'UPDATE deal SET priority = (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)
+    WHERE currency IN (SELECT r.currency FROM currency_rate r CROSS JOIN event e WHERE r.since <= e.at_ms AND r.since > e.at_ms - 7 * 86400000)
+      AND priority IS DISTINCT FROM (SELECT p.priority FROM deal_priority p WHERE p.deal_id = deal.id)',
+ 'the same when a rate begins that was entered before');
 
 INSERT INTO automation(name, tbl, event, condition, actions, about) VALUES
 ('quote-number', 'quote', 'insert', 'new.number IS NULL',
@@ -264,7 +309,7 @@ INSERT INTO automation(name, every, actions, about) VALUES
     SELECT f.month, f.owner_id, e.at_ms, f.deals, f.open_cents, f.weighted_cents, f.history_cents FROM forecast f CROSS JOIN event e WHERE f.deals > 0
     ON CONFLICT(month, owner_id, at) DO NOTHING',
  'the forecast as it stands each night'),
-('cross-sell', '1d 03:00',
+('cross-sell', '1h',
  'INSERT INTO suggestion(contact_id, product_id, because_id, buyers, at)
     SELECT y.contact_id, y.product_id, y.because_id, y.buyers, e.at_ms
       FROM (SELECT x.contact_id AS contact_id, x.product_id AS product_id, x.because_id AS because_id, x.buyers AS buyers,
@@ -272,12 +317,26 @@ INSERT INTO automation(name, every, actions, about) VALUES
               FROM (SELECT c.contact_id AS contact_id, c.product_id AS product_id, c.because_id AS because_id, c.buyers AS buyers,
                            row_number() OVER (PARTITION BY c.contact_id, c.product_id ORDER BY c.buyers DESC, c.because_id) AS best
                       FROM (SELECT s.contact_id AS contact_id, s.product_id AS product_id, s.because_id AS because_id, count(DISTINCT s.buyer_id) AS buyers FROM cross_sell s
-                             WHERE s.contact_id IN (SELECT p.contact_id FROM purchase p CROSS JOIN event v WHERE p.at > v.at_ms - 86400000)
+                             WHERE s.contact_id IN (SELECT q.contact_id FROM suggestion_due q ORDER BY q.since, q.contact_id LIMIT 100)
                              GROUP BY s.contact_id, s.product_id, s.because_id) c) x
               WHERE x.best = 1) y CROSS JOIN event e
       WHERE y.place <= 3
-    ON CONFLICT(contact_id, product_id) DO UPDATE SET because_id = excluded.because_id, buyers = excluded.buyers, at = excluded.at',
- 'three products for everybody who bought something in the last day');
+    ON CONFLICT(contact_id, product_id) DO UPDATE SET because_id = excluded.because_id, buyers = excluded.buyers, at = excluded.at;
+  DELETE FROM suggestion_due WHERE contact_id IN (SELECT q.contact_id FROM suggestion_due q ORDER BY q.since, q.contact_id LIMIT 100)',
+ 'three products for everybody who has bought something since he was looked at; a hundred at a time');
+
+-- When it is heard of, and not when it was: a till may have been away for as long as its profile says (scope.sql), 90 days. What is older is history.
+INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES
+('cross-sell-due', 'purchase', 'insert', NULL,
+ 'INSERT INTO suggestion_due(contact_id, since)
+    SELECT x.contact_id, x.at_ms FROM (SELECT coalesce(n.contact_id, (SELECT k.contact_id FROM loyalty_card k WHERE k.id = n.card_id)) AS contact_id, n.at AS at, e.at_ms AS at_ms
+      FROM new n CROSS JOIN event e) x WHERE x.contact_id IS NOT NULL AND x.at > x.at_ms - 7776000000 ON CONFLICT(contact_id) DO NOTHING',
+ 'who has bought something is to be looked at'),
+('cross-sell-card', 'loyalty_card', 'put', 'contact_id',
+ 'INSERT INTO suggestion_due(contact_id, since)
+    SELECT n.contact_id, e.at_ms FROM new n CROSS JOIN event e
+      WHERE n.contact_id IS NOT NULL AND EXISTS (SELECT 1 FROM purchase p WHERE p.card_id = n.id AND p.at > e.at_ms - 7776000000) ON CONFLICT(contact_id) DO NOTHING',
+ 'the same when his card is known to be his');
 
 INSERT INTO automation(name, tbl, event, actions, about) VALUES
 ('cross-sell-done', 'purchase_line', 'insert',
@@ -324,6 +383,19 @@ INSERT INTO automation(name, tbl, event, columns, actions, overwrites, about) VA
   UPDATE ticket SET sla_due_at = (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)
     WHERE id = (SELECT id FROM new) AND sla_due_at IS DISTINCT FROM (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)',
  1, 'when the first answer is due (sla_policy); opened_at only where it was empty');
+
+-- Who was answered was promised what stood then; by that it is told whether it was in time.
+INSERT INTO automation(name, tbl, event, actions, about) VALUES
+('ticket-due-policy', 'sla_policy', 'put',
+ 'UPDATE ticket SET sla_due_at = (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)
+    WHERE state IN (''open'', ''pending'') AND first_response_at IS NULL
+      AND sla_due_at IS DISTINCT FROM (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)',
+ 'another policy, another time for those that wait for an answer'),
+('ticket-due-policy-gone', 'sla_policy', 'delete',
+ 'UPDATE ticket SET sla_due_at = (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)
+    WHERE state IN (''open'', ''pending'') AND first_response_at IS NULL
+      AND sla_due_at IS DISTINCT FROM (SELECT c.first_response_due_at FROM ticket_clock c WHERE c.ticket_id = ticket.id)',
+ 'the same when a policy is gone');
 
 -- An inquiry of one whom the desk does not hold is threaded by where it came from, if that is one contact's alone; whichever of the two came first.
 INSERT INTO automation(name, tbl, event, columns, condition, actions, about) VALUES

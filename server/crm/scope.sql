@@ -23,7 +23,7 @@ INSERT INTO scope_bucket(tbl, name) VALUES
   ('custom_field_def', 'all'), ('currency_rate', 'all'), ('product_price', 'all'), ('erasure', 'all'),
   ('score_rule', 'office'), ('assign_rule', 'office'), ('sequence', 'office'), ('sequence_step', 'office'), ('task_template', 'office'),
   ('quote_status_move', 'office'), ('sla_policy', 'office'), ('escalation_rule', 'office'),
-  ('counter', 'server');
+  ('counter', 'server'), ('suggestion_due', 'server');
 -- A till knows its own cashiers alone.
 INSERT INTO scope_bucket(tbl, name, value) VALUES('user_account', 'store', 'store_id');
 
@@ -59,6 +59,11 @@ INSERT INTO scope_parent(tbl, parent, columns, condition, missing, buckets) VALU
   ('custom_value', 'lead', 'entity_row', 'entity = ''lead''', 'keep', NULL),
   ('custom_value', 'deal', 'entity_row', 'entity = ''deal''', 'keep', NULL),
   ('custom_value', 'ticket', 'entity_row', 'entity = ''ticket''', 'keep', 'work,queue'),
+  ('custom_value', 'quote', 'entity_row', 'entity = ''quote''', 'keep', NULL),
+  ('custom_value', 'product', 'entity_row', 'entity = ''product''', 'keep', NULL),
+  ('custom_value', 'task', 'entity_row', 'entity = ''task''', 'keep', NULL),
+  ('custom_value', 'appointment', 'entity_row', 'entity = ''appointment''', 'keep', NULL),
+  ('custom_value', 'purchase', 'entity_row', 'entity = ''purchase''', 'keep', NULL),
   ('suggestion', 'contact', 'contact_id', NULL, 'keep', 'customers,territory'),
   ('referral', 'contact', 'referrer', NULL, 'keep', 'customers,territory,store,enrolled'),
   ('referral', 'contact', 'referee', NULL, 'keep', 'customers,territory,store,enrolled');

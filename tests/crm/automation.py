@@ -62,7 +62,7 @@ def workflow(office):
             f"{seen['ran']} runs in its history")
 
 
-@capability("C45", "Tasks and reminders", View("due_tasks"), Merge("task", "done_at"), Merge("task", "done_by"),
+@capability("C45", "Tasks and reminders", View("due_tasks"), Merge("task", "done_at"), Merge("task", "done_by"), Merge("task", "due_at"),
             Text("scope.sql", "('task', 'work', 'assignee_id')", "('task', 'work', 'template_id')"))
 def reminders(office):
     ann, mia = office.ann, office.mia
@@ -94,11 +94,16 @@ def reminders(office):
     same(ask(office.hq, due), [(next_week,)], "due on the server")
     at, who = office.hq.read(f"SELECT done_at - {NOW}, done_by FROM task WHERE id = {both}")[0]
     assert at < 0 and who == bytes.fromhex(digits(ANN)), (at, who)
+    ann.sql(f"UPDATE task SET due_at = {NOW} WHERE id = {later_on}")
+    mia.sql(f"UPDATE task SET remind_at = {NOW + DAY_MS} WHERE id = {later_on}")
+    sync(ann, mia)
+    same(office.hq.read(f"SELECT due_at, remind_at FROM task WHERE id = {later_on}"), [(NOW + 7 * DAY_MS, NOW + DAY_MS)], "both times are one writer's")
     return ("from the device's own rows with the server stopped: not before its time, then it rings; done offline, the server reminds no more, "
             "and of two the earlier counts")
 
 
-@capability("C46", "Appointments", Automation("appointment-overlap"), Automation("appointment-freed"), View("appointment_conflict"), Merge("appointment", "tentative"),
+@capability("C46", "Appointments", Automation("appointment-overlap"), Automation("appointment-freed"), View("appointment_conflict"), Merge("appointment", "tentative"), Merge("appointment", "starts_at"),
+            Text("009_deals.sql", "'APPOINTMENT_ENDS'", "'APPOINTMENT_ENDS_2'"),
             Text("scope.sql", "('appointment', 'work', 'owner_id')", "('appointment', 'work', 'deal_id')"))
 def double_booking(office):
     ann, mia = office.ann, office.mia
@@ -125,6 +130,14 @@ def double_booking(office):
     ann.sql(book + book_after)
     ann.sync()
     same(ask(office.hq, f"SELECT count(*) FROM appointment WHERE id IN ({beside}, {after}) AND tentative = 1"), [(0,)], "one after the other")
+    sync(ann, mia)
+    began, ended = office.hq.read(f"SELECT starts_at, ends_at FROM appointment WHERE id = {beside}")[0]
+    ann.sql(f"UPDATE appointment SET starts_at = starts_at - {MINUTE_MS} WHERE id = {beside}")
+    mia.sql(f"UPDATE appointment SET ends_at = ends_at - {MINUTE_MS} WHERE id = {beside}")
+    sync(ann, mia)
+    same(office.hq.read(f"SELECT starts_at, ends_at FROM appointment WHERE id = {beside}"), [(began, ended - MINUTE_MS)], "begin and end are one writer's")
+    said = ann.sql(f"UPDATE appointment SET ends_at = starts_at WHERE id = {beside}", expect=1).stderr
+    assert "APPOINTMENT_ENDS: " in said, said
     name, _ = office.refusal(ann, f"UPDATE appointment SET tentative = 1 WHERE id = {beside}")
     return ("two devices offline, either order: both kept and listed, the one that came later is tentative, whose it is and who made it are told; "
             f"firm when the other goes; by hand refused ({name})")

@@ -92,11 +92,12 @@ class Merge(Need):
 
     def remove(self, directory):
         table, column = self.words
+        rules = re.compile(r"^INSERT INTO satchel_rule\b.*?;$", re.S | re.M)
         pattern = re.compile(rf"\('{table}', *'{column}', *'(?!lww')[^']*'")
         for file in sorted(os.listdir(directory)):
             if file[:3].isdigit():
                 try:
-                    edit(directory, file, lambda text: pattern.sub(f"('{table}', '{column}', 'lww'", text))
+                    edit(directory, file, lambda text: rules.sub(lambda found: pattern.sub(f"('{table}', '{column}', 'lww'", found[0]), text))
                     return
                 except LookupError:
                     pass

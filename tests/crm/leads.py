@@ -79,7 +79,7 @@ def qualifying(office):
     return f"qualified offline what the office had ruled out: it stays ruled out, and the loss is listed on both sides; from new to qualified in one step is refused ({name})"
 
 
-@capability("C21", "Score of 1 to 100", Automation("lead-score"), Automation("lead-score-all"), View("lead_score_match"), View("lead_score_estimate"), View("lead_score_reasons"),
+@capability("C21", "Score of 1 to 100", Automation("lead-score"), Automation("lead-score-all"), Automation("lead-score-gone"), View("lead_score_match"), View("lead_score_estimate"), View("lead_score_reasons"),
             Merge("lead", "score"), Text("scope.sql", "('score_reason', 'lead', 'lead_id')", "('score_reason', 'lead', 'rule_id')"))
 def scoring(office):
     ann, hq = office.ann, office.hq
@@ -124,11 +124,12 @@ def scoring(office):
     name, _ = office.refusal(ann, "UPDATE lead SET score = 77 WHERE id = (SELECT id FROM lead WHERE family = 'Scored' LIMIT 1)")
     hq.sql("UPDATE score_rule SET active = 1 WHERE field = 'size' AND op = 'below'; UPDATE score_rule SET points = -10 WHERE value = 'purchased'; "
         "DELETE FROM score_rule WHERE words = 'rules'")
-    return (f"{len(second)} leads: scores and reasons as computed by hand, before and after 3 rules changed, equal ones equal, all of 1 to 100; offline an estimate; "
-            f"a device's own score is refused ({name})")
+    same(check(), first, "scores when the rules are again what they were")
+    return (f"{len(second)} leads: scores and reasons as computed by hand, before and after 3 rules changed and one was taken away, equal ones equal, all of 1 to 100; "
+            f"offline an estimate; a device's own score is refused ({name})")
 
 
-@capability("C22", "Assignment by title and region", Automation("lead-assign"), Automation("lead-task"), View("lead_candidate"), Merge("lead", "owner_id"),
+@capability("C22", "Assignment by title and region", Automation("lead-assign"), Automation("lead-assign-later"), Automation("lead-task"), View("lead_candidate"), Merge("lead", "owner_id"),
             Data("DELETE FROM assign_rule"), Text("scope.sql", "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', NULL),",
                 "('note', 'lead', 'parent_row', 'parent_kind = ''lead''', 'territory'),"))
 def assignment(office):
@@ -168,10 +169,21 @@ def assignment(office):
         loads[owner] -= 1
         least = {w: n - (w == owner) for w, n in north.items()}
         same(least[owner], min(least.values()), "who of the North had fewest")
+    # Of a region in which nobody works, until somebody does: fairly, and in the end all.
+    nobodys = [office.new() for _ in range(4)]
+    hq.sql("".join(f"INSERT INTO lead(id, family, job_title, region_code) VALUES({k}, 'Later', 'Clerk', 'Q');" for k in nobodys))
+    whose = f"SELECT quote(owner_id), count(*) FROM lead WHERE id IN ({', '.join(nobodys)}) GROUP BY 1 ORDER BY 1"
+    hq.ctl("automation", "run", "lead-assign-later")
+    same(hq.read(whose), [("NULL", 4)], "leads of a region where nobody works")
+    place = office.new()
+    hq.sql(f"INSERT INTO territory(id, name, region_code) VALUES({place}, 'Q', 'Q'); INSERT INTO user_territory(user_id, territory_id) VALUES({BOB}, {place}), ({EVE}, {place})")
+    hq.ctl("automation", "run", "lead-assign-later")
+    same(hq.read(whose), [(BOB.upper(), 2), (EVE.upper(), 2)], "leads when two have begun to work there")
+    same(hq.one(f"SELECT count(*) FROM task WHERE parent_row IN ({', '.join(nobodys)})"), 4, "tasks of theirs")
     name, _ = office.refusal(ann, f"UPDATE lead SET owner_id = {EVE} WHERE id = {key}")
-    hq.sql(f"DELETE FROM assign_rule WHERE prio < 10")
-    return (f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; "
-            f"nobody gives leads away ({name})")
+    hq.sql(f"DELETE FROM assign_rule WHERE prio < 10; DELETE FROM user_territory WHERE territory_id = {place}; DELETE FROM territory WHERE id = {place}")
+    return (f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; those of a region "
+            f"where nobody worked to two in turn who came later; nobody gives leads away ({name})")
 
 
 @capability("C23", "Nurturing", Automation("nurture-begin"), Automation("nurture-step"), Automation("nurture-end"), Merge("sequence_enrolment", "step_pos"),

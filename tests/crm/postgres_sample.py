@@ -112,6 +112,8 @@ INSERT INTO purchase_line(id, purchase_id, product_id, qty, unit_cents, price_ve
   ({key(4)}, {key(3)}, {FIRST}, 1, 100, NULL), ({key(5)}, {key(4)}, {SECOND}, 1, 250, 1), ({key(6)}, {key(4)}, {THIRD}, 1, 0, 1),
   ({key(7)}, {key(4)}, {FIRST}, -1, 100, 1);
 INSERT INTO suggestion(contact_id, product_id, because_id, buyers, at) VALUES({ADA}, {FIRST}, {SECOND}, 1, 1), ({HAL}, {SECOND}, {FIRST}, 9, 1);
+INSERT INTO suggestion_due(contact_id, since) VALUES({HAL}, 1);
+UPDATE lead SET score = 30 WHERE owner_id IS NULL;
 INSERT INTO referral(id, referrer, referee, at, by_user) VALUES({key(1)}, {ZOE}, {HAL}, {days(2)}, {ANN}), ({key(2)}, {ADA}, {HAL}, {days(3)}, {BOB}),
   ({key(3)}, {HAL}, {HAL}, 3, NULL);
 INSERT INTO appointment(id, title, starts_at, ends_at, owner_id, cancelled, tentative) VALUES({key(1)}, 'One', {days(-1)}, {days(-1.2)}, {ANN}, 0, 0),

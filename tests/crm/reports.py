@@ -37,13 +37,14 @@ def raw(side, table, columns):
 
 
 class Books:
-    """All deals of one side with their worth in EUR, from the rows of the tables."""
+    """All deals of one side with their worth in EUR at a time, from the rows of the tables."""
 
-    def __init__(self, side):
+    def __init__(self, side, now_ms):
         self.stages = {s["id"]: s for s in raw(side, "stage", "id name pipeline_id kind probability pos")}
         rates = {}
         for rate in sorted(raw(side, "currency_rate", "currency since micro"), key=lambda r: r["since"]):
-            rates[rate["currency"]] = rate["micro"]
+            if rate["since"] <= now_ms:
+                rates[rate["currency"]] = rate["micro"]
         self.deals = {}
         for d in raw(side, "deal", "id stage_id amount_cents currency probability close_date owner_id created_by created_at account_id"):
             stage = self.stages[d["stage_id"]]
@@ -117,7 +118,7 @@ class Report:
     """The rows of one side, and a method for each report: the columns that its view is asked for, then the rows. `now_ms`: when it is asked."""
 
     def __init__(self, side, now_ms):
-        self.side, self.now_ms, self.books = side, now_ms, Books(side)
+        self.side, self.now_ms, self.books = side, now_ms, Books(side, now_ms)
         self.tasks = raw(side, "task", "id assignee_id due_at remind_at done_at parent_kind parent_row")
         self.interactions = raw(side, "interaction", "id contact_id deal_id ticket_id at by_user direction")
         self.contacts = {c["id"]: c for c in raw(side, "contact", "id account_id job_title")}
@@ -238,7 +239,7 @@ class Report:
         return "owner_id, place, deal_id", rows
 
     def deal_without_rate(self):
-        known = {currency for currency, in self.side.read("SELECT currency FROM currency_rate")}
+        known = {currency for currency, in self.side.read(f"SELECT currency FROM currency_rate WHERE since <= {self.now_ms}")}
         return "deal_id, currency, amount_cents", [(d["id"], d["currency"], d["amount_cents"]) for d in self.books.of()
                                                    if d["amount_cents"] is not None and d["currency"] is not None and d["currency"] not in known]
 

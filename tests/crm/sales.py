@@ -2,10 +2,11 @@
 import json
 import time
 
+import harness
 from capabilities import Automation, Data, Merge, Text, View, capability
 from crm_cli import crm
 from office import ANN, BOB, DAY_MS, EVE, STORE, TOM, ask, day_of, same, sync
-from reports import Books, agree, forecast_of, priority_of
+from reports import Books, agree, forecast_of, priority_of, shown
 
 NOW = int(time.time() * 1000)
 NEW_BUSINESS = "x'018bcfe568007000800000000000a001'"
@@ -57,35 +58,40 @@ def blob(literal):
 # ---- pipelines and deals ----
 
 
-@capability("C29", "Pipelines", View("pipeline_by_stage"), View("deal_value"), Text("scope.sql", ",\n  ('deal', 'work', 'coalesce(owner_id, created_by)')"),
+@capability("C29", "Pipelines", View("pipeline_by_stage"), View("deal_value"), View("deal_without_rate"), Text("scope.sql", ",\n  ('deal', 'work', 'coalesce(owner_id, created_by)')"),
             Data("DELETE FROM currency_rate WHERE currency = 'GBP'"))
 def pipelines(office):
     for n, (owner, stage, cents, currency) in enumerate(((ANN, PROSPECTING, 100050, "'EUR'"), (ANN, DUE, 77777, "'GBP'"), (ANN, OFFERED, 33333, "'USD'"),
                                                          (BOB, DUE, 99900, "'EUR'"), (EVE, QUALIFIED, 12345, "'CHF'"), (ANN, PROSPECTING, "NULL", "NULL"))):
         deal(office, f"Board {n}", stage, owner, amount_cents=cents, currency=currency)
-    own = deal(office, "Moves", DUE, amount_cents=500, currency="'EUR'")
+    own, unknown = deal(office, "Moves", DUE, amount_cents=500, currency="'EUR'"), deal(office, "Of no worth yet", DUE, amount_cents=4200, currency="'XTS'")
+    office.hq.sql("".join(f"INSERT INTO currency_rate(currency, since, micro) VALUES('{currency}', {NOW + 365 * DAY_MS}, 9000000);" for currency in ("GBP", "XTS")))
     board = "SELECT pipeline_id, stage_id, pos, deals, cents, weighted_cents FROM pipeline_by_stage ORDER BY pipeline_id, pos, stage_id"
     ann = office.ann
     ann.sync()
     ann.sql(f"UPDATE deal SET stage_id = {CONTACTED} WHERE id = {own}")
-    offline = ann.read(board)
+    offline = ask(ann, board)
     ann.sync()
-    books = Books(office.hq)
+    books = Books(office.hq, NOW)
 
     def expected(owner):
         stages = sorted(books.stages.values(), key=lambda s: (s["pipeline_id"], s["pos"], s["id"]))
         deals = [[d for d in books.of(owner=owner) if d["stage_id"] == s["id"]] for s in stages]
-        return [(s["pipeline_id"], s["id"], s["pos"], len(there), sum(d["cents"] for d in there), sum(d["weighted"] for d in there)) for s, there in zip(stages, deals)]
+        return [(shown(s["pipeline_id"]), shown(s["id"]), s["pos"], len(there), sum(d["cents"] for d in there), sum(d["weighted"] for d in there)) for s, there in zip(stages, deals)]
 
-    same(ann.read(board), expected(blob(ANN)), "board on Ann's device")
-    same(offline, ann.read(board), "the board before the sync")
-    same(office.hq.read(board), expected(None), "board on the server")
-    same(ann.one("SELECT cents FROM pipeline_by_stage WHERE stage = 'Due'"), 90999, "cents of 777.77 GBP")
+    same(ask(ann, board), expected(blob(ANN)), "board on Ann's device")
+    same(offline, ask(ann, board), "the board before the sync")
+    same(ask(office.hq, board), expected(None), "board on the server")
+    same(ask(ann, "SELECT cents FROM pipeline_by_stage WHERE stage = 'Due'"), [(90999,)], "cents of 777.77 GBP")
+    for side in (office.hq, ann):
+        same(agree(side, NOW, ["deal_without_rate"])["deal_without_rate"], [(unknown, "XTS", 4200)], "deals without a rate")
+    office.hq.sql(f"DELETE FROM currency_rate WHERE since > 0; UPDATE deal SET amount_cents = NULL WHERE id = {unknown}")
     assert len(books.of(owner=blob(ANN))) < len(books.deals)
-    return f"2 pipelines, 4 currencies: Ann's board of {sum(r[3] for r in offline)} deals is what she may see of the server's {len(books.deals)}, offline already"
+    return (f"2 pipelines, 4 currencies: Ann's board of {sum(r[3] for r in offline)} deals is what she may see of the server's {len(books.deals)}, offline already; "
+            "rates of next year do not count")
 
 
-@capability("C30", "Deals", Merge("deal", "amount_cents"), Merge("deal", "currency"), Text("scope.sql", "('rep', 'deal', 'insert,update', NULL, 0),"))
+@capability("C30", "Deals", Merge("deal", "amount_cents"), Merge("deal", "currency"), Merge("deal", "owner_id"), Text("scope.sql", "('rep', 'deal', 'insert,update', NULL, 0),"))
 def deals(office):
     key, ann, other = deal(office, "Fields", amount_cents=100000, currency="'EUR'"), office.ann, tablet(office)
     sync(ann, other)
@@ -105,6 +111,7 @@ def deals(office):
     ann.sql(f"UPDATE deal SET currency = 'SEK' WHERE id = {key}")
     sync(other, ann, other)
     same(other.read(now)[0][:2], (400000, "SEK"), "money is one writer's, the other way round")
+    same(office.refusal(ann, f"UPDATE deal SET owner_id = {BOB} WHERE id = {key}")[0], "E_SERVER_OWNED", "why a rep gives no deal away")
     return "amount on one device, day and chance on another, offline: both kept on 3 sides; amount and currency are never of two writers"
 
 
@@ -195,7 +202,8 @@ def tasks_of_a_stage(office):
 
 
 @capability("C34", "Priority", Automation("deal-priority"), Automation("deal-priority-people"), Automation("deal-priority-left"), Automation("deal-priority-title"),
-            Automation("deal-priority-company"), View("deal_priority"), View("deal_priority_reason"), View("deal_ranking"), Merge("deal", "priority"))
+            Automation("deal-priority-company"), Automation("deal-priority-rate"), Automation("deal-priority-rate-gone"), Automation("deal-priority-rates"),
+            Automation("deal-priority-stage"), View("deal_priority"), View("deal_priority_reason"), View("deal_ranking"), Merge("deal", "priority"))
 def priority(office):
     hq, ann = office.hq, office.ann
     big, small, people = office.new(), office.new(), [office.new() for _ in range(3)]
@@ -211,7 +219,7 @@ def priority(office):
     hq.sql(f"UPDATE contact SET job_title = 'Chief Clerk' WHERE id = {people[1]}; UPDATE account SET revenue_cents = 2000000000 WHERE id = {small};"
            f"DELETE FROM deal_contact WHERE contact_id = {people[2]}")
     ann.sync()
-    books, titles = Books(hq), {people[0]: ["CFO"], people[1]: ["Chief Clerk"]}
+    books, titles = Books(hq, NOW), {people[0]: ["CFO"], people[1]: ["Chief Clerk"]}
     expected = {blob(k): priority_of(books.deals[blob(k)], True, titles.get(p, [])) for k, (_, p) in made.items()}
     for side in (hq, ann):
         same(dict(side.read("SELECT id, priority FROM deal WHERE name = 'Ranked'")), expected, "priorities")
@@ -221,7 +229,25 @@ def priority(office):
     ranked = sorted(books.of("open", blob(ANN)), key=lambda d: (-stored[d["id"]], -d["weighted"], d["close_date"] is None, d["close_date"] or 0, d["id"]))
     for side in (hq, ann):
         query = f"SELECT deal_id FROM deal_ranking WHERE owner_id = {ANN} ORDER BY place"
-        same([k for k, in side.read(query)], [d["id"] for d in ranked], "ranking")
+        same([k for k, in ask(side, query)], [shown(d["id"]) for d in ranked], "ranking")
+    # What money is worth, and what a stage promises, changes as well; a rate of next year does not count yet.
+    soon = int(time.time() * 1000) + 3000
+    pounds, pending = deal(office, "Ranked", PROPOSAL, amount_cents=4200000, currency="'GBP'"), deal(office, "Ranked", DUE, amount_cents=4000000, currency="'USD'")
+    hq.sql(f"INSERT INTO currency_rate(currency, since, micro) VALUES('GBP', {NOW}, 10000000), ('USD', {soon}, 9200000), ('GBP', {NOW + 365 * DAY_MS}, 1);"
+           f"UPDATE stage SET probability = probability + 10 WHERE id = {DUE}")
+
+    def as_worked_out(names, keys):
+        report = dict(agree(hq, int(time.time() * 1000), names)["deal_priority"])
+        same(dict(ask(hq, f"SELECT id, priority FROM deal WHERE id IN ({', '.join(keys)})")), {k: report[k] for k in keys}, "priorities by another rate and chance")
+
+    try:
+        as_worked_out(("deal_value", "deal_priority"), (pounds,))
+        harness.wait_until(lambda: time.time() * 1000 > soon, "the rate to begin")
+        hq.ctl("automation", "run", "deal-priority-rates")
+        as_worked_out(("deal_value", "deal_priority"), (pounds, pending))
+    finally:
+        hq.sql(f"DELETE FROM currency_rate WHERE since > 0; UPDATE stage SET probability = probability - 10 WHERE id = {DUE}")
+    as_worked_out(("deal_priority",), (pounds, pending))
     name, _ = office.refusal(ann, f"UPDATE deal SET priority = 99 WHERE id = {next(iter(made))}")
     return f"{len(made)} deals of {len(set(expected.values()))} priorities, each the sum of its reasons; {len(ranked)} ranked alike on server, device and by hand, equal ones too; own priority refused ({name})"
 
@@ -256,7 +282,8 @@ def idle_deals(office):
 
 
 @capability("C36", "Quotes", Automation("quote-number"), Merge("quote", "number"), Merge("quote", "provisional"), Merge("quote", "status"),
-            Text("009_deals.sql", "CREATE UNIQUE INDEX quote_number", "CREATE INDEX quote_number"))
+            Text("009_deals.sql", "CREATE UNIQUE INDEX quote_number", "CREATE INDEX quote_number"),
+            *(Text("009_deals.sql", f"'{code}'", f"'{code}_2'") for code in ("QUOTE_QTY", "QUOTE_CURRENCY", "QUOTE_STATUS")))
 def quotes(office):
     hq, ann, other = office.hq, office.ann, tablet(office)
     key, made = deal(office, "Quoted", PROPOSAL), {}
@@ -275,6 +302,11 @@ def quotes(office):
         numbers = dict(side.read(f"SELECT provisional, number FROM quote WHERE deal_id = {key}"))
         same(sorted(numbers), sorted(made.values()), "provisional numbers")
         assert len(set(numbers.values())) == len(made) and all(n and n.startswith(f"Q-{day_of(NOW)[:4]}-") for n in numbers.values()), numbers
+    for table, change, code in (("quote_line", "qty = 0", "QUOTE_QTY"), ("quote_line", "qty = 1.5", "QUOTE_QTY"), ("quote", "currency = 'eur'", "QUOTE_CURRENCY")):
+        said = ann.sql(f"UPDATE {table} SET {change} WHERE {'quote_id' if table == 'quote_line' else 'id'} = {first}", expect=1).stderr
+        assert f"{code}: " in said, said
+    said = ann.sql(f"INSERT INTO quote(id, deal_id, status) VALUES({office.new()}, {key}, 'silly')", expect=1).stderr
+    assert "QUOTE_STATUS: " in said, said
     name, _ = office.refusal(ann, f"UPDATE quote SET number = 'Q-1' WHERE id = {first}")
     skipped, _ = office.refusal(ann, f"UPDATE quote SET status = 'accepted' WHERE id = {first}")
     try:
@@ -389,9 +421,10 @@ def fixed_ways(office):
 # ---- reports ----
 
 
-@capability("C39", "Cross-selling", Automation("cross-sell"), Automation("cross-sell-done"), View("cross_sell"),
+@capability("C39", "Cross-selling", Automation("cross-sell"), Automation("cross-sell-done"), Automation("cross-sell-due"), Automation("cross-sell-card"),
+            View("cross_sell"), Text("011_views.sql", "OR p0.card_id IN", "OR p0.id IN"), Text("011_views.sql", "coalesce(p1.contact_id,", "coalesce(p1.contact_id, p1.id,"),
             Text("scope.sql", "('suggestion', 'contact', 'contact_id', NULL, 'keep', 'customers,territory'),", "('suggestion', 'contact', 'contact_id', NULL, 'keep', 'store'),"),
-            Text("011_views.sql", "k.contact_id = p0.contact_id AND p4.card_id = k.id", "1 = 0 AND p4.card_id = k.id"))
+            Text("011_views.sql", "k.contact_id = c0.id AND p4.card_id = k.id", "1 = 0 AND p4.card_id = k.id"))
 def cross_selling(office):
     hq, ann, kim = office.hq, office.ann, office.kim
     account, card, people, products = office.new(), office.new(), [office.new() for _ in range(5)], [office.new() for _ in range(6)]
@@ -401,9 +434,9 @@ def cross_selling(office):
            + f"INSERT INTO loyalty_card(id, program_id, code, contact_id) SELECT {card}, id, 'X-1', {people[0]} FROM loyalty_program LIMIT 1")
     a, b, c, d, e, f = products
 
-    def buys(side, who, *what, by="contact_id"):
+    def buys(side, who, *what, by="contact_id", at=NOW):
         sold = office.new()
-        side.sql(f"BEGIN; INSERT INTO purchase(id, channel, store_id, receipt_no, {by}, total_cents, at) VALUES({sold}, 'pos', {STORE}, '{sold[-5:-1]}', {who}, 100, {NOW});"
+        side.sql(f"BEGIN; INSERT INTO purchase(id, channel, store_id, receipt_no, {by}, total_cents, at) VALUES({sold}, 'pos', {STORE}, '{sold[-5:-1]}', {who}, 100, {at});"
                  + "".join(f"INSERT INTO purchase_line(id, purchase_id, product_id, qty, unit_cents) VALUES({office.new()}, {sold}, {p}, 1, 100);" for p in what) + "COMMIT;")
 
     for who, what in zip(people, ((a,), (a, b, c), (a, b, d), (a, d, e), (e, f))):
@@ -423,7 +456,26 @@ def cross_selling(office):
     kim.sync()
     ann.sync()
     same(ann.read(f"SELECT product_id FROM suggestion WHERE contact_id = {people[0]} ORDER BY 1"), sorted([(blob(c),), (blob(e),)]), "what is left after he bought one with his card")
-    return f"{len(suggested)} suggestions, none of what somebody bought by name or by card; the best three by how many bought both; one that is bought goes, on the rep's device too"
+    # One who is known by his card alone, at a till that was not heard of for days; and one whose card was not anybody's when he bought.
+    by_card, late, past = office.new(), office.new(), office.new()
+    hq.sql("".join(f"INSERT INTO contact(id, account_id, family, home_store_id) VALUES({who}, {account}, 'Buyer', {STORE});"
+                   f"INSERT INTO loyalty_card(id, program_id, code, contact_id) SELECT {who}, id, 'X-{who[-5:-1]}', {owner} FROM loyalty_program LIMIT 1;"
+                   for who, owner in ((by_card, by_card), (late, "NULL"), (past, past))))
+    kim.sync()
+    for who in (by_card, late):
+        buys(kim, who, e, by="card_id", at=NOW - 3 * DAY_MS)
+    buys(kim, past, e, b, by="card_id", at=NOW - 91 * DAY_MS)
+    kim.sync()
+    hq.sql(f"UPDATE loyalty_card SET contact_id = {late} WHERE id = {late}")
+    hq.ctl("automation", "run", "cross-sell")
+    same(hq.one("SELECT count(*) FROM suggestion_due"), 0, "whose turn it is still")
+    ann.sync()
+    for side in (hq, ann):
+        same([side.read(f"SELECT product_id, buyers FROM suggestion WHERE contact_id = {who} ORDER BY buyers DESC, product_id") for who in (by_card, late)],
+             [[(blob(p), 1) for p in (a, b, d)]] * 2, "what who bought by card might want")
+    same(hq.one(f"SELECT count(*) FROM suggestion WHERE contact_id = {past}"), 0, "suggestions after a purchase of long ago")
+    return (f"{len(suggested)} suggestions, none of what somebody bought by name or by card; the best three by how many bought both; one that is bought goes, on the rep's device too; "
+            "for who bought by card alone, and was heard of days later")
 
 
 def some_history(office, name):
@@ -449,7 +501,7 @@ def forecast(office):
     some_history(office, "Forecast")
     hq.ctl("automation", "run", "forecast-keep")
     ann.sync()
-    expected = {k: v for k, v in forecast_of(Books(hq)).items() if None not in k}
+    expected = {k: v for k, v in forecast_of(Books(hq, NOW)).items() if None not in k}
     at = hq.one("SELECT max(at) FROM forecast_snapshot")
     kept = "SELECT month, owner_id, deals, open_cents, weighted_cents, history_cents FROM forecast_snapshot WHERE at = "
     same({(r[0], r[1]): r[2:] for r in hq.read(kept + str(at))}, expected, "the snapshot")

@@ -6,6 +6,7 @@ import time
 import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
+from customers import desk
 from office import ANN, DAY_MS, EVE, KIM, MIA, NORTH, SOUTH, STORE, TOM, ask, day_of, same, sync
 
 MINUTE_MS = 60000
@@ -75,7 +76,7 @@ def first_of(month):
 # ---- tickets ----
 
 
-@capability("C67", "Tickets", Merge("ticket", "state"), Automation("ticket-number"), Automation("ticket-resolved"), Automation("ticket-reopened"),
+@capability("C67", "Tickets", Merge("ticket", "state"), Merge("ticket", "number"), Automation("ticket-number"), Automation("ticket-resolved"), Automation("ticket-reopened"),
             Data("DELETE FROM ticket_state_move WHERE from_state = 'pending' AND to_state = 'resolved'"),
             Text("005_service.sql", "name, mode) VALUES('ticket_event', 'append')", "name) VALUES('ticket_event')"),
             Text("scope.sql", "('agent', 'ticket_event', 'insert', NULL, 0),"))
@@ -105,6 +106,7 @@ def tickets(office):
         assert NOW - MINUTE_MS < of(office.hq, key, "resolved_at")[0] <= time.time() * 1000, "resolved at no time, or later than now"
     name, _ = office.refusal(tom, f"UPDATE ticket SET state = 'pending' WHERE id = {solved}")
     same(name, "E_GUARD", "refusal")
+    same(office.refusal(desk(office, "one"), f"UPDATE ticket SET number = 'T-1' WHERE id = {solved}")[0], "E_SERVER_OWNED", "a number of one's own")
     same(office.refusal(tom, f"UPDATE ticket_event SET body = 'another' WHERE ticket_id = {keys[1]} AND body = 'tom looked'")[0], "E_APPEND_ONLY", "another body")
     return f"two agents offline: both comments, state resolved in either order; numbers {', '.join(sorted(numbers))}; resolved to pending is refused ({name})"
 
@@ -145,7 +147,7 @@ def escalation(office):
     return "not before its time; then at that time and once, though the answer of minute 20 of 30 was on a device offline; a level only rises"
 
 
-@capability("C69", "Knowledge base", Merge("kb_article", "body"), Merge("kb_article", "published"), Automation("article-version"), Automation("article-copy"),
+@capability("C69", "Knowledge base", Merge("kb_article", "body"), Merge("kb_article", "published"), Merge("kb_article", "version"), Automation("article-version"), Automation("article-copy"),
             Text("scope.sql", "('kb_article', 'office', 'published = 1')", "('kb_article', 'desk', 'published = 1')"))
 def knowledge(office):
     tom, uma, ann = office.tom, office.uma, office.ann
@@ -166,6 +168,7 @@ def knowledge(office):
     tom.sql(f"INSERT INTO kb_article(id, title, body, created_by) VALUES({draft}, 'Draft', 'Not yet', {TOM})")
     sync(tom, uma, ann)
     name, _ = office.refusal(tom, f"UPDATE kb_article SET published = 1 WHERE id = {draft}")
+    same(office.refusal(tom, f"UPDATE kb_article SET version = 9 WHERE id = {draft}")[0], "E_SERVER_OWNED", "a number of one's own")
     read = [ask(device, f"SELECT count(*) FROM kb_article WHERE id = {draft}")[0][0] for device in (uma, ann)]
     office.hq.sql(f"UPDATE kb_article SET published = 1 WHERE id = {draft};")
     ann.sync()
@@ -196,7 +199,7 @@ def scripts(office):
 
 
 @capability("C71", "Inquiries across channels", Automation("ticket-contact"), Automation("ticket-contact-later"), View("ticket_sender"), View("ticket_reach_form"),
-            View("contact_inquiry"))
+            View("contact_inquiry"), Merge("ticket", "assignee_id"))
 def channels(office):
     tom, uma, ann = office.tom, office.uma, office.ann
     account, contact, mail, unknown, shared, chat = (office.new() for _ in range(6))
@@ -219,10 +222,12 @@ def channels(office):
     for side, seen in ((office.hq, rows), (ann, rows[:2])):  # what was said in a ticket is not for a rep
         same(ask(side, f"SELECT channel, kind, ticket_id FROM contact_inquiry WHERE contact_id = {contact} ORDER BY at"), seen, "inquiries of one person")
     same([of(office.hq, key, "contact_id") for key in (unknown, shared)], [(None,), (None,)], "a number of nobody, and one of two")
+    same(office.refusal(desk(office, "one"), f"UPDATE ticket SET assignee_id = {TOM} WHERE id = {unknown}")[0], "E_SERVER_OWNED", "why not even the head office's device gives a ticket to anybody")
     return "a mail (before the contact was known), a call and a chat of one person are his, by address and number; a number of nobody or of two is nobody's"
 
 
-@capability("C72", "Complaints", View("tickets_figures"), View("ticket_times"), Automation("ticket-due"), Data("DELETE FROM sla_policy WHERE kind = 'complaint'"))
+@capability("C72", "Complaints", View("tickets_figures"), View("ticket_times"), Automation("ticket-due"), Automation("ticket-due-policy"),
+            Automation("ticket-due-policy-gone"), Merge("ticket", "sla_due_at"), Data("DELETE FROM sla_policy WHERE kind = 'complaint'"))
 def complaints(office):
     month = "2023-02"
     began = first_of(month)
@@ -236,6 +241,16 @@ def complaints(office):
     same(due, {"complaint": 60, "question": 120, "problem": 120}, "minutes until the first answer is due")
     same([by_kind["complaint"][n] for n in (0, 4, 5, 6)], [2, 1, 5000, 7000], "complaints")
     same(by_kind["question"][6], 14000, "questions")
+    # Another policy is for those that wait; who was answered was so in the time that was promised then.
+    answered, waits = office.new(), keys[2]
+    opens(office.tom, answered, ", kind, first_response_at", f", 'problem', {began + 1}", at=began)
+    office.tom.sync()
+    policy = office.new()
+    for sql, minutes in ((f"INSERT INTO sla_policy(id, kind, priority, first_response_min, resolve_min) VALUES({policy}, 'problem', 3, 7, 70)", 7),
+                         (f"UPDATE sla_policy SET first_response_min = 9 WHERE id = {policy}", 9), (f"DELETE FROM sla_policy WHERE id = {policy}", 120)):
+        office.hq.sql(sql)
+        same([(of(office.hq, key, "sla_due_at")[0] - began) // MINUTE_MS for key in (waits, answered)], [minutes, 120], "minutes by another policy")
+    same(office.refusal(desk(office, "one"), f"UPDATE ticket SET sla_due_at = {NOW} WHERE id = {waits}")[0], "E_SERVER_OWNED", "a time of one's own")
     return "figures of complaints stand apart and are those of the rows; their first answer is due in 60 minutes, not 120"
 
 
@@ -348,7 +363,7 @@ def feedback(office):
     return "from a till offline that never heard the answer and sent it again: there once, with its purchase, at the store and with whom the customer belongs to"
 
 
-@capability("C78", "Satisfaction", Automation("ticket-csat"), View("csat_by_team"), View("tickets_figures"), View("ticket_times"))
+@capability("C78", "Satisfaction", Automation("ticket-csat"), Merge("ticket", "csat"), View("csat_by_team"), View("tickets_figures"), View("ticket_times"))
 def satisfaction(office):
     tom = office.tom
     nan, ned = office.new(), office.new()
@@ -371,6 +386,7 @@ def satisfaction(office):
         by_view = {row[0]: row[1:] for row in ask(office.hq, f"SELECT team_id, csat_n, points, csat_hundredths FROM csat_by_team WHERE month = '{month}'")}
         same(by_view, {team: (len(said), sum(said), sum(said) * 100 // len(said)) for team, said in by_hand.items()}, f"scores of {month}")
         same(sum(map(len, by_hand.values())), sum(1 for _, score in scores[month] if score), "how many have said something")
+    office.hq.sql(f"UPDATE ticket SET csat = 1 WHERE opened_at = {first_of('2023-04')} AND csat IS NOT NULL")
     april = ask(office.hq, "SELECT team, csat_hundredths FROM csat_by_team WHERE month = '2023-04' AND team IS NOT NULL ORDER BY team")
     same(april, [("North", 350), ("South", 300)], "April")
     return "by team and month as by hand: North 3.50, South 3.00 in April; a second answer about a ticket does not count"

@@ -181,7 +181,8 @@ class DayInTheLife(harness.Case):
         d("11:55", "phone", "lead", "status", GERO, "qualified")
 
     def noon(self):
-        """The manager and Bob come by the office: what she may not write is settled there, and she gives a deal and a lead, on which Ann has unsent edits, to Bob."""
+        """The manager and Bob come by the office: what she may not write is settled there, and at her word it gives a deal and a lead, on which Ann has unsent edits, to Bob:
+        no device says whose something is."""
         self.hq.prefix = at("12:05")
         self.hq.start()
         mia = self.devices_by_name["mia"]
