@@ -10,7 +10,7 @@ let speak = () => {};
 /**
  * Asks before something is done. `title`, `words` (text or a template) say what will happen; `verb` is on the button; `fields`: {name, label, value, type,
  * options, help, optional, must, rows, autocomplete}: `must` is a text that has to be typed. run(values) does it; done(result) is what to show then (nothing: the dialog closes and
- * `said` is told); then(result) is for who asked. What is shown is asked again in any case.
+ * `said` is told); then(result) is for who asked. What is shown is asked again, unless `then` leaves for another page: `leaves`.
  */
 export function confirm(question) {
   open(question);
@@ -55,7 +55,7 @@ function Body({ question, close }) {
         tell(question.said || "Done.");
       }
       if (question.then) question.then(result);
-      acted();
+      if (!question.leaves) acted();
     } catch (e) {
       setProblem(e);
     }

@@ -115,7 +115,7 @@ export default function Device({ route }) {
     const d = detail.device;
     return html`<${Head} title=${d.name} crumbs=${[["Devices", href("devices")]]}>${admin && html`
         <button type="button" onClick=${() => rename(d)}>Rename</button><button type="button" onClick=${() => reassign(d)}>Change profile</button>
-        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d], a.gone && (() => go(href("devices"))))}>${a.verb}</button>`)}`}<//>
+        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d], a.gone && (() => go(href("devices"))), a.gone)}>${a.verb}</button>`)}`}<//>
       <${Tabs} label="Of this device" now=${tab} of=${[["state", "State"], ["rows", "Rows"], ["refusals", "Refused"], ["conflicts", "Conflicts"], ["changes", "Changes"], ["events", "Events"]].map(([n, w]) => [
         n, w, href(n === "state" ? ["devices", d.id] : ["devices", d.id, n]), n === "refusals" ? d.refusals_open : 0])} />
       <${Tab} tab=${tab} d=${d} detail=${detail} query=${route.query} />`;

@@ -38,8 +38,8 @@ function run(action, devices) {
   return devices.reduce((before, d) => before.then(() => command(`device.${action}`, { name: d.fingerprint })), Promise.resolve());
 }
 
-/** Asks, and does it to one device or several. */
-export function act(name, devices, then) {
+/** Asks, and does it to one device or several. `leaves`: `then` leads to another page, and this one is not to ask again for what may be gone. */
+export function act(name, devices, then, leaves) {
   const action = ACTIONS[name];
   const fit = devices.filter((d) => action.states.includes(d.state));
   const one = fit.length === 1 ? fit[0] : null;
@@ -53,7 +53,7 @@ export function act(name, devices, then) {
     words: fit.length === 0 ? "None of the selected devices is in a state that allows this." : one ? action.words(one) : many,
     verb: action.verb, danger: action.danger,
     fields: action.typed ? [{ name: "typed", label: one ? `Type “${must}” to go on` : `Type their number, ${must}, to go on`, must }] : [],
-    run: () => run(name, fit), said: one ? `${action.verb}: ${one.name}, done.` : `${action.verb}: ${fit.length} devices, done.`, then,
+    run: () => run(name, fit), said: one ? `${action.verb}: ${one.name}, done.` : `${action.verb}: ${fit.length} devices, done.`, then, leaves,
   });
 }
 
