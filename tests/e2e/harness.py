@@ -478,7 +478,7 @@ class Case(unittest.TestCase):
     def server(self, name="server", schema=None, options=(), prefix=(), start=True):
         s = Server(self, self.path(name), schema, options, prefix)
         # The first one alone: two of a copy would be of one authority.
-        if start and not self.servers and not prefix:
+        if start and not self.servers and not prefix and not options:
             copy_made(schema, s.data)
         self.servers.append(s)
         return s.start() if start else s
