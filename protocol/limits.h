@@ -49,8 +49,10 @@
 #define LIMIT_AUTOMATION_BYTES (64u << 20)
 /* One statement of an automation: the writer does nothing else meanwhile. Longer: the rule does nothing more until it is switched on anew. */
 #define LIMIT_AUTOMATION_MS 10000
-/* All that follows from one cause: so many times that. What has not begun by then is left out, and the history says so. */
+/* All that follows from one cause: so many times that; from then on the rules that are slow do nothing more of what follows from it, and the history says so.
+ * Slow: whose firings have taken longer, on an average, than that share of the time of one statement. */
 #define LIMIT_AUTOMATION_TIMES 3
+#define LIMIT_AUTOMATION_SLOW 500
 /* A round of automations is begun again so often because something was refused; then each cause has a commit of its own. */
 #define LIMIT_AUTOMATION_RESTARTS 4
 /* Nested savepoints that capture follows; SQLite itself has no bound. Deeper: the commit is refused in words. */

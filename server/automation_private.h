@@ -38,9 +38,11 @@ typedef struct automation_rule {
     uint64_t failed_ms;          /* the last of them */
     unsigned strikes;            /* transactions that its SQL has cost for want of memory */
     const char *out;             /* why it is left out until it is switched on anew; static, NULL: it is not */
-    bool stopped;                /* in this run */
-    uint64_t failures;           /* in this run */
-    char *words;                 /* of the first of them */
+    /* In this run. */
+    bool stopped;
+    uint64_t looks, took_us; /* how often it was looked at, and all that together */
+    uint64_t failures;
+    char *words; /* of the first of them */
 } automation_rule;
 
 /* One change, as it was noted. Values point into the note. */

@@ -133,14 +133,18 @@ typedef struct run {
     unsigned round;
     bool alone; /* each firing of this round is a commit of its own */
     bool fired, failed;
-    uint64_t deadline_ms; /* of the statement that runs */
-    uint64_t ends_ms;     /* no firing begins after this */
+    uint64_t deadline_us; /* of the statement that runs */
+    uint64_t took_us;     /* all firings together */
 } run;
 
-static uint64_t clock_ms(void) {
+static uint64_t clock_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t limit_us(const run *r) {
+    return (uint64_t)r->a->limit_ms * 1000;
 }
 
 static int say(firing *f, const char *words, size_t n) {
@@ -160,7 +164,7 @@ static int fail(run *r, firing *f, int rc, const char *words, size_t nwords) {
 
 static int is_late(void *ctx) {
     const run *r = ctx;
-    return clock_ms() > r->deadline_ms;
+    return clock_us() > r->deadline_us;
 }
 
 /* So many transactions may a rule's SQL cost for want of memory. */
@@ -205,7 +209,7 @@ static int step(run *r, const automation_rule *rule, sqlite3_stmt *q) {
     int64_t midnight = s->scope_now_ms;
     bind(r, rule, q);
     s->scope_now_ms = (int64_t)r->now_ms;
-    r->deadline_ms = clock_ms() + r->a->limit_ms;
+    r->deadline_us = clock_us() + limit_us(r);
     sqlite3_progress_handler(s->db, OPS_BETWEEN_LOOKS, is_late, r);
     int sq;
     do sq = sqlite3_step(q);
@@ -296,23 +300,37 @@ static int merge(run *r, const automation_rule *rule, firing *f) {
     return rc ? rc : AGAIN;
 }
 
-/* Each may be quick enough, and all of them keep everybody waiting. */
-static const char SPENT[] = "left out: what else followed from the same change has taken all the time that there is for it";
+/* Each may be quick enough, and all of them keep everybody waiting. Many rows alone are no reason: a rule that is quick does its work on all of them. */
+static const char SPENT[] =
+    "left out: what followed from the same change has taken all the time that there is for it, and this rule is slow";
+
+static bool is_spent(const run *r, const automation_rule *rule) {
+    return r->took_us > LIMIT_AUTOMATION_TIMES * limit_us(r) &&
+           rule->took_us > rule->looks * (limit_us(r) / LIMIT_AUTOMATION_SLOW);
+}
+
+static int look(run *r, const automation_rule *rule, firing *f) {
+    int rc = holds(r, rule, f);
+    if (rc != 1) return rc;
+    f->fired = r->fired = true;
+    rc = act(r, rule, f);
+    return !rc && r->g->captured.n ? merge(r, rule, f) : rc;
+}
 
 static int fire(run *r, const automation_rule *rule, firing *f) {
-    uint64_t began = clock_ms();
     f->fired = false;
     f->wrote = 0;
     free(f->words); /* of before the round was begun again */
     f->words = NULL;
     if (rule->out) return fail(r, f, SATCHEL_E_LIMIT, rule->out, strlen(rule->out));
-    if (began > r->ends_ms) return fail(r, f, SATCHEL_E_LIMIT, SPENT, sizeof SPENT - 1);
-    int rc = holds(r, rule, f);
-    if (rc != 1) return rc;
-    f->fired = r->fired = true;
-    rc = act(r, rule, f);
-    if (!rc && r->g->captured.n) rc = merge(r, rule, f);
-    f->ms = clock_ms() - began;
+    if (is_spent(r, rule)) return fail(r, f, SATCHEL_E_LIMIT, SPENT, sizeof SPENT - 1);
+    uint64_t began = clock_us();
+    int rc = look(r, rule, f);
+    uint64_t took_us = clock_us() - began;
+    f->ms = took_us / 1000;
+    r->took_us += took_us;
+    r->a->rule[f->rule].took_us += took_us;
+    r->a->rule[f->rule].looks++;
     return rc;
 }
 
@@ -482,6 +500,7 @@ static int say_failures(run *r) {
     for (unsigned i = 0; i < r->a->n; i++) {
         automation_rule *rule = &r->a->rule[i];
         rule->stopped = false;
+        rule->looks = rule->took_us = 0;
         if (!rule->failures) continue;
         buf_printf(lines, "automation %s has failed", rule->name);
         if (rule->failures > 1) buf_printf(lines, ", %llu times", (unsigned long long)rule->failures);
@@ -565,7 +584,6 @@ static int run_all(run *r) {
     ingest *g = r->g;
     int rc = find_author(r);
     g->firing = true;
-    r->ends_ms = clock_ms() + (uint64_t)LIMIT_AUTOMATION_TIMES * r->a->limit_ms;
     for (r->round = 1; !rc && r->rows.n; r->round++) {
         rc = run_round(r);
         buf spent = r->rows;

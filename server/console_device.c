@@ -116,13 +116,10 @@ static int put_masked(const console *k, int64_t view_number, buf *out) {
 
 /* Where its last comparison found differences, as it was noted: JSON. */
 static int put_found(const console *k, int64_t id, buf *out) {
-    sqlite3_stmt *q = db_prepare(&k->file->cache, "SELECT found FROM satchel_comparison WHERE device=?");
-    db_bind(q, "i", id);
-    int rc = db_next(&k->file->cache, q);
-    if (rc == 1) buf_put(out, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
-    if (rc == 1) sqlite3_reset(q);
-    if (!rc) buf_printf(out, "[]");
-    return rc < 0 ? rc : SATCHEL_OK;
+    size_t before = out->n;
+    int rc = store_device_found(&k->file->cache, id, out);
+    if (!rc && out->n == before) buf_printf(out, "[]");
+    return rc;
 }
 
 static int put_device(console *k, int64_t id, buf *out, buf *words) {

@@ -230,7 +230,7 @@ static int find_device(control_call *call, store *s, device_info *out) {
 /* Where the last comparison found that its rows differed. */
 static int put_found(store *s, int64_t id, json_t *device) {
     buf text = {0};
-    int rc = store_device_found(s, id, &text);
+    int rc = store_device_found(&s->cache, id, &text);
     json_t *found = text.n ? json_loadb((const char *)text.p, text.n, 0, NULL) : NULL;
     json_object_set_new(device, "compared_found", found ? found : json_array());
     buf_fini(&text);

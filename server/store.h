@@ -165,8 +165,6 @@ int store_device_verify(store *s, int64_t id, uint64_t now_ms);
 /* It has compared all its rows. `found`: some of the ranges that differed, as JSON [{"table": text, "keys": text, "device_rows": number, "store_rows": number}...]. *ordered:
  * an order has ended with it. */
 int store_device_compared(store *s, int64_t id, const device_compared *c, const buf *found, bool *ordered);
-/* Appends that of the last comparison. */
-int store_device_found(store *s, int64_t id, buf *found);
 /* What a hello or pull told; written with the next commit. */
 typedef struct device_seen {
     uint64_t now_ms;

@@ -274,10 +274,10 @@ int store_device_compared(store *s, int64_t id, const device_compared *c, const 
     return rc ? rc : end_verify(s, id, c, ordered);
 }
 
-int store_device_found(store *s, int64_t id, buf *found) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT found FROM satchel_comparison WHERE device=?");
+int store_device_found(db_cache *c, int64_t id, buf *found) {
+    sqlite3_stmt *q = db_prepare(c, "SELECT found FROM satchel_comparison WHERE device=?");
     db_bind(q, "i", id);
-    int rc = db_next(&s->cache, q);
+    int rc = db_next(c, q);
     if (rc != 1) return rc;
     buf_put(found, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
     sqlite3_reset(q);

@@ -28,6 +28,8 @@ int store_fail(store *s, int rc, const char *what);
 uint64_t store_next_seq(store *s);
 /* Reads the schema again after a migration. */
 int store_reload_schema(store *s, buf *error);
+/* Appends what the device's last comparison found, if there was one (store_device_compared); on any connection to the store. */
+int store_device_found(db_cache *c, int64_t id, buf *found);
 
 /* store_layout.c: the format that this program writes, as PRAGMA user_version; and, inside a transaction, the steps from an older one (0: nothing yet). */
 int store_format(void);
