@@ -56,11 +56,13 @@ void digest_put_range(sqlite3_str *sql, const schema_table *t, bool has_from, bo
     if (has_to) put_end(sql, t, has_from ? " AND " : " WHERE ", "<=", t->nkey + 1);
 }
 
-void digest_bind_range(sqlite3_stmt *q, const schema_table *t, const snapshot_range *r) {
+int digest_bind_range(sqlite3_stmt *q, const schema_table *t, const snapshot_range *r) {
+    int sq = SQLITE_OK;
     for (unsigned i = 0; i < t->nkey; i++) {
-        if (r->has_from) value_bind_copy(q, (int)(1 + i), &r->from[i]);
-        if (r->has_to) value_bind_copy(q, (int)(t->nkey + 1 + i), &r->to[i]);
+        if (!sq && r->has_from) sq = value_bind_copy(q, (int)(1 + i), &r->from[i]);
+        if (!sq && r->has_to) sq = value_bind_copy(q, (int)(t->nkey + 1 + i), &r->to[i]);
     }
+    return db_rc(sq);
 }
 
 /* ---- whole tables ---- */

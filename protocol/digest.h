@@ -22,8 +22,8 @@ int digest_add(digest_rows *d, const schema_table *t, const value *v);
 /* Frees; digest and rows stay. */
 void digest_end(digest_rows *d);
 
-/* Appends " WHERE (key)>(?1,...) AND (key)<=(...)", as far as the range has ends; and binds it. */
+/* Appends " WHERE (key)>(?1,...) AND (key)<=(...)", as far as the range has ends; and binds copies of them: SATCHEL_E_NOMEM. */
 void digest_put_range(sqlite3_str *sql, const schema_table *t, bool has_from, bool has_to);
-void digest_bind_range(sqlite3_stmt *q, const schema_table *t, const snapshot_range *r);
+int digest_bind_range(sqlite3_stmt *q, const schema_table *t, const snapshot_range *r);
 
 #endif

@@ -133,8 +133,8 @@ static int check_names(migration *m, const check_row *k, const buf *names, const
     const char *name;
     int step = sqlite3_prepare_v2(m->db, sql, -1, &st, NULL), rc = step == SQLITE_OK ? SATCHEL_OK : migration_fail_db(m, step);
     for (size_t at = 0; !rc && (name = next_name(names, &at));) {
-        sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
-        step = sqlite3_step(st);
+        step = sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+        if (step == SQLITE_OK) step = sqlite3_step(st);
         if (step == SQLITE_DONE)
             rc = migration_fail(m, m->line, SATCHEL_E_RULE, "check %s of %s: %s %s", k->code, k->table, name, words);
         else if (step != SQLITE_ROW)

@@ -72,7 +72,7 @@ static int prepare_rest(asking *a) {
     char *text = sqlite3_str_finish(sql);
     if (!rc) rc = text ? db_rc(sqlite3_prepare_v2(a->f->db, text, -1, &a->q, NULL)) : SATCHEL_E_NOMEM;
     sqlite3_free(text);
-    if (!rc) digest_bind_range(a->q, t, range);
+    if (!rc) rc = digest_bind_range(a->q, t, range);
     return rc ? file_db_error(a->f, "cannot read a table") : SATCHEL_OK;
 }
 
@@ -243,7 +243,7 @@ static int count_range(file *f, const schema_table *t, const snapshot_range *ran
     char *text = sqlite3_str_finish(sql);
     int rc = text ? db_rc(sqlite3_prepare_v2(f->db, text, -1, &q, NULL)) : SATCHEL_E_NOMEM;
     sqlite3_free(text);
-    if (!rc) digest_bind_range(q, t, range);
+    if (!rc) rc = digest_bind_range(q, t, range);
     if (!rc && sqlite3_step(q) == SQLITE_ROW) *count = sqlite3_column_int64(q, 0);
     /* Of a step that failed it tells the code again. */
     int sq = sqlite3_finalize(q);

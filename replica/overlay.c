@@ -304,32 +304,23 @@ static int find_doomed(overlay *o, const schema_table *t, sqlite3_stmt *q, const
     return last->rc ? last->rc : doomed->rc;
 }
 
-static void bind_bound(sqlite3_stmt *q, const schema_table *t, const value *bound, unsigned first) {
-    for (unsigned i = 0; i < t->nkey; i++) value_bind_copy(q, (int)(first + i), &bound[i]);
-}
-
 /* Rows that are shown. After a full run it goes on behind the last key that it removed. */
 static int clear_shown(overlay *o, const schema_table *t, const clearing *c) {
-    const snapshot_range *r = c->r;
-    value from[LIMIT_KEY_COLUMNS];
-    bool has_from = r->has_from;
+    snapshot_range left = *c->r;
     buf doomed, last;
     unsigned n = DOOMED_AT_ONCE;
     int rc = SATCHEL_OK;
     buf_init(&doomed, 0);
     buf_init(&last, 0);
-    if (has_from) memcpy(from, r->from, t->nkey * sizeof *from);
     while (!rc && n == DOOMED_AT_ONCE) {
         sqlite3_stmt *q = NULL;
-        rc = range_prepare(o, t, has_from, r->has_to, &q);
-        if (rc) break;
-        if (has_from) bind_bound(q, t, from, 1);
-        if (r->has_to) bind_bound(q, t, r->to, t->nkey + 1);
-        rc = find_doomed(o, t, q, &c->held, &doomed, &last, &n);
+        rc = range_prepare(o, t, left.has_from, left.has_to, &q);
+        if (!rc) rc = digest_bind_range(q, t, &left);
+        if (!rc) rc = find_doomed(o, t, q, &c->held, &doomed, &last, &n);
         sqlite3_finalize(q);
         if (!rc) rc = remove_doomed(o, t, &doomed, c);
-        if (!rc && n == DOOMED_AT_ONCE) rc = rows_key_values(t, last.p, last.n, from);
-        has_from = true;
+        if (!rc && n == DOOMED_AT_ONCE) rc = rows_key_values(t, last.p, last.n, left.from);
+        left.has_from = true;
     }
     buf_fini(&last);
     buf_fini(&doomed);

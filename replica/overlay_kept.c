@@ -61,8 +61,7 @@ static int look_one(overlay *o, const keeping *k, sqlite3_stmt *q) {
 
 static int forget_others(overlay *o, const char *name, void *ctx) {
     sqlite3_stmt *q = db_prepare(&o->f->sql, "SELECT id, col, key FROM satchel_conflicts WHERE tbl=? AND" IS_KEPT);
-    db_bind(q, "s", name);
-    int rc = SATCHEL_OK, more = 0;
+    int rc = db_bind(q, "s", name), more = 0;
     while (!rc && (more = db_next(&o->f->sql, q)) == 1) rc = look_one(o, ctx, q);
     if (rc) sqlite3_reset(q);
     return rc || more ? file_db_error(o->f, "cannot write satchel_conflicts") : SATCHEL_OK;
@@ -132,8 +131,8 @@ static bool has_row(const keeping *k, const char *column, const char *key) {
 static int look_for_any(overlay *o, const char *name, void *ctx) {
     keeping *k = ctx;
     sqlite3_stmt *q = db_prepare(&o->f->sql, "SELECT 1 FROM satchel_conflicts WHERE tbl=? AND" IS_KEPT "LIMIT 1");
-    db_bind(q, "s", name);
-    int rc = db_next(&o->f->sql, q);
+    int rc = db_bind(q, "s", name);
+    if (!rc) rc = db_next(&o->f->sql, q);
     if (rc == 1) sqlite3_reset(q);
     k->any = k->any || rc == 1;
     return rc < 0 ? file_db_error(o->f, "cannot read satchel_conflicts") : SATCHEL_OK;

@@ -110,7 +110,7 @@ static int prepare_rows(comparing *c, const schema_table *t, const snapshot_rang
     char *text = sqlite3_str_finish(where);
     int rc = text ? row_query_prepare(c->r->db, t, c->v, text, true, q, &c->row) : SATCHEL_E_NOMEM;
     sqlite3_free(text);
-    if (!rc) digest_bind_range(*q, t, range);
+    if (!rc) rc = digest_bind_range(*q, t, range);
     return rc;
 }
 

@@ -16,23 +16,26 @@ static value one_value(sqlite3_stmt *q, int column) {
     return v;
 }
 
-static void bind_asker(sqlite3_stmt *q, const asker *a, uint64_t now_ms) {
+static int bind_asker(sqlite3_stmt *q, const asker *a, uint64_t now_ms) {
     value name = value_text(a->name, strlen(a->name)), now = value_integer((int64_t)now_ms);
     const struct {
         const char *name;
         const value *v;
     } PARAMETER[] = {{":device", &name}, {":user", &a->user}, {":store", &a->store}, {":now", &now}};
+    int sq = SQLITE_OK;
     sqlite3_clear_bindings(q);
-    for (size_t i = 0; i < sizeof PARAMETER / sizeof *PARAMETER; i++) {
+    for (size_t i = 0; !sq && i < sizeof PARAMETER / sizeof *PARAMETER; i++) {
         int at = sqlite3_bind_parameter_index(q, PARAMETER[i].name);
-        if (at) value_bind_copy(q, at, PARAMETER[i].v);
+        if (at) sq = value_bind_copy(q, at, PARAMETER[i].v);
     }
+    return db_rc(sq);
 }
 
 static int add_row(scope *c, sqlite3_stmt *q) {
     value v = value_of_column(q, 1);
     const char *name = (const char *)sqlite3_column_text(q, 0);
     uint32_t id;
+    if (!name && sqlite3_column_type(q, 0) != SQLITE_NULL) return SATCHEL_E_NOMEM;
     if (!name || !strcmp(name, "grant")) return SATCHEL_OK;
     int rc = scope_bucket_id(c, name, &v, &id);
     return rc ? rc : scope_ids_add(&c->ids, id);
@@ -46,9 +49,8 @@ static int add_grants(scope *c, int64_t device) {
 
 /* Into c->ids. */
 static int ask(scope *c, const scope_profile *p, const asker *a, int64_t device, uint64_t now_ms) {
-    int rc = SATCHEL_OK, step = SQLITE_DONE;
+    int rc = bind_asker(p->buckets, a, now_ms), step = SQLITE_DONE;
     c->ids.n = 0;
-    bind_asker(p->buckets, a, now_ms);
     while (!rc && (step = sqlite3_step(p->buckets)) == SQLITE_ROW) rc = add_row(c, p->buckets);
     if (!rc && step != SQLITE_DONE) rc = (step & 0xff) == SQLITE_ERROR ? SATCHEL_E_RULE : db_rc(step);
     sqlite3_reset(p->buckets);

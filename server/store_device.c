@@ -269,7 +269,7 @@ int store_device_compared(store *s, int64_t id, const device_compared *c, const 
     db_bind(q, "iiiiiii", id, (int64_t)c->begun_ms, (int64_t)c->ended_ms, (int64_t)c->ranges, (int64_t)c->rows,
             (int64_t)c->differed, (int64_t)c->passed);
     if (!q) return db_rc(sqlite3_extended_errcode(s->db));
-    sqlite3_bind_text(q, 8, (const char *)found->p, (int)found->n, SQLITE_TRANSIENT);
+    sqlite3_bind_text(q, 8, (const char *)found->p, (int)found->n, SQLITE_STATIC);
     int rc = db_run(q);
     return rc ? rc : end_verify(s, id, c, ordered);
 }
@@ -292,7 +292,7 @@ int store_device_seen(store *s, int64_t id, const device_seen *seen) {
     db_bind(q, "iiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms,
             (int64_t)seen->schema_epoch);
     if (!q) return db_rc(sqlite3_extended_errcode(s->db));
-    if (seen->software) sqlite3_bind_text(q, 6, seen->software, (int)seen->nsoftware, SQLITE_TRANSIENT);
+    if (seen->software) sqlite3_bind_text(q, 6, seen->software, (int)seen->nsoftware, SQLITE_STATIC);
     sqlite3_bind_int64(q, 7, id);
     return db_run(q);
 }
