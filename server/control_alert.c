@@ -15,10 +15,6 @@ static void put_subject(json_t *o, int64_t subject, const char *name) {
     control_put_text(o, "device", name);
 }
 
-static void put_time(json_t *o, const char *member, uint64_t ms) {
-    json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
-}
-
 /* ---- what is open, and who is told ---- */
 
 static int put_alert(void *ctx, const alert_info *a) {
@@ -32,10 +28,10 @@ static int put_alert(void *ctx, const alert_info *a) {
     control_put_text(o, "words", a->words);
     json_object_set_new(o, "value", json_real(a->value));
     control_put_number(o, "opened_ms", a->opened_ms);
-    put_time(o, "acked_ms", a->acked_ms);
+    control_put_known(o, "acked_ms", a->acked_ms);
     control_put_text(o, "acked_by", a->acked_by);
-    put_time(o, "closed_ms", a->closed_ms);
-    put_time(o, "silent_until_ms", a->silent_until_ms);
+    control_put_known(o, "closed_ms", a->closed_ms);
+    control_put_known(o, "silent_until_ms", a->silent_until_ms);
     return !control_list_add(l, o);
 }
 
@@ -67,11 +63,11 @@ static int put_ways(control_call *call, store *s, uint64_t now_ms) {
         control_put_text(o, "way", notice_way_name(way));
         control_put_text(o, "state", !st.set ? "off" : st.failing_ms ? "failing" : "ok");
         control_put_text(o, "words", st.failing_ms ? st.words : NULL);
-        put_time(o, "failing_ms", st.failing_ms);
+        control_put_known(o, "failing_ms", st.failing_ms);
         control_put_number(o, "failures", st.failures);
         control_put_number(o, "waiting", waiting);
         control_put_number(o, "sent", st.sent);
-        put_time(o, "last_ms", st.last_ms);
+        control_put_known(o, "last_ms", st.last_ms);
         json_array_append_new(ways, o);
     }
     json_object_set_new(call->reply, "notices", ways);

@@ -49,11 +49,6 @@ static int run_list(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     return failed(call, rc, s, "cannot list the automations");
 }
 
-/* 0 is null. */
-static void put_known(json_t *o, const char *member, uint64_t v) {
-    json_object_set_new(o, member, v ? json_integer((json_int_t)v) : json_null());
-}
-
 static int put_run(void *ctx, const automation_run_info *r) {
     control_listing *l = ctx;
     json_t *o = json_object();
@@ -67,9 +62,9 @@ static int put_run(void *ctx, const automation_run_info *r) {
     control_put_number(o, "wrote", r->wrote);
     control_put_text(o, "rc", r->rc ? satchel_rc_name(r->rc) : NULL);
     control_put_text(o, "words", r->words);
-    put_known(o, "replays", r->replays);
-    put_known(o, "replayed_by", r->replayed_by);
-    put_known(o, "replayed_ms", r->replayed_ms);
+    control_put_known(o, "replays", r->replays);
+    control_put_known(o, "replayed_by", r->replayed_by);
+    control_put_known(o, "replayed_ms", r->replayed_ms);
     return !control_list_add(l, o);
 }
 

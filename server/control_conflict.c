@@ -28,7 +28,7 @@ static json_t *conflict_json(const conflict_info *c) {
     control_put_text(o, "lost_device", c->lost_device);
     control_put_number(o, "lost_stamp", c->lost_stamp);
     control_put_text(o, "state", c->state);
-    json_object_set_new(o, "resolved_ms", c->resolved_ms ? json_integer((json_int_t)c->resolved_ms) : json_null());
+    control_put_known(o, "resolved_ms", c->resolved_ms);
     return o;
 }
 

@@ -24,11 +24,6 @@ static const char *state_name(device_state state) {
     }
 }
 
-/* null: never. */
-static void put_time(json_t *o, const char *member, uint64_t ms) {
-    json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
-}
-
 static json_t *device_json(const device_info *d) {
     json_t *o = json_object();
     control_put_number(o, "id", (uint64_t)d->id);
@@ -39,8 +34,8 @@ static json_t *device_json(const device_info *d) {
     control_put_text(o, "user", d->user[0] ? d->user : NULL);
     control_put_text(o, "store", d->store[0] ? d->store : NULL);
     json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
-    put_time(o, "verify_ms", d->verify_ms);
-    put_time(o, "compared_ms", d->compared.ended_ms);
+    control_put_known(o, "verify_ms", d->verify_ms);
+    control_put_known(o, "compared_ms", d->compared.ended_ms);
     control_put_number(o, "compared_ranges", d->compared.ranges);
     control_put_number(o, "compared_rows", d->compared.rows);
     control_put_number(o, "compared_differed", d->compared.differed);

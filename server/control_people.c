@@ -313,7 +313,7 @@ static int work_audit_verify(control_call *call, const progress *watch) {
     snprintf(path, sizeof path, "%s/" BUNDLE_STORE, call->job.service->data);
     int rc = audit_verify(path, watch, &found, &call->error);
     control_put_number(call->reply, "rows", found.rows);
-    json_object_set_new(call->reply, "wrong", found.wrong ? json_integer((json_int_t)found.wrong) : json_null());
+    control_put_known(call->reply, "wrong", found.wrong);
     if (found.wrong) control_put_report(call->reply, "words", &found.words);
     control_put_number(call->reply, "head", found.head);
     control_put_hex(call->reply, "hash", found.hash, sizeof found.hash);

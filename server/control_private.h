@@ -82,6 +82,8 @@ extern const control_work control_backup_works[], control_transfer_works[], cont
 /* Members of a reply. Text that is no UTF-8 has its bytes over 127 shown as '?'; NULL is null. */
 void control_put_text(json_t *o, const char *member, const char *text);
 void control_put_number(json_t *o, const char *member, uint64_t v);
+/* 0 is null: a time that never was, a row that is not. */
+void control_put_known(json_t *o, const char *member, uint64_t v);
 void control_put_hex(json_t *o, const char *member, const uint8_t *p, size_t n);
 void control_put_report(json_t *o, const char *member, buf *report);
 

@@ -34,6 +34,10 @@ void control_put_number(json_t *o, const char *member, uint64_t v) {
     json_object_set_new(o, member, json_integer((json_int_t)v));
 }
 
+void control_put_known(json_t *o, const char *member, uint64_t v) {
+    json_object_set_new(o, member, v ? json_integer((json_int_t)v) : json_null());
+}
+
 int control_misuse(control_call *call, const char *words) {
     buf_printf(&call->error, "%s", words);
     return SATCHEL_E_MISUSE;
