@@ -85,43 +85,46 @@ int ctl_automation_try(ctl *c) {
                     "trying", print_report);
 }
 
+/* CTL_FAILED, too, if what ran has failed. *reply is what people are to be told, the caller's; NULL: all is told. */
+static int run(ctl *c, json_t *request, json_t **reply) {
+    int rc = ctl_call(c, request, "running", reply);
+    if (rc) return rc;
+    if (json_is_true(json_object_get(*reply, "failed"))) rc = CTL_FAILED;
+    if (!c->json) return rc;
+    ctl_print_json(*reply);
+    json_decref(*reply);
+    *reply = NULL;
+    return rc;
+}
+
 int ctl_automation_run(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss ss}", "command", "automation.run", "name", c->word[2]), "running", &reply);
-    if (rc) return rc;
-    bool failed = json_is_true(json_object_get(reply, "failed"));
-    if (c->json)
-        ctl_print_json(reply);
-    else if (failed)
+    int rc = run(c, json_pack("{ss ss}", "command", "automation.run", "name", c->word[2]), &reply);
+    if (reply && rc)
         fprintf(stderr, "satchelctl: %s has failed; see satchelctl automation history %s\n", c->word[2], c->word[2]);
-    else
+    else if (reply)
         printf("%s has run.\n", c->word[2]);
     json_decref(reply);
-    return failed ? CTL_FAILED : CTL_DONE;
+    return rc;
 }
 
 int ctl_automation_replay(ctl *c) {
-    json_int_t id = ctl_id(c->word[2], "an entry of the history"), again;
+    json_int_t id = ctl_id(c->word[2], "an entry of the history");
+    bool unconditional = ctl_value(c, "unconditional");
     json_t *reply;
     if (!id) return CTL_USAGE;
-    int rc = ctl_call(
-        c,
-        json_pack("{ss sI sb}", "command", "automation.replay", "id", id, "unconditional", ctl_value(c, "unconditional") != NULL),
-        "running", &reply);
-    if (rc) return rc;
-    bool failed = json_is_true(json_object_get(reply, "failed"));
-    again = json_integer_value(json_object_get(reply, "id"));
-    if (c->json)
-        ctl_print_json(reply);
-    else if (failed)
+    int rc =
+        run(c, json_pack("{ss sI sb}", "command", "automation.replay", "id", id, "unconditional", (int)unconditional), &reply);
+    json_int_t again = json_integer_value(json_object_get(reply, "id"));
+    if (reply && rc)
         fprintf(stderr,
                 "satchelctl: it has failed again; entry %" JSON_INTEGER_FORMAT " of satchelctl automation history says why\n",
                 again);
-    else
+    else if (reply)
         printf("Run again as entry %" JSON_INTEGER_FORMAT "; rows written: %" JSON_INTEGER_FORMAT ".\n", again,
                json_integer_value(json_object_get(reply, "wrote")));
     json_decref(reply);
-    return failed ? CTL_FAILED : CTL_DONE;
+    return rc;
 }
 
 int ctl_automation_history(ctl *c) {
