@@ -148,7 +148,7 @@ static int take_scope(control_call *call, store *s, bool must, scope_given *out)
     out->scope.nuser = out->user.n;
     out->scope.store = out->store.p;
     out->scope.nstore = out->store.n;
-    return call->error.n ? rc : control_failed(call, rc, s, "cannot read the profiles");
+    return control_failed(call, rc, s, "cannot read the profiles");
 }
 
 /* ---- adding and listing ---- */
@@ -215,10 +215,7 @@ static int find_device(control_call *call, store *s, device_info *out) {
     int rc =
         is_fingerprint(name, fingerprint) ? store_device_by_fingerprint(s, fingerprint, out) : store_device_by_name(s, name, out);
     if (!rc && out->state == DEVICE_REMOVED) rc = SATCHEL_E_NOT_FOUND;
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no device named %s", name);
-        return rc;
-    }
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no device named %s", name);
     return control_failed(call, rc, s, "cannot read the device");
 }
 
@@ -253,8 +250,8 @@ static int run_device_rename(control_call *call, store *s, ingest *g, uint64_t n
     if (rc) return rc;
     control_put_text(call->reply, "name", to);
     rc = store_device_rename(s, d.id, to, now_ms);
-    return rc == SATCHEL_E_KEY_TAKEN ? (buf_printf(&call->error, "%s", store_error(s)), rc)
-                                     : control_failed(call, rc, s, "cannot rename the device");
+    if (rc == SATCHEL_E_KEY_TAKEN) buf_printf(&call->error, "%s", store_error(s));
+    return control_failed(call, rc, s, "cannot rename the device");
 }
 
 static int run_device_set(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -285,7 +282,7 @@ static int move_device(control_call *call, store *s, device_state to, uint64_t n
     control_put_text(call->reply, "was", state_name(d.state));
     json_object_set_new(call->reply, "changed", json_boolean(d.state != to));
     rc = store_device_move(s, d.id, to, now_ms);
-    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    if (rc == SATCHEL_E_MISUSE) buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s));
     return control_failed(call, rc, s, "cannot change the device");
 }
 
@@ -355,7 +352,7 @@ static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t n
     memcpy(call->fingerprint, d.fingerprint, sizeof call->fingerprint);
     control_put_text(call->reply, "name", d.name);
     rc = store_device_verify(s, d.id, now_ms);
-    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    if (rc == SATCHEL_E_MISUSE) buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s));
     return control_failed(call, rc, s, "cannot order a comparison");
 }
 

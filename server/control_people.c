@@ -141,11 +141,7 @@ static int work_user_add(control_call *call, const progress *watch) {
 }
 
 static int tell(control_call *call, int rc, store *s, const char *what) {
-    if (rc && call->error.n) return rc;
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no user %s", control_text(call, "name"));
-        return rc;
-    }
+    if (rc == SATCHEL_E_NOT_FOUND && !call->error.n) buf_printf(&call->error, "there is no user %s", control_text(call, "name"));
     return control_failed(call, rc, s, what);
 }
 

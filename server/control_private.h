@@ -94,7 +94,7 @@ bool control_is_name(const char *name);
 
 /* Words for the error; the code is what the command returns. */
 int control_misuse(control_call *call, const char *words);
-/* Words for a code, with what the store says about it; 0 stays 0. */
+/* Words for a code, with what the store says about it, unless there are words already; 0 stays 0. */
 int control_failed(control_call *call, int rc, store *s, const char *what);
 
 /* A listing that is being made. */

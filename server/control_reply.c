@@ -43,10 +43,10 @@ int control_misuse(control_call *call, const char *words) {
     return SATCHEL_E_MISUSE;
 }
 
-/* Words for a code, with what the store says about it. */
 int control_failed(control_call *call, int rc, store *s, const char *what) {
     const char *detail = store_error(s);
-    if (rc) buf_printf(&call->error, "%s: %s%s%s%s", what, satchel_rc_text(rc), *detail ? " (" : "", detail, *detail ? ")" : "");
+    if (rc && !call->error.n)
+        buf_printf(&call->error, "%s: %s%s%s%s", what, satchel_rc_text(rc), *detail ? " (" : "", detail, *detail ? ")" : "");
     return rc;
 }
 
