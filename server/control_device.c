@@ -273,11 +273,13 @@ static void after_device_set(control_call *call) {
     hub_scope_changed(call->job.service->hub);
 }
 
-static int move_device(control_call *call, store *s, device_state to, uint64_t now_ms) {
+/* `drop`: what its connections end with. */
+static int move_device(control_call *call, store *s, device_state to, int drop, uint64_t now_ms) {
     device_info d;
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->drop = drop;
     control_put_text(call->reply, "name", d.name);
     control_put_text(call->reply, "was", state_name(d.state));
     json_object_set_new(call->reply, "changed", json_boolean(d.state != to));
@@ -288,22 +290,22 @@ static int move_device(control_call *call, store *s, device_state to, uint64_t n
 
 static int run_device_pause(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_PAUSED, now_ms);
+    return move_device(call, s, DEVICE_PAUSED, SATCHEL_E_PAUSED, now_ms);
 }
 
 static int run_device_resume(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_ACTIVE, now_ms);
+    return move_device(call, s, DEVICE_ACTIVE, SATCHEL_OK, now_ms);
 }
 
 static int run_device_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_REVOKED, now_ms);
+    return move_device(call, s, DEVICE_REVOKED, SATCHEL_E_REVOKED, now_ms);
 }
 
 static int run_device_wipe(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_WIPE, now_ms);
+    return move_device(call, s, DEVICE_WIPE, SATCHEL_E_WIPED, now_ms);
 }
 
 static int count_of(store *s, const char *sql, const device_info *d, uint64_t now_ms, uint64_t *out) {
@@ -330,7 +332,8 @@ static int run_device_remove(control_call *call, store *s, ingest *g, uint64_t n
     if (rc) return control_failed(call, rc, s, "cannot read what it has");
     control_put_number(call->reply, "grants", grants);
     control_put_number(call->reply, "codes", codes);
-    return move_device(call, s, DEVICE_REMOVED, now_ms);
+    /* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
+    return move_device(call, s, DEVICE_REMOVED, SATCHEL_E_REVOKED, now_ms);
 }
 
 static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -339,6 +342,7 @@ static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->drop = SATCHEL_E_CLOSED;
     control_put_text(call->reply, "name", d.name);
     return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
@@ -360,25 +364,8 @@ static void after_device_verify(control_call *call) {
     hub_verify_device(call->job.service->hub, call->device, call->fingerprint);
 }
 
-static void after_device_pause(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_PAUSED);
-}
-
-static void after_device_revoke(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
-}
-
-static void after_device_wipe(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_WIPED);
-}
-
-static void after_device_resnapshot(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
-}
-
-/* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
-static void after_device_remove(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
+static void after_drop(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, call->drop);
 }
 
 const control_command control_device_commands[] = {
@@ -387,12 +374,12 @@ const control_command control_device_commands[] = {
     {"device.show", false, run_device_show, NULL, PEOPLE_VIEWER, true},
     {"device.rename", false, run_device_rename, NULL, PEOPLE_ADMIN, false},
     {"device.set", false, run_device_set, after_device_set, PEOPLE_ADMIN, false},
-    {"device.pause", false, run_device_pause, after_device_pause, PEOPLE_ADMIN, false},
+    {"device.pause", false, run_device_pause, after_drop, PEOPLE_ADMIN, false},
     {"device.resume", false, run_device_resume, NULL, PEOPLE_ADMIN, false},
-    {"device.revoke", false, run_device_revoke, after_device_revoke, PEOPLE_ADMIN, false},
-    {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
-    {"device.remove", false, run_device_remove, after_device_remove, PEOPLE_ADMIN, false},
-    {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
+    {"device.revoke", false, run_device_revoke, after_drop, PEOPLE_ADMIN, false},
+    {"device.wipe", false, run_device_wipe, after_drop, PEOPLE_ADMIN, false},
+    {"device.remove", false, run_device_remove, after_drop, PEOPLE_ADMIN, false},
+    {"device.resnapshot", false, run_device_resnapshot, after_drop, PEOPLE_ADMIN, false},
     {"device.verify", false, run_device_verify, after_device_verify, PEOPLE_ADMIN, false},
     {0},
 };

@@ -62,6 +62,7 @@ struct control_call {
     control_asker by;
     control_call *next;                            /* of those that run */
     int64_t device;                                /* of device.revoke and others, */
+    int drop;                                      /* what its connections end with, */
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]; /* its key's */
     struct control_peer *peer;                     /* NULL: it has gone */
 };
