@@ -189,6 +189,16 @@ void console_put_key_columns(buf *sql, const schema_table *t) {
     }
 }
 
+void console_put_from_row(buf *sql, const schema_table *t) {
+    buf_printf(sql, " FROM ");
+    console_put_name(sql, t->name);
+    buf_printf(sql, " WHERE (");
+    console_put_key_columns(sql, t);
+    buf_printf(sql, ")=(?");
+    for (unsigned i = 1; i < t->nkey; i++) buf_printf(sql, ",?");
+    buf_printf(sql, ")");
+}
+
 /* Borrowed; NULL if it cannot be made. */
 static sqlite3_stmt *label_query(console *k, const schema_table *t) {
     sqlite3_stmt **q = &k->label[t - k->schema->table];
@@ -196,13 +206,7 @@ static sqlite3_stmt *label_query(console *k, const schema_table *t) {
     if (*q) return *q;
     buf_printf(&sql, "SELECT ");
     console_put_label(&sql, t);
-    buf_printf(&sql, " FROM ");
-    console_put_name(&sql, t->name);
-    buf_printf(&sql, " WHERE (");
-    console_put_key_columns(&sql, t);
-    buf_printf(&sql, ")=(?");
-    for (unsigned i = 1; i < t->nkey; i++) buf_printf(&sql, ",?");
-    buf_printf(&sql, ")");
+    console_put_from_row(&sql, t);
     if (sql.rc || sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, q, NULL) != SQLITE_OK) *q = NULL;
     buf_fini(&sql);
     return *q;

@@ -125,13 +125,7 @@ static int prepare_row(const console *k, const console_row_named *n, sqlite3_stm
         buf_put_byte(&sql, ',');
         console_put_name(&sql, n->t->col[i]->name);
     }
-    buf_printf(&sql, " FROM ");
-    console_put_name(&sql, n->t->name);
-    buf_printf(&sql, " WHERE (");
-    console_put_key_columns(&sql, n->t);
-    buf_printf(&sql, ")=(?");
-    for (unsigned i = 1; i < n->t->nkey; i++) buf_printf(&sql, ",?");
-    buf_printf(&sql, ")");
+    console_put_from_row(&sql, n->t);
     int rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, q, NULL));
     for (unsigned i = 0; !rc && i < n->t->nkey; i++) rc = db_rc(value_bind(*q, (int)i + 1, &n->row.key[i]));
     buf_fini(&sql);
