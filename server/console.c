@@ -170,13 +170,13 @@ void console_put_label(buf *sql, const schema_table *t) {
     const schema_column *name = named(t);
     unsigned n = 0;
     if (name) {
-        console_put_name(sql, name->name);
+        scope_put_name(sql, name->name);
         return;
     }
     for (unsigned i = 0; i < t->ncol && n < 2; i++) {
         if (t->col[i]->affinity != AFFINITY_TEXT || t->col[i]->key) continue;
         buf_printf(sql, n++ ? "||' '||coalesce(" : "nullif(trim(coalesce(");
-        console_put_name(sql, t->col[i]->name);
+        scope_put_name(sql, t->col[i]->name);
         buf_printf(sql, ",'')");
     }
     buf_printf(sql, n ? "),'')" : "NULL");
@@ -185,13 +185,13 @@ void console_put_label(buf *sql, const schema_table *t) {
 void console_put_key_columns(buf *sql, const schema_table *t) {
     for (unsigned i = 0; i < t->nkey; i++) {
         if (i) buf_put_byte(sql, ',');
-        console_put_name(sql, t->key[i]->name);
+        scope_put_name(sql, t->key[i]->name);
     }
 }
 
 void console_put_from_row(buf *sql, const schema_table *t) {
     buf_printf(sql, " FROM ");
-    console_put_name(sql, t->name);
+    scope_put_name(sql, t->name);
     buf_printf(sql, " WHERE (");
     console_put_key_columns(sql, t);
     buf_printf(sql, ")=(?");

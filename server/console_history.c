@@ -438,7 +438,7 @@ static int put_now(const console *k, const console_row_named *row, uint32_t colu
     buf_printf(&sql, "SELECT satchel_clock");
     for (unsigned i = 0; i < t->ncol; i++) {
         buf_put_byte(&sql, ',');
-        console_put_name(&sql, t->col[i]->name);
+        scope_put_name(&sql, t->col[i]->name);
         if (t->col[i] == col) at = (int)i + 1;
     }
     console_put_from_row(&sql, t);
