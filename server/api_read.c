@@ -7,6 +7,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/api_private.h"
 #include "server/field.h"
+#include "server/scope_private.h"
 
 static void put_member(buf *out, const char *name, const char *text) {
     buf_printf(out, ",\"%s\":", name);
@@ -166,19 +167,10 @@ static bool take_asked(api_call *c, api_reader *r, asked *a) {
 
 /* ---- statements: names are the schema's, values are bound ---- */
 
-static void put_name(buf *sql, const char *name) {
-    buf_put_byte(sql, '"');
-    for (; *name; name++) {
-        if (*name == '"') buf_put_byte(sql, '"');
-        buf_put_byte(sql, (uint8_t)*name);
-    }
-    buf_put_byte(sql, '"');
-}
-
 static void put_key_list(buf *sql, const schema_table *t) {
     for (unsigned i = 0; i < t->nkey; i++) {
         if (i) buf_put_byte(sql, ',');
-        put_name(sql, t->key[i]->name);
+        scope_put_name(sql, t->key[i]->name);
     }
 }
 
@@ -186,16 +178,16 @@ static void put_select(buf *sql, const schema_table *t) {
     buf_printf(sql, "SELECT ");
     for (unsigned i = 0; i < t->ncol; i++) {
         if (i) buf_put_byte(sql, ',');
-        put_name(sql, t->col[i]->name);
+        scope_put_name(sql, t->col[i]->name);
     }
     buf_printf(sql, " FROM ");
-    put_name(sql, t->name);
+    scope_put_name(sql, t->name);
     buf_printf(sql, " WHERE 1");
 }
 
 static void put_condition(buf *sql, const schema_column *column) {
     buf_printf(sql, " AND ");
-    put_name(sql, column->name);
+    scope_put_name(sql, column->name);
     buf_printf(sql, " IS ?");
 }
 

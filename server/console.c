@@ -170,13 +170,13 @@ void console_put_label(buf *sql, const schema_table *t) {
     const schema_column *name = named(t);
     unsigned n = 0;
     if (name) {
-        console_put_name(sql, name->name);
+        scope_put_name(sql, name->name);
         return;
     }
     for (unsigned i = 0; i < t->ncol && n < 2; i++) {
         if (t->col[i]->affinity != AFFINITY_TEXT || t->col[i]->key) continue;
         buf_printf(sql, n++ ? "||' '||coalesce(" : "nullif(trim(coalesce(");
-        console_put_name(sql, t->col[i]->name);
+        scope_put_name(sql, t->col[i]->name);
         buf_printf(sql, ",'')");
     }
     buf_printf(sql, n ? "),'')" : "NULL");
@@ -185,8 +185,18 @@ void console_put_label(buf *sql, const schema_table *t) {
 void console_put_key_columns(buf *sql, const schema_table *t) {
     for (unsigned i = 0; i < t->nkey; i++) {
         if (i) buf_put_byte(sql, ',');
-        console_put_name(sql, t->key[i]->name);
+        scope_put_name(sql, t->key[i]->name);
     }
+}
+
+void console_put_from_row(buf *sql, const schema_table *t) {
+    buf_printf(sql, " FROM ");
+    scope_put_name(sql, t->name);
+    buf_printf(sql, " WHERE (");
+    console_put_key_columns(sql, t);
+    buf_printf(sql, ")=(?");
+    for (unsigned i = 1; i < t->nkey; i++) buf_printf(sql, ",?");
+    buf_printf(sql, ")");
 }
 
 /* Borrowed; NULL if it cannot be made. */
@@ -196,13 +206,7 @@ static sqlite3_stmt *label_query(console *k, const schema_table *t) {
     if (*q) return *q;
     buf_printf(&sql, "SELECT ");
     console_put_label(&sql, t);
-    buf_printf(&sql, " FROM ");
-    console_put_name(&sql, t->name);
-    buf_printf(&sql, " WHERE (");
-    console_put_key_columns(&sql, t);
-    buf_printf(&sql, ")=(?");
-    for (unsigned i = 1; i < t->nkey; i++) buf_printf(&sql, ",?");
-    buf_printf(&sql, ")");
+    console_put_from_row(&sql, t);
     if (sql.rc || sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, q, NULL) != SQLITE_OK) *q = NULL;
     buf_fini(&sql);
     return *q;

@@ -438,16 +438,10 @@ static int put_now(const console *k, const console_row_named *row, uint32_t colu
     buf_printf(&sql, "SELECT satchel_clock");
     for (unsigned i = 0; i < t->ncol; i++) {
         buf_put_byte(&sql, ',');
-        console_put_name(&sql, t->col[i]->name);
+        scope_put_name(&sql, t->col[i]->name);
         if (t->col[i] == col) at = (int)i + 1;
     }
-    buf_printf(&sql, " FROM ");
-    console_put_name(&sql, t->name);
-    buf_printf(&sql, " WHERE (");
-    console_put_key_columns(&sql, t);
-    buf_printf(&sql, ")=(?");
-    for (unsigned i = 1; i < t->nkey; i++) buf_printf(&sql, ",?");
-    buf_printf(&sql, ")");
+    console_put_from_row(&sql, t);
     if (!rc) rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, &q, NULL));
     for (unsigned i = 0; !rc && i < t->nkey; i++) rc = db_rc(value_bind(q, (int)i + 1, &row->row.key[i]));
     int step = rc ? SQLITE_DONE : sqlite3_step(q);

@@ -11,6 +11,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/field.h"
 #include "server/record.h"
+#include "server/scope_private.h"
 
 typedef struct listing {
     sqlite3 *db;
@@ -28,15 +29,6 @@ typedef struct listing {
     value after[1 + LIMIT_KEY_COLUMNS]; /* the sorted value, the key; or how many items came before */
     bool has_after;
 } listing;
-
-void console_put_name(buf *sql, const char *name) {
-    buf_put_byte(sql, '"');
-    for (; *name; name++) {
-        if (*name == '"') buf_put_byte(sql, '"');
-        buf_put_byte(sql, (uint8_t)*name);
-    }
-    buf_put_byte(sql, '"');
-}
 
 /* ---- what is asked for ---- */
 

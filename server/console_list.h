@@ -72,7 +72,5 @@ int console_item(sqlite3 *db, const console_source *s, const value *param, unsig
 
 /* Appends a field of CSV. */
 void console_put_csv_text(buf *out, const char *p, size_t n);
-/* Appends a name as SQL, quoted. */
-void console_put_name(buf *sql, const char *name);
 
 #endif

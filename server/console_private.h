@@ -71,6 +71,8 @@ const history_sync *console_open_of(console *k, int64_t device);
 /* Appends the SQL of what a row of the table is called, over its columns; "NULL" if nothing tells. */
 void console_put_label(buf *sql, const schema_table *t);
 void console_put_key_columns(buf *sql, const schema_table *t);
+/* " FROM table WHERE (key)=(?,...)": of one row, whose key is bound in its order. */
+void console_put_from_row(buf *sql, const schema_table *t);
 
 /* What the request asks of a list, with the parameters that every list has: ?1 now, ?2 the newest seq, ?3 how long a device may stay away, ?4 `id`, ?5 `text` (borrowed; may
  * be NULL). False after answering. */

@@ -86,7 +86,7 @@ static void put_counting(const schema *s, unsigned *at, buf *sql) {
         buf_printf(sql, "%sSELECT satchel_set AS lies,count(*) AS rows,count(*)*", between);
         console_put_row_bytes(sql, t);
         buf_printf(sql, " AS bytes FROM ");
-        console_put_name(sql, t->name);
+        scope_put_name(sql, t->name);
         buf_printf(sql, " GROUP BY 1");
         between = " UNION ALL ";
         n++;

@@ -42,12 +42,12 @@ static int put_texts(const schema_table *t, const char *where, console_data *d, 
     buf_printf(x, ")");
     buf_put_byte(x, 0);
     at[2] = begin_text(x);
-    console_put_name(x, t->name);
+    scope_put_name(x, t->name);
     buf_printf(x, "%s%s", *where ? " WHERE " : "", where);
     buf_put_byte(x, 0);
     for (unsigned i = 0; i < t->ncol; i++) {
         at[3 + i] = begin_text(x);
-        console_put_name(x, t->col[i]->name);
+        scope_put_name(x, t->col[i]->name);
         buf_put_byte(x, 0);
     }
     return x->rc;
@@ -123,15 +123,9 @@ static int prepare_row(const console *k, const console_row_named *n, sqlite3_stm
     buf_printf(&sql, "SELECT satchel_clock,satchel_set");
     for (unsigned i = 0; i < n->t->ncol; i++) {
         buf_put_byte(&sql, ',');
-        console_put_name(&sql, n->t->col[i]->name);
+        scope_put_name(&sql, n->t->col[i]->name);
     }
-    buf_printf(&sql, " FROM ");
-    console_put_name(&sql, n->t->name);
-    buf_printf(&sql, " WHERE (");
-    console_put_key_columns(&sql, n->t);
-    buf_printf(&sql, ")=(?");
-    for (unsigned i = 1; i < n->t->nkey; i++) buf_printf(&sql, ",?");
-    buf_printf(&sql, ")");
+    console_put_from_row(&sql, n->t);
     int rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, q, NULL));
     for (unsigned i = 0; !rc && i < n->t->nkey; i++) rc = db_rc(value_bind(*q, (int)i + 1, &n->row.key[i]));
     buf_fini(&sql);
@@ -292,11 +286,11 @@ void console_put_row_bytes(buf *sql, const schema_table *t) {
     buf_printf(sql, "coalesce((SELECT avg(0");
     for (unsigned i = 0; i < t->ncol; i++) {
         buf_printf(sql, "+coalesce(length(CAST(");
-        console_put_name(sql, t->col[i]->name);
+        scope_put_name(sql, t->col[i]->name);
         buf_printf(sql, " AS BLOB)),0)");
     }
     buf_printf(sql, ") FROM (SELECT * FROM ");
-    console_put_name(sql, t->name);
+    scope_put_name(sql, t->name);
     buf_printf(sql, " LIMIT %d)),0)", MEASURED);
 }
 
@@ -306,7 +300,7 @@ int console_count_rows(const console *k, const schema_table *t, int64_t view_num
     buf_printf(&sql, "SELECT count(*),CAST(count(*)*");
     console_put_row_bytes(&sql, t);
     buf_printf(&sql, " AS INTEGER) FROM ");
-    console_put_name(&sql, t->name);
+    scope_put_name(&sql, t->name);
     if (view_number) buf_printf(&sql, " WHERE console_holds(%" PRId64 ",satchel_set)", view_number);
     int rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, &q, NULL));
     int step = rc ? SQLITE_ROW : sqlite3_step(q);
@@ -396,7 +390,7 @@ static int put_about(const console *k, const char *view_name, buf *out) {
 static int prepare_view(const console *k, const char *name, sqlite3_stmt **q) {
     buf sql = {0};
     buf_printf(&sql, "SELECT * FROM ");
-    console_put_name(&sql, name);
+    scope_put_name(&sql, name);
     int rc = sql.rc ? sql.rc : db_rc(sqlite3_prepare_v2(k->file->db, (const char *)sql.p, (int)sql.n, q, NULL));
     buf_fini(&sql);
     return rc;
@@ -457,7 +451,7 @@ static int make_report(const console *k, const char *name, console_data *d, buf 
     if (!rc && n > (int)LIMIT_COLUMNS) rc = SATCHEL_E_LIMIT;
     for (int i = 0; !rc && i < n; i++) {
         at[i] = d->text.n;
-        console_put_name(&d->text, sqlite3_column_name(q, i));
+        scope_put_name(&d->text, sqlite3_column_name(q, i));
         buf_put_byte(&d->text, 0);
         buf_printf(&d->text, "%s", sqlite3_column_name(q, i));
         buf_put_byte(&d->text, 0);
@@ -465,7 +459,7 @@ static int make_report(const console *k, const char *name, console_data *d, buf 
         record_put_text(columns, sqlite3_column_name(q, i), strlen(sqlite3_column_name(q, i)));
     }
     size_t from = d->text.n;
-    console_put_name(&d->text, name);
+    scope_put_name(&d->text, name);
     buf_put_byte(&d->text, 0);
     d->column = calloc((size_t)n + 1, sizeof *d->column);
     if (!rc) rc = d->text.rc ? d->text.rc : d->column ? SATCHEL_OK : SATCHEL_E_NOMEM;

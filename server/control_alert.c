@@ -15,10 +15,6 @@ static void put_subject(json_t *o, int64_t subject, const char *name) {
     control_put_text(o, "device", name);
 }
 
-static void put_time(json_t *o, const char *member, uint64_t ms) {
-    json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
-}
-
 /* ---- what is open, and who is told ---- */
 
 static int put_alert(void *ctx, const alert_info *a) {
@@ -32,10 +28,10 @@ static int put_alert(void *ctx, const alert_info *a) {
     control_put_text(o, "words", a->words);
     json_object_set_new(o, "value", json_real(a->value));
     control_put_number(o, "opened_ms", a->opened_ms);
-    put_time(o, "acked_ms", a->acked_ms);
+    control_put_known(o, "acked_ms", a->acked_ms);
     control_put_text(o, "acked_by", a->acked_by);
-    put_time(o, "closed_ms", a->closed_ms);
-    put_time(o, "silent_until_ms", a->silent_until_ms);
+    control_put_known(o, "closed_ms", a->closed_ms);
+    control_put_known(o, "silent_until_ms", a->silent_until_ms);
     return !control_list_add(l, o);
 }
 
@@ -67,11 +63,11 @@ static int put_ways(control_call *call, store *s, uint64_t now_ms) {
         control_put_text(o, "way", notice_way_name(way));
         control_put_text(o, "state", !st.set ? "off" : st.failing_ms ? "failing" : "ok");
         control_put_text(o, "words", st.failing_ms ? st.words : NULL);
-        put_time(o, "failing_ms", st.failing_ms);
+        control_put_known(o, "failing_ms", st.failing_ms);
         control_put_number(o, "failures", st.failures);
         control_put_number(o, "waiting", waiting);
         control_put_number(o, "sent", st.sent);
-        put_time(o, "last_ms", st.last_ms);
+        control_put_known(o, "last_ms", st.last_ms);
         json_array_append_new(ways, o);
     }
     json_object_set_new(call->reply, "notices", ways);
@@ -100,10 +96,7 @@ static int run_ack(control_call *call, store *s, ingest *g, uint64_t now_ms) {
         return control_misuse(call, "which alerts? their ids, up to 1000");
     json_array_foreach(ids, i, id) {
         int rc = alert_ack(s, json_integer_value(id), call->by.who.actor, now_ms);
-        if (rc == SATCHEL_E_NOT_FOUND) {
-            buf_printf(&call->error, "there is no open alert %lld", (long long)json_integer_value(id));
-            return rc;
-        }
+        if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no open alert %lld", (long long)json_integer_value(id));
         if (rc) return control_failed(call, rc, s, "cannot acknowledge it");
     }
     control_put_number(call->reply, "acked", json_array_size(ids));
@@ -148,17 +141,14 @@ static int take_subject(control_call *call, store *s, int64_t *subject) {
     *subject = -1;
     if (!device) return SATCHEL_OK;
     int rc = store_device_by_name(s, device, &d);
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no device %s", device);
-        return rc;
-    }
-    *subject = d.id;
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no device %s", device);
+    if (!rc) *subject = d.id;
     return control_failed(call, rc, s, "cannot look for the device");
 }
 
-static int no_rule(control_call *call, const char *rule) {
-    buf_printf(&call->error, "there is no rule %s", rule);
-    return SATCHEL_E_NOT_FOUND;
+static int tell(control_call *call, int rc, store *s, const char *rule, const char *what) {
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no rule %s", rule);
+    return control_failed(call, rc, s, what);
 }
 
 static int run_silence(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -171,7 +161,7 @@ static int run_silence(control_call *call, store *s, ingest *g, uint64_t now_ms)
     int rc = take_subject(call, s, &subject);
     if (rc) return rc;
     rc = alert_silence_set(s, rule, subject, (uint64_t)until_ms, call->by.who.actor);
-    return rc == SATCHEL_E_NOT_FOUND ? no_rule(call, rule) : control_failed(call, rc, s, "cannot silence it");
+    return tell(call, rc, s, rule, "cannot silence it");
 }
 
 static int run_unsilence(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -183,7 +173,7 @@ static int run_unsilence(control_call *call, store *s, ingest *g, uint64_t now_m
     if (rc) return rc;
     rc = alert_silence_end(s, rule, subject);
     if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "that is not silenced");
-    return rc == SATCHEL_E_NOT_FOUND ? rc : control_failed(call, rc, s, "cannot end the silence");
+    return control_failed(call, rc, s, "cannot end the silence");
 }
 
 /* What is not silent any more is told now. */
@@ -269,7 +259,7 @@ static int run_set(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     if (!rc) json_object_set_new(call->reply, "rule", rule_json(&r));
     if (!rc) hub_upkeep_soon(call->job.service->hub);
     json_decref(o);
-    return rc && !call->error.n ? control_failed(call, rc, s, "cannot set the rule") : rc;
+    return control_failed(call, rc, s, "cannot set the rule");
 }
 
 static int switch_rule(control_call *call, store *s, bool on) {
@@ -277,7 +267,7 @@ static int switch_rule(control_call *call, store *s, bool on) {
     if (!name) return control_misuse(call, "which rule?");
     int rc = alert_rule_switch(s, name, on);
     if (!rc) hub_upkeep_soon(call->job.service->hub);
-    return rc == SATCHEL_E_NOT_FOUND ? no_rule(call, name) : control_failed(call, rc, s, "cannot switch the rule");
+    return tell(call, rc, s, name, "cannot switch the rule");
 }
 
 static int run_on(control_call *call, store *s, ingest *g, uint64_t now_ms) {

@@ -7,10 +7,6 @@
 
 #define RUNS_MAX 10000
 
-static int failed(control_call *call, int rc, store *s, const char *what) {
-    return rc && !call->error.n ? control_failed(call, rc, s, what) : rc;
-}
-
 static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     const char *name = control_text(call, "name"), *text = control_text(call, "text");
     uint64_t rules = 0;
@@ -19,7 +15,7 @@ static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms)
     if (strlen(text) > CONTROL_SQL_BYTES) return SATCHEL_E_LIMIT;
     int rc = automation_publish(s, name, text, now_ms, &rules, &call->error);
     control_put_number(call->reply, "rules", rules);
-    return failed(call, rc, s, "cannot publish the rules");
+    return control_failed(call, rc, s, "cannot publish the rules");
 }
 
 static int put_rule(void *ctx, const automation_info *r) {
@@ -46,12 +42,7 @@ static int run_list(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g, (void)now_ms;
     int rc = automation_list(s, put_rule, &l, &call->error);
     control_list_put(call, "automations", &l);
-    return failed(call, rc, s, "cannot list the automations");
-}
-
-/* 0 is null. */
-static void put_known(json_t *o, const char *member, uint64_t v) {
-    json_object_set_new(o, member, v ? json_integer((json_int_t)v) : json_null());
+    return control_failed(call, rc, s, "cannot list the automations");
 }
 
 static int put_run(void *ctx, const automation_run_info *r) {
@@ -67,9 +58,9 @@ static int put_run(void *ctx, const automation_run_info *r) {
     control_put_number(o, "wrote", r->wrote);
     control_put_text(o, "rc", r->rc ? satchel_rc_name(r->rc) : NULL);
     control_put_text(o, "words", r->words);
-    put_known(o, "replays", r->replays);
-    put_known(o, "replayed_by", r->replayed_by);
-    put_known(o, "replayed_ms", r->replayed_ms);
+    control_put_known(o, "replays", r->replays);
+    control_put_known(o, "replayed_by", r->replayed_by);
+    control_put_known(o, "replayed_ms", r->replayed_ms);
     return !control_list_add(l, o);
 }
 
@@ -80,13 +71,13 @@ static int run_history(control_call *call, store *s, ingest *g, uint64_t now_ms)
     int rc = automation_history(s, control_text(call, "name"), limit > 0 && limit < RUNS_MAX ? (uint64_t)limit : RUNS_MAX,
                                 put_run, &l);
     control_list_put(call, "runs", &l);
-    return failed(call, rc, s, "cannot read the history");
+    return control_failed(call, rc, s, "cannot read the history");
 }
 
 static int switch_rule(control_call *call, store *s, bool on, uint64_t now_ms) {
     const char *name = control_text(call, "name");
     if (!name) return control_misuse(call, "which automation?");
-    return failed(call, automation_switch(s, name, on, now_ms, &call->error), s, "cannot switch it");
+    return control_failed(call, automation_switch(s, name, on, now_ms, &call->error), s, "cannot switch it");
 }
 
 static int run_on(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -107,7 +98,7 @@ static int run_try(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     if (!rc) control_put_report(call->reply, "report", &report);
     if (!rc) rc = report.rc;
     buf_fini(&report);
-    return failed(call, rc, s, "cannot try it");
+    return control_failed(call, rc, s, "cannot try it");
 }
 
 static int run_run(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -116,7 +107,7 @@ static int run_run(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     bool has_failed;
     int rc = automation_run(g, name, now_ms, &has_failed, &call->error);
     json_object_set_new(call->reply, "failed", json_boolean(has_failed));
-    return failed(call, rc, s, "cannot run it");
+    return control_failed(call, rc, s, "cannot run it");
 }
 
 static int run_replay(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -128,7 +119,7 @@ static int run_replay(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     control_put_number(call->reply, "id", done.id);
     control_put_number(call->reply, "wrote", done.wrote);
     json_object_set_new(call->reply, "failed", json_boolean(done.failed));
-    return failed(call, rc, s, "cannot run it again");
+    return control_failed(call, rc, s, "cannot run it again");
 }
 
 const control_command control_automation_commands[] = {

@@ -28,7 +28,7 @@ static json_t *conflict_json(const conflict_info *c) {
     control_put_text(o, "lost_device", c->lost_device);
     control_put_number(o, "lost_stamp", c->lost_stamp);
     control_put_text(o, "state", c->state);
-    json_object_set_new(o, "resolved_ms", c->resolved_ms ? json_integer((json_int_t)c->resolved_ms) : json_null());
+    control_put_known(o, "resolved_ms", c->resolved_ms);
     return o;
 }
 
@@ -58,7 +58,7 @@ static int settle(store *s, json_int_t id, const char *state, uint64_t now_ms) {
 static int tell(control_call *call, int rc, store *s, json_int_t id, const char *what) {
     if (rc == SATCHEL_E_NOT_FOUND && !call->error.n)
         buf_printf(&call->error, "there is no conflict %" JSON_INTEGER_FORMAT " that is open", id);
-    return rc && call->error.n ? rc : control_failed(call, rc, s, what);
+    return control_failed(call, rc, s, what);
 }
 
 static int run_accept(control_call *call, store *s, ingest *g, uint64_t now_ms) {

@@ -24,11 +24,6 @@ static const char *state_name(device_state state) {
     }
 }
 
-/* null: never. */
-static void put_time(json_t *o, const char *member, uint64_t ms) {
-    json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
-}
-
 static json_t *device_json(const device_info *d) {
     json_t *o = json_object();
     control_put_number(o, "id", (uint64_t)d->id);
@@ -39,8 +34,8 @@ static json_t *device_json(const device_info *d) {
     control_put_text(o, "user", d->user[0] ? d->user : NULL);
     control_put_text(o, "store", d->store[0] ? d->store : NULL);
     json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
-    put_time(o, "verify_ms", d->verify_ms);
-    put_time(o, "compared_ms", d->compared.ended_ms);
+    control_put_known(o, "verify_ms", d->verify_ms);
+    control_put_known(o, "compared_ms", d->compared.ended_ms);
     control_put_number(o, "compared_ranges", d->compared.ranges);
     control_put_number(o, "compared_rows", d->compared.rows);
     control_put_number(o, "compared_differed", d->compared.differed);
@@ -153,7 +148,7 @@ static int take_scope(control_call *call, store *s, bool must, scope_given *out)
     out->scope.nuser = out->user.n;
     out->scope.store = out->store.p;
     out->scope.nstore = out->store.n;
-    return call->error.n ? rc : control_failed(call, rc, s, "cannot read the profiles");
+    return control_failed(call, rc, s, "cannot read the profiles");
 }
 
 /* ---- adding and listing ---- */
@@ -220,10 +215,7 @@ static int find_device(control_call *call, store *s, device_info *out) {
     int rc =
         is_fingerprint(name, fingerprint) ? store_device_by_fingerprint(s, fingerprint, out) : store_device_by_name(s, name, out);
     if (!rc && out->state == DEVICE_REMOVED) rc = SATCHEL_E_NOT_FOUND;
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no device named %s", name);
-        return rc;
-    }
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no device named %s", name);
     return control_failed(call, rc, s, "cannot read the device");
 }
 
@@ -258,8 +250,8 @@ static int run_device_rename(control_call *call, store *s, ingest *g, uint64_t n
     if (rc) return rc;
     control_put_text(call->reply, "name", to);
     rc = store_device_rename(s, d.id, to, now_ms);
-    return rc == SATCHEL_E_KEY_TAKEN ? (buf_printf(&call->error, "%s", store_error(s)), rc)
-                                     : control_failed(call, rc, s, "cannot rename the device");
+    if (rc == SATCHEL_E_KEY_TAKEN) buf_printf(&call->error, "%s", store_error(s));
+    return control_failed(call, rc, s, "cannot rename the device");
 }
 
 static int run_device_set(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -281,37 +273,39 @@ static void after_device_set(control_call *call) {
     hub_scope_changed(call->job.service->hub);
 }
 
-static int move_device(control_call *call, store *s, device_state to, uint64_t now_ms) {
+/* `drop`: what its connections end with. */
+static int move_device(control_call *call, store *s, device_state to, int drop, uint64_t now_ms) {
     device_info d;
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->drop = drop;
     control_put_text(call->reply, "name", d.name);
     control_put_text(call->reply, "was", state_name(d.state));
     json_object_set_new(call->reply, "changed", json_boolean(d.state != to));
     rc = store_device_move(s, d.id, to, now_ms);
-    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    if (rc == SATCHEL_E_MISUSE) buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s));
     return control_failed(call, rc, s, "cannot change the device");
 }
 
 static int run_device_pause(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_PAUSED, now_ms);
+    return move_device(call, s, DEVICE_PAUSED, SATCHEL_E_PAUSED, now_ms);
 }
 
 static int run_device_resume(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_ACTIVE, now_ms);
+    return move_device(call, s, DEVICE_ACTIVE, SATCHEL_OK, now_ms);
 }
 
 static int run_device_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_REVOKED, now_ms);
+    return move_device(call, s, DEVICE_REVOKED, SATCHEL_E_REVOKED, now_ms);
 }
 
 static int run_device_wipe(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
-    return move_device(call, s, DEVICE_WIPE, now_ms);
+    return move_device(call, s, DEVICE_WIPE, SATCHEL_E_WIPED, now_ms);
 }
 
 static int count_of(store *s, const char *sql, const device_info *d, uint64_t now_ms, uint64_t *out) {
@@ -338,7 +332,8 @@ static int run_device_remove(control_call *call, store *s, ingest *g, uint64_t n
     if (rc) return control_failed(call, rc, s, "cannot read what it has");
     control_put_number(call->reply, "grants", grants);
     control_put_number(call->reply, "codes", codes);
-    return move_device(call, s, DEVICE_REMOVED, now_ms);
+    /* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
+    return move_device(call, s, DEVICE_REMOVED, SATCHEL_E_REVOKED, now_ms);
 }
 
 static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -347,6 +342,7 @@ static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->drop = SATCHEL_E_CLOSED;
     control_put_text(call->reply, "name", d.name);
     return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
@@ -360,7 +356,7 @@ static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t n
     memcpy(call->fingerprint, d.fingerprint, sizeof call->fingerprint);
     control_put_text(call->reply, "name", d.name);
     rc = store_device_verify(s, d.id, now_ms);
-    if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
+    if (rc == SATCHEL_E_MISUSE) buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s));
     return control_failed(call, rc, s, "cannot order a comparison");
 }
 
@@ -368,25 +364,8 @@ static void after_device_verify(control_call *call) {
     hub_verify_device(call->job.service->hub, call->device, call->fingerprint);
 }
 
-static void after_device_pause(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_PAUSED);
-}
-
-static void after_device_revoke(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
-}
-
-static void after_device_wipe(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_WIPED);
-}
-
-static void after_device_resnapshot(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
-}
-
-/* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
-static void after_device_remove(control_call *call) {
-    hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
+static void after_drop(control_call *call) {
+    hub_drop_device(call->job.service->hub, call->device, call->drop);
 }
 
 const control_command control_device_commands[] = {
@@ -395,12 +374,12 @@ const control_command control_device_commands[] = {
     {"device.show", false, run_device_show, NULL, PEOPLE_VIEWER, true},
     {"device.rename", false, run_device_rename, NULL, PEOPLE_ADMIN, false},
     {"device.set", false, run_device_set, after_device_set, PEOPLE_ADMIN, false},
-    {"device.pause", false, run_device_pause, after_device_pause, PEOPLE_ADMIN, false},
+    {"device.pause", false, run_device_pause, after_drop, PEOPLE_ADMIN, false},
     {"device.resume", false, run_device_resume, NULL, PEOPLE_ADMIN, false},
-    {"device.revoke", false, run_device_revoke, after_device_revoke, PEOPLE_ADMIN, false},
-    {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
-    {"device.remove", false, run_device_remove, after_device_remove, PEOPLE_ADMIN, false},
-    {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
+    {"device.revoke", false, run_device_revoke, after_drop, PEOPLE_ADMIN, false},
+    {"device.wipe", false, run_device_wipe, after_drop, PEOPLE_ADMIN, false},
+    {"device.remove", false, run_device_remove, after_drop, PEOPLE_ADMIN, false},
+    {"device.resnapshot", false, run_device_resnapshot, after_drop, PEOPLE_ADMIN, false},
     {"device.verify", false, run_device_verify, after_device_verify, PEOPLE_ADMIN, false},
     {0},
 };

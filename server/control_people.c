@@ -141,11 +141,7 @@ static int work_user_add(control_call *call, const progress *watch) {
 }
 
 static int tell(control_call *call, int rc, store *s, const char *what) {
-    if (rc && call->error.n) return rc;
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no user %s", control_text(call, "name"));
-        return rc;
-    }
+    if (rc == SATCHEL_E_NOT_FOUND && !call->error.n) buf_printf(&call->error, "there is no user %s", control_text(call, "name"));
     return control_failed(call, rc, s, what);
 }
 
@@ -313,7 +309,7 @@ static int work_audit_verify(control_call *call, const progress *watch) {
     snprintf(path, sizeof path, "%s/" BUNDLE_STORE, call->job.service->data);
     int rc = audit_verify(path, watch, &found, &call->error);
     control_put_number(call->reply, "rows", found.rows);
-    json_object_set_new(call->reply, "wrong", found.wrong ? json_integer((json_int_t)found.wrong) : json_null());
+    control_put_known(call->reply, "wrong", found.wrong);
     if (found.wrong) control_put_report(call->reply, "words", &found.words);
     control_put_number(call->reply, "head", found.head);
     control_put_hex(call->reply, "hash", found.hash, sizeof found.hash);

@@ -62,6 +62,7 @@ struct control_call {
     control_asker by;
     control_call *next;                            /* of those that run */
     int64_t device;                                /* of device.revoke and others, */
+    int drop;                                      /* what its connections end with, */
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]; /* its key's */
     struct control_peer *peer;                     /* NULL: it has gone */
 };
@@ -82,6 +83,8 @@ extern const control_work control_backup_works[], control_transfer_works[], cont
 /* Members of a reply. Text that is no UTF-8 has its bytes over 127 shown as '?'; NULL is null. */
 void control_put_text(json_t *o, const char *member, const char *text);
 void control_put_number(json_t *o, const char *member, uint64_t v);
+/* 0 is null: a time that never was, a row that is not. */
+void control_put_known(json_t *o, const char *member, uint64_t v);
 void control_put_hex(json_t *o, const char *member, const uint8_t *p, size_t n);
 void control_put_report(json_t *o, const char *member, buf *report);
 
@@ -92,7 +95,7 @@ bool control_is_name(const char *name);
 
 /* Words for the error; the code is what the command returns. */
 int control_misuse(control_call *call, const char *words);
-/* Words for a code, with what the store says about it; 0 stays 0. */
+/* Words for a code, with what the store says about it, unless there are words already; 0 stays 0. */
 int control_failed(control_call *call, int rc, store *s, const char *what);
 
 /* A listing that is being made. */

@@ -57,9 +57,7 @@ static int tell(control_call *call, int rc, store *s, const refusal_named *r, co
         buf_printf(&call->error, "somebody has settled this refusal before");
     else if (rc == SATCHEL_E_TOO_LARGE)
         buf_printf(&call->error, "it is too large to be retried here; the device can");
-    else
-        control_failed(call, rc, s, what);
-    return rc;
+    return control_failed(call, rc, s, what);
 }
 
 static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {

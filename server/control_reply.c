@@ -34,15 +34,19 @@ void control_put_number(json_t *o, const char *member, uint64_t v) {
     json_object_set_new(o, member, json_integer((json_int_t)v));
 }
 
+void control_put_known(json_t *o, const char *member, uint64_t v) {
+    json_object_set_new(o, member, v ? json_integer((json_int_t)v) : json_null());
+}
+
 int control_misuse(control_call *call, const char *words) {
     buf_printf(&call->error, "%s", words);
     return SATCHEL_E_MISUSE;
 }
 
-/* Words for a code, with what the store says about it. */
 int control_failed(control_call *call, int rc, store *s, const char *what) {
     const char *detail = store_error(s);
-    if (rc) buf_printf(&call->error, "%s: %s%s%s%s", what, satchel_rc_text(rc), *detail ? " (" : "", detail, *detail ? ")" : "");
+    if (rc && !call->error.n)
+        buf_printf(&call->error, "%s: %s%s%s%s", what, satchel_rc_text(rc), *detail ? " (" : "", detail, *detail ? ")" : "");
     return rc;
 }
 

@@ -30,11 +30,6 @@ static int put_report(control_call *call, buf *report) {
     return SATCHEL_OK;
 }
 
-/* The code, with words for it if nobody has put any. */
-static int failed(control_call *call, int rc, store *s, const char *what) {
-    return rc && !call->error.n ? control_failed(call, rc, s, what) : rc;
-}
-
 /* ---- the rules ---- */
 
 static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -50,7 +45,7 @@ static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
         control_put_text(call->reply, "name", (const char *)sqlite3_column_text(q, 4));
         sqlite3_reset(q);
     }
-    return failed(call, rc < 0 ? rc : SATCHEL_OK, s, "cannot read the rules");
+    return control_failed(call, rc < 0 ? rc : SATCHEL_OK, s, "cannot read the rules");
 }
 
 /* Name and text of the rules in the request. */
@@ -72,7 +67,7 @@ static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms)
     control_put_number(call->reply, "version", (uint64_t)version);
     control_put_number(call->reply, "moved", moved);
     (void)g;
-    return failed(call, rc, s, "cannot publish the rules");
+    return control_failed(call, rc, s, "cannot publish the rules");
 }
 
 static void after_change(control_call *call) {
@@ -149,7 +144,8 @@ static int try_rules(control_call *call, const char *path, const char *name, con
     store *trial = NULL;
     int rc = store_open(&(store_config){.path = path, .now_ms = now_ms}, &trial, &call->error);
     if (!rc)
-        rc = failed(call, scope_dry_run(trial, name, text, now_ms, json, report, &call->error), trial, "cannot try the rules");
+        rc = control_failed(call, scope_dry_run(trial, name, text, now_ms, json, report, &call->error), trial,
+                            "cannot try the rules");
     store_close(trial);
     return rc;
 }
@@ -196,7 +192,7 @@ static int run_explain(control_call *call, store *s, ingest *g, uint64_t now_ms)
     if (!rc) rc = scope_explain(s, ingest_scope(g), r.device, r.table, r.key, now_ms, json, &report, &call->error);
     if (!rc) rc = put_report(call, &report);
     buf_fini(&report);
-    return failed(call, rc, s, "cannot explain it");
+    return control_failed(call, rc, s, "cannot explain it");
 }
 
 static int run_grant(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -211,7 +207,7 @@ static int run_grant(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     if (until_ms <= (json_int_t)now_ms) return control_misuse(call, "a grant ends in the future");
     rc = scope_grant(s, ingest_scope(g), r.device, r.table, r.key, (uint64_t)until_ms, reason, now_ms, &id, &call->error);
     control_put_number(call->reply, "id", (uint64_t)id);
-    return failed(call, rc, s, "cannot grant it");
+    return control_failed(call, rc, s, "cannot grant it");
 }
 
 static int run_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -219,7 +215,7 @@ static int run_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     if (id < 1) return control_misuse(call, "which grant?");
     int rc = scope_revoke_grant(s, ingest_scope(g), id, now_ms, &call->error);
     if (rc == SATCHEL_E_NOT_FOUND && !call->error.n) buf_printf(&call->error, "there is no grant %lld", (long long)id);
-    return failed(call, rc, s, "cannot end the grant");
+    return control_failed(call, rc, s, "cannot end the grant");
 }
 
 static json_t *grant_json(const store *s, sqlite3_stmt *q, buf *key) {
@@ -249,7 +245,7 @@ static int run_grants(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     if (rc == 1) sqlite3_reset(q);
     buf_fini(&key);
     control_list_put(call, "grants", &l);
-    return failed(call, rc < 0 ? rc : SATCHEL_OK, s, "cannot list the grants");
+    return control_failed(call, rc < 0 ? rc : SATCHEL_OK, s, "cannot list the grants");
 }
 
 const control_command control_scope_commands[] = {

@@ -71,7 +71,7 @@ static int run_token_add(control_call *call, store *s, ingest *g, uint64_t now_m
         control_put_text(call->reply, "token", (const char *)text.p);
     if (text.p) explicit_bzero(text.p, text.cap);
     buf_fini(&text);
-    return rc == SATCHEL_E_KEY_TAKEN ? rc : control_failed(call, rc, s, "cannot make a token");
+    return control_failed(call, rc, s, "cannot make a token");
 }
 
 static int run_token_revoke(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -81,11 +81,8 @@ static int run_token_revoke(control_call *call, store *s, ingest *g, uint64_t no
     api_token *t = calloc(1, sizeof *t);
     call->state.result = t;
     int rc = t ? api_token_revoke(s, name, now_ms, t) : SATCHEL_E_NOMEM;
-    if (rc == SATCHEL_E_NOT_FOUND) {
-        buf_printf(&call->error, "there is no token named %s that is not revoked", name);
-        return rc;
-    }
-    control_put_text(call->reply, "name", name);
+    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no token named %s that is not revoked", name);
+    if (!rc) control_put_text(call->reply, "name", name);
     return control_failed(call, rc, s, "cannot revoke the token");
 }
 

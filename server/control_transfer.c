@@ -9,7 +9,7 @@
 
 static int run_import(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     int rc = import_batch(s, g, call->request, now_ms, call->reply, &call->error);
-    return rc && !call->error.n ? control_failed(call, rc, s, "cannot take the rows in") : rc;
+    return control_failed(call, rc, s, "cannot take the rows in");
 }
 
 static bool stream_line(void *ctx, const buf *line) {

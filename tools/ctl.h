@@ -77,8 +77,11 @@ typedef struct ctl_column {
 } ctl_column;
 /* One line a row under a line of headings; the widest cell makes the column. Control characters are shown as '?'. */
 void ctl_table(const json_t *array, const ctl_column *column, size_t n);
-/* A listing's array as a table, or JSON, and for people that there is more of it; `none` if there is nothing. */
+/* A listing's array as a table, or JSON, and for people that there is more of it; `none` if there is nothing (NULL: the headings). */
 void ctl_listing(const ctl *c, const json_t *reply, const char *member, const ctl_column *column, size_t n, const char *none);
+/* ctl_call, and then the answer so. */
+int ctl_list(ctl *c, json_t *request, const char *title, const char *member, const ctl_column *column, size_t n,
+             const char *none);
 /* "heading   value" lines of one object. */
 void ctl_record(const json_t *object, const ctl_column *column, size_t n);
 /* Compact JSON and a line end. */
@@ -103,8 +106,9 @@ int ctl_qr(const char *code, bool draw, const char *svg);
 
 /* ---- ctl_scope.c ---- */
 
-/* A file, or standard input for "-", as a JSON string. CTL_FAILED after telling. */
-int ctl_read_rules(const char *name, json_t **text);
+/* A request with the text of the file that is the operand (standard input for "-") and its name without folders, which stands before the line in what the
+ * server says of it. CTL_FAILED after telling. */
+int ctl_rules(const ctl *c, const char *command, json_t **request);
 
 /* ---- the commands ---- */
 

@@ -119,12 +119,8 @@ int ctl_alert_rules(ctl *c) {
         {"op", "IS", CTL_TEXT},         {"threshold", "THAN", CTL_REAL},   {"profile", "PROFILE", CTL_TEXT},
         {"hours", "HOURS", CTL_TEXT},
     };
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "alert.rule.list"), NULL, &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "rules", columns, sizeof columns / sizeof *columns, "No rules.");
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "alert.rule.list"), NULL, "rules", columns, sizeof columns / sizeof *columns,
+                    "No rules.");
 }
 
 /* A number of seconds, or of anything. */

@@ -27,12 +27,8 @@ int ctl_automation_list(ctl *c) {
         {"event", "EVENT", CTL_TEXT}, {"every", "EVERY", CTL_TEXT},     {"last_ms", "LAST", CTL_TIME},
         {"ran", "DONE", CTL_NUMBER},  {"failed", "FAILED", CTL_NUMBER},
     };
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "automation.list"), NULL, &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "automations", columns, sizeof columns / sizeof *columns, "No automations.");
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "automation.list"), NULL, "automations", columns,
+                    sizeof columns / sizeof *columns, "No automations.");
 }
 
 static void print_part(const json_t *o, const char *member, const char *heading) {
@@ -85,43 +81,46 @@ int ctl_automation_try(ctl *c) {
                     "trying", print_report);
 }
 
+/* CTL_FAILED, too, if what ran has failed. *reply is what people are to be told, the caller's; NULL: all is told. */
+static int run(ctl *c, json_t *request, json_t **reply) {
+    int rc = ctl_call(c, request, "running", reply);
+    if (rc) return rc;
+    if (json_is_true(json_object_get(*reply, "failed"))) rc = CTL_FAILED;
+    if (!c->json) return rc;
+    ctl_print_json(*reply);
+    json_decref(*reply);
+    *reply = NULL;
+    return rc;
+}
+
 int ctl_automation_run(ctl *c) {
     json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss ss}", "command", "automation.run", "name", c->word[2]), "running", &reply);
-    if (rc) return rc;
-    bool failed = json_is_true(json_object_get(reply, "failed"));
-    if (c->json)
-        ctl_print_json(reply);
-    else if (failed)
+    int rc = run(c, json_pack("{ss ss}", "command", "automation.run", "name", c->word[2]), &reply);
+    if (reply && rc)
         fprintf(stderr, "satchelctl: %s has failed; see satchelctl automation history %s\n", c->word[2], c->word[2]);
-    else
+    else if (reply)
         printf("%s has run.\n", c->word[2]);
     json_decref(reply);
-    return failed ? CTL_FAILED : CTL_DONE;
+    return rc;
 }
 
 int ctl_automation_replay(ctl *c) {
-    json_int_t id = ctl_id(c->word[2], "an entry of the history"), again;
+    json_int_t id = ctl_id(c->word[2], "an entry of the history");
+    bool unconditional = ctl_value(c, "unconditional");
     json_t *reply;
     if (!id) return CTL_USAGE;
-    int rc = ctl_call(
-        c,
-        json_pack("{ss sI sb}", "command", "automation.replay", "id", id, "unconditional", ctl_value(c, "unconditional") != NULL),
-        "running", &reply);
-    if (rc) return rc;
-    bool failed = json_is_true(json_object_get(reply, "failed"));
-    again = json_integer_value(json_object_get(reply, "id"));
-    if (c->json)
-        ctl_print_json(reply);
-    else if (failed)
+    int rc =
+        run(c, json_pack("{ss sI sb}", "command", "automation.replay", "id", id, "unconditional", (int)unconditional), &reply);
+    json_int_t again = json_integer_value(json_object_get(reply, "id"));
+    if (reply && rc)
         fprintf(stderr,
                 "satchelctl: it has failed again; entry %" JSON_INTEGER_FORMAT " of satchelctl automation history says why\n",
                 again);
-    else
+    else if (reply)
         printf("Run again as entry %" JSON_INTEGER_FORMAT "; rows written: %" JSON_INTEGER_FORMAT ".\n", again,
                json_integer_value(json_object_get(reply, "wrote")));
     json_decref(reply);
-    return failed ? CTL_FAILED : CTL_DONE;
+    return rc;
 }
 
 int ctl_automation_history(ctl *c) {
@@ -140,31 +139,19 @@ int ctl_automation_history(ctl *c) {
         {"words", "WORDS", CTL_TEXT},
     };
     long limit = 50;
-    json_t *reply;
     int rc = ctl_number(c, "limit", 1, 10000, &limit);
     if (rc) return rc;
-    rc = ctl_call(c,
-                  json_pack("{ss sI ss*}", "command", "automation.history", "limit", (json_int_t)limit, "name",
-                            c->nword > 2 ? c->word[2] : NULL),
-                  NULL, &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "runs", columns, sizeof columns / sizeof *columns, "No automation did anything.");
-    json_decref(reply);
-    return CTL_DONE;
+    json_t *request = json_pack("{ss sI ss*}", "command", "automation.history", "limit", (json_int_t)limit, "name",
+                                c->nword > 2 ? c->word[2] : NULL);
+    return ctl_list(c, request, NULL, "runs", columns, sizeof columns / sizeof *columns, "No automation did anything.");
+}
+
+static void print_published(const json_t *reply) {
+    printf("%" JSON_INTEGER_FORMAT " automations are in force.\n", json_integer_value(json_object_get(reply, "rules")));
 }
 
 int ctl_automation_publish(ctl *c) {
-    const char *path = c->word[2], *slash = strrchr(path, '/');
-    json_t *text, *reply;
-    int rc = ctl_read_rules(path, &text);
-    if (rc) return rc;
-    rc = ctl_call(c, json_pack("{ss ss so}", "command", "automation.publish", "name", slash ? slash + 1 : path, "text", text),
-                  "publishing", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%" JSON_INTEGER_FORMAT " automations are in force.\n", json_integer_value(json_object_get(reply, "rules")));
-    json_decref(reply);
-    return CTL_DONE;
+    json_t *request;
+    int rc = ctl_rules(c, "automation.publish", &request);
+    return rc ? rc : ctl_show(c, request, "publishing", print_published);
 }

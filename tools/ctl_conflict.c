@@ -17,12 +17,9 @@ int ctl_conflict_list(ctl *c) {
     int rc = ctl_number(c, "limit", 1, 10000, &limit);
     if (rc) return rc;
     bool open = ctl_value(c, "open");
-    json_t *reply, *request = json_pack("{ss sI sb}", "command", "conflicts", "limit", (json_int_t)limit, "open", (int)open);
-    rc = ctl_call(c, request, "conflicts", &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "conflicts", columns, sizeof columns / sizeof *columns, open ? "No open conflicts." : "No conflicts.");
-    json_decref(reply);
-    return CTL_DONE;
+    json_t *request = json_pack("{ss sI sb}", "command", "conflicts", "limit", (json_int_t)limit, "open", (int)open);
+    return ctl_list(c, request, "conflicts", "conflicts", columns, sizeof columns / sizeof *columns,
+                    open ? "No open conflicts." : "No conflicts.");
 }
 
 static void print_conflict(const json_t *reply) {

@@ -5,7 +5,7 @@
 #include "tools/ctl.h"
 
 static json_t *request_of(const char *command, const char *name) {
-    return json_pack("{ss ss*}", "command", command, "name", name);
+    return json_pack("{ss ss}", "command", command, "name", name);
 }
 
 /* With --profile, --user and --store as they were given. */
@@ -44,15 +44,8 @@ int ctl_device_list(ctl *c) {
         {"clock_offset_ms", "CLOCK", CTL_MILLISECONDS},
         {"software", "SOFTWARE", CTL_TEXT},
     };
-    json_t *reply;
-    int rc = ctl_call(c, request_of("device.list", NULL), "device list", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(json_object_get(reply, "devices"));
-    else
-        ctl_table(json_object_get(reply, "devices"), columns, sizeof columns / sizeof *columns);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "device.list"), "device list", "devices", columns,
+                    sizeof columns / sizeof *columns, NULL);
 }
 
 int ctl_device_show(ctl *c) {

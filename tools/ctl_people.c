@@ -95,12 +95,8 @@ int ctl_user_list(ctl *c) {
         {"last_login_ms", "LAST IN", CTL_TIME},
         {"failures", "FAILURES", CTL_NUMBER},
     };
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "user.list"), "user list", &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "users", columns, sizeof columns / sizeof *columns, "There are no users.");
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "user.list"), "user list", "users", columns, sizeof columns / sizeof *columns,
+                    "There are no users.");
 }
 
 /* Takes `request`. */

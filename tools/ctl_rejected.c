@@ -11,14 +11,9 @@ int ctl_rejected(ctl *c) {
         {"device", "DEVICE", CTL_TEXT}, {"number", "NUMBER", CTL_NUMBER}, {"at_ms", "AT", CTL_TIME}, {"state", "STATE", CTL_TEXT},
         {"code", "CODE", CTL_TEXT},     {"table", "TABLE", CTL_TEXT},     {"key", "KEY", CTL_TEXT},  {"message", "WHY", CTL_TEXT},
     };
-    json_t *reply;
     bool all = ctl_value(c, "all");
-    int rc = ctl_call(c, json_pack("{ss sb}", "command", "rejected", "all", (int)all), "rejected", &reply);
-    if (rc) return rc;
-    ctl_listing(c, reply, "rejected", columns, sizeof columns / sizeof *columns,
-                all ? "No refused transactions." : "No open refusals.");
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss sb}", "command", "rejected", "all", (int)all), "rejected", "rejected", columns,
+                    sizeof columns / sizeof *columns, all ? "No refused transactions." : "No open refusals.");
 }
 
 /* A request about the refusal that the operands name; NULL after telling. */

@@ -26,7 +26,8 @@ static const char *text_of_time(uint64_t ms, char out[40]) {
     return out;
 }
 
-int ctl_read_rules(const char *name, json_t **text) {
+int ctl_rules(const ctl *c, const char *command, json_t **request) {
+    const char *name = c->word[2], *slash = strrchr(name, '/');
     buf hold = {.max = CONTROL_SQL_BYTES};
     bool is_input = !strcmp(name, "-");
     FILE *f = is_input ? stdin : fopen(name, "re");
@@ -38,56 +39,41 @@ int ctl_read_rules(const char *name, json_t **text) {
     }
     const char *why = ferror(f) ? strerror(errno) : hold.rc ? "too long" : NULL;
     if (!is_input) fclose(f);
-    *text = why ? NULL : json_stringn(hold.p ? (const char *)hold.p : "", hold.n);
-    if (!why && !*text) why = "this is not UTF-8";
+    json_t *text = why ? NULL : json_stringn(hold.p ? (const char *)hold.p : "", hold.n);
+    if (!why && !text) why = "this is not UTF-8";
     buf_fini(&hold);
-    return why ? fail(name, why) : CTL_DONE;
+    if (why) return fail(name, why);
+    *request = json_pack("{ss ss so}", "command", command, "name", slash ? slash + 1 : name, "text", text);
+    return CTL_DONE;
 }
 
-/* The name without its folders stands before the line in what the server says of it. */
-static int ask_about_rules(ctl *c, const char *command, const char *title, json_t **reply) {
-    const char *path = c->word[2], *slash = strrchr(path, '/');
-    json_t *text;
-    int rc = ctl_read_rules(path, &text);
-    if (rc) return rc;
-    return ctl_call(c,
-                    json_pack("{ss ss so sb sb}", "command", command, "name", slash ? slash + 1 : path, "text", text, "json",
-                              (int)c->json, "progress", 1),
-                    title, reply);
+static void print_rules(const json_t *reply) {
+    const char *text = json_string_value(json_object_get(reply, "text"));
+    char when[40];
+    if (!text) {
+        puts("No rules are published: every device holds everything.");
+        return;
+    }
+    fprintf(stderr, "Version %" JSON_INTEGER_FORMAT " (%s), published %s as of commit %" JSON_INTEGER_FORMAT ".\n",
+            json_integer_value(json_object_get(reply, "version")), json_string_value(json_object_get(reply, "name")),
+            text_of_time((uint64_t)json_integer_value(json_object_get(reply, "at_ms")), when),
+            json_integer_value(json_object_get(reply, "seq")));
+    fputs(text, stdout);
 }
 
 int ctl_scope_show(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "scope.show"), NULL, &reply);
-    if (rc) return rc;
-    const char *text = json_string_value(json_object_get(reply, "text"));
-    char when[40];
-    if (c->json) {
-        ctl_print_json(reply);
-    } else if (!text) {
-        puts("No rules are published: every device holds everything.");
-    } else {
-        fprintf(stderr, "Version %" JSON_INTEGER_FORMAT " (%s), published %s as of commit %" JSON_INTEGER_FORMAT ".\n",
-                json_integer_value(json_object_get(reply, "version")), json_string_value(json_object_get(reply, "name")),
-                text_of_time((uint64_t)json_integer_value(json_object_get(reply, "at_ms")), when),
-                json_integer_value(json_object_get(reply, "seq")));
-        fputs(text, stdout);
-    }
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_show(c, json_pack("{ss}", "command", "scope.show"), NULL, print_rules);
+}
+
+static void print_published(const json_t *reply) {
+    printf("published as version %" JSON_INTEGER_FORMAT "; %" JSON_INTEGER_FORMAT " rows changed buckets\n",
+           json_integer_value(json_object_get(reply, "version")), json_integer_value(json_object_get(reply, "moved")));
 }
 
 int ctl_scope_publish(ctl *c) {
-    json_t *reply;
-    int rc = ask_about_rules(c, "scope.publish", "looking at every row", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("published as version %" JSON_INTEGER_FORMAT "; %" JSON_INTEGER_FORMAT " rows changed buckets\n",
-               json_integer_value(json_object_get(reply, "version")), json_integer_value(json_object_get(reply, "moved")));
-    json_decref(reply);
-    return CTL_DONE;
+    json_t *request;
+    int rc = ctl_rules(c, "scope.publish", &request);
+    return rc ? rc : ctl_show(c, request, "looking at every row", print_published);
 }
 
 /* What an answer tells as one text for people, or as an object. */
@@ -101,8 +87,12 @@ static void print_report(const ctl *c, json_t *reply) {
 }
 
 int ctl_scope_dry_run(ctl *c) {
-    json_t *reply;
-    int rc = ask_about_rules(c, "scope.dry_run", "trying the rules", &reply);
+    json_t *request, *reply;
+    int rc = ctl_rules(c, "scope.dry_run", &request);
+    if (rc) return rc;
+    json_object_set_new(request, "json", json_boolean(c->json));
+    json_object_set_new(request, "progress", json_true());
+    rc = ctl_call(c, request, "trying the rules", &reply);
     if (!rc) print_report(c, reply);
     return rc;
 }
@@ -187,18 +177,8 @@ int ctl_scope_grants(ctl *c) {
         {"id", "ID", CTL_NUMBER}, {"device", "DEVICE", CTL_TEXT},  {"table", "TABLE", CTL_TEXT},
         {"key", "KEY", CTL_TEXT}, {"until_ms", "UNTIL", CTL_TIME}, {"reason", "REASON", CTL_TEXT},
     };
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "scope.grants"), NULL, &reply);
-    if (rc) return rc;
-    const json_t *grants = json_object_get(reply, "grants");
-    if (c->json)
-        ctl_print_json(grants);
-    else if (!json_array_size(grants))
-        puts("No grants.");
-    else
-        ctl_table(grants, columns, sizeof columns / sizeof *columns);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "scope.grants"), NULL, "grants", columns, sizeof columns / sizeof *columns,
+                    "No grants.");
 }
 
 int ctl_scope_revoke(ctl *c) {

@@ -168,9 +168,19 @@ void ctl_listing(const ctl *c, const json_t *reply, const char *member, const ct
     const json_t *array = json_object_get(reply, member);
     if (c->json)
         ctl_print_json(array);
-    else if (!json_array_size(array))
+    else if (none && !json_array_size(array))
         puts(none);
     else
         ctl_table(array, columns, n);
     if (json_is_true(json_object_get(reply, "more"))) fprintf(stderr, "There are more than these %zu.\n", json_array_size(array));
+}
+
+int ctl_list(ctl *c, json_t *request, const char *title, const char *member, const ctl_column *columns, size_t n,
+             const char *none) {
+    json_t *reply;
+    int rc = ctl_call(c, request, title, &reply);
+    if (rc) return rc;
+    ctl_listing(c, reply, member, columns, n, none);
+    json_decref(reply);
+    return CTL_DONE;
 }

@@ -25,25 +25,10 @@ int ctl_token_list(ctl *c) {
         {"name", "NAME", CTL_TEXT},          {"rights", "RIGHTS", CTL_TEXT},     {"state", "STATE", CTL_TEXT},
         {"created_ms", "CREATED", CTL_TIME}, {"used_ms", "LAST USED", CTL_TIME},
     };
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss}", "command", "token.list"), "token list", &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(json_object_get(reply, "tokens"));
-    else
-        ctl_table(json_object_get(reply, "tokens"), columns, sizeof columns / sizeof *columns);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_list(c, json_pack("{ss}", "command", "token.list"), "token list", "tokens", columns,
+                    sizeof columns / sizeof *columns, NULL);
 }
 
 int ctl_token_revoke(ctl *c) {
-    json_t *reply;
-    int rc = ctl_call(c, json_pack("{ss ss}", "command", "token.revoke", "name", c->word[2]), NULL, &reply);
-    if (rc) return rc;
-    if (c->json)
-        ctl_print_json(reply);
-    else
-        printf("%s is revoked\n", c->word[2]);
-    json_decref(reply);
-    return CTL_DONE;
+    return ctl_do(c, json_pack("{ss ss}", "command", "token.revoke", "name", c->word[2]), NULL, "%s is revoked", c->word[2]);
 }

@@ -46,6 +46,9 @@ class Admin(Api):
                 return items
             after = {"after": page["next"]}
 
+    def id_of(self, device):
+        return {d["name"]: d["id"] for d in self.items("consoleDevices")}[device]
+
     def csv(self, operation, **arguments):
         return list(csv.DictReader(io.StringIO(self.call(operation, format="csv", **arguments).body, newline="")))
 
@@ -68,9 +71,6 @@ class ConsoleCase(harness.Case):
         self.sync_all(self.tablet, self.phone)
         return server
 
-    def id_of(self, api, name):
-        return {d["name"]: d["id"] for d in api.items("consoleDevices")}[name]
-
     def refuse(self, server):
         """A transaction that its device takes and the server refuses."""
         self.tablet.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0a', x'ff', 'email', 'a@example.org')")
@@ -84,7 +84,7 @@ class Describes(ConsoleCase):
         self.refuse(server)
         server.ctl("backup", self.path("backup"))
         viewer, nobody, reader, wrong = admin(server), Admin(server, None), admin(server, "read"), Admin(server, "satchel_" + "x" * 43)
-        device = {d["name"]: d["id"] for d in viewer.items("consoleDevices")}["tablet"]
+        device = viewer.id_of("tablet")
         ids = {"consoleConflict": {"id": viewer.items("consoleConflicts")[0]["id"]}, "consoleRefusal": {"id": viewer.items("consoleRefusals")[0]["id"]}}
         for name, path in READS.items():
             given = {**({"id": device} if "devices/{id}" in path else {}), **GIVEN.get(name, {}), **ids.get(name, {})}
@@ -157,7 +157,7 @@ class Sees(ConsoleCase):
     def test_connection_is_seen_while_it_is_open_and_when_it_has_ended(self):
         server = self.begin()
         api = admin(server)
-        id = {d["name"]: d["id"] for d in api.items("consoleDevices")}["phone"]
+        id = api.id_of("phone")
         watching = self.phone.start("sync", "--watch")
         now = harness.wait_until(lambda: api.call("consoleDevice", id=id)["connection"], "the connection")
         self.assertEqual((now["ended_ms"], now["peer"]), (None, "127.0.0.1"))
@@ -181,7 +181,7 @@ class Sees(ConsoleCase):
     def test_comparison_is_ordered_and_what_came_out_is_seen(self):
         server = self.begin()
         api = admin(server)
-        id = {d["name"]: d["id"] for d in api.items("consoleDevices")}["phone"]
+        id = api.id_of("phone")
         before = api.call("consoleDevice", id=id)
         self.assertEqual((before["device"]["compared_ms"], before["device"]["compared_rows"], before["compared_found"]), (None, None, []))
         checksums.plant(self.phone.path, "UPDATE contact SET family = 'rot'")
@@ -259,7 +259,7 @@ class Sees(ConsoleCase):
         server = self.begin()
         self.refuse(server)
         api = admin(server)
-        device = self.id_of(api, "tablet")
+        device = api.id_of("tablet")
         before = api.items("consoleConflicts")
         server.ctl("rejected", "discard", "tablet", server.ctl("rejected")[0]["number"])
         server.ctl("device", "revoke", "tablet")
@@ -278,7 +278,7 @@ class Sees(ConsoleCase):
         self.assertIn(("tablet", None, "removed"), [(e["device"], e["device_id"], e["kind"]) for e in api.items("consoleEvents")])
         self.assertEqual({(c["device"], c["device_id"]) for c in api.items("consoleChanges", device="tablet")}, {("tablet", None)})
         self.assertEqual({f["column"]: (f["device"], f["device_id"]) for f in api.call("consoleRow", table="contact", key="x'01'")["fields"]}["job_title"], ("tablet", None))
-        self.assertEqual({(h["device"], h["device_id"]) for h in api.items("consoleHistory", table="contact", key="x'01'")}, {("phone", self.id_of(api, "phone")), ("tablet", None)})
+        self.assertEqual({(h["device"], h["device_id"]) for h in api.items("consoleHistory", table="contact", key="x'01'")}, {("phone", api.id_of("phone")), ("tablet", None)})
         self.assertEqual([a["action"] for a in api.items("consoleAudit", filter__action="device.remove")], ["device.remove"])
 
     def test_refusals_are_counted_by_code_over_all_pages(self):
@@ -429,14 +429,14 @@ class Explains(company.Company):
         server = self.begin()
         ann, bob, rep, _ = self.two_reps()
         api = admin(server)
-        ids = {d["name"]: d["id"] for d in api.items("consoleDevices")}
-        held = api.call("consoleDeviceRows", id=ids["ann"])
+        id = api.id_of("ann")
+        held = api.call("consoleDeviceRows", id=id)
         self.assertEqual({t["table"]: t["rows"] for t in held["items"] if t["table"] in ("account", "contact", "deal")},
                          {t: ann.one(f"SELECT count(*) FROM {t}") for t in ("account", "contact", "deal")})
         self.assertEqual(held["rows"], sum(t["rows"] for t in held["items"]))
-        rows = api.items("consoleDeviceRows", id=ids["ann"], table="account", limit=7)
+        rows = api.items("consoleDeviceRows", id=id, table="account", limit=7)
         self.assertEqual({r["key"] for r in rows}, {literal(r[0]) for r in ann.read("SELECT id FROM account")})
-        detail = api.call("consoleDevice", id=ids["ann"])
+        detail = api.call("consoleDevice", id=id)
         self.assertEqual(detail["device"]["user"], literal(rep))
         self.assertTrue(detail["buckets"])
         account = self.account_of(rep)

@@ -2,6 +2,7 @@
 
 A test is a Case. It asks for servers, devices and proxies, which lie in a directory of its own and end with it. Every process that ends by
 itself is looked at: a sanitizer's report, or an exit status that the test did not expect, fails the test. Python's standard library alone."""
+import contextlib
 import fcntl
 import glob
 import hashlib
@@ -75,29 +76,41 @@ def open_file(path):
 
 def content(path):
     """{table: [rows]} of the synced tables, every value as an SQL literal, in key order."""
-    with_db = open_file(path)
-    try:
-        with_db.execute("BEGIN")
-        tables = [r[0] for r in with_db.execute("SELECT DISTINCT name FROM satchel_table ORDER BY name")]
+    with contextlib.closing(open_file(path)) as db:
+        db.execute("BEGIN")
+        tables = [r[0] for r in db.execute("SELECT DISTINCT name FROM satchel_table ORDER BY name")]
         out = {}
         for table in tables:
-            columns = list(with_db.execute(f'PRAGMA table_info("{table}")'))
+            columns = list(db.execute(f'PRAGMA table_info("{table}")'))
             names = [c[1] for c in columns if c[1] not in ("satchel_clock", "satchel_set")]
             key = [c[1] for c in sorted((c for c in columns if c[5]), key=lambda c: c[5])]
             if names:
-                out[table] = list(with_db.execute("SELECT %s FROM \"%s\" ORDER BY %s" % (
+                out[table] = list(db.execute("SELECT %s FROM \"%s\" ORDER BY %s" % (
                     ",".join(f'quote("{n}")' for n in names), table, ",".join(f'"{n}"' for n in key))))
         return out
-    finally:
-        with_db.close()
 
 
-class Server:
+class File:
+    """What a server's store and a device's database, at `path`, tell who looks into them."""
+
+    def read(self, query, *values):
+        with contextlib.closing(open_file(self.path)) as db:
+            return db.execute(query, values).fetchall()
+
+    def one(self, query, *values):
+        return self.read(query, *values)[0][0]
+
+    def content(self):
+        return content(self.path)
+
+
+class Server(File):
     """satcheld on a data directory. Ports are picked at the first start and kept over restarts."""
 
     def __init__(self, case, data, schema=None, options=(), prefix=()):
         self.case, self.data, self.schema, self.options, self.prefix = case, data, schema, list(options), list(prefix)
         self.log = data + ".log"
+        self.path = self.store = os.path.join(data, "store.db")
         self.process = None
         self.sync_port = self.https_port = 0
 
@@ -175,23 +188,6 @@ class Server:
         """Of a device that holds everything, unless options say otherwise."""
         return self.ctl("device", "add", name, *(options or ("--profile", "full")))["enrolment_code"]
 
-    @property
-    def store(self):
-        return os.path.join(self.data, "store.db")
-
-    def read(self, query, *values):
-        db = open_file(self.store)
-        try:
-            return db.execute(query, values).fetchall()
-        finally:
-            db.close()
-
-    def one(self, query, *values):
-        return self.read(query, *values)[0][0]
-
-    def content(self):
-        return content(self.store)
-
     def epoch(self):
         """Number of the newest migration."""
         return self.one("SELECT max(epoch) FROM satchel_migration")
@@ -226,7 +222,7 @@ def copy_made(schema, data):
     return True
 
 
-class Device:
+class Device(File):
     """A database file and the program satchel on it."""
 
     def __init__(self, case, name, path, prefix=()):
@@ -284,19 +280,6 @@ class Device:
 
     def status(self):
         return json.loads(self.run("status", "--json").stdout)
-
-    def read(self, query, *values):
-        db = open_file(self.path)
-        try:
-            return db.execute(query, values).fetchall()
-        finally:
-            db.close()
-
-    def one(self, query, *values):
-        return self.read(query, *values)[0][0]
-
-    def content(self):
-        return content(self.path)
 
     def copy(self, name):
         """File and identity as they are, under another name; for a moment when nobody writes."""

@@ -3,14 +3,17 @@ import json
 
 import harness
 
+NO_PARENT = "INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b');"
+
 
 class T3OneInvalid(harness.Case):
-    def thousand(self, invalid):
-        """A thousand transactions; number 500 is the invalid one."""
-        return "".join(invalid if i == 500 else
-                       f"INSERT INTO contact(id, given) VALUES(x'{i:08x}', 'Number {i}');" for i in range(1, 1001))
-
-    def check(self, server, phone, tablet, code):
+    def refused_among_1000(self, invalid, code):
+        """A thousand transactions, of which number 500 is invalid and refused."""
+        server = self.server()
+        phone, tablet = self.device("phone", server), self.device("tablet", server)
+        self.sync_all(phone, tablet, rounds=1)
+        phone.sql("".join(invalid if i == 500 else f"INSERT INTO contact(id, given) VALUES(x'{i:08x}', 'Number {i}');" for i in range(1, 1001)))
+        phone.sync()
         self.assertEqual(server.one("SELECT count(*) FROM contact WHERE given LIKE 'Number %'"), 999)
         self.assertEqual(phone.one("SELECT count(*) FROM contact WHERE given LIKE 'Number %'"), 999)
         self.assertEqual(phone.one("SELECT count(*) FROM satchel_outbox WHERE state = 0"), 0)
@@ -21,15 +24,10 @@ class T3OneInvalid(harness.Case):
         self.assertTrue(here[0][2], "a refusal without words")
         self.sync_all(tablet)
         self.assert_same(server, phone, tablet)
-        return here[0][0]
+        return server, phone, tablet, here[0][0]
 
     def test_T3_foreign_key_among_1000_999_commit_one_refusal_on_both_sides(self):
-        server = self.server()
-        phone, tablet = self.device("phone", server), self.device("tablet", server)
-        self.sync_all(phone, tablet, rounds=1)
-        phone.sql(self.thousand("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b');"))
-        phone.sync()
-        number = self.check(server, phone, tablet, "E_FOREIGN_KEY")
+        server, phone, tablet, number = self.refused_among_1000(NO_PARENT, "E_FOREIGN_KEY")
         self.assertEqual(phone.one("SELECT count(*) FROM contact_point"), 0, "the refused row is still shown")
         # Settled by the device, and gone from both lists.
         phone.run("rejected", "discard", number)
@@ -39,12 +37,8 @@ class T3OneInvalid(harness.Case):
         self.assert_sound(server, phone, tablet)
 
     def test_T3_check_among_1000_retried_as_it_was_refused_again_and_discarded_by_the_admin(self):
-        server = self.server()
-        phone, tablet = self.device("phone", server), self.device("tablet", server)
-        self.sync_all(phone, tablet, rounds=1)
-        phone.sql("PRAGMA ignore_check_constraints = 1;" + self.thousand("INSERT INTO contact(id, given, birth_year) VALUES(x'99', 'Old', 1);"))
-        phone.sync()
-        number = self.check(server, phone, tablet, "E_CHECK")
+        server, phone, tablet, number = self.refused_among_1000(
+            "PRAGMA ignore_check_constraints = 1; INSERT INTO contact(id, given, birth_year) VALUES(x'99', 'Old', 1);", "E_CHECK")
         # Nothing was put right: the device's own CHECK stands before it now.
         self.assertIn("E_CHECK", phone.run("rejected", "retry", number, expect=1).stderr)
         self.assertEqual(phone.one("SELECT count(*) FROM satchel_rejected"), 1)
@@ -58,7 +52,7 @@ class T3OneInvalid(harness.Case):
         server = self.server()
         phone = self.device("phone", server)
         phone.sync()
-        phone.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b');"
+        phone.sql(NO_PARENT +
                   "INSERT INTO contact(id, given) VALUES(x'01', 'Ada');"
                   "UPDATE contact_point SET value = 'c@d' WHERE id = x'99';"
                   "UPDATE contact SET given = 'Augusta' WHERE id = x'01';")
@@ -159,12 +153,7 @@ class T3OneInvalid(harness.Case):
         self.assert_sound(server, phone, tablet)
 
     def test_T3_foreign_key_put_right_and_retried_commits(self):
-        server = self.server()
-        phone, tablet = self.device("phone", server), self.device("tablet", server)
-        self.sync_all(phone, tablet, rounds=1)
-        phone.sql(self.thousand("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b');"))
-        phone.sync()
-        number = self.check(server, phone, tablet, "E_FOREIGN_KEY")
+        server, phone, tablet, number = self.refused_among_1000(NO_PARENT, "E_FOREIGN_KEY")
         tablet.sql("INSERT INTO contact(id, given) VALUES(x'dead', 'Found')")
         self.sync_all(tablet, phone)
         phone.run("rejected", "retry", number)

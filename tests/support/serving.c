@@ -56,20 +56,11 @@ int serving_try(serving *v, buf *error) {
     return store_open(&c, &v->s, error);
 }
 
-static void must_open(serving *v) {
-    buf error;
-    buf_init(&error, 0);
-    int rc = serving_try(v, &error);
-    if (rc) fail_msg("%s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
-    buf_fini(&error);
-    assert_int_equal(ingest_new(v->s, &v->g), SATCHEL_OK);
-}
-
 void serving_open(serving *v, const char *sql_text, const char *data) {
     serving_init(v);
     serving_write(v, "schema/001_first.sql", sql_text);
     if (data) serving_write(v, "schema/001_first.data.sql", data);
-    must_open(v);
+    serving_reopen(v);
 }
 
 void serving_close(serving *v) {
@@ -80,8 +71,21 @@ void serving_close(serving *v) {
 }
 
 void serving_reopen(serving *v) {
+    buf error;
+    buf_init(&error, 0);
     serving_close(v);
-    must_open(v);
+    int rc = serving_try(v, &error);
+    if (rc) fail_msg("%s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
+    buf_fini(&error);
+    assert_int_equal(ingest_new(v->s, &v->g), SATCHEL_OK);
+}
+
+void serving_begin(serving *v) {
+    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+}
+
+void serving_commit(serving *v) {
+    assert_int_equal(store_commit(v->s), SATCHEL_OK);
 }
 
 void serving_fini(serving *v) {
@@ -106,11 +110,11 @@ device serving_device(serving *v, const char *name) {
     serving_fingerprint(name, fingerprint);
     device d = {0};
     device_info info;
-    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    serving_begin(v);
     assert_int_equal(store_enrol_offer(v->s, name, secret, v->now_ms + 1000), SATCHEL_OK);
     assert_int_equal(store_enrol_redeem(v->s, secret, fingerprint, v->now_ms, &info), SATCHEL_OK);
     assert_int_equal(store_author(v->s, info.id, 1, &d.a), SATCHEL_OK);
-    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+    serving_commit(v);
     d.ids = (uint64_t)info.id << 32;
     return d;
 }
@@ -309,13 +313,13 @@ int push_txn_raw(serving *v, device *d, push_txn *t, const char *words) {
         t->ndelta = delta.n;
     }
     if (!t->schema_epoch) t->schema_epoch = store_schema(v->s)->epoch;
-    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    serving_begin(v);
     int rc = ingest_push(v->g, &d->a, t, v->now_ms, &v->last);
     if (!rc) rc = ingest_author_save(v->g, &d->a);
     if (rc)
         store_rollback(v->s);
     else
-        assert_int_equal(store_commit(v->s), SATCHEL_OK);
+        serving_commit(v);
     buf_fini(&delta);
     return rc;
 }

@@ -41,9 +41,11 @@ void serving_remove(const serving *v, const char *name);
 int serving_try(serving *v, buf *error);
 /* serving_init with one migration (and its data, or NULL), opened, with an ingest. */
 void serving_open(serving *v, const char *sql, const char *data);
-/* Closes and opens store and ingest again. */
+/* Opens store and ingest, again if they are open. */
 void serving_reopen(serving *v);
 void serving_close(serving *v);
+void serving_begin(serving *v);
+void serving_commit(serving *v);
 
 /* Enrols a device and gives its first incarnation. */
 device serving_device(serving *v, const char *name);

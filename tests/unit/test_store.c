@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "protocol/clock.h"
 #include "protocol/satchel_rc.h"
 #include "tests/support/serving.h"
 
@@ -46,18 +45,9 @@ static void fails(serving *v, int code, const char *word, const char *other) {
     buf_fini(&error);
 }
 
-static void opens(serving *v) {
-    buf error;
-    buf_init(&error, 0);
-    int rc = serving_try(v, &error);
-    if (rc) fail_msg("%s: %.*s", satchel_rc_name(rc), (int)error.n, (const char *)error.p);
-    buf_fini(&error);
-    assert_int_equal(ingest_new(v->s, &v->g), SATCHEL_OK);
-}
-
 static void opens_first(serving *v) {
     serving_write(v, "schema/001_first.sql", FIRST);
-    opens(v);
+    serving_reopen(v);
 }
 
 /* ---- the file ---- */
@@ -206,7 +196,7 @@ static void migrations_run_in_order_and_only_once(void **state) {
     serving_write(v, "schema/001_first.sql", FIRST);
     serving_write(v, "schema/002_second.sql", SECOND);
     serving_write(v, "schema/notes.txt", "no migration");
-    opens(v);
+    serving_reopen(v);
     assert_int_equal(store_where(v->s).schema_epoch, 2);
     assert_string_equal(sql(v, "SELECT epoch,name FROM satchel_migration"), "1|001_first.sql ; 2|002_second.sql");
     serving_write(v, "schema/003_third.sql", "CREATE TABLE local(x);\n");
@@ -220,7 +210,7 @@ static void migrations_with_a_gap_are_refused_before_anything_runs(void **state)
     serving_write(v, "schema/003_second.sql", SECOND);
     fails(v, SATCHEL_E_MIGRATION, "003_second.sql", "migration 002 is missing");
     serving_remove(v, "schema/003_second.sql");
-    opens(v);
+    serving_reopen(v);
     assert_int_equal(store_where(v->s).schema_epoch, 1);
 }
 
@@ -303,24 +293,14 @@ static void migration_data_is_written_by_the_server_as_one_commit(void **state) 
     assert_int_equal(store_where(v->s).seq, 1);
 }
 
-/* ---- enrolment and devices ---- */
-
-static const uint8_t SECRET[16] = "a secret of 16 b", OTHER[16] = "another secret b";
-
-static void begin(serving *v) {
-    assert_int_equal(store_begin(v->s), SATCHEL_OK);
-}
-
-static void commit(serving *v) {
-    assert_int_equal(store_commit(v->s), SATCHEL_OK);
-}
+/* ---- transactions ---- */
 
 /* As SQLite does by itself where the disk is full. */
 static void commit_of_a_transaction_that_has_ended_writes_nothing(void **state) {
     serving *v = *state;
     opens_first(v);
     store_position before = store_where(v->s);
-    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    serving_begin(v);
     assert_true(store_is_open(v->s));
     assert_int_equal(store_backed_up(v->s, 77, "b", 1), SATCHEL_OK);
     assert_int_equal(sqlite3_exec(store_db(v->s), "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
@@ -328,352 +308,9 @@ static void commit_of_a_transaction_that_has_ended_writes_nothing(void **state) 
     assert_int_equal(store_commit(v->s), SATCHEL_E_IO);
     assert_string_equal(sql(v, "SELECT backup_seq FROM satchel_server"), "0");
     assert_int_equal(store_where(v->s).seq, before.seq);
-    assert_int_equal(store_begin(v->s), SATCHEL_OK);
-    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+    serving_begin(v);
+    serving_commit(v);
 }
-
-static void enrol_redeem_makes_a_device_once(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    uint8_t key[32], other_key[32];
-    serving_fingerprint("phone", key);
-    serving_fingerprint("another", other_key);
-    device_info d, again;
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_E_ENROL_CODE);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_OK);
-    assert_string_equal(d.name, "phone");
-    assert_int_equal(d.state, DEVICE_ACTIVE);
-    assert_int_equal(d.enrolled_ms, 900);
-    assert_memory_equal(d.fingerprint, key, 32);
-    /* The answer was lost: the same key gets the same device, even late. Another key does not. */
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 5000, &again), SATCHEL_OK);
-    assert_int_equal(again.id, d.id);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, other_key, 900, &again), SATCHEL_E_ENROL_USED);
-    commit(v);
-    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_device"), "1");
-    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_enrol WHERE secret_hash=x'61207365637265742066203136206200'"), "0");
-}
-
-static void enrol_expired_or_replaced_code_is_refused(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    uint8_t key[32];
-    serving_fingerprint("phone", key);
-    device_info d;
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 1001, &d), SATCHEL_E_EXPIRED);
-    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 2000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_E_ENROL_CODE);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 1500, &d), SATCHEL_OK);
-    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 9000), SATCHEL_E_KEY_TAKEN);
-    assert_non_null(strstr(store_error(v->s), "active device"));
-    commit(v);
-}
-
-static void enrol_known_key_comes_back_under_its_id_unless_revoked(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    device first = serving_device(v, "phone");
-    uint8_t key[32];
-    serving_fingerprint("phone", key);
-    device_info d;
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "again", SECRET, 1000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_OK);
-    assert_int_equal(d.id, first.a.device);
-    assert_string_equal(d.name, "phone");
-    assert_int_equal(store_device_move(v->s, d.id, DEVICE_REVOKED, 5), SATCHEL_OK);
-    assert_int_equal(store_device_move(v->s, 777, DEVICE_REVOKED, 5), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_E_REVOKED);
-    commit(v);
-    assert_int_equal(store_device_by_fingerprint(v->s, key, &d), SATCHEL_OK);
-    assert_int_equal(d.state, DEVICE_REVOKED);
-    /* The name is free for another key, and then names that one. */
-    uint8_t key2[32];
-    serving_fingerprint("phone 2", key2);
-    begin(v);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key2, 900, &d), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_memory_equal(d.fingerprint, key2, 32);
-    assert_int_equal(store_device_by_name(v->s, "nobody", &d), SATCHEL_E_NOT_FOUND);
-}
-
-static int move(serving *v, int64_t id, device_state to, uint64_t now_ms) {
-    begin(v);
-    int rc = store_device_move(v->s, id, to, now_ms);
-    commit(v);
-    return rc;
-}
-
-static void device_moves_between_states_only_as_it_may_and_each_is_an_event(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    /* A row: from; a column: to, in this order. */
-    static const device_state states[] = {DEVICE_ACTIVE, DEVICE_PAUSED, DEVICE_REVOKED,
-                                          DEVICE_WIPE,   DEVICE_WIPED,  DEVICE_REMOVED};
-    static const char *const may[] = {"+++++-", "+++++-", "--++++", "---++-", "---+++"};
-    device_info d;
-    for (unsigned from = 0; from < 5; from++) {
-        for (unsigned to = 0; to < 6; to++) {
-            uint8_t key[CRYPTO_FINGERPRINT_BYTES];
-            char name[16];
-            snprintf(name, sizeof name, "d%u%u", from, to);
-            int64_t id = serving_device(v, name).a.device;
-            begin(v);
-            sql_exec(v, "DELETE FROM satchel_event");
-            char text[80];
-            snprintf(text, sizeof text, "UPDATE satchel_device SET state=%d WHERE id=%lld", (int)states[from], (long long)id);
-            sql_exec(v, text);
-            commit(v);
-            bool refused = may[from][to] == '-';
-            assert_int_equal(move(v, id, states[to], 77), refused ? SATCHEL_E_MISUSE : SATCHEL_OK);
-            serving_fingerprint(name, key);
-            assert_int_equal(store_device_by_fingerprint(v->s, key, &d), SATCHEL_OK);
-            assert_int_equal(d.state, states[refused ? from : to]);
-            assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event"), refused || from == to ? "0" : "1");
-            assert_int_equal(d.state_ms, refused || from == to ? 0 : 77);
-        }
-    }
-    assert_int_equal(move(v, 777, DEVICE_WIPE, 1), SATCHEL_E_NOT_FOUND);
-}
-
-static int note_name(void *ctx, const device_info *d) {
-    char *names = ctx;
-    snprintf(names + strlen(names), 64 - strlen(names), "%s ", d->name);
-    return 0;
-}
-
-static void removed_device_is_found_by_its_key_alone_and_its_name_is_free(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    device phone = serving_device(v, "phone");
-    int64_t id = phone.a.device;
-    serving_device(v, "tablet");
-    uint8_t key[CRYPTO_FINGERPRINT_BYTES], other[CRYPTO_FINGERPRINT_BYTES];
-    char names[64] = "";
-    device_info d;
-    store_counts counts;
-    serving_fingerprint("phone", key);
-    serving_fingerprint("other", other);
-    assert_int_equal(push(v, &phone, 0, 0, "+ item(1)"), SATCHEL_OK);
-    assert_int_equal(move(v, id, DEVICE_REVOKED, 4), SATCHEL_OK);
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
-    sql_exec(v, "INSERT INTO satchel_grant(device,tbl,key,until_ms,reason,at_ms) VALUES(1,1,x'',99,'',1),(2,1,x'',99,'',1)");
-    sql_exec(v,
-             "INSERT INTO satchel_silence(rule,subject,until_ms,by) VALUES('device-silent',1,99,''),('device-silent',2,99,'')");
-    commit(v);
-    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_OK);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_devices(v->s, note_name, names), SATCHEL_OK);
-    assert_string_equal(names, "tablet ");
-    assert_int_equal(store_count(v->s, 6, &counts), SATCHEL_OK);
-    assert_int_equal(counts.devices, 1);
-    assert_string_equal(sql(v, "SELECT group_concat(device||':'||until_ms) FROM satchel_grant"), "1:5,2:99");
-    assert_string_equal(sql(v, "SELECT group_concat(subject) FROM satchel_silence"), "2");
-    /* Nothing is done with it any more. */
-    assert_int_equal(move(v, id, DEVICE_REMOVED, 7), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(move(v, id, DEVICE_WIPE, 7), SATCHEL_E_NOT_FOUND);
-    begin(v);
-    assert_int_equal(store_device_rename(v->s, id, "x", 7), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_device_resnapshot(v->s, id, 7), SATCHEL_E_NOT_FOUND);
-    /* The code ended, and its key comes in by no other. */
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, other, 7, &d), SATCHEL_E_ENROL_CODE);
-    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 7, &d), SATCHEL_E_REVOKED);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, other, 7, &d), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_memory_equal(d.fingerprint, other, sizeof other);
-    assert_int_equal(store_device_by_fingerprint(v->s, key, &d), SATCHEL_OK);
-    assert_int_equal(d.state, DEVICE_REMOVED);
-    assert_string_equal(d.name, "phone");
-}
-
-static void device_with_an_open_refusal_is_not_removed(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    device phone = serving_device(v, "phone");
-    int64_t id = phone.a.device;
-    assert_int_equal(push(v, &phone, 0, 0, "+ item(1)"), SATCHEL_OK);
-    begin(v);
-    sql_exec(v, "INSERT INTO satchel_refused(author,number,id) SELECT author,9,x'00' FROM satchel_author");
-    commit(v);
-    assert_int_equal(move(v, id, DEVICE_REVOKED, 4), SATCHEL_OK);
-    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_E_MISUSE);
-    assert_non_null(strstr(store_error(v->s), "retry or discard"));
-    begin(v);
-    sql_exec(v, "UPDATE satchel_refused SET state='discarded'");
-    commit(v);
-    assert_int_equal(move(v, id, DEVICE_REMOVED, 5), SATCHEL_OK);
-}
-
-static void device_of_any_state_but_active_and_paused_does_not_enrol_again(void **state) {
-    static const device_state states[] = {DEVICE_PAUSED, DEVICE_REVOKED, DEVICE_WIPE, DEVICE_WIPED, DEVICE_REMOVED};
-    serving *v = *state;
-    opens_first(v);
-    device phone = serving_device(v, "phone");
-    uint8_t key[32];
-    serving_fingerprint("phone", key);
-    device_info d;
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "again", SECRET, 1000), SATCHEL_OK);
-    commit(v);
-    for (unsigned i = 5; i-- > 0;) {
-        begin(v);
-        char text[80];
-        snprintf(text, sizeof text, "UPDATE satchel_device SET state=%d WHERE id=%lld", (int)states[i],
-                 (long long)phone.a.device);
-        sql_exec(v, text);
-        assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), i ? SATCHEL_E_REVOKED : SATCHEL_OK);
-        commit(v);
-    }
-}
-
-static void rename_takes_no_name_that_is_in_use_and_gives_the_old_one_free(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    int64_t phone = serving_device(v, "phone").a.device, tablet = serving_device(v, "tablet").a.device;
-    device_info d;
-    assert_int_equal(move(v, tablet, DEVICE_PAUSED, 5), SATCHEL_OK);
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "offered", SECRET, 1000), SATCHEL_OK);
-    assert_int_equal(store_device_rename(v->s, phone, "tablet", 5), SATCHEL_E_KEY_TAKEN);
-    assert_int_equal(store_device_rename(v->s, phone, "offered", 5), SATCHEL_E_KEY_TAKEN);
-    assert_int_equal(store_enrol_offer(v->s, "tablet", OTHER, 1000), SATCHEL_E_KEY_TAKEN);
-    assert_int_equal(store_device_rename(v->s, phone, "Ann's", 5), SATCHEL_OK);
-    assert_int_equal(store_device_rename(v->s, 777, "x", 5), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_enrol_offer(v->s, "phone", OTHER, 1000), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "Ann's", &d), SATCHEL_OK);
-    assert_int_equal(d.id, phone);
-    assert_string_equal(sql(v, "SELECT text FROM satchel_event WHERE kind='renamed'"), "renamed from phone to Ann's");
-}
-
-static void scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    uint8_t key[32];
-    serving_fingerprint("phone", key);
-    buf seven = {0}, text = {0};
-    value number = value_integer(7), words = value_text("it's", 4);
-    value_put(&seven, &number);
-    value_put(&text, &words);
-    device_info d;
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "phone", SECRET, 1000), SATCHEL_OK);
-    assert_int_equal(
-        store_enrol_set_scope(
-            v->s, "phone",
-            &(device_scope){.given = DEVICE_PROFILE | DEVICE_USER, .profile = "rep", .user = seven.p, .nuser = seven.n}),
-        SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, SECRET, key, 900, &d), SATCHEL_OK);
-    assert_false(d.everything);
-    assert_string_equal(d.profile, "rep");
-    assert_string_equal(d.user, "7");
-    assert_string_equal(d.store, "");
-    assert_int_equal(
-        store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_STORE, .store = text.p, .nstore = text.n}, 9),
-        SATCHEL_OK);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_string_equal(d.profile, "rep");
-    assert_string_equal(d.user, "7");
-    assert_string_equal(d.store, "'it''s'");
-    assert_int_equal(store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_PROFILE | DEVICE_USER}, 9), SATCHEL_OK);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_true(d.everything);
-    assert_string_equal(d.user, "");
-    assert_string_equal(d.store, "'it''s'");
-    assert_int_equal(store_device_set_scope(v->s, 777, &(device_scope){.given = DEVICE_USER}, 9), SATCHEL_E_NOT_FOUND);
-    commit(v);
-    /* The same key with another code holds what that one says, and nothing else changes at the same code again. */
-    begin(v);
-    assert_int_equal(store_enrol_offer(v->s, "phone again", OTHER, 1000), SATCHEL_OK);
-    device_scope till = {.given = DEVICE_PROFILE | DEVICE_USER, .profile = "till", .user = seven.p, .nuser = seven.n};
-    assert_int_equal(store_enrol_set_scope(v->s, "phone again", &till), SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_OK);
-    assert_string_equal(d.name, "phone");
-    assert_false(d.everything);
-    assert_string_equal(d.profile, "till");
-    assert_string_equal(d.user, "7");
-    assert_string_equal(d.store, "");
-    assert_int_equal(store_device_set_scope(v->s, d.id, &(device_scope){.given = DEVICE_PROFILE, .profile = "rep"}, 9),
-                     SATCHEL_OK);
-    assert_int_equal(store_enrol_redeem(v->s, OTHER, key, 900, &d), SATCHEL_OK);
-    assert_string_equal(d.profile, "rep");
-    commit(v);
-    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='scope'"), "3");
-    buf_fini(&seven);
-    buf_fini(&text);
-}
-
-static void authors_are_made_once_and_forks_count_up(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    device phone = serving_device(v, "phone");
-    author_info a;
-    begin(v);
-    assert_int_equal(store_author(v->s, phone.a.device, 1, &a), SATCHEL_OK);
-    assert_int_equal(a.author, phone.a.author);
-    assert_int_equal(store_author(v->s, phone.a.device, 0, &a), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(store_author_fork(v->s, phone.a.device, 5, &a), SATCHEL_OK);
-    assert_int_equal(a.incarnation, 2);
-    assert_int_not_equal(a.author, phone.a.author);
-    /* One that a restored store no longer knows. */
-    assert_int_equal(store_author(v->s, phone.a.device, 9, &a), SATCHEL_OK);
-    assert_int_equal(store_author_fork(v->s, phone.a.device, 5, &a), SATCHEL_OK);
-    assert_int_equal(a.incarnation, 10);
-    assert_int_equal(a.last_number, 0);
-    commit(v);
-    device_info d;
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_int_equal(d.incarnations, 4);
-    assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='fork'"), "2");
-}
-
-static void device_seen_tells_what_may_be_forgotten(void **state) {
-    serving *v = *state;
-    opens_first(v);
-    device phone = serving_device(v, "phone");
-    device_info d;
-    device_seen seen = {
-        .now_ms = 9, .acked_seq = 40, .clock_offset_ms = -70, .schema_epoch = 1, .software = "test/1 and more", .nsoftware = 6};
-    begin(v);
-    assert_int_equal(store_device_seen(v->s, phone.a.device, &seen), SATCHEL_OK);
-    assert_int_equal(store_device_acked(v->s, phone.a.device, 50, 10), SATCHEL_OK);
-    assert_int_equal(store_device_acked(v->s, phone.a.device, 45, 11), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_int_equal(d.acked_seq, 50);
-    assert_int_equal(d.last_seen_ms, 11);
-    assert_int_equal(d.clock_offset_ms, -70);
-    assert_string_equal(d.software, "test/1");
-    /* A file that was put back stands lower than the device did. */
-    seen.acked_seq = 30;
-    seen.software = NULL;
-    begin(v);
-    assert_int_equal(store_device_seen(v->s, phone.a.device, &seen), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_int_equal(d.acked_seq, 30);
-    assert_string_equal(d.software, "test/1");
-    /* With edits that wait on it, made before it stood there, nothing more may be forgotten yet. */
-    seen.acked_seq = 60;
-    seen.pending = 2;
-    begin(v);
-    assert_int_equal(store_device_seen(v->s, phone.a.device, &seen), SATCHEL_OK);
-    commit(v);
-    assert_int_equal(store_device_by_name(v->s, "phone", &d), SATCHEL_OK);
-    assert_int_equal(d.acked_seq, 30);
-    assert_int_equal(d.pending, 2);
-}
-
-/* ---- transactions ---- */
 
 static void rollback_and_savepoints_put_position_and_rows_back(void **state) {
     serving *v = *state;
@@ -686,14 +323,14 @@ static void rollback_and_savepoints_put_position_and_rows_back(void **state) {
     t.delta = delta.p;
     t.ndelta = delta.n;
     t.schema_epoch = 1;
-    begin(v);
+    serving_begin(v);
     assert_int_equal(ingest_push(v->g, &d.a, &t, v->now_ms, &v->last), SATCHEL_OK);
     assert_int_equal(store_where(v->s).seq, 1);
     store_rollback(v->s);
     assert_int_equal(store_where(v->s).seq, 0);
     assert_int_equal(store_where(v->s).high_stamp, 0);
     assert_string_equal(sql(v, "SELECT count(*) FROM item"), "0");
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_savepoint(v->s), SATCHEL_OK);
     sql_exec(v, "INSERT INTO item(id) VALUES(1)");
     assert_int_equal(store_savepoint(v->s), SATCHEL_OK);
@@ -701,7 +338,7 @@ static void rollback_and_savepoints_put_position_and_rows_back(void **state) {
     store_savepoint_rollback(v->s);
     assert_string_equal(sql(v, "SELECT count(*) FROM item"), "1");
     assert_int_equal(store_savepoint_release(v->s), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
     assert_string_equal(sql(v, "SELECT count(*) FROM item"), "1");
     buf_fini(&delta);
 }
@@ -710,16 +347,16 @@ static void rollback_and_savepoints_put_position_and_rows_back(void **state) {
 
 static uint64_t prune(serving *v, uint64_t now_ms, uint64_t history_ms) {
     uint64_t removed;
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_prune(v->s, now_ms, history_ms, UINT64_C(1) << 50, &removed), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
     return removed;
 }
 
 static void acked(serving *v, const device *d, uint64_t seq) {
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_device_acked(v->s, d->a.device, seq, 1), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
 }
 
 static void prune_stops_at_the_slowest_device_and_at_the_history(void **state) {
@@ -783,9 +420,9 @@ static void prune_revoked_device_holds_nothing_back(void **state) {
     assert_int_equal(push(v, &phone, 0, 0, "+ item(1)"), SATCHEL_OK);
     acked(v, &phone, 1);
     assert_int_equal(prune(v, v->now_ms + 1, 0), 0);
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_device_move(v->s, tablet.a.device, DEVICE_REVOKED, 1), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
     assert_int_equal(prune(v, v->now_ms + 1, 0), 1);
 }
 
@@ -891,19 +528,19 @@ static void N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the
         assert_int_equal(push(v, &d, 0, i, words), SATCHEL_OK);
     }
     assert_int_equal(store_released(v->s), 0);
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_backed_up(v->s, 2, "/backups/monday", v->now_ms), SATCHEL_OK);
     assert_int_equal(store_backed_up(v->s, 1, "/backups/older", v->now_ms + 5), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
     assert_int_equal(store_released(v->s), 2);
     assert_int_equal(store_where(v->s).backup_seq, 2);
     uint64_t at_ms, removed;
     assert_int_equal(store_last_backup(v->s, &at_ms), SATCHEL_OK);
     assert_int_equal(at_ms, v->now_ms + 5);
     /* The device has acknowledged nothing, so the log stays; but commit 3 is older than the history, which is two seconds. */
-    begin(v);
+    serving_begin(v);
     assert_int_equal(store_prune(v->s, v->now_ms + 1500, 2000, UINT64_C(1) << 50, &removed), SATCHEL_OK);
-    commit(v);
+    serving_commit(v);
     assert_int_equal(removed, 0);
     assert_int_equal(store_where(v->s).floor, 0);
     assert_int_equal(store_released(v->s), 3);
@@ -997,17 +634,6 @@ int main(void) {
         TEST(migration_that_ran_and_is_gone_is_refused),
         TEST(migration_with_a_mistake_names_file_and_line_and_leaves_nothing),
         TEST(migration_data_is_written_by_the_server_as_one_commit),
-        TEST(enrol_redeem_makes_a_device_once),
-        TEST(enrol_expired_or_replaced_code_is_refused),
-        TEST(enrol_known_key_comes_back_under_its_id_unless_revoked),
-        TEST(device_moves_between_states_only_as_it_may_and_each_is_an_event),
-        TEST(removed_device_is_found_by_its_key_alone_and_its_name_is_free),
-        TEST(device_with_an_open_refusal_is_not_removed),
-        TEST(device_of_any_state_but_active_and_paused_does_not_enrol_again),
-        TEST(rename_takes_no_name_that_is_in_use_and_gives_the_old_one_free),
-        TEST(scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given),
-        TEST(authors_are_made_once_and_forks_count_up),
-        TEST(device_seen_tells_what_may_be_forgotten),
         TEST(rollback_and_savepoints_put_position_and_rows_back),
         TEST(prune_stops_at_the_slowest_device_and_at_the_history),
         TEST(prune_of_very_much_goes_step_by_step),
