@@ -140,14 +140,17 @@ INSERT INTO feedback(id, contact_id, ticket_id, kind, score, body, at) VALUES({k
 INSERT INTO kb_article(id, title, body, published, copy_of) VALUES({key(1)}, 'Größe', NULL, 1, {key(2)});
 UPDATE team SET manager_id = {MIA} WHERE id = {SOUTH};
 INSERT INTO team(id, name, manager_id) VALUES({WEST}, 'West', {ANN});
-INSERT INTO user_account(id, name, role, team_id) VALUES({OLD}, 'Öld Rep', 'rep', {WEST}), ({YOUNG}, 'Young Rep', 'rep', {WEST}), ({HELPER}, 'Helper', 'agent', {WEST});
+INSERT INTO user_account(id, name, role, team_id) VALUES({OLD}, 'Öld Rep', 'rep', {WEST}), ({YOUNG}, 'Young Rep', 'rep', {WEST}),
+  ({HELPER}, 'Helper', 'agent', {WEST});
 INSERT INTO account(id, name, owner_id, created_by) VALUES({key(0x911)}, 'West & Co', {OLD}, {EVE});
-INSERT INTO contact(id, account_id, family, owner_id, created_by) VALUES({key(0x911)}, NULL, 'Of nobody', NULL, {OLD}), ({key(0x912)}, {key(0x911)}, 'Of a company', {EVE}, {EVE});
+INSERT INTO contact(id, account_id, family, owner_id, created_by) VALUES({key(0x911)}, NULL, 'Of nobody', NULL, {OLD}),
+  ({key(0x912)}, {key(0x911)}, 'Of a company', {EVE}, {EVE});
 INSERT INTO lead(id, family, status, owner_id) VALUES({key(0x911)}, 'West', 'working', {OLD});
 INSERT INTO deal(id, name, stage_id, owner_id) VALUES({key(0x911)}, 'West', {stage(101)}, {OLD});
 INSERT INTO ticket(id, subject, assignee_id) VALUES({key(0x911)}, 'West', {OLD});
 INSERT INTO reassignment(id, entity, entity_row, from_user, to_user, why, by_user, at) VALUES
-  ({key(1)}, 'account', {key(0x911)}, {OLD}, {YOUNG}, 'Weiß mehr', {ANN}, {days(2)}), ({key(2)}, 'contact', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}),
+  ({key(1)}, 'account', {key(0x911)}, {OLD}, {YOUNG}, 'Weiß mehr', {ANN}, {days(2)}),
+  ({key(2)}, 'contact', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}),
   ({key(3)}, 'lead', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}), ({key(4)}, 'deal', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}),
   ({key(5)}, 'ticket', {key(0x911)}, {OLD}, {HELPER}, NULL, {ANN}, {days(1)}), ({key(6)}, 'lead', {key(0x911)}, {EVE}, {OLD}, NULL, {ANN}, 1),
   ({key(7)}, 'deal', {key(0x911)}, {OLD}, {HELPER}, NULL, {ANN}, 1), ({key(8)}, 'contact', {key(0x912)}, {OLD}, {YOUNG}, NULL, {ANN}, 1),
