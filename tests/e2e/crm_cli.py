@@ -470,8 +470,8 @@ class CrmUsage(harness.Case):
     def test_help_and_wrong_usage(self):
         verbs = ["contact find", "contact show", "contact add", "contact edit", "contact assign", "company assign", "lead add", "lead list",
                  "lead status", "lead convert", "lead assign", "deal list", "deal show", "deal move", "deal assign", "visit log", "task list", "task due",
-                 "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "ticket assign", "request list", "quote list", "quote show",
-                 "quote add", "quote line", "quote send", "quote accept", "quote status", "article find", "article show", "search"]
+                 "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "ticket assign", "request list", "quote list",
+                 "quote show", "quote add", "quote line", "quote send", "quote accept", "quote status", "article find", "article show", "search"]
         overview = crm("--help")
         for verb in verbs:
             self.assertIn("\n  " + verb + " ", overview)
