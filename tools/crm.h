@@ -52,6 +52,7 @@ typedef enum crm_option {
     CRM_QTY,
     CRM_PRICE,
     CRM_VALID,
+    CRM_WHY,
     CRM_MINE,
     CRM_ALL,
     CRM_INTERNAL,
@@ -78,7 +79,7 @@ crm_verb crm_contact_find, crm_contact_show, crm_contact_add, crm_contact_edit, 
     crm_lead_convert, crm_deal_list, crm_deal_show, crm_deal_move, crm_visit_log, crm_task_list, crm_task_due, crm_task_done,
     crm_ticket_list, crm_ticket_show, crm_ticket_add, crm_ticket_reply, crm_ticket_state, crm_quote_list, crm_quote_show,
     crm_quote_add, crm_quote_line, crm_quote_send, crm_quote_accept, crm_quote_status, crm_article_find, crm_article_show,
-    crm_search;
+    crm_search, crm_company_assign, crm_contact_assign, crm_lead_assign, crm_deal_assign, crm_ticket_assign, crm_request_list;
 
 /* ---- saying (crm_print.c) ---- */
 

@@ -47,6 +47,26 @@ INSERT INTO automation(name, tbl, event, actions, about) VALUES
     WHERE id = (SELECT id FROM new) AND state IS NULL',
  'of several who say that they brought somebody one counts');
 
+-- ---- who has what ----
+
+-- Whose something is only the server has ever written, so nothing that a person wrote is overwritten.
+INSERT INTO automation(name, tbl, event, condition, actions, about) VALUES
+('reassign', 'reassignment', 'insert', 'new.state IS NULL',
+ 'UPDATE reassignment SET words = (SELECT CASE WHEN e.author <> 0 AND e.user IS DISTINCT FROM n.by_user THEN ''it was asked on a device that is another''''s'' ELSE a.refusal END
+      FROM new n JOIN reassignment_answer a ON a.reassignment_id = n.id CROSS JOIN event e) WHERE id = (SELECT id FROM new);
+  UPDATE reassignment SET state = CASE WHEN words IS NULL THEN ''done'' ELSE ''refused'' END WHERE id = (SELECT id FROM new);
+  UPDATE account SET owner_id = (SELECT to_user FROM new) WHERE owner_id IS DISTINCT FROM (SELECT to_user FROM new)
+    AND id = (SELECT r.entity_row FROM reassignment r JOIN new n ON n.id = r.id WHERE r.entity = ''account'' AND r.state = ''done'');
+  UPDATE contact SET owner_id = (SELECT to_user FROM new) WHERE owner_id IS DISTINCT FROM (SELECT to_user FROM new)
+    AND id = (SELECT r.entity_row FROM reassignment r JOIN new n ON n.id = r.id WHERE r.entity = ''contact'' AND r.state = ''done'');
+  UPDATE lead SET owner_id = (SELECT to_user FROM new) WHERE owner_id IS DISTINCT FROM (SELECT to_user FROM new)
+    AND id = (SELECT r.entity_row FROM reassignment r JOIN new n ON n.id = r.id WHERE r.entity = ''lead'' AND r.state = ''done'');
+  UPDATE deal SET owner_id = (SELECT to_user FROM new) WHERE owner_id IS DISTINCT FROM (SELECT to_user FROM new)
+    AND id = (SELECT r.entity_row FROM reassignment r JOIN new n ON n.id = r.id WHERE r.entity = ''deal'' AND r.state = ''done'');
+  UPDATE ticket SET assignee_id = (SELECT to_user FROM new) WHERE assignee_id IS DISTINCT FROM (SELECT to_user FROM new)
+    AND id = (SELECT r.entity_row FROM reassignment r JOIN new n ON n.id = r.id WHERE r.entity = ''ticket'' AND r.state = ''done'')',
+ 'what who leads a team gives to another of it, at once; or why not');
+
 -- ---- leads ----
 
 INSERT INTO automation(name, tbl, event, columns, actions, about) VALUES

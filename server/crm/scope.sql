@@ -5,7 +5,7 @@
 --   office            how the company is made up, which no till needs: teams, territories, people, pipelines
 --   customers:USER    companies and people whom USER looks after, and what is known of them; the whole team holds these
 --   territory:ID      companies of a territory, for those who work in it
---   work:USER         what is one person's own: leads, deals, tasks, tickets; for USER and the manager
+--   work:USER         what is one person's own: leads, deals, tasks, tickets, what he asked to be given to another; for USER and the manager
 --   queue             open tickets that nobody has yet
 --   store:ID          members of a store, its staff, and what it sold lately; for its tills
 --   enrolled:USER     members that a cashier enrolled and the office has given no store yet; for the tills of his store
@@ -111,7 +111,7 @@ INSERT INTO scope_parent(tbl, parent, columns, condition, missing) VALUES
   ('objection', 'lead', 'parent_row', 'parent_kind = ''lead''', 'keep'),
   ('objection', 'deal', 'parent_row', 'parent_kind = ''deal''', 'keep');
 INSERT INTO scope_bucket(tbl, name, value) VALUES
-  ('appointment', 'work', 'owner_id'), ('goal', 'work', 'owner_id'), ('forecast_snapshot', 'work', 'owner_id');
+  ('appointment', 'work', 'owner_id'), ('goal', 'work', 'owner_id'), ('forecast_snapshot', 'work', 'owner_id'), ('reassignment', 'work', 'by_user');
 INSERT INTO scope_parent(tbl, parent, columns) VALUES('appointment_attendee', 'appointment', 'appointment_id');
 
 -- ---- service ----
@@ -234,6 +234,7 @@ INSERT INTO scope_write(profile, tbl, ops, columns, anywhere) VALUES
   ('manager', 'appointment', 'insert,update,delete', NULL, 0),
   ('manager', 'appointment_attendee', 'insert,update,delete', NULL, 0),
   ('manager', 'goal', 'insert,update,delete', NULL, 0),
+  ('manager', 'reassignment', 'insert', NULL, 0),
 
   ('agent', 'ticket', 'insert', NULL, 0),
   ('agent', 'ticket', 'update', 'kind,priority,state,level,contact_id,subject,first_response_at,resolved_at', 0),

@@ -7,7 +7,7 @@ import harness
 from capabilities import Automation, Data, Merge, Text, View, capability, later
 from crm_cli import crm
 from customers import NOW
-from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, OTHER_STORE, STORE, ask, same, sync
+from office import ANN, BOB, DAY_MS, EVE, KIM, LEO, MIA, NORTH, OTHER_STORE, SOUTH, STORE, TOM, UMA, ask, same, sync
 from reports import agree, meets
 
 
@@ -184,6 +184,155 @@ def assignment(office):
     hq.sql(f"DELETE FROM assign_rule WHERE prio < 10; DELETE FROM user_territory WHERE territory_id = {place}; DELETE FROM territory WHERE id = {place}")
     return (f"a CFO of the North went from Eve's device to Ann's with note, task and the edits that Eve had not sent; buyers to Bob; others to who had fewest; those of a region "
             f"where nobody worked to two in turn who came later; nobody gives leads away ({name})")
+
+
+WHOSE = {"account": "owner_id", "contact": "owner_id", "lead": "owner_id", "deal": "owner_id", "ticket": "assignee_id"}
+HANGS = {"account": ("account WHERE id", "contact WHERE account_id"), "contact": ("contact WHERE id",), "lead": ("lead WHERE id", "task WHERE parent_row"),
+         "deal": ("deal WHERE id", "note WHERE parent_row", "quote WHERE deal_id", "deal_stage_log WHERE deal_id"),
+         "ticket": ("ticket WHERE id", "ticket_event WHERE ticket_id")}
+
+
+class Given:
+    """What Mia, who leads North, gives away: while this is looked at she leads South and the desk as well, and is of no team herself."""
+
+    def __init__(self, office):
+        self.office, self.desk = office, office.new()
+        self.devices = {MIA: office.mia, ANN: office.ann, BOB: office.bob, EVE: office.eve, TOM: office.tom, UMA: office.uma}
+        self.company, self.person, self.alone, self.bargain, self.call, self.made, self.hers = (office.new() for _ in range(7))
+        self.lead = lead(office)
+        deal = "INSERT INTO deal(id, name, stage_id, owner_id) SELECT {}, 'Given', min(id), {} FROM stage;".format
+        note = "INSERT INTO note(id, parent_kind, parent_row, body) VALUES({}, '{}', {}, 'N');".format
+        office.hq.sql(f"UPDATE team SET manager_id = {MIA} WHERE id = {SOUTH}; INSERT INTO team(id, name, manager_id) VALUES({self.desk}, 'Desk', {MIA});"
+                      f"UPDATE user_account SET team_id = CASE id WHEN {MIA} THEN NULL ELSE {self.desk} END WHERE id IN ({MIA}, {TOM}, {UMA});"
+                      f"INSERT INTO account(id, name, owner_id) VALUES({self.company}, 'Whole & Co', {BOB});"
+                      f"INSERT INTO contact(id, account_id, given, owner_id) VALUES({self.person}, {self.company}, 'Goes along', NULL),"
+                      f"({self.alone}, NULL, 'Alone', {ANN});"
+                      + deal(self.bargain, ANN) + deal(self.hers, MIA) + note(office.new(), "contact", self.person) + note(office.new(), "deal", self.bargain) +
+                      f"INSERT INTO quote(id, deal_id) VALUES({office.new()}, {self.bargain});"
+                      f"INSERT INTO ticket(id, subject, assignee_id) VALUES({self.call}, 'Call', {TOM});"
+                      f"INSERT INTO ticket_event(id, ticket_id, kind, at) VALUES({office.new()}, {self.call}, 'opened', 1);"
+                      "INSERT INTO task(id, title, assignee_id, parent_kind, parent_row, template_id) "
+                      f"SELECT {office.new()}, 'Call', {ANN}, 'lead', {self.lead}, min(id) FROM task_template WHERE cause = 'assigned'")
+        self.sync()
+        office.ann.sql(f"INSERT INTO deal(id, name, stage_id, created_by) SELECT {self.made}, 'Made', min(id), {ANN} FROM stage")
+        sync(office.ann, office.mia)
+
+    def sync(self):
+        sync(*self.devices.values())
+
+    def whose(self):
+        return [self.office.hq.read(f"SELECT id, {column} FROM {entity} ORDER BY id") for entity, column in WHOSE.items()]
+
+    def end(self):
+        self.office.hq.sql(f"UPDATE user_account SET active = 1, team_id = CASE id WHEN {MIA} THEN {NORTH} END WHERE id IN ({MIA}, {TOM}, {UMA});"
+                           f"DELETE FROM team WHERE id = {self.desk}")
+        self.sync()
+
+
+def request(office, entity, row, whose, to, by=MIA, more=("", "")):
+    """(key, SQL) of what an app writes that asks for a row to be given to somebody else; `more`: another column, and its value."""
+    key = office.new()
+    return key, (f"INSERT INTO reassignment(id, entity, entity_row, from_user, to_user, by_user, at{more[0]}) "
+                 f"VALUES({key}, '{entity}', {row}, {whose}, {to}, {by}, {NOW}{more[1]})")
+
+
+def given_whole(office, given):
+    """Mia asks, and Ann goes on working, all without a network. How many rows that were."""
+    ann, mia, hq, asked = office.ann, office.mia, office.hq, {}
+    rows = [("deal", given.bargain, ANN, BOB), ("deal", given.made, ANN, EVE), ("deal", given.hers, MIA, EVE), ("account", given.company, BOB, EVE),
+            ("contact", given.alone, ANN, EVE), ("lead", given.lead, ANN, BOB), ("ticket", given.call, TOM, UMA)]
+    for row in [*rows, rows[0]]:  # that one twice
+        key, sql = request(office, *row)
+        mia.sql(sql)
+        asked[key] = row
+    ann.sql(f"UPDATE deal SET next_step = 'unsent' WHERE id = {given.bargain};"
+            f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({office.new()}, 'deal', {given.bargain}, 'unsent')")
+    given.sync()
+    given.sync()
+    for side in (hq, mia):
+        same(ask(side, f"SELECT id, state, words FROM reassignment WHERE id IN ({', '.join(asked)}) ORDER BY id"),
+             [(key, "done", None) for key in sorted(asked)], f"what came of it, on {getattr(side, 'name', 'the server')}")
+    for entity, row, whose, to in rows:
+        for what in HANGS[entity]:
+            count = f"SELECT count(*) FROM {what} = {row}"
+            same(given.devices[to].one(count), hq.one(count), f"{what} on the device of who got the {entity}")
+            same(given.devices[whose].one(count), hq.one(count) if whose == MIA else 0, f"{what} on the device of who had the {entity}")
+    same(office.bob.read(f"SELECT d.next_step, count(*) FROM deal d JOIN note n ON n.parent_row = d.id WHERE d.id = {given.bargain}"), [("unsent", 2)],
+         "what Ann wrote")
+    same(office.eve.one(f"SELECT count(*) FROM note WHERE parent_row = {given.person}"), 1, "what is known of who works there")
+    same([device.one("SELECT count(*) FROM reassignment") for who, device in given.devices.items() if who != MIA], [0] * 5, "requests on others' devices")
+    return len(rows)
+
+
+def refused_with_reason(office, given):
+    """South has no manager any more, and Uma has left. How many requests were refused."""
+    mia, hq, nobodys = office.mia, office.hq, office.new()
+    hq.sql(f"UPDATE team SET manager_id = NULL WHERE id = {SOUTH}; UPDATE user_account SET active = 0 WHERE id = {UMA};"
+           f"UPDATE deal SET owner_id = {MIA} WHERE id = {given.hers};"
+           f"UPDATE lead SET owner_id = {ANN} WHERE id = {given.lead}; UPDATE account SET owner_id = {BOB} WHERE id = {given.company};"
+           f"INSERT INTO ticket(id, subject, assignee_id) VALUES({nobodys}, 'Nobody has it', NULL)")
+    before, refused = given.whose(), {}
+    # One who leads nobody, though the device is a manager's.
+    boss = office.device("boss").enroll(hq, options=["--profile", "manager", "--user", EVE])
+    boss.sync()
+    for device, entity, row, whose, to, by, words in (
+            (mia, "deal", given.bargain, BOB, EVE, MIA, "no rep of your teams"), (mia, "account", given.company, BOB, EVE, MIA, "no rep of your teams"),
+            (mia, "lead", given.lead, ANN, TOM, MIA, "no rep of your teams"), (mia, "ticket", given.call, UMA, BOB, MIA, "no agent of your teams"),
+            (mia, "ticket", given.call, UMA, UMA, MIA, "no agent of your teams"), (mia, "deal", given.made, EVE, BOB, MIA, "nobody's of your teams"),
+            (mia, "contact", given.alone, EVE, BOB, MIA, "nobody's of your teams"), (mia, "ticket", nobodys, TOM, TOM, MIA, "nobody's of your teams"),
+            (mia, "deal", office.new(), ANN, BOB, MIA, "nobody's of your teams"), (mia, "contact", given.person, BOB, ANN, MIA, "give the company"),
+            (mia, "deal", given.hers, ANN, BOB, MIA, "Mia Manager has it by now"), (mia, "deal", given.bargain, BOB, ANN, ANN, "a device that is another's"),
+            (boss, "deal", given.made, EVE, EVE, EVE, "only who leads a team")):
+        key, sql = request(office, entity, row, whose, to, by)
+        device.sql(sql)
+        refused[key] = (device, words)
+    sync(mia, boss, mia)
+    for key, (device, words) in refused.items():
+        (state, said), = device.read(f"SELECT state, words FROM reassignment WHERE id = {key}")
+        same((state, words in (said or "")), ("refused", True), f"{words}: {said}")
+    # She has left herself before the server hears of it.
+    late, sql = request(office, "deal", given.bargain, BOB, ANN)
+    mia.sql(sql)
+    hq.sql(f"UPDATE user_account SET active = 0 WHERE id = {MIA}")
+    mia.sync()
+    same(hq.read(f"SELECT state FROM reassignment WHERE id = {late}"), [("refused",)], "asked by who is active no more")
+    same(given.whose(), before, "whose is what")
+    return len(refused) + 1
+
+
+# What the answer goes by, and something else in its place.
+ANSWER = [("x.holder_id NOT IN (x.from_user, x.to_user)", "x.holder_id <> x.from_user"), ("x.holder_id NOT IN (x.from_user, x.to_user)", "1 = 0"),
+          ("m.id = x.by_user AND m.active = 1", "m.id IS NOT NULL"), ("m.id = x.by_user AND m.active = 1", "m.id = x.by_user"),
+          ("(h.id = x.by_user OR t.manager_id = x.by_user)", "t.manager_id = x.by_user"), ("(h.id = x.by_user OR t.manager_id = x.by_user)", "1 = 1"),
+          ("u.active = 1 AND t.manager_id = x.by_user", "u.active = 1"), ("u.active = 1 AND t.manager_id = x.by_user", "t.manager_id = x.by_user"),
+          ("CASE x.entity WHEN 'ticket' THEN 'agent' ELSE 'rep' END)", "u.role)"), ("AND c.account_id IS NOT NULL)", "AND 1 = 0)"),
+          ("'ERASED_REASSIGNMENT'", "'ERASED_REASSIGNMENT_2'")]
+
+
+@capability("C22", "Given to another by a manager", Automation("reassign"), Automation("lead-task"), View("reassignment_answer"),
+            Merge("reassignment", "state"), Merge("reassignment", "words"), Text("scope.sql", "  ('manager', 'reassignment', 'insert', NULL, 0),\n"),
+            Text("scope.sql", "('reassignment', 'work', 'by_user')", "('reassignment', 'office', NULL)"),
+            Text("scope.sql", "('manager', 'reassignment', 'insert',", "('manager', 'reassignment', 'insert,update',"),
+            Text("automation.sql", "e.author <> 0 AND e.user IS DISTINCT FROM n.by_user", "1 = 0"),
+            *(Text("automation.sql", f"r.entity = ''{entity}'' AND r.state = ''done''", f"r.entity = ''{entity}''{instead}")
+              for entity in WHOSE for instead in ("", " AND 1 = 0")),
+            *(Text("012_reassignment.sql", *words) for words in ANSWER))
+def given_by_manager(office):
+    given = Given(office)
+    rows, refused = given_whole(office, given), refused_with_reason(office, given)
+    given.end()
+    mia, late = office.mia, ("deal", given.bargain, BOB, ANN)
+    names = [office.refusal(device, sql)[0] for device, sql in (
+        (office.ann, request(office, *late, ANN)[1]), (mia, f"UPDATE reassignment SET why = 'other' WHERE entity_row = {given.call}"),
+        (mia, request(office, *late, more=(", state", ", 'done'"))[1]), (mia, request(office, *late, more=(", words", ", 'w'"))[1]))]
+    same(names, ["E_SCOPE", "E_SCOPE", "E_SERVER_OWNED", "E_SERVER_OWNED"], "a rep, another reason afterwards, an answer of one's own")
+    office.hq.sql(f"INSERT INTO erasure(contact_id, at) VALUES({given.alone}, {NOW})")
+    mia.sync()
+    said = mia.sql(request(office, "contact", given.alone, EVE, BOB, more=(", why", ", 'She wants it'"))[1], expect=1).stderr
+    assert "ERASED_REASSIGNMENT: " in said, said
+    same(office.hq.read("SELECT name, words FROM satchel_automation_run WHERE rc <> 0 AND name = 'reassign'"), [], "failures")
+    return (f"asked offline, {rows} rows of 5 kinds went whole from one of hers to another, unsent edits and all, though one was asked for twice; "
+            f"{refused} requests refused, each with its reason on the device that asked; a rep may not ask ({names[0]}), nobody answers himself ({names[2]})")
 
 
 @capability("C23", "Nurturing", Automation("nurture-begin"), Automation("nurture-step"), Automation("nurture-end"), Merge("sequence_enrolment", "step_pos"),

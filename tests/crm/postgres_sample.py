@@ -12,6 +12,7 @@ DEMO, OFFER, WON, LOST, STRANGE, IDLE, FRESH, LATE, BACK, DATED, UNDATED = (key(
 QUOTE, DRAFT = key(0x601), key(0x602)
 WAITS, ANSWERED, OPENED_AGAIN, FROM_PHONE, FROM_MAIL, KNOWN, SLOW = (key(0x701 + i) for i in range(7))  # tickets
 CARD = key(0x801)
+WEST, OLD, YOUNG, HELPER = (key(0x901 + i) for i in range(4))  # a team that Ann leads: two reps, an agent
 
 
 def stage(n):
@@ -62,7 +63,7 @@ INSERT INTO deal(id, name, account_id, stage_id, amount_cents, currency, probabi
   ({OFFER}, 'Offer', {PLAIN}, {stage(105)}, 501, 'GBP', 70, {days(-20)}, 'Sign', NULL, {ANN}, {days(9)}),
   ({WON}, 'Won', {PLAIN}, {stage(106)}, 99999, 'CHF', NULL, {days(5)}, NULL, {ANN}, NULL, {days(50)}),
   ({LOST}, 'Lost', NULL, {stage(107)}, 1, 'EUR', NULL, NULL, NULL, {BOB}, NULL, {days(50)}),
-  ({STRANGE}, 'Strange', NULL, {stage(101)}, 700, 'XXX', 1, NULL, '', {EVE}, NULL, {days(1)}),
+  ({STRANGE}, 'Strange', NULL, {stage(101)}, 700, 'XTS', 1, NULL, '', {EVE}, NULL, {days(1)}),
   ({IDLE}, 'Idle', {COMPANY}, {stage(103)}, 1500001, NULL, 55, NULL, NULL, {BOB}, NULL, {days(90)}),
   ({FRESH}, 'Fresh', NULL, {stage(101)}, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
   ({LATE}, 'Late', NULL, {stage(201)}, 50, 'TRY', 50, {days(3)}, 'Call', {ANN}, NULL, {days(2)}),
@@ -138,6 +139,25 @@ INSERT INTO feedback(id, contact_id, ticket_id, kind, score, body, at) VALUES({k
   ({key(4)}, NULL, {KNOWN}, 'csat', 3, NULL, {days(1)}), ({key(5)}, {HAL}, NULL, 'text', NULL, 'Ja', {days(1)});
 INSERT INTO kb_article(id, title, body, published, copy_of) VALUES({key(1)}, 'Größe', NULL, 1, {key(2)});
 UPDATE team SET manager_id = {MIA} WHERE id = {SOUTH};
+INSERT INTO team(id, name, manager_id) VALUES({WEST}, 'West', {ANN});
+INSERT INTO user_account(id, name, role, team_id) VALUES({OLD}, 'Öld Rep', 'rep', {WEST}), ({YOUNG}, 'Young Rep', 'rep', {WEST}),
+  ({HELPER}, 'Helper', 'agent', {WEST});
+INSERT INTO account(id, name, owner_id, created_by) VALUES({key(0x911)}, 'West & Co', {OLD}, {EVE});
+INSERT INTO contact(id, account_id, family, owner_id, created_by) VALUES({key(0x911)}, NULL, 'Of nobody', NULL, {OLD}),
+  ({key(0x912)}, {key(0x911)}, 'Of a company', {EVE}, {EVE});
+INSERT INTO lead(id, family, status, owner_id) VALUES({key(0x911)}, 'West', 'working', {OLD});
+INSERT INTO deal(id, name, stage_id, owner_id) VALUES({key(0x911)}, 'West', {stage(101)}, {OLD});
+INSERT INTO ticket(id, subject, assignee_id) VALUES({key(0x911)}, 'West', {OLD});
+INSERT INTO reassignment(id, entity, entity_row, from_user, to_user, why, by_user, at) VALUES
+  ({key(1)}, 'account', {key(0x911)}, {OLD}, {YOUNG}, 'Weiß mehr', {ANN}, {days(2)}),
+  ({key(2)}, 'contact', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}),
+  ({key(3)}, 'lead', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}), ({key(4)}, 'deal', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, {days(1)}),
+  ({key(5)}, 'ticket', {key(0x911)}, {OLD}, {HELPER}, NULL, {ANN}, {days(1)}), ({key(6)}, 'lead', {key(0x911)}, {EVE}, {OLD}, NULL, {ANN}, 1),
+  ({key(7)}, 'deal', {key(0x911)}, {OLD}, {HELPER}, NULL, {ANN}, 1), ({key(8)}, 'contact', {key(0x912)}, {OLD}, {YOUNG}, NULL, {ANN}, 1),
+  ({key(9)}, 'deal', {DEMO}, {ANN}, {YOUNG}, NULL, {ANN}, 1), ({key(10)}, 'deal', {IDLE}, {BOB}, {YOUNG}, NULL, {ANN}, 1),
+  ({key(11)}, 'deal', {key(0x9ff)}, {OLD}, {YOUNG}, NULL, {ANN}, 1), ({key(12)}, 'lead', {OWNED}, {ANN}, {BOB}, NULL, {MIA}, 1),
+  ({key(13)}, 'ticket', {key(0x911)}, {OLD}, {YOUNG}, NULL, {ANN}, 1), ({key(14)}, 'deal', {key(0x911)}, {OLD}, {BOB}, NULL, {EVE}, 1),
+  ({key(15)}, 'account', {key(0x911)}, {EVE}, {YOUNG}, NULL, {ANN}, 1);
 UPDATE stage SET exit_fields = '["amount_cents", "next_step"]' WHERE id = {stage(104)};
 UPDATE stage SET exit_fields = '["probability", "close_date", "account_id", "currency"]' WHERE id = {stage(101)};
 """

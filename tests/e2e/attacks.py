@@ -541,7 +541,8 @@ class Texts(Attack):
                 "loyalty_entry": {"kind": "earn"}, "custom_value": {"entity": "contact"}, "feedback": {"contact_id": key, "kind": "text", "at": now},
                 "objection": {"parent_kind": "deal", "parent_row": key, "kind": "price", "at": now}, "quote": {"deal_id": key, "currency": "EUR"},
                 "goal": {"owner_id": key, "kind": "won_deals", "target": 1}, "appointment": {"starts_at": now, "ends_at": now + 1, "owner_id": key},
-                "kb_article": {"kind": "article"}}
+                "kb_article": {"kind": "article"},
+                "reassignment": {"entity": "deal", "entity_row": key, "from_user": key, "to_user": key, "by_user": key, "at": now}}
 
     def test_sql_in_every_text_column_is_text(self):
         """Of every table that a device may write, but the columns that are the server's, or take few words."""

@@ -183,6 +183,53 @@ class CrmCli(harness.Case):
         number = self.rows(tom, "ticket", "show", "printer")[0]["number"]
         self.assertIn(number + " Broken printer", self.crm(tom, "ticket", "state", number, "pending", user="Tom Agent"))
 
+    # ---- what is given to somebody else ----
+
+    def test_manager_gives_offline_what_is_her_peoples_and_hears_what_came_of_it(self):
+        mia, lead, alone = key(0x31a), key(0x1ead << 112), key(0xa10e << 112)
+        self.office.sql(f"INSERT INTO user_account(id, name, role) VALUES({mia}, 'Mia Manager', 'manager'), ({key(0x71b)}, 'Tim Agent', 'agent');"
+                        f"UPDATE team SET manager_id = {mia} WHERE id = {TEAM}; UPDATE user_account SET team_id = {TEAM} WHERE role = 'agent';"
+                        f"INSERT INTO lead(id, family, company, owner_id) VALUES({lead}, 'Byron', 'Engines', {ANN});"
+                        f"INSERT INTO contact(id, given, owner_id) VALUES({alone}, 'Olga', {ANN}), ({key(0xc2)}, 'Otto', {EVE});"
+                        f"INSERT INTO contact(id, given, account_id) VALUES({key(0xc1)}, 'Zoe', {ACME});")
+        manager, bob = self.of("mia", "manager", mia), self.of("bob", "rep", BOB)
+        self.ann.sync()
+        self.office.stop()
+        given = self.rows(manager, "deal", "assign", "Fifty", "Bob Rep", "--why", "Ann is away", user="Mia Manager")[0]
+        self.assertEqual(given["said"], "Fifty engines to Bob Rep: asked; at the next sync the server does it, or says in 'crm request list' why not")
+        for noun, what, whom in (("company", "Acme", "bob@corp.example"), ("lead", "Byron", "Bob Rep"), ("contact", "Olga", "Bob Rep"),
+                                 ("ticket", "T-17", "Tim Agent")):
+            self.crm(manager, noun, "assign", what, whom, user="Mia Manager")
+        self.assertIn("Fifty engines is with Ann Rep already", self.crm(manager, "deal", "assign", "dea1", "Ann Rep", user="Mia Manager"))
+        self.assertEqual(manager.status()["pending"], 5)
+        for words, device, who, asked in (
+                ("give the company", manager, "Mia Manager", ["contact", "assign", "Zoe", "Bob Rep"]),
+                ("no rep of your teams", manager, "Mia Manager", ["deal", "assign", "dea1", "Eve Rep"]),
+                ("no rep of your teams", manager, "Mia Manager", ["lead", "assign", "Byron", "Tim Agent"]),
+                ("no agent of your teams", manager, "Mia Manager", ["ticket", "assign", "T-17", "Bob Rep"]),
+                ("only who leads a team", self.ann, "Ann Rep", ["deal", "assign", "dea1", "Bob Rep"]),
+                ("there is no user Nobody here", manager, "Mia Manager", ["deal", "assign", "dea1", "Nobody"])):
+            self.assert_says(device, [words], *asked, user=who)
+        self.assertEqual([(r["kind"], r["what"], r["state"]) for r in self.rows(manager, "request", "list")][::-1],
+                         [("deal", "Fifty engines", "asked"), ("company", "Acme", "asked"), ("lead", "Byron", "asked"), ("contact", "Olga", "asked"),
+                          ("ticket", "T-17 It does not start", "asked")])
+        self.office.start()
+        self.office.sql(f"UPDATE lead SET owner_id = {mia} WHERE id = {lead}")  # and nobody has told her
+        self.sync_all(manager, self.ann, bob)
+        asked = {r["kind"]: r for r in self.rows(manager, "request", "list")}
+        self.assertEqual({kind: r["state"] for kind, r in asked.items()},
+                         {"deal": "done", "company": "done", "contact": "done", "ticket": "done", "lead": "refused"})
+        self.assertEqual(asked["lead"]["words"], "Mia Manager has it by now: ask again if it is to go on")
+        self.assertEqual([asked["deal"][c] for c in ("id", "row_id", "from", "to", "why", "by")],
+                         [given["id"], DEAL[2:-1], "Ann Rep", "Bob Rep", "Ann is away", "Mia Manager"])
+        self.assertEqual(self.crm(manager, "request", "list").splitlines()[0].split(),
+                         ["id", "asked", "kind", "what", "from", "to", "state", "words", "why", "by"])
+        self.assertEqual([len(self.rows(manager, "request", "list", *more, user="Mia Manager")) for more in (["--mine"], ["--limit", 2])], [5, 2])
+        self.assertEqual(self.office.read(f"SELECT quote(owner_id) FROM deal WHERE id = {DEAL} UNION ALL SELECT quote(owner_id) FROM account WHERE id = {ACME} "
+                                          f"UNION ALL SELECT quote(owner_id) FROM contact WHERE id = {alone}"), [(BOB.upper(),)] * 3)
+        self.assertEqual([[len(self.rows(device, "deal", "list")), self.names(device, "byron")] for device in (bob, self.ann, manager)],
+                         [[1, []], [0, []], [1, ["Byron"]]])
+
     # ---- quotes ----
 
     def test_T16_quotes_made_offline_get_final_numbers_and_keep_the_provisional_ones(self):
@@ -421,10 +468,10 @@ class CrmCli(harness.Case):
 
 class CrmUsage(harness.Case):
     def test_help_and_wrong_usage(self):
-        verbs = ["contact find", "contact show", "contact add", "contact edit", "lead add", "lead list", "lead status", "lead convert", "deal list", "deal show", "deal move", "visit log",
-                 "task list", "task due", "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "quote list", "quote show", "quote add", "quote line", "quote send", "quote accept",
-                 "quote status", "article find", "article show",
-                 "search"]
+        verbs = ["contact find", "contact show", "contact add", "contact edit", "contact assign", "company assign", "lead add", "lead list",
+                 "lead status", "lead convert", "lead assign", "deal list", "deal show", "deal move", "deal assign", "visit log", "task list", "task due",
+                 "task done", "ticket list", "ticket show", "ticket add", "ticket reply", "ticket state", "ticket assign", "request list", "quote list",
+                 "quote show", "quote add", "quote line", "quote send", "quote accept", "quote status", "article find", "article show", "search"]
         overview = crm("--help")
         for verb in verbs:
             self.assertIn("\n  " + verb + " ", overview)

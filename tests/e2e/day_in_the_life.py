@@ -179,13 +179,16 @@ class DayInTheLife(harness.Case):
         self.sql("11:35", "phone", f"UPDATE task SET title = 'Send the new catalogue' WHERE id = {CATALOGUE}; UPDATE note SET body = 'Likes tea, and chess' WHERE id = {TEA}")
         d("11:50", "phone", "deal", "move", "Lindgren oven", "Demo", "--amount", "8100.75", "--next-step", "visit the bakery")
         d("11:55", "phone", "lead", "status", GERO, "qualified")
+        self.asked = [d("11:57", "mia", "deal", "assign", OVEN, "Bob Rep", "--why", "he knows bakers"),
+                      d("11:58", "mia", "lead", "assign", "Gero", "bob@corp.example"), d("11:59", "mia", "deal", "assign", PRESS, "Bob Rep")]
 
     def noon(self):
-        """The manager and Bob come by the office: what she may not write is settled there, and at her word it gives a deal and a lead, on which Ann has unsent edits, to Bob:
-        no device says whose something is."""
+        """The manager and Bob come by the office: what she may not write is settled there, and a deal and a lead, on which Ann has unsent edits, go from Ann
+        to Bob as she asked without a network; another deal, which the office had given to her by then, does not."""
         self.hq.prefix = at("12:05")
         self.hq.start()
         mia = self.devices_by_name["mia"]
+        self.hq.sql(f"UPDATE deal SET owner_id = {MIA} WHERE id = {PRESS}")
         self.note_work("mia")
         self.run_timers()  # before anybody has synced: the agent has answered, and nobody has heard of it
         self.sync("12:06", "mia")
@@ -195,11 +198,14 @@ class DayInTheLife(harness.Case):
         for words in ("E_SCOPE", "robots", "machines"):
             self.assertIn(words, mia.run("rejected", "show", refused[0][0]).stdout)
         self.hq.sql(f"UPDATE account SET industry = 'robots', employees = 120 WHERE id = {KESSLER}; UPDATE ticket SET priority = 4 WHERE id = {LIGHT};"
-                    f"UPDATE deal SET owner_id = {BOB} WHERE id = {OVEN}; UPDATE lead SET owner_id = {BOB} WHERE id = {GERO}")
+                    f"UPDATE deal SET owner_id = {ANN} WHERE id = {PRESS}")
         mia.run("rejected", "discard", refused[0][0])
         self.sync("12:15", "mia", "bob")
         self.assertEqual((self.hq.ctl("rejected"), [r["state"] for r in self.hq.ctl("rejected", "--all")]), ([], ["discarded"]))
         self.assertEqual(stage_of(self.devices_by_name["bob"], OVEN), "Demo")
+        answers = {f"x'{r['id']}'": (r["state"], r["words"]) for r in map(json.loads, crm("--db", mia.path, "--json", "request", "list").splitlines())}
+        self.assertEqual([answers[key] for key in self.asked],
+                         [("done", None), ("done", None), ("refused", "Mia Manager has it by now: ask again if it is to go on")])
         self.hq.stop()
 
     def afternoon(self):
@@ -285,6 +291,8 @@ class DayInTheLife(harness.Case):
         self.assertEqual(self.rows("SELECT a.name, c.family, d.amount_cents, d.currency FROM lead l JOIN account a ON a.id = l.account_id JOIN contact c ON c.id = l.contact_id "
                                    f"JOIN deal d ON d.id = l.deal_id WHERE l.id = {FRIDA} AND d.id = {self.falk}"), [("Falk Works", "Falk", 1200025, "EUR")])
         self.assertEqual(self.rows(f"SELECT amount_cents, next_step, owner_id FROM deal WHERE id = {OVEN}"), [(810075, "visit the bakery", BOB)])
+        self.assertEqual(self.rows("SELECT entity_row, from_user, to_user, by_user, state FROM reassignment ORDER BY at"),
+                         [(OVEN, ANN, BOB, MIA, "done"), (GERO, ANN, BOB, MIA, "done"), (PRESS, ANN, BOB, MIA, "refused")])
         for name in ("phone", "tablet"):  # what was given to Bob has left
             self.assertEqual(self.devices_by_name[name].read(f"SELECT id FROM deal WHERE id = {OVEN} UNION ALL SELECT id FROM lead WHERE id = {GERO}"), [], name)
         self.assertEqual(self.rows("SELECT name, words FROM satchel_automation_run WHERE rc <> 0"), [])

@@ -36,6 +36,7 @@ CUSTOMERS = {
                "(owner_kind = 'contact' AND owner_row IN (SELECT id FROM contact WHERE {contact}))",
     "lead": "coalesce(owner_id, created_by) IN ({self})",
     "deal": "coalesce(owner_id, created_by) IN ({self})",
+    "reassignment": "by_user IN ({self})",
     "deal_contact": "deal_id IN (SELECT id FROM deal WHERE {deal})",
     "deal_stage_log": "deal_id IN (SELECT id FROM deal WHERE {deal})",
     "score_reason": "lead_id IN (SELECT id FROM lead WHERE {lead})",
@@ -182,6 +183,8 @@ class Scope(company.Company):
             f"INSERT INTO loyalty_card(id, program_id, code, contact_id, issued_store) SELECT x'c5', id, '4000000000000', x'c2', {store} FROM loyalty_program",
             f"INSERT INTO ticket(id, contact_id, subject, state) VALUES(x'd1', x'c1', 'Nobody has this one yet', 'open'), (x'd2', x'c1', 'Nobody had it', 'closed')",
             f"INSERT INTO ticket_event(id, ticket_id, kind, at, body) VALUES(x'd3', x'd1', 'opened', {day}, 'What was said about it')",
+            "INSERT INTO reassignment(id, entity, entity_row, from_user, to_user, by_user, at, state) "
+            "SELECT satchel_id(id), 'deal', id, id, id, manager_id, 1, 'done' FROM team",
             f"INSERT INTO task(id, title, parent_kind, parent_row) VALUES(x'e1', 'Nobody does it', 'contact', x'c1'), (x'e2', 'Nor this one', 'ticket', x'd1')",
         ]
         for i, (at, table) in enumerate([(day - 365 * DAY_MS, "in"), (day - 365 * DAY_MS - 1, "out")]):
@@ -211,6 +214,7 @@ class Scope(company.Company):
         for name in ("account", "deal", "contact", "interaction", "purchase", "ticket", "lead", "task", "note"):
             self.assertGreater(held["ann"][name], 0, f"no {name} to see")
             self.assertLess(held["ann"][name], everything[name], f"every {name} is there")
+        self.assertEqual([0 < held[name]["reassignment"] < everything["reassignment"] for name in ("manager", "ann", "agent")], [True, False, False])
 
     def tell(self, held, devices):
         """Rows and bytes of each, as a table."""
