@@ -6,6 +6,7 @@
 #include "server/control_private.h"
 #include "server/field.h"
 #include "server/store_private.h"
+#include "server/version.h"
 
 /* ---- devices ---- */
 
@@ -27,6 +28,16 @@ static const char *state_name(device_state state) {
 /* null: never. */
 static void put_time(json_t *o, const char *member, uint64_t ms) {
     json_object_set_new(o, member, ms ? json_integer((json_int_t)ms) : json_null());
+}
+
+static void put_software(json_t *o, const char *software) {
+    char products[LIMIT_NAME_BYTES + 1], runs_on[LIMIT_NAME_BYTES + 1];
+    const char *platform = "";
+    size_t nplatform, n = version_products(software, strlen(software), &platform, &nplatform);
+    snprintf(products, sizeof products, "%.*s", (int)n, software);
+    snprintf(runs_on, sizeof runs_on, "%.*s", (int)nplatform, platform);
+    control_put_text(o, "software", products);
+    control_put_text(o, "platform", *runs_on ? runs_on : NULL);
 }
 
 static json_t *device_json(const device_info *d) {
@@ -56,7 +67,7 @@ static json_t *device_json(const device_info *d) {
     control_put_number(o, "clamped", d->clamped);
     control_put_number(o, "incarnations", d->incarnations);
     control_put_number(o, "schema_epoch", d->schema_epoch);
-    control_put_text(o, "software", d->software);
+    put_software(o, d->software);
     return o;
 }
 

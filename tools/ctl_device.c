@@ -43,6 +43,7 @@ int ctl_device_list(ctl *c) {
         {"conflicts", "CONFLICTS", CTL_NUMBER},
         {"clock_offset_ms", "CLOCK", CTL_MILLISECONDS},
         {"software", "SOFTWARE", CTL_TEXT},
+        {"platform", "PLATFORM", CTL_TEXT},
     };
     json_t *reply;
     int rc = ctl_call(c, request_of("device.list", NULL), "device list", &reply);
@@ -67,6 +68,7 @@ int ctl_device_show(ctl *c) {
         {"enrolled_ms", "enrolled", CTL_TIME},
         {"last_seen_ms", "last seen", CTL_TIME},
         {"software", "software", CTL_TEXT},
+        {"platform", "platform", CTL_TEXT},
         {"schema_epoch", "schema epoch", CTL_NUMBER},
         {"acked_seq", "acknowledged up to", CTL_NUMBER},
         {"pending", "waiting on the device", CTL_NUMBER},

@@ -169,7 +169,7 @@ static const command commands[] = {
      "Once rules are published (scope publish) a device needs a profile.\n"},
     {"device list", "", 0, 0, NULL, ctl_device_list, "list the devices",
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
-     "rejected and are open, how many of its values lost a conflict, and how far its clock is off.\n"},
+     "rejected and are open, how many of its values lost a conflict, how far its clock is off, and which software it has, on which platform.\n"},
     {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device",
      "Shows what the server knows of one device, with what came out when it compared its rows last.\n"},
     {"device rename", "OLD NEW", 2, 2, NULL, ctl_device_rename, "give a device another name",

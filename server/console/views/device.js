@@ -61,7 +61,7 @@ function State({ d, detail }) {
     ["Must come before", html`<${Time} ms=${d.fenced_ms} />`], ["Offline days left", daysLeft(d) ?? "–"],
     ["Profile", d.profile], ["User", literal(d.user)], ["Store", literal(d.store)],
     ["Clock", `${duration(d.clock_offset_ms)} off${d.clamped ? `, ${plural(d.clamped, "stamp")} cut` : ""}`],
-    ["Software", d.software || "–"], ["Schema", String(d.schema_epoch)],
+    ["Software", d.software || "–"], ["Platform", d.platform || "–"], ["Schema", String(d.schema_epoch)],
     ["Snapshot", d.resnapshot ? "ordered, not fetched yet" : "none ordered"], ["Enrolled", html`<${Time} ms=${d.enrolled_ms} />`],
     ["Compared last", html`<${Compared} d=${d} found=${detail.compared_found} />`],
     ["Times its file was put back or copied", count(d.incarnations - 1)],
