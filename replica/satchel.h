@@ -135,7 +135,7 @@ SATCHEL_API sqlite3 *satchel_db(satchel *s);
  *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
 SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
 
-/* Makes a new key pair for this device. On the next connection the server certifies it and from the connection after on knows the device by it;
+/* Makes a new key pair for this device, as an admin may order by the server. On the next connection the server certifies it and from the connection after on knows the device by it;
  * until then the old one goes on. The certificate itself needs no call: it is renewed in the last third of its life, at any sync.
  *   SATCHEL_E_NOT_ENROLLED; _IO, _FULL, _READONLY: the identity directory cannot be written */
 SATCHEL_API int satchel_rotate_key(satchel *s);

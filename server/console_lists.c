@@ -58,6 +58,7 @@ static const console_column DEVICE[] = {
     {"incarnations", "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id)", CONSOLE_INTEGER, 0},
     {"resnapshot", "d.resnapshot=1 OR (d.resnapshot=2 AND d.acked_seq=0)", CONSOLE_BOOL, 0},
     {"verify_ms", "nullif(d.verify_ms,0)", CONSOLE_INTEGER, 0},
+    {"rotate_key_ms", "nullif(d.rotate_key_ms,0)", CONSOLE_INTEGER, 0},
     {"compared_ms", "m.ended_ms", CONSOLE_INTEGER, 0},
     {"compared_ranges", "m.ranges", CONSOLE_INTEGER, 0},
     {"compared_rows", "m.rows", CONSOLE_INTEGER, 0},

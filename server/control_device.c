@@ -51,6 +51,7 @@ static json_t *device_json(const device_info *d) {
     control_put_text(o, "store", d->store[0] ? d->store : NULL);
     json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
     put_time(o, "verify_ms", d->verify_ms);
+    put_time(o, "rotate_key_ms", d->rotate_key_ms);
     put_time(o, "compared_ms", d->compared.ended_ms);
     control_put_number(o, "compared_ranges", d->compared.ranges);
     control_put_number(o, "compared_rows", d->compared.rows);
@@ -362,21 +363,31 @@ static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64
     return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
 
-static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g;
+static int order_device(control_call *call, store *s, device_order order, uint64_t now_ms) {
     device_info d;
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->order = order;
     memcpy(call->fingerprint, d.fingerprint, sizeof call->fingerprint);
     control_put_text(call->reply, "name", d.name);
-    rc = store_device_verify(s, d.id, now_ms);
+    rc = store_device_order(s, d.id, order, now_ms);
     if (rc == SATCHEL_E_MISUSE) return buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s)), rc;
-    return control_failed(call, rc, s, "cannot order a comparison");
+    return control_failed(call, rc, s, "cannot order it");
 }
 
-static void after_device_verify(control_call *call) {
-    hub_verify_device(call->job.service->hub, call->device, call->fingerprint);
+static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return order_device(call, s, ORDER_VERIFY, now_ms);
+}
+
+static int run_device_rotate_key(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return order_device(call, s, ORDER_ROTATE_KEY, now_ms);
+}
+
+static void after_device_order(control_call *call) {
+    hub_order_device(call->job.service->hub, call->device, call->fingerprint, call->order);
 }
 
 static void after_device_pause(control_call *call) {
@@ -395,7 +406,7 @@ static void after_device_resnapshot(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_CLOSED);
 }
 
-/* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
+/* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_orders). */
 static void after_device_remove(control_call *call) {
     hub_drop_device(call->job.service->hub, call->device, SATCHEL_E_REVOKED);
 }
@@ -412,6 +423,7 @@ const control_command control_device_commands[] = {
     {"device.wipe", false, run_device_wipe, after_device_wipe, PEOPLE_ADMIN, false},
     {"device.remove", false, run_device_remove, after_device_remove, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_device_resnapshot, PEOPLE_ADMIN, false},
-    {"device.verify", false, run_device_verify, after_device_verify, PEOPLE_ADMIN, false},
+    {"device.verify", false, run_device_verify, after_device_order, PEOPLE_ADMIN, false},
+    {"device.rotate_key", false, run_device_rotate_key, after_device_order, PEOPLE_ADMIN, false},
     {0},
 };

@@ -65,6 +65,7 @@ int ctl_device_show(ctl *c) {
         {"user", "user", CTL_TEXT},
         {"store", "store", CTL_TEXT},
         {"fingerprint", "key's fingerprint", CTL_TEXT},
+        {"rotate_key_ms", "new key ordered", CTL_TIME},
         {"enrolled_ms", "enrolled", CTL_TIME},
         {"last_seen_ms", "last seen", CTL_TIME},
         {"software", "software", CTL_TEXT},
@@ -176,6 +177,10 @@ int ctl_device_remove(ctl *c) {
 
 int ctl_device_resnapshot(ctl *c) {
     return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
+}
+
+int ctl_device_rotate_key(ctl *c) {
+    return change(c, "device.rotate_key", "makes a new key when it next comes, at once if it is connected; see device show", "");
 }
 
 int ctl_device_verify(ctl *c) {

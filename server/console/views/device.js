@@ -69,7 +69,7 @@ function State({ d, detail }) {
     ["Rules in force", d.unsettled ? html`<${Badge} word="not heard of" tone="warn" />` : d.profile === "full" ? "it holds everything" : "heard of"],
     ["Buckets", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
     ["Not sent", Object.keys(detail.masked).length ? Object.entries(detail.masked).map(([t, c]) => `${t}: ${c}`).join("; ") : "no columns"],
-    ["Key", html`<code class="long">${d.fingerprint}</code>`],
+    ["Key", html`<code class="long">${d.fingerprint}</code>${d.rotate_key_ms !== null && html` <${Badge} word="new one ordered" tone="plain" /> <${Ago} ms=${d.rotate_key_ms} />`}`],
   ]} />`;
 }
 
