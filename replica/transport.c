@@ -139,6 +139,7 @@ int transport_new(const transport_config *c, transport **out, buf *error) {
         t->early.max = HTTP1_HEAD_BYTES + STAGE_BYTES;
         *out = t;
     } else {
+        if (t) stream_free(t->stream);
         free(t);
     }
     credentials_fini(&id);
@@ -315,10 +316,13 @@ static int refused(transport *t, const http1_head *h) {
 
 /* Orders that are not known are passed over. */
 static unsigned read_orders(const http1_head *h) {
-    static const char *const names[] = {"renew", "verify", "rotate-key"}; /* bit by bit */
+    static const struct {
+        unsigned order;
+        const char *name;
+    } known[] = {{TRANSPORT_RENEW, "renew"}, {TRANSPORT_VERIFY, "verify"}, {TRANSPORT_ROTATE_KEY, "rotate-key"}};
     unsigned orders = 0;
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (http1_has_token(h, "Satchel-Orders", names[i])) orders |= 1u << i;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (http1_has_token(h, "Satchel-Orders", known[i].name)) orders |= known[i].order;
     return orders;
 }
 

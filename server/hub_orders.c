@@ -10,9 +10,10 @@
 #define ENTRY_BYTES (CRYPTO_FINGERPRINT_BYTES + 1)
 
 static void put_entry(buf *list, const void *key, unsigned orders) {
-    if (!orders) return;
-    buf_put(list, key, CRYPTO_FINGERPRINT_BYTES);
-    buf_put_byte(list, (uint8_t)orders);
+    uint8_t entry[ENTRY_BYTES];
+    memcpy(entry, key, CRYPTO_FINGERPRINT_BYTES);
+    entry[CRYPTO_FINGERPRINT_BYTES] = (uint8_t)orders;
+    if (orders) buf_put(list, entry, sizeof entry);
 }
 
 /* What holds for the key that a device has been given but not shown yet: by showing it, it does what the last of them wants. */
@@ -22,8 +23,9 @@ static unsigned of_next_key(unsigned orders) {
 
 static int read_orders(store *s, buf *list) {
     sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT fingerprint,next_fingerprint,(state IN (5,6))+2*(verify_ms>0)+4*(rotate_key_ms>0)"
+        db_prepare(&s->cache, "SELECT fingerprint,next_fingerprint,?*(state IN (5,6))+?*(verify_ms>0)+?*(rotate_key_ms>0)"
                               " FROM satchel_device WHERE state IN (5,6) OR verify_ms>0 OR rotate_key_ms>0");
+    db_bind(q, "iii", (int64_t)ORDER_WIPE, (int64_t)ORDER_VERIFY, (int64_t)ORDER_ROTATE_KEY);
     int rc;
     while ((rc = db_next(&s->cache, q)) == 1) {
         unsigned orders = (unsigned)sqlite3_column_int(q, 2);

@@ -10,12 +10,12 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     snprintf(to, room, "%s", from ? (const char *)from : "");
 }
 
-#define DEVICE_COLUMNS                                                                                                                                                                      \
-    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                                                                                         \
-    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                                                  \
-    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                                           \
-    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store,verify_ms,rotate_key_ms," \
-    "coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                                                    \
+#define DEVICE_COLUMNS                                                                                                                                                        \
+    "id,name,fingerprint,state,enrolled_ms,last_seen_ms,acked_seq,pending,clock_offset_ms,clamped,"                                                                           \
+    "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                                    \
+    "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                             \
+    "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store,verify_ms," \
+    "rotate_key_ms,coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                        \
     "FROM satchel_device d LEFT JOIN satchel_comparison m ON m.device=d.id "
 
 static void copy_literal(char to[DEVICE_LITERAL_BYTES], sqlite3_stmt *q, int column) {

@@ -198,6 +198,21 @@ class Sees(ConsoleCase):
         self.assertEqual([d["name"] for d in api.items("consoleDevices", sort="-compared_ms")][0], "phone")
         self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=id) if e["kind"].startswith("verif")], ["verified", "verify"])
 
+    def test_new_key_is_ordered_and_seen_as_waiting_until_it_is_here(self):
+        server = self.begin()
+        api, browser = admin(server), Browser(server)
+        browser.login("admin", first_password(server))
+        phone = api.items("consoleDevices", filter__name="phone")[0]
+        browser.command("device.rotate_key", name="phone")
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__rotate_key_ms="1..")], ["phone"])
+        self.assertIsNotNone(api.call("consoleDevice", id=phone["id"])["device"]["rotate_key_ms"])
+        self.assertEqual([(a["actor"], a["code"]) for a in api.items("consoleAudit", filter__action="device.rotate_key")], [("user:admin", None)])
+        self.phone.sync()
+        after = api.call("consoleDevice", id=phone["id"])["device"]
+        self.assertIsNone(after["rotate_key_ms"])
+        self.assertNotEqual(after["fingerprint"], phone["fingerprint"])
+        self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=phone["id"])][:2], ["rekeyed", "rotate-key"])
+
     def test_history_says_who_when_and_what_decided(self):
         server = self.begin()
         api = admin(server)
