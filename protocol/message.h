@@ -73,7 +73,7 @@ typedef struct msg_hello {
     uint64_t pending;        /* transactions waiting to be sent */
     uint64_t snapshot;       /* id of a snapshot in progress, else 0 */
     uint32_t snapshot_page;  /* next page of it */
-    const char *software;    /* "satchel/0.1.0"; borrowed, not terminated */
+    const char *software;    /* "satchel/0.1.0 (Linux 6.1; x86_64)"; borrowed, not terminated */
     size_t nsoftware;
     unsigned npast; /* older epochs, the latest first; a server that does not know `epoch` may know one of them */
     past_epoch past[LIMIT_PAST];

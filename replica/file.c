@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,8 +79,30 @@ static int random_bytes(void *ctx, void *out, size_t n) {
     return crypto_random(out, n);
 }
 
+/* Anything else might end the comment or the header that it stands in. */
+static void keep_plain(char *out, size_t room, const char *from) {
+    static const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t n = 0;
+    for (; *from && n + 1 < room; from++)
+        if (strchr(PLAIN, *from)) out[n++] = *from;
+    out[n] = 0;
+}
+
+void env_name_platform(const char *system, const char *release, const char *machine, char out[ENV_PLATFORM_BYTES]) {
+    static const char DIGITS[] = "0123456789";
+    char its_system[13], its_machine[13];
+    size_t n = strspn(release, DIGITS);
+    if (release[n] == '.') n += 1 + strspn(release + n + 1, DIGITS);
+    keep_plain(its_system, sizeof its_system, system);
+    keep_plain(its_machine, sizeof its_machine, machine);
+    snprintf(out, ENV_PLATFORM_BYTES, "%s %.*s; %s", its_system, n < 7 ? (int)n : 7, release, its_machine);
+}
+
 env env_default(void) {
-    return (env){.now_ms = clock_ms, .random = random_bytes};
+    env e = {.now_ms = clock_ms, .random = random_bytes};
+    struct utsname its;
+    if (!uname(&its)) env_name_platform(its.sysname, its.release, its.machine, e.platform);
+    return e;
 }
 
 static void now(sqlite3_context *context, int argc, sqlite3_value **argv) {
@@ -281,11 +304,12 @@ static char *copy_text(const char *text, size_t most) {
     return text ? strndup(text, most) : NULL;
 }
 
-/* Products as a User-Agent names them. */
-static char *name_software(const char *app) {
+/* Products as a User-Agent names them, and what they run on as its comment. */
+static char *name_software(const char *app, const char *platform) {
     buf out = {0};
     if (app && *app) buf_printf(&out, "%.*s ", (int)strnlen(app, 64), app);
     buf_printf(&out, "satchel/" SATCHEL_VERSION);
+    if (*platform) buf_printf(&out, " (%s)", platform);
     char *text = out.rc ? NULL : copy_text((const char *)out.p, SIZE_MAX);
     buf_fini(&out);
     return text;
@@ -298,7 +322,7 @@ static int copy_options(file *f, const char *path, const file_options *o) {
     f->env = o->env;
     f->path = copy_text(path, SIZE_MAX);
     f->identity = copy_text(o->identity ? o->identity : (const char *)name.p, SIZE_MAX);
-    f->software = name_software(o->software);
+    f->software = name_software(o->software, o->env.platform);
     buf_fini(&name);
     return f->path && f->identity && f->software ? SATCHEL_OK : SATCHEL_E_NOMEM;
 }

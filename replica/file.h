@@ -23,14 +23,19 @@
 #define FILE_APPLICATION_ID 0x53746368 /* "Stch" */
 #define FILE_FORMAT 4
 
+#define ENV_PLATFORM_BYTES 36
+
 /* What a replica takes from outside; injected, so that a simulator can drive it. */
 typedef struct env {
     void *ctx;
     uint64_t (*now_ms)(void *ctx); /* wall clock, milliseconds since 1970 */
     int (*random)(void *ctx, void *out, size_t n);
+    char platform[ENV_PLATFORM_BYTES]; /* what it runs on, "Linux 6.1; x86_64", as hello tells it; "": it does not */
 } env;
-/* The real clock and crypto_random. */
+/* The real clock, crypto_random and uname(2). */
 env env_default(void);
+/* Puts together what uname(2) calls system, release and machine: of the release two numbers, of the others letters, digits, '.', '_' and '-', each to a bound. */
+void env_name_platform(const char *system, const char *release, const char *machine, char out[ENV_PLATFORM_BYTES]);
 /* satchel_now() on a connection, by this clock. */
 int env_register_now(sqlite3 *db, const env *e);
 

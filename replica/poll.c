@@ -204,11 +204,21 @@ static int end_connection(satchel *s, poll_loop *l, int rc, const char *words) {
     return handle_fail(s, rc, "%s", text);
 }
 
+/* The key's fingerprint as the file has it. */
+static void put_device(const uint8_t key[CRYPTO_FINGERPRINT_BYTES], char out[2 * CRYPTO_FINGERPRINT_BYTES + 1]) {
+    for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", key[i]);
+}
+
+/* The key may be a new one; who it was changed by may have been killed before the file said so. */
 static int open_transport(satchel *s, poll_loop *l, buf *error) {
-    char host[256], device[65];
+    char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1], is[2 * CRYPTO_FINGERPRINT_BYTES + 1];
     transport_config c = {.host = host, .identity_dir = s->file->identity, .software = s->file->software};
     int rc = file_get_server(s->file, host, &c.port, device);
-    return rc ? rc : transport_new(&c, &l->transport, error);
+    if (!rc) rc = transport_new(&c, &l->transport, error);
+    if (rc) return rc;
+    put_device(transport_key(l->transport), is);
+    if (strcmp(is, device)) file_set_server(s->file, host, c.port, is);
+    return SATCHEL_OK;
 }
 
 static int begin_connection(satchel *s, poll_loop *l) {
@@ -245,7 +255,7 @@ static int talk(satchel *s, poll_loop *l, bool *moved) {
     if (open && !l->begun) {
         l->begun = true;
         rc = session_begin(s->session, wall_ms(s));
-        if (transport_is_asked_to_verify(l->transport)) session_check(s->session);
+        if (transport_orders(l->transport) & TRANSPORT_VERIFY) session_check(s->session);
     }
     while (!rc && l->begun && transport_receive(l->transport, &frame)) {
         rc = frame.rc ? frame.rc : session_receive(s->session, frame.p, frame.n, wall_ms(s));
@@ -294,21 +304,13 @@ static void drop_connection(satchel *s, poll_loop *l) {
     l->next_connect_ms = l->pause_ms = 0;
 }
 
-/* The key's fingerprint as the file has it. */
-static void put_device(const uint8_t key[CRYPTO_FINGERPRINT_BYTES], char out[2 * CRYPTO_FINGERPRINT_BYTES + 1]) {
-    for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", key[i]);
-}
-
-/* The certificate of the device's own key was renewed, or one of a new key is here. */
-static void take_renewed(satchel *s, poll_loop *l, const uint8_t key[CRYPTO_FINGERPRINT_BYTES]) {
-    char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1];
-    uint16_t port;
-    if (!file_get_server(s->file, host, &port, device)) {
-        put_device(key, device);
-        file_set_server(s->file, host, port, device);
-    }
-    if (s->log) s->log(s->log_ctx, SATCHEL_OK, "the certificate was renewed");
-    drop_connection(s, l);
+/* Whether a certificate is to be asked for; a new key that the server wants is made for it. It is made once: as long as it is not certified, it is there. */
+static int look_at_certificate(satchel *s, poll_loop *l, bool *due, buf *error) {
+    uint64_t server_ms = (uint64_t)((int64_t)wall_ms(s) + s->file->state.clock_offset_ms);
+    unsigned orders = transport_orders(l->transport);
+    int rc = orders & TRANSPORT_ROTATE_KEY ? renew_make_key(s->file->identity, error) : SATCHEL_OK;
+    *due = !rc && (orders & TRANSPORT_RENEW || renew_is_due(s->file->identity, server_ms));
+    return rc;
 }
 
 static int begin_renewal(satchel *s, poll_loop *l, buf *error) {
@@ -320,19 +322,20 @@ static int begin_renewal(satchel *s, poll_loop *l, buf *error) {
 
 /* On any connection, in step or not: who is always behind must not lose its certificate for that. What fails is tried again later. */
 static void tend_certificate(satchel *s, poll_loop *l) {
-    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
     buf error = {0};
-    uint64_t now = stream_clock_ms(), server_ms = (uint64_t)((int64_t)wall_ms(s) + s->file->state.clock_offset_ms);
+    uint64_t now = stream_clock_ms();
+    bool due = true;
     int rc = SATCHEL_OK;
     if (!l->renewal) {
         if (!l->begun || now < l->next_renew_ms) return;
         l->next_renew_ms = now + RENEW_LOOK_MS;
-        if (!transport_is_asked_to_renew(l->transport) && !renew_is_due(s->file->identity, server_ms)) return;
-        rc = begin_renewal(s, l, &error);
+        rc = look_at_certificate(s, l, &due, &error);
+        if (due) rc = begin_renewal(s, l, &error);
     }
-    if (!rc) rc = renew_step(l->renewal, key, &error);
+    if (!rc && due) rc = renew_step(l->renewal, &error);
     if (rc == 1) {
-        take_renewed(s, l, key);
+        if (s->log) s->log(s->log_ctx, SATCHEL_OK, "the certificate was renewed");
+        drop_connection(s, l);
     } else if (rc) {
         end_renewal(l);
         l->next_renew_ms = now + random_between(s, RENEW_AGAIN_MS / 2, RENEW_AGAIN_MS);

@@ -145,7 +145,7 @@ static int install(const renewal *r, const char *cert, const char *ca, buf *erro
     return rc;
 }
 
-int renew_step(renewal *r, uint8_t key[CRYPTO_FINGERPRINT_BYTES], buf *error) {
+int renew_step(renewal *r, buf *error) {
     unsigned status;
     int rc = exchange_step(r->exchange, error);
     if (rc <= 0) return rc;
@@ -154,7 +154,6 @@ int renew_step(renewal *r, uint8_t key[CRYPTO_FINGERPRINT_BYTES], buf *error) {
     json_t *o = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
     rc = install(r, json_string_value(json_object_get(o, "certificate")), json_string_value(json_object_get(o, "ca")), error);
     json_decref(o);
-    memcpy(key, r->key, sizeof r->key);
     return rc ? rc : 1;
 }
 

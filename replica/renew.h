@@ -2,7 +2,7 @@
  *
  * What it asks goes to the sync port by HTTPS and is proved by the certificate that the connection shows; nothing else is needed, and nothing secret is
  * sent. A certificate is renewed when two thirds of its life are over, when the server asks for it (its authorities have changed), and when there is a
- * new key, which lies beside the present one until a certificate of it is here. An answer that is lost, or a crash anywhere, leaves credentials that the
+ * new key, which the device's user or the server has wanted, which lies beside the present one until a certificate of it is here. An answer that is lost, or a crash anywhere, leaves credentials that the
  * server takes; the request is simply made again. */
 #ifndef REPLICA_RENEW_H
 #define REPLICA_RENEW_H
@@ -32,9 +32,8 @@ int renew_make_key(const char *dir, buf *error);
 
 /* Begins one. The codes of stream_new and credentials_read. */
 int renew_begin(const renew_server *server, renewal **out, buf *error);
-/* Never blocks. 1: the new credentials are in the directory, and `key` is the fingerprint of the device's key; 0: not yet; a code with words: all is as it was,
- * or the next reading of the credentials completes it. */
-int renew_step(renewal *r, uint8_t key[CRYPTO_FINGERPRINT_BYTES], buf *error);
+/* Never blocks. 1: the new credentials are in the directory; 0: not yet; a code with words: all is as it was, or the next reading of the credentials completes it. */
+int renew_step(renewal *r, buf *error);
 void renew_free(renewal *r);
 
 /* Tells the server that this device is one no more. Blocks for LEAVE_MS at most. SATCHEL_OK also if the server had cut it off before. */

@@ -82,7 +82,8 @@ typedef struct satchel_options {
     unsigned flags;       /* SATCHEL_OPEN_* */
     int busy_timeout_ms;  /* how long either connection waits for the other's lock; 0 means 5000 */
     const char *identity; /* directory of key.pem, cert.pem and ca.pem; NULL means "<path>-satchel". Copied. */
-    /* The app's name and version, "acme-crm/2.1"; the server shows "satchel/<version>" after it. May be NULL. Copied, cut at 64 bytes. */
+    /* The app's name and version, "acme-crm/2.1"; the server shows "satchel/<version>" after it, and beside it the platform as uname(2) names it, "Linux 6.1; x86_64".
+     * May be NULL. Copied, cut at 64 bytes. */
     const char *software;
     /* Lines for a log, without newline; may be called from the syncing thread. No secrets, no row contents. NULL: none. */
     void (*log)(void *ctx, int rc, const char *line);
@@ -134,7 +135,7 @@ SATCHEL_API sqlite3 *satchel_db(satchel *s);
  *   SATCHEL_E_IO, _FULL, _READONLY               the identity directory cannot be written */
 SATCHEL_API int satchel_enroll(satchel *s, const char *code, const char *name);
 
-/* Makes a new key pair for this device. On the next connection the server certifies it and from the connection after on knows the device by it;
+/* Makes a new key pair for this device, as an admin may order by the server. On the next connection the server certifies it and from the connection after on knows the device by it;
  * until then the old one goes on. The certificate itself needs no call: it is renewed in the last third of its life, at any sync.
  *   SATCHEL_E_NOT_ENROLLED; _IO, _FULL, _READONLY: the identity directory cannot be written */
 SATCHEL_API int satchel_rotate_key(satchel *s);

@@ -34,8 +34,9 @@ struct transport {
     uint64_t asked_ms;    /* since the ping: last byte out */
     bool pinged;          /* and nothing heard since */
     char accept[32];      /* what the server must answer */
-    char trust[33];       /* the beginning of SHA-256 over ca.pem, hexadecimal */
-    bool asked_to_renew, asked_to_verify;
+    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
+    char trust[33];  /* the beginning of SHA-256 over ca.pem, hexadecimal */
+    unsigned orders; /* TRANSPORT_RENEW and others */
     uint64_t retry_after_ms;
     wslay_event_context_ptr ws;
     buf stage;     /* bytes on their way out */
@@ -63,12 +64,12 @@ bool transport_is_resumed(const transport *t) {
     return stream_is_resumed(t->stream);
 }
 
-bool transport_is_asked_to_renew(const transport *t) {
-    return t->asked_to_renew;
+unsigned transport_orders(const transport *t) {
+    return t->orders;
 }
 
-bool transport_is_asked_to_verify(const transport *t) {
-    return t->asked_to_verify;
+const uint8_t *transport_key(const transport *t) {
+    return t->key;
 }
 
 uint64_t transport_retry_after_ms(const transport *t) {
@@ -127,6 +128,7 @@ int transport_new(const transport_config *c, transport **out, buf *error) {
                             .cert_pem = (const char *)id.cert.p,
                             .key_pem = (const char *)id.key.p};
         rc = stream_new(&sc, &t->stream, error);
+        if (!rc) rc = crypto_fingerprint((const char *)id.cert.p, t->key);
     }
     if (!rc) {
         snprintf(t->host, sizeof t->host, "%s", c->host);
@@ -137,6 +139,7 @@ int transport_new(const transport_config *c, transport **out, buf *error) {
         t->early.max = HTTP1_HEAD_BYTES + STAGE_BYTES;
         *out = t;
     } else {
+        if (t) stream_free(t->stream);
         free(t);
     }
     credentials_fini(&id);
@@ -311,6 +314,18 @@ static int refused(transport *t, const http1_head *h) {
     return fail(t, rc, words);
 }
 
+/* Orders that are not known are passed over. */
+static unsigned read_orders(const http1_head *h) {
+    static const struct {
+        unsigned order;
+        const char *name;
+    } known[] = {{TRANSPORT_RENEW, "renew"}, {TRANSPORT_VERIFY, "verify"}, {TRANSPORT_ROTATE_KEY, "rotate-key"}};
+    unsigned orders = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (http1_has_token(h, "Satchel-Orders", known[i].name)) orders |= known[i].order;
+    return orders;
+}
+
 static int accept_upgrade(transport *t, const http1_head *h) {
     if (h->status == 400 || h->status == 426) return other_version(t, h);
     if (h->status != 101) return refused(t, h);
@@ -318,8 +333,7 @@ static int accept_upgrade(transport *t, const http1_head *h) {
                 http1_is(h, "Sec-WebSocket-Accept", t->accept);
     if (!good) return fail(t, SATCHEL_E_NETWORK, "what answers is no WebSocket server");
     if (!http1_is(h, "Sec-WebSocket-Protocol", TRANSPORT_SUBPROTOCOL)) return other_version(t, h);
-    t->asked_to_renew = http1_is(h, "Satchel-Renew", "now");
-    t->asked_to_verify = http1_is(h, "Satchel-Verify", "now");
+    t->orders = read_orders(h);
     t->early_read = h->bytes;
     return open_websocket(t);
 }

@@ -37,11 +37,13 @@ typedef struct transport_config {
 int transport_new(const transport_config *c, transport **out, buf *error);
 void transport_free(transport *t);
 
-/* Whether the server has asked this device to renew its certificate (renew.h), because its authorities are others than those of the identity. */
-bool transport_is_asked_to_renew(const transport *t);
+/* What the server wants of this device, as it said when the connection was made; bits. RENEW: its certificate (renew.h), because the authorities are others than those of the
+ * identity; VERIFY: that all rows be compared with the server's (session_check); ROTATE_KEY: a new key (renew_make_key). */
+enum { TRANSPORT_RENEW = 1, TRANSPORT_VERIFY = 2, TRANSPORT_ROTATE_KEY = 4 };
+unsigned transport_orders(const transport *t);
 
-/* Whether the server has asked, when the connection was made, that all rows be compared with its own (session_check). */
-bool transport_is_asked_to_verify(const transport *t);
+/* The fingerprint of the key that it shows, as it was read at transport_new. */
+const uint8_t *transport_key(const transport *t);
 
 /* For how long the server has asked to stay away, when it answered the last connection; else 0. */
 uint64_t transport_retry_after_ms(const transport *t);

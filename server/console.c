@@ -9,6 +9,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/console_private.h"
 #include "server/scope_private.h"
+#include "server/version.h"
 
 #define CSV "text/csv"
 
@@ -57,6 +58,19 @@ static void sql_error(sqlite3_context *x, int argc, sqlite3_value **argv) {
     int rc = sqlite3_value_int(argv[0]);
     (void)argc;
     give_text(x, rc && rc != SATCHEL_E_CLOSED && rc != SATCHEL_E_SUPERSEDED ? satchel_rc_name(rc) : NULL);
+}
+
+/* A device's software: (software, false) the products, (software, true) what they run on. */
+static void sql_software(sqlite3_context *x, int argc, sqlite3_value **argv) {
+    const char *software = (const char *)sqlite3_value_text(argv[0]), *platform;
+    size_t nplatform, n = version_products(software, software ? (size_t)sqlite3_value_bytes(argv[0]) : 0, &platform, &nplatform);
+    (void)argc;
+    if (!sqlite3_value_int(argv[1]))
+        sqlite3_result_text(x, software, (int)n, SQLITE_TRANSIENT);
+    else if (nplatform)
+        sqlite3_result_text(x, platform, (int)nplatform, SQLITE_TRANSIENT);
+    else
+        sqlite3_result_null(x);
 }
 
 static void sql_literals(sqlite3_context *x, int argc, sqlite3_value **argv) {
@@ -235,11 +249,12 @@ static int register_functions(console *k) {
         const char *name;
         int n;
         void (*call)(sqlite3_context *, int, sqlite3_value **);
-    } FUNCTION[] = {{"console_table", 1, sql_table},       {"console_column", 2, sql_column}, {"console_rule", 1, sql_rule},
-                    {"console_code", 1, sql_code},         {"console_reason", 1, sql_reason}, {"console_error", 1, sql_error},
-                    {"console_literals", 1, sql_literals}, {"console_label", 2, sql_label},   {"console_made", 3, sql_made},
-                    {"console_online", 1, sql_online},     {"console_holds", 2, sql_holds},   {"console_key", -1, sql_key},
-                    {"console_clock", 2, sql_clock},       {"satchel_now", 0, sql_now}};
+    } FUNCTION[] = {
+        {"console_table", 1, sql_table},       {"console_column", 2, sql_column}, {"console_rule", 1, sql_rule},
+        {"console_code", 1, sql_code},         {"console_reason", 1, sql_reason}, {"console_error", 1, sql_error},
+        {"console_literals", 1, sql_literals}, {"console_label", 2, sql_label},   {"console_made", 3, sql_made},
+        {"console_online", 1, sql_online},     {"console_holds", 2, sql_holds},   {"console_key", -1, sql_key},
+        {"console_clock", 2, sql_clock},       {"satchel_now", 0, sql_now},       {"console_software", 2, sql_software}};
     int rc = functions_register(k->file->db);
     for (size_t i = 0; !rc && i < sizeof FUNCTION / sizeof *FUNCTION; i++)
         rc = db_rc(sqlite3_create_function_v2(k->file->db, FUNCTION[i].name, FUNCTION[i].n, SQLITE_UTF8, k, FUNCTION[i].call,

@@ -46,7 +46,8 @@ static const console_column DEVICE[] = {
      "(SELECT count(*) FROM satchel_author a JOIN satchel_conflict c ON c.lost_author=a.author WHERE a.device=d.id AND"
      " c.id>=(SELECT w.id FROM satchel_conflict w WHERE w.at_ms>=?1-604800000 ORDER BY w.at_ms LIMIT 1))",
      CONSOLE_INTEGER, 0},
-    {"software", "d.software", CONSOLE_TEXT, CONSOLE_SEARCHED},
+    {"software", "console_software(d.software,0)", CONSOLE_TEXT, CONSOLE_SEARCHED},
+    {"platform", "console_software(d.software,1)", CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"schema_epoch", "d.schema_epoch", CONSOLE_INTEGER, 0},
     {"clock_offset_ms", "d.clock_offset_ms", CONSOLE_INTEGER, 0},
     {"clamped", "d.clamped", CONSOLE_INTEGER, 0},
@@ -57,6 +58,7 @@ static const console_column DEVICE[] = {
     {"incarnations", "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id)", CONSOLE_INTEGER, 0},
     {"resnapshot", "d.resnapshot=1 OR (d.resnapshot=2 AND d.acked_seq=0)", CONSOLE_BOOL, 0},
     {"verify_ms", "nullif(d.verify_ms,0)", CONSOLE_INTEGER, 0},
+    {"rotate_key_ms", "nullif(d.rotate_key_ms,0)", CONSOLE_INTEGER, 0},
     {"compared_ms", "m.ended_ms", CONSOLE_INTEGER, 0},
     {"compared_ranges", "m.ranges", CONSOLE_INTEGER, 0},
     {"compared_rows", "m.rows", CONSOLE_INTEGER, 0},
@@ -192,12 +194,13 @@ static const console_source MIGRATIONS = {"satchel_migration m", MIGRATION, N(MI
 
 static const console_column SOFTWARE[] = {{"software", "s.software", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                           {"devices", "s.devices", CONSOLE_INTEGER, 0}};
-static const console_source SOFTWARES = {"(SELECT d.software AS software,count(*) AS devices FROM satchel_device d WHERE " CAME
-                                         " GROUP BY d.software) s",
-                                         SOFTWARE,
-                                         N(SOFTWARE),
-                                         {"s.software"},
-                                         "-devices"};
+static const console_source SOFTWARES = {
+    "(SELECT console_software(d.software,0) AS software,count(*) AS devices FROM satchel_device d"
+    " WHERE " CAME " GROUP BY 1) s",
+    SOFTWARE,
+    N(SOFTWARE),
+    {"s.software"},
+    "-devices"};
 
 static const console_column EPOCH[] = {{"epoch", "lower(hex(e.epoch))", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        {"start_seq", "e.start_seq", CONSOLE_INTEGER, 0},

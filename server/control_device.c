@@ -6,6 +6,7 @@
 #include "server/control_private.h"
 #include "server/field.h"
 #include "server/store_private.h"
+#include "server/version.h"
 
 /* ---- devices ---- */
 
@@ -24,6 +25,16 @@ static const char *state_name(device_state state) {
     }
 }
 
+static void put_software(json_t *o, const char *software) {
+    char products[LIMIT_NAME_BYTES + 1], runs_on[LIMIT_NAME_BYTES + 1];
+    const char *platform = "";
+    size_t nplatform, n = version_products(software, strlen(software), &platform, &nplatform);
+    snprintf(products, sizeof products, "%.*s", (int)n, software);
+    snprintf(runs_on, sizeof runs_on, "%.*s", (int)nplatform, platform);
+    control_put_text(o, "software", products);
+    control_put_text(o, "platform", *runs_on ? runs_on : NULL);
+}
+
 static json_t *device_json(const device_info *d) {
     json_t *o = json_object();
     control_put_number(o, "id", (uint64_t)d->id);
@@ -35,6 +46,7 @@ static json_t *device_json(const device_info *d) {
     control_put_text(o, "store", d->store[0] ? d->store : NULL);
     json_object_set_new(o, "resnapshot", json_boolean(d->resnapshot));
     control_put_known(o, "verify_ms", d->verify_ms);
+    control_put_known(o, "rotate_key_ms", d->rotate_key_ms);
     control_put_known(o, "compared_ms", d->compared.ended_ms);
     control_put_number(o, "compared_ranges", d->compared.ranges);
     control_put_number(o, "compared_rows", d->compared.rows);
@@ -51,7 +63,7 @@ static json_t *device_json(const device_info *d) {
     control_put_number(o, "clamped", d->clamped);
     control_put_number(o, "incarnations", d->incarnations);
     control_put_number(o, "schema_epoch", d->schema_epoch);
-    control_put_text(o, "software", d->software);
+    put_software(o, d->software);
     return o;
 }
 
@@ -347,21 +359,31 @@ static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64
     return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
 
-static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    (void)g;
+static int order_device(control_call *call, store *s, device_order order, uint64_t now_ms) {
     device_info d;
     int rc = find_device(call, s, &d);
     if (rc) return rc;
     call->device = d.id;
+    call->order = order;
     memcpy(call->fingerprint, d.fingerprint, sizeof call->fingerprint);
     control_put_text(call->reply, "name", d.name);
-    rc = store_device_verify(s, d.id, now_ms);
+    rc = store_device_order(s, d.id, order, now_ms);
     if (rc == SATCHEL_E_MISUSE) buf_printf(&call->error, "%s is %s: %s", d.name, state_name(d.state), store_error(s));
-    return control_failed(call, rc, s, "cannot order a comparison");
+    return control_failed(call, rc, s, "cannot order it");
 }
 
-static void after_device_verify(control_call *call) {
-    hub_verify_device(call->job.service->hub, call->device, call->fingerprint);
+static int run_device_verify(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return order_device(call, s, ORDER_VERIFY, now_ms);
+}
+
+static int run_device_rotate_key(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    return order_device(call, s, ORDER_ROTATE_KEY, now_ms);
+}
+
+static void after_device_order(control_call *call) {
+    hub_order_device(call->job.service->hub, call->device, call->fingerprint, call->order);
 }
 
 static void after_drop(control_call *call) {
@@ -380,6 +402,7 @@ const control_command control_device_commands[] = {
     {"device.wipe", false, run_device_wipe, after_drop, PEOPLE_ADMIN, false},
     {"device.remove", false, run_device_remove, after_drop, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_drop, PEOPLE_ADMIN, false},
-    {"device.verify", false, run_device_verify, after_device_verify, PEOPLE_ADMIN, false},
+    {"device.verify", false, run_device_verify, after_device_order, PEOPLE_ADMIN, false},
+    {"device.rotate_key", false, run_device_rotate_key, after_device_order, PEOPLE_ADMIN, false},
     {0},
 };

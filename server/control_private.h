@@ -63,7 +63,8 @@ struct control_call {
     control_call *next;                            /* of those that run */
     int64_t device;                                /* of device.revoke and others, */
     int drop;                                      /* what its connections end with, */
-    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]; /* its key's */
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]; /* its key's, */
+    device_order order;                            /* and what it is ordered */
     struct control_peer *peer;                     /* NULL: it has gone */
 };
 

@@ -71,8 +71,8 @@ int front_tls_paths(front *f, const front_config *config);
 int front_tls_alert(struct lws *wsi, const struct lws_ssl_info *info);
 /* LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS of protocols[0], which libwebsockets calls with each port's context. */
 int front_tls_context(struct lws *wsi, void *ssl_context, void *vhost);
-/* LWS_CALLBACK_ADD_HEADERS of an upgrade: tells a device that does not trust the authorities as they are now to renew its certificate. */
-int front_tls_upgrade(struct lws *wsi, void *args);
+/* Of an upgrade: whether the device does not trust the authorities as they are now, and is to renew its certificate. */
+bool front_tls_is_to_renew(struct lws *wsi);
 
 /* ---- front_share.c: what one device or address may take ---- */
 

@@ -37,7 +37,7 @@ static bool comes_to_be_wiped(struct lws *wsi, X509_STORE_CTX *check) {
     if (n <= 0) return false;
     crypto_sha256(key, (size_t)n, fingerprint);
     OPENSSL_free(key);
-    if (!hub_wipes(front_of(wsi)->service->hub, fingerprint)) return false;
+    if (!(hub_orders(front_of(wsi)->service->hub, fingerprint) & ORDER_WIPE)) return false;
     X509_STORE_CTX_set_error(check, X509_V_OK);
     return true;
 }
@@ -136,13 +136,17 @@ int front_sync_http(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* Whom an administrator wants to compare all its rows. */
-static int ask_to_verify(front *f, struct lws *wsi, struct lws_process_html_args *args) {
-    static const unsigned char ASK[] = "satchel-verify:", NOW[] = "now";
+/* LWS_CALLBACK_ADD_HEADERS of an upgrade: what the device is to do. */
+static int put_orders(front *f, struct lws *wsi, struct lws_process_html_args *args) {
+    static const unsigned char NAME[] = "satchel-orders:";
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    char list[64];
     unsigned char *p = (unsigned char *)args->p, *end = p + args->max_len;
-    if (!front_device(wsi, fingerprint) || !hub_verifies(f->service->hub, fingerprint)) return 0;
-    if (lws_add_http_header_by_name(wsi, ASK, NOW, (int)sizeof NOW - 1, &p, end)) return -1;
+    unsigned orders = front_device(wsi, fingerprint) ? hub_orders(f->service->hub, fingerprint) : 0;
+    int n = snprintf(list, sizeof list, "%s%s%s", front_tls_is_to_renew(wsi) ? ", renew" : "",
+                     orders & ORDER_VERIFY ? ", verify" : "", orders & ORDER_ROTATE_KEY ? ", rotate-key" : "");
+    if (!n) return 0;
+    if (lws_add_http_header_by_name(wsi, NAME, (const unsigned char *)list + 2, n - 2, &p, end)) return -1;
     args->p = (char *)p;
     return 0;
 }
@@ -249,7 +253,7 @@ int front_sync_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return filter_upgrade(wsi);
     case LWS_CALLBACK_ADD_HEADERS:
-        return front_tls_upgrade(wsi, in) ? -1 : ask_to_verify(f, wsi, in);
+        return put_orders(f, wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
         return established(f, wsi, user);
     case LWS_CALLBACK_RECEIVE:

@@ -199,21 +199,14 @@ static void note_device(front *f, struct lws *wsi) {
     if (!service_submit(f->service, &j->job, false)) free(j);
 }
 
-int front_tls_upgrade(struct lws *wsi, void *args_) {
+bool front_tls_is_to_renew(struct lws *wsi) {
     static const char SHOWN[] = "satchel-trust:";
-    struct lws_process_html_args *args = args_;
     front *f = front_of(wsi);
     char shown[sizeof f->trust] = "";
     int n = lws_hdr_custom_length(wsi, SHOWN, sizeof SHOWN - 1);
-    if (n <= 0) return 0;
+    if (n <= 0) return false;
     if (n < (int)sizeof shown) lws_hdr_custom_copy(wsi, shown, sizeof shown, SHOWN, sizeof SHOWN - 1);
-    if (!strcmp(shown, f->trust)) {
-        if (f->rotating) note_device(f, wsi);
-        return 0;
-    }
-    static const unsigned char ASK[] = "satchel-renew:", NOW[] = "now";
-    unsigned char *p = (unsigned char *)args->p, *end = p + args->max_len;
-    if (lws_add_http_header_by_name(wsi, ASK, NOW, (int)sizeof NOW - 1, &p, end)) return -1;
-    args->p = (char *)p;
-    return 0;
+    bool trusts = !strcmp(shown, f->trust);
+    if (trusts && f->rotating) note_device(f, wsi);
+    return !trusts;
 }

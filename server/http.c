@@ -291,6 +291,7 @@ static void enrol_job_done(service_job *job) {
     int rc = job->rc;
     log_asked(j, rc);
     if (!rc && j->kind == &leaving) hub_drop_device(job->service->hub, j->request.device.id, SATCHEL_E_REVOKED);
+    if (!rc && j->kind == &renewal) hub_offer_key(job->service->hub, j->request.shown, j->request.fingerprint);
     if (j->x) {
         http_exchange *x = j->x;
         x->enrolling = NULL;

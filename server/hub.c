@@ -551,8 +551,7 @@ void hub_close(hub *h) {
     hub_history_close(h);
     ingest_free(h->ingest);
     free(h->schema_hash);
-    buf_fini(&h->wiped);
-    buf_fini(&h->verified);
+    buf_fini(&h->orders);
     pthread_cond_destroy(&h->writer_cond);
     pthread_cond_destroy(&h->reader_cond);
     pthread_mutex_destroy(&h->mutex);

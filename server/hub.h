@@ -94,13 +94,13 @@ void hub_drop_device(hub *h, int64_t device, int rc);
 /* Devices with an older Satchel (version.h; 0: there is none) are refused from now on, and those that are connected told so. From any thread. */
 void hub_set_min_version(hub *h, unsigned version);
 
-/* Whether the device of this key is to be wiped, or says that it has been: it may come with a certificate that has ended, because all that it hears is that. From any thread. */
-bool hub_wipes(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
-
-/* Whether the device of this key is to be asked to compare all its rows. From any thread. */
-bool hub_verifies(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
-/* That was ordered (store_device_verify): if the device is connected it is sent away, and asked when it is back. */
-void hub_verify_device(hub *h, int64_t device, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+/* What the device of this key is ordered, as bits of device_order. One that is to be wiped, or says that it has been, may come with a certificate that has ended, because all
+ * that it hears is that. From any thread. */
+unsigned hub_orders(hub *h, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES]);
+/* That was ordered (store_device_order): if the device is connected it is sent away, and told when it is back. */
+void hub_order_device(hub *h, int64_t device, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], device_order order);
+/* The device of the key `shown` may show `offered` from now on (store_key_offer), which may be the same: its orders are its orders under either. */
+void hub_offer_key(hub *h, const uint8_t shown[CRYPTO_FINGERPRINT_BYTES], const uint8_t offered[CRYPTO_FINGERPRINT_BYTES]);
 
 /* The rules, a grant, or what a device's profile is asked with have changed: connected devices are served by what they are to hold now. */
 void hub_scope_changed(hub *h);

@@ -155,7 +155,7 @@ struct hub {
     alert_watch *watch;
     uint64_t last_look_ms, last_present_ms;
     unsigned min_version;  /* of version.h; 0: any */
-    buf wiped, verified;   /* keys of the devices that are to be wiped, or were; that are to compare all rows */
+    buf orders;            /* of the devices that have any, by their keys: hub_orders.c */
     bool orders_changed;   /* and they are to be read again */
     bool scope_changed;    /* who is to hold what is looked at again */
     bool scope_due;        /* the writer's: scope_upkeep is */

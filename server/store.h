@@ -103,6 +103,9 @@ typedef struct device_compared {
     uint64_t passed;   /* how often it went on behind a range that could not be compared then */
 } device_compared;
 
+/* What an admin orders of a device, and it is told until it is done; bits. WIPE is a state of the device (store_device_move), the others are given by store_device_order. */
+typedef enum device_order { ORDER_WIPE = 1, ORDER_VERIFY = 2, ORDER_ROTATE_KEY = 4 } device_order;
+
 typedef struct device_info {
     int64_t id;
     char name[LIMIT_NAME_BYTES + 1];
@@ -118,9 +121,10 @@ typedef struct device_info {
     uint32_t incarnations;
     uint32_t schema_epoch;
     char software[LIMIT_NAME_BYTES + 1];
-    uint64_t state_ms;  /* since when it is in its state; 0: since it was enrolled */
-    bool resnapshot;    /* its next contact begins with a snapshot */
-    uint64_t verify_ms; /* when it was ordered that it compare all its rows, which it has not since; 0: it was not */
+    uint64_t state_ms; /* since when it is in its state; 0: since it was enrolled */
+    bool resnapshot;   /* its next contact begins with a snapshot */
+    /* When it was ordered that it compare all its rows, and that it make a new key, which it has not since; 0: it was not. */
+    uint64_t verify_ms, rotate_key_ms;
     device_compared compared;
     bool everything; /* it has no profile */
     char profile[LIMIT_NAME_BYTES + 1];
@@ -160,8 +164,9 @@ int store_device_resnapshot(store *s, int64_t id, uint64_t now_ms);
 /* For hello: whether it is to begin with a snapshot (1: not by going on with one that it has in part; 2: it was told before, and may go on), or 0; then as
  * ordered until the device acknowledges a cursor. */
 int store_device_begin_resnapshot(store *s, int64_t id, int *begin);
-/* Orders that the device compare all its rows: it is asked at each contact until it has. SATCHEL_E_MISUSE: it is not to come. */
-int store_device_verify(store *s, int64_t id, uint64_t now_ms);
+/* Orders that the device compare all its rows, or make a new key: it is told at each contact until it has, that is until store_device_compared or store_key_used
+ * says so. SATCHEL_E_MISUSE: it is not to come. */
+int store_device_order(store *s, int64_t id, device_order order, uint64_t now_ms);
 /* It has compared all its rows. `found`: some of the ranges that differed, as JSON [{"table": text, "keys": text, "device_rows": number, "store_rows": number}...]. *ordered:
  * an order has ended with it. */
 int store_device_compared(store *s, int64_t id, const device_compared *c, const buf *found, bool *ordered);

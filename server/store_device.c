@@ -15,7 +15,7 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                                    \
     "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                             \
     "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store,verify_ms," \
-    "coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                                      \
+    "rotate_key_ms,coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                        \
     "FROM satchel_device d LEFT JOIN satchel_comparison m ON m.device=d.id "
 
 static void copy_literal(char to[DEVICE_LITERAL_BYTES], sqlite3_stmt *q, int column) {
@@ -54,12 +54,13 @@ static void read_device(sqlite3_stmt *q, device_info *d) {
     copy_literal(d->user, q, 18);
     copy_literal(d->store, q, 19);
     d->verify_ms = (uint64_t)sqlite3_column_int64(q, 20);
-    d->compared = (device_compared){.begun_ms = (uint64_t)sqlite3_column_int64(q, 21),
-                                    .ended_ms = (uint64_t)sqlite3_column_int64(q, 22),
-                                    .ranges = (uint64_t)sqlite3_column_int64(q, 23),
-                                    .rows = (uint64_t)sqlite3_column_int64(q, 24),
-                                    .differed = (uint64_t)sqlite3_column_int64(q, 25),
-                                    .passed = (uint64_t)sqlite3_column_int64(q, 26)};
+    d->rotate_key_ms = (uint64_t)sqlite3_column_int64(q, 21);
+    d->compared = (device_compared){.begun_ms = (uint64_t)sqlite3_column_int64(q, 22),
+                                    .ended_ms = (uint64_t)sqlite3_column_int64(q, 23),
+                                    .ranges = (uint64_t)sqlite3_column_int64(q, 24),
+                                    .rows = (uint64_t)sqlite3_column_int64(q, 25),
+                                    .differed = (uint64_t)sqlite3_column_int64(q, 26),
+                                    .passed = (uint64_t)sqlite3_column_int64(q, 27)};
 }
 
 static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
@@ -168,9 +169,8 @@ int store_device_move(store *s, int64_t id, device_state to, uint64_t now_ms) {
     while (m->to != to) m++;
     if (!(m->from & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, m->refusal);
     if (to == DEVICE_REMOVED && ((rc = check_settled(s, id)) || (rc = let_go(s, id, now_ms)))) return rc;
-    /* Who is not to come compares nothing any more. */
-    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?1,state_ms=?2,verify_ms=iif(?1 IN (1,4),verify_ms,0) WHERE id=?3",
-                 "iii", (int64_t)to, (int64_t)now_ms, id);
+    rc = db_exec(&s->cache, "UPDATE satchel_device SET state=?,state_ms=? WHERE id=?", "iii", (int64_t)to, (int64_t)now_ms, id);
+    if (!rc && !(WORKS & FROM(to))) rc = db_exec(&s->cache, "UPDATE satchel_device SET " NO_ORDERS " WHERE id=?", "i", id);
     return rc ? rc : note_event(s, id, m->kind, m->text, now_ms);
 }
 
@@ -237,13 +237,19 @@ int store_device_begin_resnapshot(store *s, int64_t id, int *begin) {
                    (int64_t)(*begin ? 2 : 0), id);
 }
 
-int store_device_verify(store *s, int64_t id, uint64_t now_ms) {
+int store_device_order(store *s, int64_t id, device_order order, uint64_t now_ms) {
     device_state now;
+    bool verify = order == ORDER_VERIFY;
     int rc = state_of(s, id, &now);
     if (rc) return rc;
-    if (!(WORKS & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, "only an active or paused device can compare its rows");
-    rc = db_exec(&s->cache, "UPDATE satchel_device SET verify_ms=? WHERE id=?", "ii", (int64_t)now_ms, id);
-    return rc ? rc : note_event(s, id, "verify", "an administrator ordered that it compare all its rows", now_ms);
+    if (!(WORKS & FROM(now))) return store_fail(s, SATCHEL_E_MISUSE, "only an active or paused device can do that");
+    rc = db_exec(&s->cache,
+                 verify ? "UPDATE satchel_device SET verify_ms=? WHERE id=?"
+                        : "UPDATE satchel_device SET rotate_key_ms=? WHERE id=?",
+                 "ii", (int64_t)now_ms, id);
+    if (rc) return rc;
+    return verify ? note_event(s, id, "verify", "an administrator ordered that it compare all its rows", now_ms)
+                  : note_event(s, id, "rotate-key", "an administrator ordered that it make a new key", now_ms);
 }
 
 /* ---- what devices tell ---- */

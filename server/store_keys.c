@@ -18,10 +18,11 @@ int store_key_offer(store *s, int64_t id, const uint8_t key[CRYPTO_FINGERPRINT_B
 
 int store_key_used(store *s, const device_info *d, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms) {
     if (!memcmp(d->fingerprint, key, CRYPTO_FINGERPRINT_BYTES)) return SATCHEL_OK;
-    int rc = db_exec(&s->cache,
-                     "UPDATE satchel_device SET fingerprint=next_fingerprint,next_fingerprint=NULL WHERE id=?1 AND"
-                     " next_fingerprint=?2",
-                     "ib", d->id, key, (size_t)CRYPTO_FINGERPRINT_BYTES);
+    int rc =
+        db_exec(&s->cache,
+                "UPDATE satchel_device SET fingerprint=next_fingerprint,next_fingerprint=NULL,rotate_key_ms=0 WHERE id=?1 AND"
+                " next_fingerprint=?2",
+                "ib", d->id, key, (size_t)CRYPTO_FINGERPRINT_BYTES);
     if (!rc && sqlite3_changes(s->db))
         rc = db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,?,'rekeyed','it has another key')",
                      "ii", (int64_t)now_ms, d->id);
@@ -30,7 +31,7 @@ int store_key_used(store *s, const device_info *d, const uint8_t key[CRYPTO_FING
 
 int store_device_left(store *s, int64_t id, uint64_t now_ms) {
     int rc = db_exec(&s->cache,
-                     "UPDATE satchel_device SET state=iif(state=5,6,2),state_ms=?,verify_ms=0 WHERE id=? AND state IN (1,4,5)",
+                     "UPDATE satchel_device SET state=iif(state=5,6,2),state_ms=?," NO_ORDERS " WHERE id=? AND state IN (1,4,5)",
                      "ii", (int64_t)now_ms, id);
     if (!rc && sqlite3_changes(s->db))
         rc = db_exec(&s->cache,

@@ -11,7 +11,7 @@
 
 /* The device is to be known by this key as well; one that was offered before and never used is forgotten. SATCHEL_E_KEY_TAKEN: it is another's. */
 int store_key_offer(store *s, int64_t id, const uint8_t key[CRYPTO_FINGERPRINT_BYTES]);
-/* A connection showed this key of the device's: if it is the new one, the old one ends. */
+/* A connection showed this key of the device's: if it is the new one, the old one ends, and so does an order to make one (store_device_order), whichever came first. */
 int store_key_used(store *s, const device_info *d, const uint8_t key[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms);
 /* The device has erased itself because its user wanted so: it is as if revoked (after an order to wipe: wiped). */
 int store_device_left(store *s, int64_t id, uint64_t now_ms);

@@ -182,7 +182,10 @@ static const char FORMAT_8[] =
     "('rows-differ','sample.differences','sum',3600,'>',0,'critical',NULL,NULL,'rows of a device or of the store were not as they had to be, and were put right; the log names them'),"
     "('version-refused','device.version_refused_s','last',0,'>=',0,'warning',NULL,NULL,'was refused for the version of its Satchel, and has to be updated');";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8};
+/* Since when it is ordered that the device make a new key, 0: it is not. */
+static const char FORMAT_9[] = "ALTER TABLE satchel_device ADD COLUMN rotate_key_ms INT NOT NULL DEFAULT 0;";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8, FORMAT_9};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

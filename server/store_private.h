@@ -31,6 +31,9 @@ int store_reload_schema(store *s, buf *error);
 /* Appends what the device's last comparison found, if there was one (store_device_compared); on any connection to the store. */
 int store_device_found(db_cache *c, int64_t id, buf *found);
 
+/* For an UPDATE of satchel_device: a device that is not to come does nothing any more. */
+#define NO_ORDERS "verify_ms=0,rotate_key_ms=0"
+
 /* store_layout.c: the format that this program writes, as PRAGMA user_version; and, inside a transaction, the steps from an older one (0: nothing yet). */
 int store_format(void);
 int store_layout(sqlite3 *db, int from);

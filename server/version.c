@@ -41,6 +41,17 @@ unsigned version_of_software(const char *software, size_t n) {
     return version;
 }
 
+size_t version_products(const char *software, size_t n, const char **platform, size_t *nplatform) {
+    *nplatform = 0;
+    if (!n || software[n - 1] != ')') return n;
+    size_t at = n - 1;
+    while (at && software[at] != '(') at--;
+    if (software[at] != '(' || (at && software[at - 1] != ' ')) return n;
+    *platform = software + at + 1;
+    *nplatform = n - at - 2;
+    return at ? at - 1 : 0;
+}
+
 void version_text(unsigned version, char out[VERSION_TEXT_BYTES]) {
     snprintf(out, VERSION_TEXT_BYTES, "%u.%u.%u", version >> 20, version >> 10 & PART_MAX, version & PART_MAX);
 }

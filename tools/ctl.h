@@ -146,6 +146,7 @@ int ctl_device_wipe(ctl *c);
 int ctl_device_remove(ctl *c);
 int ctl_device_resnapshot(ctl *c);
 int ctl_device_verify(ctl *c);
+int ctl_device_rotate_key(ctl *c);
 int ctl_user_add(ctl *c);
 int ctl_user_list(ctl *c);
 int ctl_user_passwd(ctl *c);

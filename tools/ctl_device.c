@@ -43,6 +43,7 @@ int ctl_device_list(ctl *c) {
         {"conflicts", "CONFLICTS", CTL_NUMBER},
         {"clock_offset_ms", "CLOCK", CTL_MILLISECONDS},
         {"software", "SOFTWARE", CTL_TEXT},
+        {"platform", "PLATFORM", CTL_TEXT},
     };
     return ctl_list(c, json_pack("{ss}", "command", "device.list"), "device list", "devices", columns,
                     sizeof columns / sizeof *columns, NULL);
@@ -57,9 +58,11 @@ int ctl_device_show(ctl *c) {
         {"user", "user", CTL_TEXT},
         {"store", "store", CTL_TEXT},
         {"fingerprint", "key's fingerprint", CTL_TEXT},
+        {"rotate_key_ms", "new key ordered", CTL_TIME},
         {"enrolled_ms", "enrolled", CTL_TIME},
         {"last_seen_ms", "last seen", CTL_TIME},
         {"software", "software", CTL_TEXT},
+        {"platform", "platform", CTL_TEXT},
         {"schema_epoch", "schema epoch", CTL_NUMBER},
         {"acked_seq", "acknowledged up to", CTL_NUMBER},
         {"pending", "waiting on the device", CTL_NUMBER},
@@ -167,6 +170,10 @@ int ctl_device_remove(ctl *c) {
 
 int ctl_device_resnapshot(ctl *c) {
     return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
+}
+
+int ctl_device_rotate_key(ctl *c) {
+    return change(c, "device.rotate_key", "makes a new key when it next comes, at once if it is connected; see device show", "");
 }
 
 int ctl_device_verify(ctl *c) {

@@ -169,7 +169,7 @@ static const command commands[] = {
      "Once rules are published (scope publish) a device needs a profile.\n"},
     {"device list", "", 0, 0, NULL, ctl_device_list, "list the devices",
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
-     "rejected and are open, how many of its values lost a conflict, and how far its clock is off.\n"},
+     "rejected and are open, how many of its values lost a conflict, how far its clock is off, and which software it has, on which platform.\n"},
     {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device",
      "Shows what the server knows of one device, with what came out when it compared its rows last.\n"},
     {"device rename", "OLD NEW", 2, 2, NULL, ctl_device_rename, "give a device another name",
@@ -196,6 +196,10 @@ static const command commands[] = {
     {"device verify", "NAME", 1, 1, NULL, ctl_device_verify, "have a device compare all its rows",
      "The device compares all its rows with the server's, as it does by itself about once a day; ranges that differ are sent to it again. At once if it is\n"
      "connected, else when it next comes; until then the order stands. What came out is in device show, with the first ranges that differed.\n"},
+    {"device rotate-key", "NAME", 1, 1, NULL, ctl_device_rotate_key, "have a device make a new key",
+     "The device makes a new key pair and has it certified: at once if it is connected, else when it next comes; until then the order stands, and device\n"
+     "show tells since when. Its old key opens nothing any more once the new one was used; what it has not sent stays. Whoever has the old key can do it\n"
+     "in its place: a device that is lost is revoked or wiped.\n"},
     {"ca status", "", 0, 0, NULL, ctl_ca_status, "show the device authority, and who trusts which",
      "Shows the authority that signs the devices' certificates and, while there are two, the devices that still have only the old one.\n"},
     {"ca rotate", "", 0, 0, NULL, ctl_ca_rotate, "make a new device authority beside the old one",

@@ -476,6 +476,20 @@ await check("a device is to compare its rows, and what came out is on its page",
   ok(/Compared last[^]*rows, all the same/.test(await compared()), await compared());
 });
 
+await check("a device is to make a new key, and has it when it was here", async () => {
+  await visit(page, `#/devices/${device.van.id}`);
+  const key = async () => (await page.locator(".facts code.long").innerText()).trim();
+  const facts = () => page.locator(".facts").innerText();
+  const before = await key();
+  ok(/Platform\s+Linux [0-9.]+; /.test(await facts()), "what it runs on");
+  await act(page, button("New key"));
+  ok((await facts()).includes("new one ordered"), "the order is shown as waiting");
+  sync("van");
+  await page.reload();
+  await settled(page);
+  ok(!(await facts()).includes("new one ordered") && (await key()) !== before, await facts());
+});
+
 await check("a device is revoked, and is told so", async () => {
   await visit(page, "#/devices?q=delivery");
   await page.locator("tbody input[type=checkbox]").first().check();
@@ -783,7 +797,7 @@ await check("an admin locks, unlocks and gives another password; and whoever is 
 await check("the audit log has all of it, and its chain is whole", async () => {
   await visit(page, "#/audit");
   const text = await page.locator("tbody").innerText();
-  for (const action of ["device.wipe", "device.revoke", "device.remove", "user.add", "token.add"]) ok(text.includes(action) || (await api(page, `audit?filter.action=${action}`)).total > 0, `${action} is not in it`);
+  for (const action of ["device.wipe", "device.rotate_key", "device.revoke", "device.remove", "user.add", "token.add"]) ok(text.includes(action) || (await api(page, `audit?filter.action=${action}`)).total > 0, `${action} is not in it`);
   ok(!text.includes("correct horse battery"), "a password is in it");
   await button("Verify the chain").click();
   await page.getByText("each fits the one before").waitFor();

@@ -1,8 +1,11 @@
 """What admins see over HTTPS: every answer held against the description, and that it is so: lists, histories, refusals, explanations, figures that outlive a restart."""
+import contextlib
 import csv
 import io
 import json
+import os
 import re
+import sqlite3
 import time
 import urllib.parse
 
@@ -195,6 +198,21 @@ class Sees(ConsoleCase):
         self.assertEqual([d["name"] for d in api.items("consoleDevices", sort="-compared_ms")][0], "phone")
         self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=id) if e["kind"].startswith("verif")], ["verified", "verify"])
 
+    def test_new_key_is_ordered_and_seen_as_waiting_until_it_is_here(self):
+        server = self.begin()
+        api, browser = admin(server), Browser(server)
+        browser.login("admin", first_password(server))
+        phone = api.items("consoleDevices", filter__name="phone")[0]
+        browser.command("device.rotate_key", name="phone")
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__rotate_key_ms="1..")], ["phone"])
+        self.assertIsNotNone(api.call("consoleDevice", id=phone["id"])["device"]["rotate_key_ms"])
+        self.assertEqual([(a["actor"], a["code"]) for a in api.items("consoleAudit", filter__action="device.rotate_key")], [("user:admin", None)])
+        self.phone.sync()
+        after = api.call("consoleDevice", id=phone["id"])["device"]
+        self.assertIsNone(after["rotate_key_ms"])
+        self.assertNotEqual(after["fingerprint"], phone["fingerprint"])
+        self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=phone["id"])][:2], ["rekeyed", "rotate-key"])
+
     def test_history_says_who_when_and_what_decided(self):
         server = self.begin()
         api = admin(server)
@@ -376,6 +394,25 @@ class Sees(ConsoleCase):
         self.assertEqual([e["epoch"] for e in api.items("consoleEpochs")], [api.call("consoleBackups")["epoch"]])
         for list_of in ("consoleMigrations", "consoleSoftware", "consoleEpochs", "consoleScopeVersions"):
             self.assertEqual(len(api.csv(list_of)), api.call(list_of)["total"])
+
+    def test_what_a_device_runs_on_is_a_column_like_the_others(self):
+        server = self.begin()
+        api, its = admin(server), os.uname()
+        here = f"{its.sysname} {re.match('[0-9]+[.][0-9]+', its.release).group()}; {its.machine}"
+        self.assertRegex(server.one("SELECT software FROM satchel_device WHERE name = 'phone'"), rf"^satchel/[0-9.]+ \({here}\)$")
+        phone = server.ctl("device", "show", "phone")
+        self.assertRegex(phone["software"], "^satchel/[0-9.]+$")
+        self.assertEqual(phone["platform"], here)
+        # A library of before this was told.
+        server.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(server.data, "store.db"))) as db, db:
+            db.execute("UPDATE satchel_device SET software = 'acme/2 satchel/0.1.0' WHERE name = 'tablet'")
+        server.start()
+        self.assertEqual([(d["name"], d["platform"]) for d in api.items("consoleDevices", sort="-platform")], [("phone", here), ("tablet", None)])
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__platform=here)], ["phone"])
+        self.assertEqual([d["name"] for d in api.items("consoleDevices", q=its.machine.upper())], ["phone"])
+        self.assertEqual([(d["software"], d["platform"]) for d in api.csv("consoleDevices")], [(phone["software"], here), ("acme/2 satchel/0.1.0", "")])
+        self.assertEqual({s["software"] for s in api.items("consoleSoftware")}, {phone["software"], "acme/2 satchel/0.1.0"})
 
     def test_reports_tell_how_partial_they_are(self):
         server = self.begin()

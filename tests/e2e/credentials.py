@@ -1,12 +1,17 @@
 """A device's credentials: enrolled by a camera, renewed by themselves, changed, expired; the authority replaced under devices that come and go; and who may
 read what lies on the disk."""
+import hashlib
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 
 import harness
+import wire
+
+KILL_AT = os.environ.get("SATCHEL_KILL_AT_SO")
 
 
 def mode(path):
@@ -283,6 +288,125 @@ class Credentials(harness.Case):
         phone.sync()
         self.assertEqual(self.file(phone, "key.pem"), new)
         self.assertFalse(os.path.exists(os.path.join(phone.identity, "key-next.pem")))
+
+    # ---- a new key by the admin's order ----
+
+    def ordered(self, server):
+        return server.ctl("device", "show", "phone")["rotate_key_ms"]
+
+    def assert_rotated(self, server, device, before):
+        """The order has ended, and the old key with it."""
+        now = device.status()["device"]
+        self.assertNotEqual(now, before)
+        self.assertEqual(self.openssl_key(device), now)
+        self.assertFalse(os.path.exists(os.path.join(device.identity, "key-next.pem")))
+        self.assertEqual(server.read("SELECT lower(hex(fingerprint)), next_fingerprint, rotate_key_ms FROM satchel_device WHERE name = 'phone'"), [(now, None, 0)])
+        self.assertIsNone(self.ordered(server))
+        return now
+
+    def openssl_key(self, device):
+        """The fingerprint of the key that lies in the identity directory."""
+        der = subprocess.run(["openssl", "pkey", "-in", os.path.join(device.identity, "key.pem"), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+        return hashlib.sha256(der).hexdigest()
+
+    def test_ordered_key_is_made_at_the_next_sync_of_a_device_that_was_away(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        before = phone.status()["device"]
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        thief = phone.copy("thief")
+        self.assertIsNone(self.ordered(server))
+        told = self.ctl(server, "device", "rotate-key", "phone").stdout
+        self.assertIn("phone makes a new key when it next comes", told)
+        self.assertIsNotNone(self.ordered(server))
+        self.assertRegex(self.ctl(server, "device", "show", "phone").stdout, r"new key ordered +20[0-9]{2}-")
+        server.stop()
+        server.start()
+        self.assertIsNotNone(self.ordered(server))
+        phone.sync()
+        after = self.assert_rotated(server, phone, before)
+        self.assertEqual(phone.status()["pending"], 0)
+        self.assertEqual(server.read("SELECT given FROM contact"), [("Ada",)])
+        self.assertEqual(server.read("SELECT kind FROM satchel_event WHERE device = 1 ORDER BY id"), [("rotate-key",), ("rekeyed",)])
+        self.assertEqual(server.read("SELECT actor <> '', rc FROM satchel_audit WHERE action = 'device.rotate_key'"), [(1, 0)])
+        # Once for each order, and the old key is nobody's.
+        phone.sync()
+        self.assertEqual(phone.status()["device"], after)
+        self.assertIn("E_CERTIFICATE", thief.run("sync", expect=1).stderr)
+
+    def test_ordered_key_is_made_at_once_by_a_connected_device_which_compares_its_rows_all_the_same(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        before = phone.status()["device"]
+        watching = phone.start("sync", "--watch")
+        harness.wait_until(lambda: server.ctl("status")["since_start"]["sessions"], "the phone to connect")
+        server.ctl("device", "verify", "phone")
+        server.ctl("device", "rotate-key", "phone")
+        harness.wait_until(lambda: self.ordered(server) is None, "the new key")
+        harness.wait_until(lambda: server.ctl("device", "show", "phone")["verify_ms"] is None, "the comparison")
+        server.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada');")
+        harness.wait_until(lambda: phone.one("SELECT count(*) FROM contact") == 1, "the page after it")
+        watching.terminate()
+        watching.wait(harness.PATIENCE_S)
+        self.assert_rotated(server, phone, before)
+
+    def test_ordered_key_of_a_paused_device_stands_until_it_is_resumed(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        before = phone.status()["device"]
+        server.ctl("device", "pause", "phone")
+        server.ctl("device", "rotate-key", "phone")
+        self.assertIn("has paused this device", phone.run("sync", "--timeout", 2, expect=1).stderr)
+        self.assertIsNotNone(self.ordered(server))
+        server.ctl("device", "resume", "phone")
+        phone.sync()
+        self.assert_rotated(server, phone, before)
+
+    def test_ordered_key_is_passed_over_by_a_device_that_is_older_than_this_and_the_order_stays(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        before = self.openssl_key(phone)
+        server.ctl("device", "rotate-key", "phone")
+        for _ in range(2):
+            # It speaks the protocol, and knows nothing of the header.
+            old = wire.Wire(server.sync_port, phone.identity)
+            self.assertIn("satchel-orders: rotate-key\r\n", old.answer + "\r\n")
+            old.send(*wire.hello(schema_hash=hashlib.sha256(b"").digest()[:8]))
+            self.assertEqual(old.receive()[0], wire.WELCOME)
+            old.close()
+            # Its certificate may be renewed meanwhile: of the key that it has.
+            self.assertTrue(self.renew(server, phone, self.csr(phone)).endswith("200"))
+            self.assertIsNotNone(self.ordered(server))
+        phone.sync()
+        self.assert_rotated(server, phone, before)
+
+    def test_ordered_key_killed_before_each_change_of_files_it_is_made_and_the_outbox_is_kept(self):
+        # It connects more often than one may.
+        server = self.server(options=["--device-connects", "0"])
+        phone = self.device("phone", server)
+        phone.sync()
+        n, killed = 0, True
+        while killed:
+            n += 1
+            before = phone.status()["device"]
+            phone.sql(f"INSERT INTO contact(id, given) VALUES(x'{n:04x}', 'number {n}')")
+            server.ctl("device", "rotate-key", "phone")
+            phone.prefix = harness.preloaded(f"SATCHEL_KILL_AT={n}", "LD_PRELOAD=" + KILL_AT)
+            done = phone.run("sync", expect=None)
+            phone.prefix = []
+            self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
+            killed = done.returncode != 0
+            if killed:
+                self.assertEqual(phone.one("SELECT count(*) FROM contact"), n)
+                phone.sync()
+            self.assert_rotated(server, phone, before)
+            self.assertEqual(server.one("SELECT count(*) FROM contact"), n)
+        self.assertGreater(n, 10)
+        self.assertEqual(server.one("SELECT count(*) FROM satchel_device"), 1)
+        self.assertEqual(server.one("SELECT count(*) FROM satchel_author"), 1)
 
     # ---- the authority ----
 

@@ -1,5 +1,6 @@
 /* kill_at.so - preloaded into a program, ends it with SIGKILL before the Nth call that changes files (SATCHEL_KILL_AT), counted from the moment at
- * which it begins to lay the marker of a wipe (a path that ends with "-wipe.new"). With SATCHEL_NO_MARKER the disk is full then, once. */
+ * which it begins to lay the marker of a wipe (a path that ends with "-wipe.new"), or has written a new key and names it ("/key-next.pem"). With
+ * SATCHEL_NO_MARKER the disk is full at the marker, once. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,7 @@ int rmdir(const char *path) {
 
 int rename(const char *from, const char *to) {
     REAL(rename);
+    if (ends_with(to, "/key-next.pem")) armed = true;
     step();
     return real(from, to);
 }

@@ -96,6 +96,7 @@ class Wire:
         while b"\r\n\r\n" not in self.buffer:
             self.more()
         answer, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        self.answer = answer.decode()
         expected = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
         self.status = int(answer.split()[1])
         if self.status == 101 and expected not in answer:

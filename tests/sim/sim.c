@@ -6,6 +6,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* of the calls that allocate nothing */
 #include <openssl/sha.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ uint64_t sim_spread(sim *s, uint64_t most) {
 int __wrap_clock_gettime(clockid_t id, struct timespec *out);
 int __wrap_crypto_random(void *out, size_t n);
 void __wrap_crypto_sha256(const void *p, size_t n, uint8_t out[32]);
+int __wrap_uname(struct utsname *out);
 
 uint64_t sim_clock_ms(const sim *s, const sim_clock *c) {
     int64_t passed = (int64_t)(s->now - c->since);
@@ -74,6 +76,12 @@ void __wrap_crypto_sha256(const void *p, size_t n, uint8_t out[32]) {
     SHA256_Init(&c);
     SHA256_Update(&c, p, n);
     SHA256_Final(out, &c);
+}
+
+/* No device names a platform: what it says must not depend on where a seed is run. */
+int __wrap_uname(struct utsname *out) {
+    (void)out;
+    return -1;
 }
 
 static uint64_t disk_now(void *ctx) {

@@ -216,9 +216,12 @@ static void device_is_paused_resumed_renamed_revoked_and_wiped_by_name_or_key(vo
     expect_code(w, "{\"command\":\"device.rename\",\"name\":\"b\"}", "E_MISUSE", "printable");
     expect_ok(w, "{\"command\":\"device.resnapshot\",\"name\":\"b\"}");
     expect_ok(w, "{\"command\":\"device.verify\",\"name\":\"b\"}");
+    expect_ok(w, "{\"command\":\"device.rotate_key\",\"name\":\"b\"}");
     expect_ok(w, "{\"command\":\"device.revoke\",\"name\":\"b\"}");
     expect_code(w, "{\"command\":\"device.resume\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only a paused");
     expect_code(w, "{\"command\":\"device.verify\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only an active or paused");
+    expect_code(w, "{\"command\":\"device.rotate_key\",\"name\":\"b\"}", "E_MISUSE", "b is revoked: only an active or paused");
+    expect_code(w, "{\"command\":\"device.rotate_key\",\"name\":\"c\"}", "E_NOT_FOUND", "no device named c");
     expect_ok(w, "{\"command\":\"device.add\",\"name\":\"b\"}");
     redeem(w, 2);
     /* The name is another's now. */

@@ -301,7 +301,6 @@ static void enroll_run_name_not_utf8_is_misuse(void **state) {
 
 /* Steps a renewal until it is over, and answers it; if told to, another certificate is there when the answer comes. */
 static int renew_with(world *w, bool enrolled_meanwhile) {
-    uint8_t key[CRYPTO_FINGERPRINT_BYTES];
     char dir[96];
     renewal *r;
     json_t *request = NULL;
@@ -312,7 +311,7 @@ static int renew_with(world *w, bool enrolled_meanwhile) {
     buf_clear(&w->error);
     assert_int_equal(renew_begin(&(renew_server){.dir = dir, .host = "127.0.0.1", .port = w->peer.port}, &r, &w->error), 0);
     for (int i = 0; i < 30000 && !rc; i++) {
-        rc = renew_step(r, key, &w->error);
+        rc = renew_step(r, &w->error);
         if (!rc) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* the peer is a thread */
         if (request || !(request = read_request(w))) continue;
         if (enrolled_meanwhile) tls_world_device(&w->tls, w->tls.now_ms, 33);

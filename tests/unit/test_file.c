@@ -287,6 +287,47 @@ static void P1_migration_goes_through_views_that_ask_for_the_time(void **state) 
     assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN extra"), SATCHEL_OK);
 }
 
+static const char *platform_of(const char *system, const char *release, const char *machine) {
+    static char out[ENV_PLATFORM_BYTES];
+    env_name_platform(system, release, machine, out);
+    return out;
+}
+
+static void platform_is_system_release_and_machine_without_odd_bytes(void **state) {
+    (void)state;
+    assert_string_equal(platform_of("Linux", "6.1.0-18-amd64", "x86_64"), "Linux 6.1; x86_64");
+    assert_string_equal(platform_of("Darwin", "22", "arm64"), "Darwin 22; arm64");
+    assert_string_equal(platform_of("FreeBSD", "13.2-RELEASE", "amd64"), "FreeBSD 13.2; amd64");
+    assert_string_equal(platform_of("L(in)u\\x\r\n", "(6)", "x;\xc3\xa9 86\""), "Linux ; x86");
+    assert_string_equal(platform_of("ASystemWithALongName", "1234567.890", "amachinewithalongname"),
+                        "ASystemWithA 1234567; amachinewith");
+}
+
+static void software_names_the_platform_behind_its_products(void **state) {
+    fixture *x = *state;
+    char app[100];
+    file *f;
+    memset(app, 'a', sizeof app);
+    app[sizeof app - 1] = 0;
+    file_options o = {.env = fixture_env(x), .software = "acme/2.1"};
+    assert_int_equal(file_open(beside(x, "new"), &o, &f), SATCHEL_OK);
+    assert_string_equal(f->software, "acme/2.1 satchel/" SATCHEL_VERSION);
+    file_close(f);
+    memset(o.env.platform, 'p', sizeof o.env.platform - 1);
+    o.software = app;
+    assert_int_equal(file_open(beside(x, "new"), &o, &f), SATCHEL_OK);
+    assert_true(strlen(f->software) < LIMIT_NAME_BYTES);
+    assert_string_equal(f->software + 64, " satchel/" SATCHEL_VERSION " (ppppppppppppppppppppppppppppppppppp)");
+    file_close(f);
+    remove_beside(x, "new");
+}
+
+static void env_default_tells_a_platform(void **state) {
+    (void)state;
+    env e = env_default();
+    assert_non_null(strstr(e.platform, "; "));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(open_new_file_makes_it),
@@ -307,6 +348,9 @@ int main(void) {
         T(verify_finds_a_row_that_was_changed_past_the_overlay),
         T(P1_migration_that_is_rolled_back_leaves_the_schema_as_it_was),
         T(P1_migration_goes_through_views_that_ask_for_the_time),
+        T(platform_is_system_release_and_machine_without_odd_bytes),
+        T(software_names_the_platform_behind_its_products),
+        T(env_default_tells_a_platform),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -425,16 +425,16 @@ static void S6_rows_that_the_device_went_past_are_told(void **state) {
 static bool is_asked(world *w) {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
     serving_fingerprint("phone", fingerprint);
-    return hub_verifies(w->h, fingerprint);
+    return hub_orders(w->h, fingerprint) == ORDER_VERIFY;
 }
 
 static void order(world *w) {
     device_info d;
     assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_device_order(w->v.s, d.id, ORDER_VERIFY, w->now_ms), SATCHEL_OK);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
-    hub_verify_device(w->h, d.id, d.fingerprint);
+    hub_order_device(w->h, d.id, d.fingerprint, ORDER_VERIFY);
     settle(w);
 }
 
@@ -456,7 +456,7 @@ static void S6_ordered_comparison_is_asked_for_until_one_has_ended_that_began_si
     assert_int_equal(d.verify_ms, w->now_ms);
     /* One that began before does not end it. */
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms + 1000), SATCHEL_OK);
+    assert_int_equal(store_device_order(w->v.s, d.id, ORDER_VERIFY, w->now_ms + 1000), SATCHEL_OK);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     w->now_ms += 2000;
     ask(w, l, HIGH | LONG);
@@ -475,11 +475,11 @@ static void S6_device_that_is_not_to_come_is_not_ordered_to_compare(void **state
     device_info d;
     assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_device_verify(w->v.s, 999, w->now_ms), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(store_device_order(w->v.s, 999, ORDER_VERIFY, w->now_ms), SATCHEL_E_NOT_FOUND);
     assert_int_equal(store_device_move(w->v.s, d.id, DEVICE_PAUSED, w->now_ms), SATCHEL_OK);
-    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_device_order(w->v.s, d.id, ORDER_VERIFY, w->now_ms), SATCHEL_OK);
     assert_int_equal(store_device_move(w->v.s, d.id, DEVICE_REVOKED, w->now_ms), SATCHEL_OK);
-    assert_int_equal(store_device_verify(w->v.s, d.id, w->now_ms), SATCHEL_E_MISUSE);
+    assert_int_equal(store_device_order(w->v.s, d.id, ORDER_VERIFY, w->now_ms), SATCHEL_E_MISUSE);
     assert_int_equal(store_device_by_name(w->v.s, "phone", &d), SATCHEL_OK);
     assert_int_equal(d.verify_ms, 0);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);

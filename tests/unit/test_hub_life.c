@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/store_keys.h"
 #include "server/version.h"
 #include "tests/unit/hub_fixture.h"
 
@@ -105,7 +106,93 @@ static void wiped_device_that_was_removed_meanwhile_gets_a_last_word(void **stat
     SAID(l, "error(E_REVOKED) closed");
     uint8_t key[CRYPTO_FINGERPRINT_BYTES];
     serving_fingerprint("phone", key);
-    assert_false(hub_wipes(w->h, key));
+    assert_int_equal(hub_orders(w->h, key), 0);
+}
+
+/* ---- ordered a new key ---- */
+
+static unsigned orders_of(world *w, const char *key) {
+    uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
+    serving_fingerprint(key, fingerprint);
+    return hub_orders(w->h, fingerprint);
+}
+
+static void order(world *w, device_order what) {
+    device_info d = phone(w);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_order(w->v.s, d.id, what, w->now_ms), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    hub_order_device(w->h, d.id, d.fingerprint, what);
+}
+
+/* As a renewal does. */
+static void offer_key(world *w, const char *shown, const char *offered) {
+    uint8_t was[CRYPTO_FINGERPRINT_BYTES], is[CRYPTO_FINGERPRINT_BYTES];
+    serving_fingerprint(shown, was);
+    serving_fingerprint(offered, is);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_key_offer(w->v.s, w->phone.a.device, is), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    hub_offer_key(w->h, was, is);
+}
+
+static void device_ordered_a_new_key_is_sent_away_and_told_by_its_old_one_until_the_new_one_is_here(void **state) {
+    world *w = *state;
+    link *l = greet(w);
+    said(l);
+    assert_int_equal(orders_of(w, "phone"), 0);
+    order(w, ORDER_ROTATE_KEY);
+    order(w, ORDER_VERIFY);
+    /* At once, and by what the store has. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(orders_of(w, "phone"), ORDER_ROTATE_KEY | ORDER_VERIFY);
+        if (i == 0) settle(w);
+        if (i == 0) SAID(l, "error(E_CLOSED later) closed");
+        if (i == 1) reopen_hub(w);
+    }
+    greet(w);
+    assert_int_equal(phone(w).rotate_key_ms, w->now_ms);
+    /* The new key is not told to make another one, but all else. */
+    offer_key(w, "phone", "phone's new key");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(orders_of(w, "phone's new key"), ORDER_VERIFY);
+        assert_int_equal(orders_of(w, "phone"), ORDER_ROTATE_KEY | ORDER_VERIFY);
+        if (i == 0) settle(w);
+        if (i == 1) reopen_hub(w);
+    }
+    assert_int_equal(phone(w).rotate_key_ms, w->now_ms);
+    l = dial(w, &w->phone, "phone's new key");
+    hello(w, l);
+    settle(w);
+    assert_non_null(strstr(said(l), "welcome"));
+    assert_int_equal(phone(w).rotate_key_ms, 0);
+    assert_int_equal(phone(w).verify_ms, w->now_ms);
+    reopen_hub(w);
+    assert_int_equal(orders_of(w, "phone's new key"), ORDER_VERIFY);
+    assert_int_equal(orders_of(w, "phone"), 0);
+    assert_string_equal(sql(&w->v, "SELECT group_concat(kind) FROM satchel_event"), "rotate-key,verify,rekeyed");
+    /* It can be ordered again. */
+    order(w, ORDER_ROTATE_KEY);
+    assert_int_equal(orders_of(w, "phone's new key"), ORDER_ROTATE_KEY | ORDER_VERIFY);
+}
+
+static void device_that_is_not_to_come_has_no_orders(void **state) {
+    world *w = *state;
+    move(w, DEVICE_PAUSED);
+    order(w, ORDER_ROTATE_KEY);
+    SAID(greet(w), "error(E_PAUSED later) closed");
+    assert_int_equal(orders_of(w, "phone"), ORDER_ROTATE_KEY);
+    move(w, DEVICE_REVOKED);
+    assert_int_equal(phone(w).rotate_key_ms, 0);
+    hub_drop_device(w->h, w->phone.a.device, SATCHEL_E_REVOKED);
+    settle(w);
+    assert_int_equal(orders_of(w, "phone"), 0);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_device_order(w->v.s, w->phone.a.device, ORDER_ROTATE_KEY, w->now_ms), SATCHEL_E_MISUSE);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    move(w, DEVICE_WIPE);
+    reopen_hub(w);
+    assert_int_equal(orders_of(w, "phone"), ORDER_WIPE);
 }
 
 static link *greet_with(world *w, const char *software) {
@@ -189,6 +276,8 @@ int main(void) {
         TEST(T12_copy_that_is_connected_while_the_other_says_that_it_has_erased_itself_is_told_to),
         TEST(removed_device_is_told_that_it_is_revoked),
         TEST(wiped_device_that_was_removed_meanwhile_gets_a_last_word),
+        TEST(device_ordered_a_new_key_is_sent_away_and_told_by_its_old_one_until_the_new_one_is_here),
+        TEST(device_that_is_not_to_come_has_no_orders),
         TEST(older_satchel_than_the_least_is_refused_at_hello_and_let_in_again_when_it_is_updated),
         TEST(device_that_closes_for_another_reason_is_not_wiped),
         TEST(resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged),

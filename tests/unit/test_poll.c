@@ -351,6 +351,32 @@ static void satchel_poll_revoked_device_is_told_and_does_not_hammer(void **state
     run_sql(w->a, "INSERT INTO item VALUES(1, 'still works offline')");
 }
 
+static void satchel_poll_makes_the_key_that_is_ordered_before_it_is_in_step(void **state) {
+    world *w = *state;
+    char answer[256];
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    satchel_status_info before = status_of(w->a);
+    satchel_close(w->a);
+    ctl(w, "device rotate-key a", answer, sizeof answer);
+    w->a = open_file(w, "a");
+    run_sql(w->a, "INSERT INTO item VALUES(1, 'one')");
+    poll_in_step(w->a);
+    satchel_status_info after = status_of(w->a);
+    assert_string_not_equal(after.device, before.device);
+    assert_int_equal(after.pending, 0);
+    /* While it is connected, and once for each order. */
+    ctl(w, "device rotate-key a", answer, sizeof answer);
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    while (!strcmp(status_of(w->a).device, after.device)) assert_true(satchel_poll(w->a, 200) >= 0 && stream_clock_ms() < until);
+    poll_in_step(w->a);
+    after = status_of(w->a);
+    satchel_close(w->a);
+    w->a = open_file(w, "a");
+    poll_in_step(w->a);
+    assert_string_equal(status_of(w->a).device, after.device);
+}
+
 /* Between failures the pauses grow: in 1.5 seconds there is room for a few tries, not for hundreds. */
 static void satchel_poll_absent_server_is_tried_with_pauses(void **state) {
     world *w = *state;
@@ -509,6 +535,7 @@ int main(void) {
         CASE(C8_errmsg_is_a_copy_of_its_own),
         CASE(satchel_poll_killed_server_is_no_error_and_is_found_again),
         CASE(satchel_poll_revoked_device_is_told_and_does_not_hammer),
+        CASE(satchel_poll_makes_the_key_that_is_ordered_before_it_is_in_step),
         CASE(satchel_poll_absent_server_is_tried_with_pauses),
         CASE(T12_wiped_device_every_handle_says_so_and_no_commit_is_lost_in_silence),
         CASE(T12_wiped_device_with_a_thread_stops_and_can_be_closed),

@@ -308,12 +308,14 @@ static void transport_connect_later_tells_how_much_later(void **state) {
 static void transport_connect_tells_what_the_server_asks_for_on_this_connection(void **state) {
     static const struct {
         const char *answer;
-        bool renew, verify;
+        unsigned orders;
     } asked[] = {
-        {ACCEPTED_AND("satchel-verify:now\r\n"), false, true},
-        {ACCEPTED_AND("Satchel-Renew: now\r\nSatchel-Verify: now\r\n"), true, true},
-        {ACCEPTED_AND("Satchel-Renew: now\r\nSatchel-Verify: later\r\n"), true, false},
-        {ACCEPTED, false, false},
+        {ACCEPTED_AND("satchel-orders:verify\r\n"), TRANSPORT_VERIFY},
+        {ACCEPTED_AND("Satchel-Orders: renew, verify, rotate-key\r\n"),
+         TRANSPORT_RENEW | TRANSPORT_VERIFY | TRANSPORT_ROTATE_KEY},
+        {ACCEPTED_AND("Satchel-Orders: dance ,rotate-key\r\n"), TRANSPORT_ROTATE_KEY},
+        {ACCEPTED_AND("Satchel-Orders: rotate\r\nVerify: verify\r\n"), 0},
+        {ACCEPTED, 0},
     };
     world *w = *state;
     tls_peer_start(&w->peer, &w->tls, MUTUAL);
@@ -321,8 +323,7 @@ static void transport_connect_tells_what_the_server_asks_for_on_this_connection(
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
         buf_clear(&w->peer.heard);
         if (connect_with(w, asked[i].answer)) fail_msg("%s", transport_error(w->t));
-        assert_int_equal(transport_is_asked_to_renew(w->t), asked[i].renew);
-        assert_int_equal(transport_is_asked_to_verify(w->t), asked[i].verify);
+        assert_int_equal(transport_orders(w->t), asked[i].orders);
         transport_close(w->t, 1000);
         while (w->peer.heard.n < 8) tls_peer_hear(&w->peer, 1000); /* the close frame */
     }

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -60,11 +61,37 @@ static void version_of_software_is_that_of_the_last_satchel_it_names(void **stat
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_int_equal(of(none[i]), 0);
 }
 
+/* "products|platform", and none as "-". */
+static const char *divided(const char *software) {
+    static char text[100];
+    const char *platform = "";
+    size_t nplatform, n = version_products(software, strlen(software), &platform, &nplatform);
+    snprintf(text, sizeof text, "%.*s|%.*s", (int)n, software, nplatform ? (int)nplatform : 1, nplatform ? platform : "-");
+    return text;
+}
+
+static void version_products_end_before_the_comment_that_is_last(void **state) {
+    (void)state;
+    assert_string_equal(divided("acme/2.1 satchel/0.1.0 (Linux 6.1; x86_64)"), "acme/2.1 satchel/0.1.0|Linux 6.1; x86_64");
+    assert_string_equal(divided("acme/2.1 (beta) satchel/0.1.0 (Linux)"), "acme/2.1 (beta) satchel/0.1.0|Linux");
+    assert_string_equal(divided("acme/2.1 (beta) satchel/0.1.0"), "acme/2.1 (beta) satchel/0.1.0|-");
+    assert_string_equal(divided("(Linux)"), "|Linux");
+    assert_string_equal(divided("satchel/0.1.0 ()"), "satchel/0.1.0|-");
+    static const char *const whole[] = {"", ")", "a)", "satchel/0.1.0", "satchel/0.1.0(Linux)", "satchel/0.1.0 (Linux) ", "a (b"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        char wanted[100];
+        snprintf(wanted, sizeof wanted, "%s|-", whole[i]);
+        assert_string_equal(divided(whole[i]), wanted);
+    }
+    assert_int_equal(of("acme/2.1 satchel/0.1.0 (Linux 6.1; x86_64)"), parse("0.1.0"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_takes_three_numbers_that_order_as_versions_do),
         cmocka_unit_test(parse_of_anything_else_is_none),
         cmocka_unit_test(version_of_software_is_that_of_the_last_satchel_it_names),
+        cmocka_unit_test(version_products_end_before_the_comment_that_is_last),
     };
     return cmocka_run_group_tests_name("version", tests, NULL, NULL);
 }

@@ -61,7 +61,7 @@ function State({ d, detail }) {
     ["Must come before", html`<${Time} ms=${d.fenced_ms} />`], ["Offline days left", daysLeft(d) ?? "–"],
     ["Profile", d.profile], ["User", literal(d.user)], ["Store", literal(d.store)],
     ["Clock", `${duration(d.clock_offset_ms)} off${d.clamped ? `, ${plural(d.clamped, "stamp")} cut` : ""}`],
-    ["Software", d.software || "–"], ["Schema", String(d.schema_epoch)],
+    ["Software", d.software || "–"], ["Platform", d.platform || "–"], ["Schema", String(d.schema_epoch)],
     ["Snapshot", d.resnapshot ? "ordered, not fetched yet" : "none ordered"], ["Enrolled", html`<${Time} ms=${d.enrolled_ms} />`],
     ["Compared last", html`<${Compared} d=${d} found=${detail.compared_found} />`],
     ["Times its file was put back or copied", count(d.incarnations - 1)],
@@ -69,7 +69,7 @@ function State({ d, detail }) {
     ["Rules in force", d.unsettled ? html`<${Badge} word="not heard of" tone="warn" />` : d.profile === "full" ? "it holds everything" : "heard of"],
     ["Buckets", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
     ["Not sent", Object.keys(detail.masked).length ? Object.entries(detail.masked).map(([t, c]) => `${t}: ${c}`).join("; ") : "no columns"],
-    ["Key", html`<code class="long">${d.fingerprint}</code>`],
+    ["Key", html`<code class="long">${d.fingerprint}</code>${d.rotate_key_ms !== null && html` <${Badge} word="new one ordered" tone="plain" /> <${Ago} ms=${d.rotate_key_ms} />`}`],
   ]} />`;
 }
 

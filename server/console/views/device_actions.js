@@ -20,6 +20,10 @@ const ACTIONS = {
     role: "admin", verb: "Verify", states: ["active", "paused"],
     words: (d) => `${d.name} compares all its rows with the server's: at once if it is connected (it is sent away for a moment), else when it next comes. Rows that differ are given to it again; what it has not sent yet stays.`,
   },
+  rotate_key: {
+    role: "admin", verb: "New key", states: ["active", "paused"],
+    words: (d) => `${d.name} makes itself a new key: at once if it is connected (it is sent away for a moment), else when it next comes. Once it has come by that, its old key opens nothing any more. What it has not sent yet stays. A device that is lost is to be revoked or wiped instead: whoever has it can make the new key.`,
+  },
   revoke: {
     role: "admin", verb: "Revoke", states: ["active", "paused"], danger: true,
     words: (d) => `${d.name} is cut off at once and for good, and is told so when it comes. What it has sent stays; what it has not sent does not arrive any more.${waits(d)}`,
