@@ -1,5 +1,6 @@
 """The attack list: an independent client tries to get in, to be somebody else, and to break what it talks to. attackers.py says what holds after each."""
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -456,23 +457,18 @@ class Patience(Attack):
     """Slow-loris: connections that say next to nothing, a byte at a time, on both ports."""
 
     def drip(self, plain, pieces):
-        """Sends the pieces slowly in a thread, then zeros, until the server hangs up; True if it did."""
-        plain.settimeout(harness.PATIENCE_S)
-
-        def run():
-            try:
-                for byte in itertools.chain(pieces, itertools.repeat(b"a")):
-                    plain.send(byte)
-                    time.sleep(0.2)
-            except TLS_ENDS:
-                pass
-
-        threading.Thread(target=run, daemon=True).start()
+        """Sends the pieces slowly, then zeros, until the server hangs up; True if it did."""
+        plain.settimeout(0.2)  # between two bytes; one thread does both, as one TLS connection needs it
+        until = time.monotonic() + harness.PATIENCE_S
         try:
-            while plain.recv(1000):
-                pass
-        except TimeoutError:
-            return False
+            for byte in itertools.chain(pieces, itertools.repeat(b"a")):
+                plain.send(byte)
+                with contextlib.suppress(TimeoutError):
+                    while plain.recv(1000):
+                        pass
+                    return True
+                if time.monotonic() > until:
+                    return False
         except TLS_ENDS:
             pass
         return True
