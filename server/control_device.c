@@ -344,8 +344,24 @@ static int run_device_remove(control_call *call, store *s, ingest *g, uint64_t n
     if (rc) return control_failed(call, rc, s, "cannot read what it has");
     control_put_number(call->reply, "grants", grants);
     control_put_number(call->reply, "codes", codes);
-    /* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_wipes). */
+    /* Its key comes to be refused as any that was revoked, and with a certificate that has ended not at all (hub_orders). */
     return move_device(call, s, DEVICE_REMOVED, SATCHEL_E_REVOKED, now_ms);
+}
+
+/* A connection may have gone silent, and waits for its time: another says hello, sends what there is, and hears what it has missed. */
+static int run_device_sync(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g, (void)now_ms;
+    device_info d;
+    int rc = find_device(call, s, &d);
+    if (rc) return rc;
+    if (d.state != DEVICE_ACTIVE) {
+        buf_printf(&call->error, "%s is %s: only an active device syncs", d.name, state_name(d.state));
+        return SATCHEL_E_MISUSE;
+    }
+    call->device = d.id;
+    call->drop = SATCHEL_E_CLOSED;
+    control_put_text(call->reply, "name", d.name);
+    return SATCHEL_OK;
 }
 
 static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
@@ -401,6 +417,7 @@ const control_command control_device_commands[] = {
     {"device.revoke", false, run_device_revoke, after_drop, PEOPLE_ADMIN, false},
     {"device.wipe", false, run_device_wipe, after_drop, PEOPLE_ADMIN, false},
     {"device.remove", false, run_device_remove, after_drop, PEOPLE_ADMIN, false},
+    {"device.sync", false, run_device_sync, after_drop, PEOPLE_ADMIN, false},
     {"device.resnapshot", false, run_device_resnapshot, after_drop, PEOPLE_ADMIN, false},
     {"device.verify", false, run_device_verify, after_device_order, PEOPLE_ADMIN, false},
     {"device.rotate_key", false, run_device_rotate_key, after_device_order, PEOPLE_ADMIN, false},

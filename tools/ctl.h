@@ -144,6 +144,7 @@ int ctl_device_resume(ctl *c);
 int ctl_device_revoke(ctl *c);
 int ctl_device_wipe(ctl *c);
 int ctl_device_remove(ctl *c);
+int ctl_device_sync(ctl *c);
 int ctl_device_resnapshot(ctl *c);
 int ctl_device_verify(ctl *c);
 int ctl_device_rotate_key(ctl *c);

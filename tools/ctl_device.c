@@ -168,6 +168,10 @@ int ctl_device_remove(ctl *c) {
     return CTL_DONE;
 }
 
+int ctl_device_sync(ctl *c) {
+    return change(c, "device.sync", "comes again at once if it is connected; else it syncs when it next comes", "");
+}
+
 int ctl_device_resnapshot(ctl *c) {
     return change(c, "device.resnapshot", "gets a new snapshot when it next comes", "");
 }

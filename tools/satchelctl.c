@@ -191,6 +191,9 @@ static const command commands[] = {
      "Takes a device that is revoked, or has said that it is wiped, out of every list and count; its name is free. What it wrote stays, under its name,\n"
      "and its key stays refused. Its grants end, and so does an enrolment code of its name that was not used. It cannot be wiped any more. Refuses while\n"
      "refused transactions of its are open. Nothing undoes this.\n"},
+    {"device sync", "NAME", 1, 1, NULL, ctl_device_sync, "have a connected device sync now",
+     "The device, if it is connected, is sent away and comes again within seconds: it sends what it has and gets what it has missed, even where its\n"
+     "connection had gone silent. One that is not connected cannot be reached, and syncs when it next comes.\n"},
     {"device resnapshot", "NAME", 1, 1, NULL, ctl_device_resnapshot, "send a device everything anew",
      "When it next comes the device gets a snapshot of what it may hold in the place of what it holds. What it has not sent yet stays, and is sent.\n"},
     {"device verify", "NAME", 1, 1, NULL, ctl_device_verify, "have a device compare all its rows",

@@ -458,6 +458,7 @@ await check("a device is renamed, gets another profile and a new snapshot", asyn
   await act(page, button("Change profile"), { Profile: "full", Store: "" });
   sync("van");
   ok(Number(satchel("van", "sql", "SELECT count(*) FROM deal").out) > 0, "it has the deals again");
+  await act(page, button("Sync now"));
   await act(page, button("New snapshot"));
   sync("van");
   await visit(page, `#/devices/${device.van.id}/events`);

@@ -146,6 +146,21 @@ class DeviceLife(harness.Case):
         self.assertEqual([r["device"] for r in server.ctl("rejected", "--all")], ["other"])
         server.ctl("verify")
 
+    def test_connected_device_that_is_to_sync_now_comes_again_and_one_that_is_away_later(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        server.ctl("device", "sync", "phone")
+        watching = phone.start("sync", "--watch")
+        synced = harness.wait_until(lambda: phone.status()["last_sync_ms"], "the phone to sync")
+        server.ctl("device", "sync", "phone")
+        harness.wait_until(lambda: phone.status()["last_sync_ms"] > synced, "the phone to come again")
+        server.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        harness.wait_until(lambda: phone.one("SELECT count(*) FROM contact") == 1, "the news on the phone")
+        watching.terminate()
+        watching.wait(harness.PATIENCE_S)
+        server.ctl("device", "pause", "phone")
+        self.assertIn("phone is paused: only an active device syncs", server.ctl("device", "sync", "phone", expect=1))
+
     def test_resnapshot_replaces_what_the_device_holds_and_keeps_what_it_has_not_sent(self):
         server, phone, other = self.begin(rows=200)
         damage(phone.path, "UPDATE contact SET given = 'rot' WHERE id = x'05'")

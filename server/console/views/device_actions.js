@@ -12,6 +12,10 @@ const ACTIONS = {
     words: (d) => `${d.name} is told to come back later and works on offline. Nothing is lost; it is served again once it is resumed.${waits(d)}`,
   },
   resume: { role: "admin", verb: "Resume", states: ["paused"], words: (d) => `${d.name} is served again when it next comes, within five minutes.` },
+  sync: {
+    role: "admin", verb: "Sync now", states: ["active"],
+    words: (d) => `If ${d.name} is connected, it is sent away and comes again within seconds: it sends what it has and gets what it has missed. If it is not, nothing can reach it, and it syncs when it next comes.`,
+  },
   resnapshot: {
     role: "admin", verb: "New snapshot", states: ["active", "paused"],
     words: (d) => `When it next comes, ${d.name} gets everything that it may hold anew. What it has not sent yet stays, and is sent.`,
