@@ -286,13 +286,19 @@ static void after_device_set(control_call *call) {
 }
 
 /* `drop`: what its connections end with. */
+static int find_to_drop(control_call *call, store *s, int drop, device_info *d) {
+    int rc = find_device(call, s, d);
+    if (rc) return rc;
+    call->device = d->id;
+    call->drop = drop;
+    control_put_text(call->reply, "name", d->name);
+    return SATCHEL_OK;
+}
+
 static int move_device(control_call *call, store *s, device_state to, int drop, uint64_t now_ms) {
     device_info d;
-    int rc = find_device(call, s, &d);
+    int rc = find_to_drop(call, s, drop, &d);
     if (rc) return rc;
-    call->device = d.id;
-    call->drop = drop;
-    control_put_text(call->reply, "name", d.name);
     control_put_text(call->reply, "was", state_name(d.state));
     json_object_set_new(call->reply, "changed", json_boolean(d.state != to));
     rc = store_device_move(s, d.id, to, now_ms);
@@ -352,27 +358,17 @@ static int run_device_remove(control_call *call, store *s, ingest *g, uint64_t n
 static int run_device_sync(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g, (void)now_ms;
     device_info d;
-    int rc = find_device(call, s, &d);
-    if (rc) return rc;
-    if (d.state != DEVICE_ACTIVE) {
-        buf_printf(&call->error, "%s is %s: only an active device syncs", d.name, state_name(d.state));
-        return SATCHEL_E_MISUSE;
-    }
-    call->device = d.id;
-    call->drop = SATCHEL_E_CLOSED;
-    control_put_text(call->reply, "name", d.name);
-    return SATCHEL_OK;
+    int rc = find_to_drop(call, s, SATCHEL_E_CLOSED, &d);
+    if (rc || d.state == DEVICE_ACTIVE) return rc;
+    buf_printf(&call->error, "%s is %s: only an active device syncs", d.name, state_name(d.state));
+    return SATCHEL_E_MISUSE;
 }
 
 static int run_device_resnapshot(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g;
     device_info d;
-    int rc = find_device(call, s, &d);
-    if (rc) return rc;
-    call->device = d.id;
-    call->drop = SATCHEL_E_CLOSED;
-    control_put_text(call->reply, "name", d.name);
-    return control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
+    int rc = find_to_drop(call, s, SATCHEL_E_CLOSED, &d);
+    return rc ? rc : control_failed(call, store_device_resnapshot(s, d.id, now_ms), s, "cannot order a snapshot");
 }
 
 static int order_device(control_call *call, store *s, device_order order, uint64_t now_ms) {
