@@ -87,7 +87,7 @@ static int open_hub(sim *s, const char *store_path, buf *error) {
     static char snapshot_path[96];
     server_path("snapshot.db", snapshot_path);
     hub_config hc = {.store = s->store,
-                     .watched = s->options.seed % 4 == 1, /* it costs as much as all the rest */
+                     .watched = s->options.seed % 16 == 1, /* it costs as much as all the rest */
                      .store_path = store_path,
                      .snapshot_path = snapshot_path,
                      .readers = 1,
