@@ -6,6 +6,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/automation.h"
 #include "server/console_private.h"
+#include "server/rollout.h"
 
 #define N(array) (sizeof(array) / sizeof *(array))
 
@@ -60,6 +61,32 @@ static int read_rules(const console *k, rule_text *text, buf *words) {
     return rc;
 }
 
+static int put_rolled_out(void *ctx, const rollout_profile *p) {
+    buf *out = ctx;
+    buf_printf(out, "%s{\"devices\":%" PRIu64 ",\"given\":%" PRIu64 ",\"told\":%" PRIu64, out->p[out->n - 1] == '[' ? "" : ",",
+               p->devices, p->given, p->told);
+    console_put_text(out, "name", p->name);
+    console_put_text(out, "next", p->next);
+    buf_put_byte(out, '}');
+    return out->rc;
+}
+
+static int put_rollout(const console *k, buf *out) {
+    rollout r;
+    buf_printf(out, ",\"rollout\":");
+    int rc = rollout_under_way(&k->file->cache, &r);
+    if (!rc) buf_printf(out, "null");
+    if (rc != 1) return rc;
+    buf_printf(out, "{\"profiles\":[");
+    rc = rollout_each(&k->file->cache, put_rolled_out, out);
+    buf_put_byte(out, ']');
+    console_put_text(out, "name", (const char *)r.name.p);
+    console_put_text(out, "before", (const char *)r.before_name.p);
+    buf_put_byte(out, '}');
+    rollout_fini(&r);
+    return rc;
+}
+
 static int put_scope(const console *k, buf *out, buf *words) {
     rule_text text = {0};
     hub_stats stats;
@@ -77,6 +104,7 @@ static int put_scope(const console *k, buf *out, buf *words) {
     buf_put_byte(out, ',');
     if (!rc && head.n > 2) buf_put(out, head.p + 1, head.n - 2);
     if (!rc) put_profiles(&text, out);
+    if (!rc) rc = put_rollout(k, out);
     console_put_text(out, "trouble", stats.scope_trouble[0] ? stats.scope_trouble : NULL);
     buf_put_byte(out, '}');
     buf_fini(&head);

@@ -8,12 +8,12 @@
 #define RUNS_MAX 10000
 
 static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
-    const char *name = control_text(call, "name"), *text = control_text(call, "text");
+    const char *name, *text;
     uint64_t rules = 0;
     (void)g;
-    if (!text || !control_is_name(name)) return control_misuse(call, "which rules?");
-    if (strlen(text) > CONTROL_SQL_BYTES) return SATCHEL_E_LIMIT;
-    int rc = automation_publish(s, name, text, now_ms, &rules, &call->error);
+    int rc = control_take_rules(call, &name, &text);
+    if (rc) return rc;
+    rc = automation_publish(s, name, text, now_ms, &rules, &call->error);
     control_put_number(call->reply, "rules", rules);
     return control_failed(call, rc, s, "cannot publish the rules");
 }

@@ -3,10 +3,10 @@
 
 #include "server/control_private.h"
 
-static const control_command *const tables[] = {control_ca_commands,         control_device_commands,   control_token_commands,
-                                                control_rejected_commands,   control_store_commands,    control_scope_commands,
-                                                control_automation_commands, control_transfer_commands, control_people_commands,
-                                                control_alert_commands,      control_conflict_commands};
+static const control_command *const tables[] = {
+    control_ca_commands,       control_device_commands, control_token_commands,   control_rejected_commands,
+    control_store_commands,    control_scope_commands,  control_rollout_commands, control_automation_commands,
+    control_transfer_commands, control_people_commands, control_alert_commands,   control_conflict_commands};
 static const control_work *const works[] = {control_backup_works, control_scope_works, control_transfer_works,
                                             control_people_works, control_alert_works};
 

@@ -74,7 +74,8 @@ const control_work *control_find_work(const char *name);
 /* Each file of commands has a table of them, ended by one without a name; control_commands.c lists the tables. */
 extern const control_command control_ca_commands[], control_device_commands[], control_rejected_commands[],
     control_token_commands[], control_store_commands[], control_transfer_commands[], control_scope_commands[],
-    control_automation_commands[], control_people_commands[], control_alert_commands[], control_conflict_commands[];
+    control_rollout_commands[], control_automation_commands[], control_people_commands[], control_alert_commands[],
+    control_conflict_commands[];
 /* As those of works. */
 extern const control_work control_backup_works[], control_transfer_works[], control_scope_works[], control_people_works[],
     control_alert_works[];
@@ -91,6 +92,8 @@ void control_put_report(json_t *o, const char *member, buf *report);
 
 /* A text member of the request, or NULL. */
 const char *control_text(control_call *call, const char *member);
+/* `name` and `text` of rules. */
+int control_take_rules(control_call *call, const char **name, const char **text);
 /* A name for people: printable, not empty, not longer than a name may be. */
 bool control_is_name(const char *name);
 

@@ -54,6 +54,13 @@ const char *control_text(control_call *call, const char *member) {
     return json_string_value(json_object_get(call->request, member));
 }
 
+int control_take_rules(control_call *call, const char **name, const char **text) {
+    *name = control_text(call, "name");
+    *text = control_text(call, "text");
+    if (!*text || !control_is_name(*name)) return control_misuse(call, "which rules?");
+    return strlen(*text) > CONTROL_SQL_BYTES ? SATCHEL_E_LIMIT : SATCHEL_OK;
+}
+
 /* A name for people: printable, not empty, not longer than a name may be. */
 bool control_is_name(const char *name) {
     size_t n = name ? strlen(name) : 0;

@@ -9,6 +9,7 @@
 #include "server/bundle.h"
 #include "server/control_private.h"
 #include "server/os.h"
+#include "server/rollout.h"
 #include "server/scope.h"
 #include "server/store_private.h"
 
@@ -48,21 +49,13 @@ static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     return control_failed(call, rc < 0 ? rc : SATCHEL_OK, s, "cannot read the rules");
 }
 
-/* Name and text of the rules in the request. */
-static int take_rules(control_call *call, const char **name, const char **text) {
-    *name = control_text(call, "name");
-    *text = control_text(call, "text");
-    if (!*text || !control_is_name(*name)) return control_misuse(call, "which rules?");
-    return strlen(*text) > CONTROL_SQL_BYTES ? SATCHEL_E_LIMIT : SATCHEL_OK;
-}
-
 static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     const char *name, *text;
     uint64_t moved = 0;
     int64_t version = 0;
-    int rc = take_rules(call, &name, &text);
-    if (rc) return rc;
-    rc = scope_publish(s, name, text, now_ms, &moved, &call->error);
+    int rc = control_take_rules(call, &name, &text);
+    if (!rc) rc = rollout_check_none(s, &call->error);
+    if (!rc) rc = scope_publish(s, name, text, now_ms, &moved, &call->error);
     if (!rc) rc = db_integer(&s->cache, "SELECT max(version) FROM satchel_scope", 0, &version);
     control_put_number(call->reply, "version", (uint64_t)version);
     control_put_number(call->reply, "moved", moved);
@@ -155,7 +148,7 @@ static int work_dry_run(control_call *call, const progress *watch) {
     const char *name, *text;
     char path[DATADIR_PATH_BYTES];
     buf report = {0};
-    int rc = take_rules(call, &name, &text);
+    int rc = control_take_rules(call, &name, &text);
     if (rc) return rc;
     if (atomic_exchange(&at_work, true)) {
         buf_printf(&call->error, "other rules are being tried; wait for that to end");

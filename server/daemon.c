@@ -20,6 +20,7 @@
 #include "server/notice.h"
 #include "server/notify.h"
 #include "server/people.h"
+#include "server/rollout.h"
 
 #define PORTS_FILE "ports.json"
 #define LOCAL_HOSTS "localhost,127.0.0.1,::1"
@@ -334,6 +335,21 @@ static int remind_of_rules(const parts *p) {
     return rc ? rc : look_at_automations(p);
 }
 
+/* Rules that came with a migration have no profile of a rollout. */
+static int settle_rollout(const parts *p) {
+    uint64_t back = 0;
+    int rc = store_begin(p->store);
+    if (!rc) rc = rollout_settle(p->store, wall_ms(NULL), &back);
+    if (!rc) rc = store_commit(p->store);
+    if (rc) store_rollback(p->store);
+    if (!rc && back)
+        log_event(
+            &(log_fields){.level = 'w', .event = "store"},
+            "the rules in force have no profile of the rollout that was under way: %llu devices have the ones they had before",
+            (unsigned long long)back);
+    return rc;
+}
+
 /* Shown once: on the terminal of whoever starts the first server, else in a file of his. */
 static int keep_password(void *ctx, const char *password) {
     const parts *p = ctx;
@@ -360,6 +376,7 @@ static int open_store(parts *p, buf *error) {
     sc.restored = p->config->restored || marked;
     sc.restored_as = marked ? epoch : NULL;
     if (!rc) rc = store_open(&sc, &p->store, error);
+    if (!rc) rc = settle_rollout(p);
     if (!rc) rc = remind_of_rules(p);
     if (!rc) rc = people_first(p->store, wall_ms(NULL), keep_password, p);
     if (!rc && sc.restored) rc = people_logins_end(p->store);

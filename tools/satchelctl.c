@@ -153,6 +153,10 @@ static const ctl_option explain_options[] = {
     {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
     {0},
 };
+static const ctl_option rollout_options[] = {
+    {"percent", "N", "to so many percent of the devices of each profile that FILE changes (default 0: to none yet)"},
+    {0},
+};
 static const ctl_option grant_options[] = {
     {"device", "NAME", "who is to have it"},
     {"table", "NAME", "the row's table"},
@@ -275,6 +279,18 @@ static const command commands[] = {
      "The device gets the row at its next contact, with all rows that follow it by the rules, and loses them again when the time is over.\n"},
     {"scope grants", "", 0, 0, NULL, ctl_scope_grants, "list the grants", "Lists what devices have been given for a time.\n"},
     {"scope revoke", "ID", 1, 1, NULL, ctl_scope_revoke, "end a grant before its time", "Ends a grant now.\n"},
+    {"rollout start", "FILE|-", 1, 1, rollout_options, ctl_rollout_start, "put rules in force for some devices first",
+     "For each profile that FILE changes, a second one of its name and @next goes by FILE, beside the rules in force. A device is under FILE's rules once\n"
+     "it has that profile: by --percent, by rollout advance, or one by one by device set --profile NAME@next. Where rows lie is the same for all devices,\n"
+     "so FILE may change profiles, masks and rights, but neither scope_bucket nor scope_parent. Until the end nothing else can be published.\n"},
+    {"rollout advance", "PERCENT", 1, 1, NULL, ctl_rollout_advance, "give them to more devices",
+     "Until so many percent of the devices of each profile have the next one. None loses it again.\n"},
+    {"rollout finish", "", 0, 0, NULL, ctl_rollout_finish, "put them in force for all",
+     "Publishes the file as it was given; devices have the profiles that they had, which are now what the file makes of them.\n"},
+    {"rollout abort", "", 0, 0, NULL, ctl_rollout_abort, "put the rules of before in force for all",
+     "Publishes what was in force before; devices have the profiles that they had.\n"},
+    {"rollout show", "", 0, 0, NULL, ctl_rollout_show, "say how far a rollout is",
+     "For each profile: its devices, how many have the next one, and how many of these were here since.\n"},
     {"alert list", "", 0, 0, alert_list_options, ctl_alert_list, "list what is not as it should be",
      "Lists the alerts that are open or acknowledged, what is silenced, and mail or webhook that fail. An alert is over by itself when its rule does not hold any more.\n"},
     {"alert ack", "ID...", 1, 60, NULL, ctl_alert_ack, "say that somebody knows of an alert",

@@ -6,6 +6,7 @@ import { bytes, count, plural } from "../format.js";
 import { AsOf, Badge, Facts, Field, Head, Loaded, RowLink, Tabs, Time, Trouble, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
+import { Rollout, rollOut } from "./rollout.js";
 
 const sum = (o) => Object.values(o || {}).reduce((n, v) => n + v, 0);
 const Counts = ({ of }) => html`${count(sum(of))}${sum(of) > 0 && html` <span class="faint">${Object.entries(of).map(([t, n]) => `${t} ${n}`).join(", ")}</span>`}`;
@@ -19,7 +20,7 @@ const some = (n, filters) => (n ? html`<a href=${href("devices", filters)}>${cou
 
 function InForce({ d, query }) {
   const rules = Object.fromEntries(d.profiles.map((p) => [p.name, p]));
-  return html`${d.trouble && html`<p class="trouble">${d.trouble}</p>`}
+  return html`${d.trouble && html`<p class="trouble">${d.trouble}</p>`}${d.rollout && html`<${Rollout} of=${d.rollout} />`}
     <${Facts} of=${[["Version", d.version ? String(d.version) : "none: every device holds everything"], ["File", d.name || "–"], ["Published", html`<${Time} ms=${d.at_ms} />`], ["At commit", String(d.seq)],
       ["Devices that have not heard of it", some(d.unsettled, { "filter.unsettled": 1 })]]} />
     <h2>Profiles</h2><${Table} path="profiles" name="profiles" caption="Profiles" query=${query} search=${false} id=${(p) => p.name} columns=${[
@@ -67,7 +68,7 @@ function Try({ scope }) {
   });
   return html`<form onSubmit=${dryRun}><${Field} label="Name of the file"><input value=${name} onInput=${(e) => setName(e.target.value)} required /><//>
     <${Field} label="Rules" help="Their language is described in server/scope.h."><textarea class="code" rows="22" spellcheck=${false} value=${text} onInput=${(e) => set(e.target.value)} required></textarea><//>
-    <div class="buttons left"><button class="primary" disabled=${state.busy}>${state.busy ? "Trying on a copy of the store…" : "Dry run"}</button><button type="button" class="danger" onClick=${publish}>Publish…</button></div></form>
+    <div class="buttons left"><button class="primary" disabled=${state.busy}>${state.busy ? "Trying on a copy of the store…" : "Dry run"}</button><button type="button" onClick=${() => rollOut(rules)}>Roll out…</button><button type="button" class="danger" onClick=${publish}>Publish…</button></div></form>
     <${Trouble} problem=${state.problem} />${state.report && html`<${DryRun} report=${typeof state.report === "string" ? JSON.parse(state.report) : state.report} />`}`;
 }
 
@@ -97,5 +98,5 @@ export default function Scope({ route }) {
   const admin = useMay("admin");
   const tab = route.rest[0] || "now";
   return html`<${Head} title="Scope" /><${Tabs} label="Of scope" now=${tab} of=${[["now", "In force", href("scope")], ...(admin ? [["try", "Try other rules", href(["scope", "try"])]] : []), ["grants", "Grants", href(["scope", "grants"])]]} />
-    ${tab === "grants" ? html`<${Grants} query=${route.query} />` : html`<${Loaded} from=${from}>${(d) => (tab === "try" ? html`<${Try} scope=${d} />` : html`<${InForce} d=${d} query=${route.query} />`)}<//>`}`;
+    ${tab === "grants" ? html`<${Grants} query=${route.query} />` : html`<${Loaded} from=${from}>${(d) => (tab !== "try" ? html`<${InForce} d=${d} query=${route.query} />` : d.rollout ? html`<${Rollout} of=${d.rollout} /><p>Others can be tried and published when it is over.</p>` : html`<${Try} scope=${d} />`)}<//>`}`;
 }

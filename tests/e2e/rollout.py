@@ -1,0 +1,120 @@
+"""A rollout: new rules for some devices first, then for all of them, or for none; the server killed in between, edits made offline on either side of it."""
+import company
+import harness
+from company import literal
+
+
+class Rollout(company.Company):
+    def begin(self):
+        server = super().begin()
+        self.ann, self.bob, self.ann_id, self.bob_id = self.two_reps()
+        self.old = server.ctl("scope", "show")["text"]
+        # Reps have their own customers alone, see no evidence, and may change no company.
+        self.new = (self.old.replace("mate.id <> me.id", "0").replace("('till', 'consent_event', 'evidence')", "('till', 'consent_event', 'evidence'), ('rep', 'consent_event', 'evidence')")
+                    .replace("('rep', 'account', 'insert,update', NULL, 0)", "('rep', 'account', 'insert', NULL, 0)"))
+        self.assertEqual([self.new.count(s) - self.old.count(s) for s in ("mate.id <> me.id", "evidence')", "'insert', NULL, 0)")], [-1, 1, 1])
+        return server
+
+    def file(self, text, name="new.sql"):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.path(name)
+
+    def owners(self, device):
+        return {r[0] for r in device.read("SELECT DISTINCT owner_id FROM account")}
+
+    def own(self, user):
+        """Owners of what the new rules leave: the user's companies, and those of his territory."""
+        return {r[0] for r in self.hq.read("SELECT DISTINCT owner_id FROM account WHERE owner_id = ? OR territory_id = ?", user, self.territory[user])}
+
+    def profiles(self):
+        return {d["name"]: d["profile"] for d in self.hq.ctl("device", "list")}
+
+    def state(self):
+        return [(p["name"], p["next"], p["devices"], p["given"], p["told"]) for p in self.hq.ctl("rollout", "show")["profiles"]]
+
+    def rename(self, device, owner):
+        """Edits a company of its own, offline; whether the server took it."""
+        key = literal(device.one("SELECT id FROM account WHERE owner_id = ? ORDER BY id LIMIT 1", owner))
+        device.sql(f"UPDATE account SET name = 'Renamed by {device.name}' WHERE id = {key}")
+        device.sync()
+        return self.hq.one(f"SELECT name FROM account WHERE id = {key}") == f"Renamed by {device.name}"
+
+    def test_rollout_reaches_some_then_all_and_everybody_keeps_what_he_wrote(self):
+        self.begin()
+        before = {d.name: d.content() for d in (self.ann, self.bob)}
+        self.assertEqual((self.state(), self.own(self.ann_id) < self.owners(self.ann), self.own(self.bob_id) < self.owners(self.bob)), ([], True, True))
+        told = self.hq.ctl("rollout", "start", self.file(self.new))
+        self.assertEqual((told["name"], told["moved"], told["alerts"], self.state()), ("new.sql", 0, [], [("rep", "rep@next", 2, 0, 0)]))
+        for device in (self.ann, self.bob):
+            device.sync()
+            self.assertEqual(device.content(), before[device.name], "nobody was to have the new rules yet")
+        # What she wrote before she came under them is taken in, about a customer who leaves her, too.
+        mates = self.ann.one("SELECT id FROM account WHERE owner_id <> ? AND territory_id <> ? ORDER BY id LIMIT 1", self.ann_id, self.territory[self.ann_id])
+        self.ann.sql(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES(x'f0', 'account', {literal(mates)}, 'Met at the fair')")
+        self.hq.ctl("device", "set", "ann", "--profile", "rep@next")
+        self.assertEqual(self.state(), [("rep", "rep@next", 2, 1, 0)])
+        self.hq.kill()
+        self.hq.start()
+        for _ in range(2):
+            self.ann.sync()
+            self.bob.sync()
+        self.assertEqual(self.state(), [("rep", "rep@next", 2, 1, 1)])
+        self.assertEqual((self.owners(self.ann), self.hq.one("SELECT body FROM note WHERE id = x'f0'")), (self.own(self.ann_id), "Met at the fair"))
+        self.assertEqual(self.ann.one("SELECT count(*) FROM consent_event WHERE evidence IS NOT NULL"), 0)
+        self.assertEqual(self.bob.content(), before["bob"])
+        self.assertEqual((self.rename(self.bob, self.bob_id), self.rename(self.ann, self.ann_id)), (True, False))
+        refused = self.hq.ctl("rejected")
+        self.assertEqual([(r["device"], r["code"]) for r in refused], [("ann", "E_SCOPE")])
+        self.hq.ctl("rejected", "discard", "ann", refused[0]["number"])
+        # Nothing else is published meanwhile.
+        self.assertIn("a rollout of new.sql is under way", self.hq.ctl("scope", "publish", self.file(self.old, "old.sql"), expect=1))
+        self.assertIn("a rollout of new.sql is under way", self.hq.ctl("rollout", "start", self.path("old.sql"), expect=1))
+        self.assertEqual((self.hq.ctl("rollout", "advance", 100)["moved"], self.state()), (1, [("rep", "rep@next", 2, 2, 1)]))
+        self.bob.sync()
+        self.assertEqual((self.owners(self.bob), self.state()), (self.own(self.bob_id), [("rep", "rep@next", 2, 2, 2)]))
+        held = {d.name: d.content() for d in (self.ann, self.bob)}
+        self.hq.ctl("rollout", "finish")
+        self.assertEqual((self.hq.ctl("scope", "show")["text"], self.profiles(), self.state()), (self.new, {"ann": "rep", "bob": "rep"}, []))
+        for device in (self.ann, self.bob):
+            device.sync()
+            self.assertEqual(device.content(), held[device.name], "who was under the new rules already was to notice nothing")
+        late = self.of_profile("late", "rep", self.ann_id)
+        self.assertEqual(late.content(), self.ann.content())
+        self.assertIn("no rollout is under way", self.hq.ctl("rollout", "finish", expect=1))
+
+    def test_rollout_aborted_leaves_everybody_with_what_he_had(self):
+        self.begin()
+        before = {d.name: d.content() for d in (self.ann, self.bob)}
+        self.hq.ctl("rollout", "start", self.file(self.new), "--percent", 100)
+        code = self.hq.code("late", "--profile", "rep@next", "--user", literal(self.ann_id))
+        for device, user in ((self.ann, self.ann_id), (self.bob, self.bob_id)):
+            device.sync()
+            self.assertEqual(self.owners(device), self.own(user))
+        self.ann.sql(f"INSERT INTO lead(id, company, created_by) VALUES(x'f1', 'Under the new rules', {literal(self.ann_id)})")
+        self.hq.ctl("rollout", "abort")
+        self.assertEqual((self.hq.ctl("scope", "show")["text"], self.profiles(), self.state()), (self.old, {"ann": "rep", "bob": "rep"}, []))
+        self.sync_all(self.ann, self.bob)
+        self.assertEqual(self.hq.one("SELECT company FROM lead WHERE id = x'f1'"), "Under the new rules")
+        self.assertEqual(self.bob.content(), before["bob"])
+        self.assertEqual({t: r for t, r in self.ann.content().items() if t != "lead" and r != before["ann"][t]}, {})
+        late = self.device("late")
+        late.run("enroll", "-", "--name", "late", stdin=code + "\n")
+        late.sync()
+        self.assertEqual((self.profiles()["late"], late.content()), ("rep", self.ann.content()))
+
+    def test_rollout_refuses_what_is_not_for_some_devices_alone(self):
+        server = self.hq = self.server()
+        text = server.ctl("scope", "show")["text"]
+        n = text.count("\n") + 1
+        for more, words in (("INSERT INTO scope_bucket(tbl, name) VALUES('loyalty_card', 'desk');", f"more.sql:{n}: this says anew where rows of loyalty_card lie"),
+                            ("INSERT INTO scope_mask(profile, tbl, columns) VALUES('rep', 'contact', 'shoe_size');", f"more.sql:{n}: table contact has no column shoe_size"),
+                            ("-- nothing", "more.sql: of every profile this says what the rules in force say")):
+            self.assertIn(words, server.ctl("rollout", "start", self.file(text + more + "\n", "more.sql"), expect=1))
+        self.assertIn("--percent", server.ctl("rollout", "start", self.path("more.sql"), "--percent", 101, expect=2))
+        self.assertIn("from 1 to 100", server.ctl("rollout", "advance", "half", expect=2))
+        self.assertEqual((server.ctl("scope", "show")["text"], server.ctl("rollout", "show")["profiles"]), (text, []))
+
+
+if __name__ == "__main__":
+    harness.main()
