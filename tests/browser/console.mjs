@@ -605,6 +605,55 @@ await check("other rules are published after a dry run has shown what they do, a
   equal(await page.locator("tbody", { hasText: "scope.sql" }).locator("tr").count(), 2, "versions");
 });
 
+await check("new rules are rolled out to some devices and taken back, and rolled out and put in force for all", async () => {
+  const before = await api(page, "scope");
+  const changed = before.text.replace(/('agent',\s+'SELECT ''all'', NULL) UNION ALL SELECT ''office'', NULL/, "$1");
+  ok(changed !== before.text, "the rules of agents are not what this changes");
+  const agents = (await api(page, "devices?filter.profile=agent&filter.state=active")).total;
+  const teams = () => {
+    sync("desk");
+    sync("desk");
+    return Number(satchel("desk", "sql", "SELECT count(*) FROM team").out);
+  };
+  const had = teams();
+  ok(had > 0 && agents > 0, `${had} teams, ${agents} agents`);
+  const rollOut = async (percent) => {
+    await visit(page, "#/scope/try");
+    await page.getByLabel("Name of the file").fill("agents.sql");
+    await page.getByLabel("Rules").fill(changed);
+    await act(page, button("Roll out…"), { Percent: percent });
+    await visit(page, "#/scope");
+  };
+  const card = page.getByRole("region", { name: "A rollout is under way" });
+  const counts = () => card.locator("tbody tr td").allInnerTexts();
+  await rollOut("0");
+  equal(await counts(), ["agent", String(agents), "0", "0", String(agents)], "profile, devices, under the new rules, here since, under the old");
+  equal([teams(), (await api(page, "scope")).rollout.name], [had, "agents.sql"], "nobody has them yet");
+  await visit(page, "#/scope/try");
+  await card.waitFor();
+  equal(await button("Publish…").count(), 0, "ways to publish others meanwhile");
+  await act(page, button("To more devices…"), { Percent: "100" });
+  equal(teams(), 0, "teams that the desk has under the new rules");
+  await visit(page, "#/scope");
+  equal(await counts(), ["agent", String(agents), String(agents), "1", "0"], "after that");
+  await page.screenshot({ path: path.join(world.shots, "rollout.png"), fullPage: true });
+  await page.setViewportSize(tests.phone);
+  await page.screenshot({ path: path.join(world.shots, "rollout-phone.png"), fullPage: true });
+  await page.setViewportSize(tests.light);
+  await act(page, button("Abort…"));
+  equal([await card.count(), (await api(page, "scope")).text === before.text, teams()], [0, true, had], "taken back");
+  await rollOut("100");
+  equal(teams(), 0, "teams under them again");
+  await act(page, button("Finish…"));
+  const after = await api(page, "scope");
+  equal([await card.count(), after.text === changed, after.name, after.rollout, teams()], [0, true, "agents.sql", null, 0], "in force for all");
+  equal((await api(page, "devices?filter.profile=agent&filter.state=active")).total, agents, "agents");
+  await visit(page, "#/scope/try");
+  await page.getByLabel("Rules").fill(before.text);
+  await act(page, button("Publish…"));
+  equal(teams(), had, "teams when all is as before");
+});
+
 await check("an automation is switched off and does nothing, and on again and does; trying it changes nothing; a timer is run at once", async () => {
   const name = "article-version";
   const [id, version] = satchel("phone", "sql", "SELECT hex(id), version FROM kb_article ORDER BY id LIMIT 1").out.split("\t");
