@@ -281,10 +281,6 @@ static int run_device_set(control_call *call, store *s, ingest *g, uint64_t now_
     return rc;
 }
 
-static void after_device_set(control_call *call) {
-    hub_scope_changed(call->job.service->hub);
-}
-
 /* `drop`: what its connections end with. */
 static int find_to_drop(control_call *call, store *s, int drop, device_info *d) {
     int rc = find_device(call, s, d);
@@ -407,7 +403,7 @@ const control_command control_device_commands[] = {
     {"device.list", false, run_device_list, NULL, PEOPLE_VIEWER, true},
     {"device.show", false, run_device_show, NULL, PEOPLE_VIEWER, true},
     {"device.rename", false, run_device_rename, NULL, PEOPLE_ADMIN, false},
-    {"device.set", false, run_device_set, after_device_set, PEOPLE_ADMIN, false},
+    {"device.set", false, run_device_set, control_scope_changed, PEOPLE_ADMIN, false},
     {"device.pause", false, run_device_pause, after_drop, PEOPLE_ADMIN, false},
     {"device.resume", false, run_device_resume, NULL, PEOPLE_ADMIN, false},
     {"device.revoke", false, run_device_revoke, after_drop, PEOPLE_ADMIN, false},

@@ -94,6 +94,8 @@ void control_put_report(json_t *o, const char *member, buf *report);
 const char *control_text(control_call *call, const char *member);
 /* `name` and `text` of rules. */
 int control_take_rules(control_call *call, const char **name, const char **text);
+/* After a command: what devices are to hold is asked anew. */
+void control_scope_changed(control_call *call);
 /* A name for people: printable, not empty, not longer than a name may be. */
 bool control_is_name(const char *name);
 

@@ -12,7 +12,8 @@ static int take_percent(control_call *call, int least, unsigned *out) {
     json_int_t percent = given ? json_integer_value(given) : 0;
     *out = (unsigned)percent;
     if ((given && !json_is_integer(given)) || percent < least || percent > 100)
-        return control_misuse(call, least ? "percent is a number from 1 to 100" : "percent is a number from 0 to 100");
+        return control_misuse(call,
+                              least ? "percent is a whole number from 1 to 100" : "percent is a whole number from 0 to 100");
     return SATCHEL_OK;
 }
 
@@ -52,9 +53,9 @@ static int put_state(control_call *call, store *s) {
     return rc;
 }
 
-/* What became of a change: how many devices it moved, and how things stand now. */
+/* What became of a change: how many devices got another profile, and how things stand now. */
 static int answer(control_call *call, store *s, int rc, uint64_t given) {
-    control_put_number(call->reply, "moved", given);
+    control_put_number(call->reply, "devices", given);
     if (!rc) rc = put_state(call, s);
     return control_failed(call, rc, s, "cannot do it");
 }
@@ -100,15 +101,11 @@ static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     return control_failed(call, put_state(call, s), s, "cannot read it");
 }
 
-static void after_change(control_call *call) {
-    hub_scope_changed(call->job.service->hub);
-}
-
 const control_command control_rollout_commands[] = {
-    {"rollout.start", false, run_start, after_change, PEOPLE_ADMIN, false},
-    {"rollout.advance", false, run_advance, after_change, PEOPLE_ADMIN, false},
-    {"rollout.finish", false, run_finish, after_change, PEOPLE_ADMIN, false},
-    {"rollout.abort", false, run_abort, after_change, PEOPLE_ADMIN, false},
+    {"rollout.start", false, run_start, control_scope_changed, PEOPLE_ADMIN, false},
+    {"rollout.advance", false, run_advance, control_scope_changed, PEOPLE_ADMIN, false},
+    {"rollout.finish", false, run_finish, control_scope_changed, PEOPLE_ADMIN, false},
+    {"rollout.abort", false, run_abort, control_scope_changed, PEOPLE_ADMIN, false},
     {"rollout.show", false, run_show, NULL, PEOPLE_VIEWER, true},
     {0},
 };

@@ -51,11 +51,13 @@ static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
 
 static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     const char *name, *text;
-    uint64_t moved = 0;
+    uint64_t moved = 0, devices = 0;
     int64_t version = 0;
     int rc = control_take_rules(call, &name, &text);
-    if (!rc) rc = rollout_check_none(s, &call->error);
+    if (!rc && !json_is_true(json_object_get(call->request, "end_rollout"))) rc = rollout_check_none(s, &call->error);
+    if (!rc) rc = rollout_check_rules(name, text, &call->error);
     if (!rc) rc = scope_publish(s, name, text, now_ms, &moved, &call->error);
+    if (!rc) rc = rollout_settle(s, now_ms, &devices);
     if (!rc) rc = db_integer(&s->cache, "SELECT max(version) FROM satchel_scope", 0, &version);
     control_put_number(call->reply, "version", (uint64_t)version);
     control_put_number(call->reply, "moved", moved);
@@ -63,7 +65,7 @@ static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms)
     return control_failed(call, rc, s, "cannot publish the rules");
 }
 
-static void after_change(control_call *call) {
+void control_scope_changed(control_call *call) {
     hub_scope_changed(call->job.service->hub);
 }
 
@@ -136,6 +138,7 @@ static int try_rules(control_call *call, const char *path, const char *name, con
     bool json = json_is_true(json_object_get(call->request, "json"));
     store *trial = NULL;
     int rc = store_open(&(store_config){.path = path, .now_ms = now_ms}, &trial, &call->error);
+    if (!rc) rc = rollout_check_none(trial, &call->error);
     if (!rc)
         rc = control_failed(call, scope_dry_run(trial, name, text, now_ms, json, report, &call->error), trial,
                             "cannot try the rules");
@@ -243,11 +246,11 @@ static int run_grants(control_call *call, store *s, ingest *g, uint64_t now_ms) 
 
 const control_command control_scope_commands[] = {
     {"scope.show", false, run_show, NULL, PEOPLE_VIEWER, true},
-    {"scope.publish", false, run_publish, after_change, PEOPLE_ADMIN, false},
+    {"scope.publish", false, run_publish, control_scope_changed, PEOPLE_ADMIN, false},
     {"scope.explain", false, run_explain, NULL, PEOPLE_VIEWER, true},
-    {"scope.grant", false, run_grant, after_change, PEOPLE_MANAGER, false},
+    {"scope.grant", false, run_grant, control_scope_changed, PEOPLE_MANAGER, false},
     {"scope.grants", false, run_grants, NULL, PEOPLE_VIEWER, true},
-    {"scope.revoke", false, run_revoke, after_change, PEOPLE_MANAGER, false},
+    {"scope.revoke", false, run_revoke, control_scope_changed, PEOPLE_MANAGER, false},
     {0},
 };
 

@@ -21,6 +21,7 @@
 #include "server/notify.h"
 #include "server/people.h"
 #include "server/rollout.h"
+#include "server/store_private.h"
 
 #define PORTS_FILE "ports.json"
 #define LOCAL_HOSTS "localhost,127.0.0.1,::1"
@@ -319,22 +320,6 @@ static int look_at_automations(const parts *p) {
     return rc;
 }
 
-/* Rules that were written and not published do nothing. */
-static int remind_of_rules(const parts *p) {
-    bool differs = false;
-    int rc = p->schema_dir ? store_scope_differs(p->store, p->schema_dir, &differs) : SATCHEL_OK;
-    if (!rc && differs)
-        log_event(&(log_fields){.level = 'w', .event = "store"},
-                  "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back",
-                  p->schema_dir);
-    if (!rc && p->schema_dir) rc = store_automation_differs(p->store, p->schema_dir, &differs);
-    if (!rc && differs)
-        log_event(&(log_fields){.level = 'w', .event = "store"},
-                  "%s/automation.sql is not what is in force: publish it (satchelctl automation publish) or put it back",
-                  p->schema_dir);
-    return rc ? rc : look_at_automations(p);
-}
-
 /* Rules that came with a migration have no profile of a rollout. */
 static int settle_rollout(const parts *p) {
     uint64_t back = 0;
@@ -343,11 +328,36 @@ static int settle_rollout(const parts *p) {
     if (!rc) rc = store_commit(p->store);
     if (rc) store_rollback(p->store);
     if (!rc && back)
-        log_event(
-            &(log_fields){.level = 'w', .event = "store"},
-            "the rules in force have no profile of the rollout that was under way: %llu devices have the ones they had before",
-            (unsigned long long)back);
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "the rules in force have no profile of the rollout that was under way: %llu devices have the ones before it",
+                  (unsigned long long)back);
     return rc;
+}
+
+/* Rules that were written and not published do nothing; those of a rollout are for some devices. */
+static int remind_of_rules(const parts *p) {
+    bool differs = false;
+    rollout r;
+    int rc = rollout_under_way(&p->store->cache, &r);
+    if (rc == 1) {
+        log_event(&(log_fields){.level = 'w', .event = "store"}, "a rollout of %s is under way: see satchelctl rollout show",
+                  (const char *)r.name.p);
+        rollout_fini(&r);
+        rc = SATCHEL_OK;
+    } else if (!rc && p->schema_dir) {
+        rc = store_scope_differs(p->store, p->schema_dir, &differs);
+    }
+    if (!rc && differs)
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "%s/scope.sql is not what is in force: see satchelctl scope dry-run, and publish it or put it back",
+                  p->schema_dir);
+    differs = false;
+    if (!rc && p->schema_dir) rc = store_automation_differs(p->store, p->schema_dir, &differs);
+    if (!rc && differs)
+        log_event(&(log_fields){.level = 'w', .event = "store"},
+                  "%s/automation.sql is not what is in force: publish it (satchelctl automation publish) or put it back",
+                  p->schema_dir);
+    return rc ? rc : look_at_automations(p);
 }
 
 /* Shown once: on the terminal of whoever starts the first server, else in a file of his. */

@@ -10,16 +10,16 @@
 
 /* ---- the text in force, with both ---- */
 
+#define OF "-- satchel rollout of: "
 #define BESIDE "\n-- satchel rollout beside: "
-#define OF "\n-- satchel rollout of: "
-#define QUOTED "--|"
+#define QUOTED "\n--|"
 
 static void put_text(buf *out, const char *p, size_t n) {
     buf_put(out, p, n);
     buf_put_byte(out, 0);
 }
 
-/* The rest of the line at p. */
+/* The rest of the line at p; its end. */
 static const char *put_line(buf *out, const char *p) {
     size_t n = strcspn(p, "\n");
     put_text(out, p, n);
@@ -31,16 +31,14 @@ static void quote(buf *out, const char *text) {
         size_t n = strcspn(p, "\n");
         buf_printf(out, QUOTED);
         buf_put(out, p, n);
-        buf_put_byte(out, '\n');
         p += n;
         if (!*p) return;
     }
 }
 
-/* From behind the line's end at p, which stands before each line of it. */
 static void unquote(buf *out, const char *p) {
-    for (const char *between = ""; *p == '\n' && strncmp(p + 1, QUOTED, strlen(QUOTED)) == 0; between = "\n") {
-        p += 1 + strlen(QUOTED);
+    for (const char *between = ""; strncmp(p, QUOTED, strlen(QUOTED)) == 0; between = "\n") {
+        p += strlen(QUOTED);
         size_t n = strcspn(p, "\n");
         buf_printf(out, "%s", between);
         buf_put(out, p, n);
@@ -51,12 +49,13 @@ static void unquote(buf *out, const char *p) {
 
 /* 1 or 0. */
 static int read_text(const char *rules, rollout *out) {
-    const char *beside = strstr(rules, BESIDE), *of = beside ? strstr(beside + 1, OF) : NULL;
+    const char *beside = strncmp(rules, OF, strlen(OF)) == 0 ? strstr(rules, BESIDE) : NULL;
     *out = (rollout){0};
-    if (!of) return 0;
-    put_text(&out->before, rules, (size_t)(beside - rules));
-    put_line(&out->before_name, beside + strlen(BESIDE));
-    unquote(&out->text, put_line(&out->name, of + strlen(OF)));
+    if (!beside) return 0;
+    unquote(&out->text, put_line(&out->name, rules + strlen(OF)));
+    const char *before = put_line(&out->before_name, beside + strlen(BESIDE));
+    if (*before) before++;
+    put_text(&out->before, before, strlen(before));
     bool failed = out->before.rc || out->before_name.rc || out->name.rc || out->text.rc;
     if (failed) rollout_fini(out);
     return failed ? SATCHEL_E_NOMEM : 1;
@@ -72,11 +71,12 @@ void rollout_fini(rollout *r) {
 /* ---- what the one says and the other does not ---- */
 
 static bool row_equal(const rule_row *a, const rule_row *b) {
+    if (a->kind != b->kind) return false;
     for (unsigned i = 0; i < RULE_FIELDS; i++) {
         if (!a->field[i] != !b->field[i]) return false;
         if (a->field[i] && strcmp(a->field[i], b->field[i]) != 0) return false;
     }
-    return a->kind == b->kind;
+    return true;
 }
 
 static unsigned count_equal(const rule_text *text, const rule_row *row) {
@@ -102,19 +102,8 @@ static bool is_changed(const rule_text *old, const rule_text *new, const char *p
     return false;
 }
 
-static bool has_profile(const rule_text *text, const char *name) {
-    for (size_t i = 0; i < text->n; i++)
-        if (text->row[i].kind == SCOPE_PROFILE && !strcmp(text->row[i].field[0], name)) return true;
-    return false;
-}
-
-static bool is_next(const char *profile) {
-    size_t n = strlen(profile), tail = strlen(ROLLOUT_NEXT);
-    return n > tail && !strcmp(profile + n - tail, ROLLOUT_NEXT);
-}
-
-/* Where rows lie is to be the same, and names have room. */
-static int check(const rule_text *old, const rule_text *new, const char *name, buf *error) {
+/* Where rows lie. */
+static int check_places(const rule_text *old, const rule_text *new, const char *name, buf *error) {
     static const unsigned KIND[] = {SCOPE_BUCKET, SCOPE_PARENT};
     for (size_t i = 0; i < sizeof KIND / sizeof *KIND; i++) {
         const rule_row *added = find_other(new, old, KIND[i], NULL), *gone = find_other(old, new, KIND[i], NULL);
@@ -130,16 +119,56 @@ static int check(const rule_text *old, const rule_text *new, const char *name, b
                 "devices; publish that first (scope publish), and roll out what profiles make of it",
                 gone->line, gone->field[0]);
     }
+    return SATCHEL_OK;
+}
+
+static const rule_row *find_profile(const rule_text *text, const char *name) {
+    for (size_t i = 0; i < text->n; i++)
+        if (text->row[i].kind == SCOPE_PROFILE && !strcmp(text->row[i].field[0], name)) return &text->row[i];
+    return NULL;
+}
+
+/* Which profiles there are: none comes or goes with a rollout, so that no device is left with one that the rules do not have. */
+static int check_profiles(const rule_text *old, const rule_text *new, const char *name, buf *error) {
     for (size_t i = 0; i < new->n; i++) {
         const rule_row *row = &new->row[i];
-        if (row->kind != SCOPE_PROFILE) continue;
-        if (is_next(row->field[0]))
-            return rule_fail(error, name, row->line, "names that end in " ROLLOUT_NEXT " are those of a rollout; choose another");
-        if (strlen(row->field[0]) + strlen(ROLLOUT_NEXT) > LIMIT_NAME_BYTES)
-            return rule_fail(error, name, row->line, "a profile that is rolled out has a name of up to %zu bytes",
-                             (size_t)LIMIT_NAME_BYTES - strlen(ROLLOUT_NEXT));
+        if (row->kind == SCOPE_PROFILE && !find_profile(old, row->field[0]))
+            return rule_fail(error, name, row->line,
+                             "profile %s is not in the rules in force; publish it first (scope publish): nobody has it yet",
+                             row->field[0]);
+    }
+    for (size_t i = 0; i < old->n; i++) {
+        const rule_row *row = &old->row[i];
+        if (row->kind == SCOPE_PROFILE && !find_profile(new, row->field[0]))
+            return rule_fail(error, name, 0,
+                             "profile %s of the rules in force is not here; when no device has it any more, publish rules "
+                             "without it (scope publish)",
+                             row->field[0]);
     }
     return SATCHEL_OK;
+}
+
+static bool is_next(const char *profile) {
+    size_t n = strlen(profile), tail = strlen(ROLLOUT_NEXT);
+    return n > tail && !strcmp(profile + n - tail, ROLLOUT_NEXT);
+}
+
+static int check_names(const rule_text *text, const char *name, buf *error) {
+    for (size_t i = 0; i < text->n; i++)
+        if (text->row[i].kind == SCOPE_PROFILE && is_next(text->row[i].field[0]))
+            return rule_fail(error, name, text->row[i].line,
+                             "names that end in " ROLLOUT_NEXT " are those of a rollout; choose another");
+    return SATCHEL_OK;
+}
+
+int rollout_check_rules(const char *name, const char *sql, buf *error) {
+    rule_text text = {0};
+    if (strncmp(sql, OF, strlen(OF)) == 0 || strstr(sql, BESIDE))
+        return rule_fail(error, name, 0, "this is what was in force amid a rollout; take one of the files that it was made of");
+    int rc = scope_text_read(name, sql, &text, error);
+    if (!rc) rc = check_names(&text, name, error);
+    rule_text_fini(&text);
+    return rc;
 }
 
 /* ---- making it ---- */
@@ -152,52 +181,64 @@ static const struct {
                [SCOPE_MASK] = {"scope_mask", "profile, tbl, columns", 3, 0},
                [SCOPE_WRITE] = {"scope_write", "profile, tbl, ops, columns, anywhere", 5, 1u << 4}};
 
-static int put_row(buf *out, const rule_row *row, const char *tail) {
-    char *first = sqlite3_mprintf("%s%s", row->field[0], tail);
-    buf_printf(out, "INSERT INTO %s(%s) VALUES(", WRITTEN[row->kind].table, WRITTEN[row->kind].columns);
-    int rc = first ? SATCHEL_OK : SATCHEL_E_NOMEM;
+static int put_row(buf *out, const rule_row *row) {
+    char *next = sqlite3_mprintf("%s" ROLLOUT_NEXT, row->field[0]);
+    buf_printf(out, "\nINSERT INTO %s(%s) VALUES(", WRITTEN[row->kind].table, WRITTEN[row->kind].columns);
+    int rc = next ? SATCHEL_OK : SATCHEL_E_NOMEM;
     for (unsigned i = 0; i < WRITTEN[row->kind].fields && !rc; i++) {
-        const char *text = i ? row->field[i] : first;
+        const char *text = i ? row->field[i] : next;
         char *sql = sqlite3_mprintf(WRITTEN[row->kind].numbers & 1u << i ? "%s" : "%Q", text);
         if (!sql) rc = SATCHEL_E_NOMEM;
         if (sql) buf_printf(out, i ? ", %s" : "%s", sql);
         sqlite3_free(sql);
     }
-    buf_printf(out, ");\n");
-    sqlite3_free(first);
+    buf_printf(out, ");");
+    sqlite3_free(next);
     return rc ? rc : out->rc;
 }
 
-/* All rows of the profiles that are other; *n of these profiles. */
-static int put_profiles(buf *out, const rule_text *old, const rule_text *new, unsigned *n) {
+/* All that `new` says of a profile, of its next one. */
+static int put_profile(buf *out, const rule_text *new, const rule_row *profile, const char *name, buf *error) {
+    if (strlen(profile->field[0]) + strlen(ROLLOUT_NEXT) > LIMIT_NAME_BYTES)
+        return rule_fail(error, name, profile->line, "a profile that is rolled out has a name of up to %zu bytes",
+                         (size_t)LIMIT_NAME_BYTES - strlen(ROLLOUT_NEXT));
     int rc = SATCHEL_OK;
-    *n = 0;
     for (size_t i = 0; i < new->n && !rc; i++) {
         const rule_row *row = &new->row[i];
         bool of_profile = row->kind == SCOPE_PROFILE || row->kind == SCOPE_MASK || row->kind == SCOPE_WRITE;
-        if (!of_profile || !is_changed(old, new, row->field[0])) continue;
-        *n += row->kind == SCOPE_PROFILE;
-        rc = put_row(out, row, has_profile(old, row->field[0]) ? ROLLOUT_NEXT : "");
+        if (of_profile && !strcmp(row->field[0], profile->field[0])) rc = put_row(out, row);
     }
     return rc;
 }
 
+/* The old text comes last, so that nothing runs into what stands behind it. */
+static int put_both(const char *old_name, const char *old_sql, const rule_text *old, const char *name, const char *sql,
+                    const rule_text *new, buf *out, buf *error) {
+    bool any = false;
+    int rc = SATCHEL_OK;
+    buf_printf(out, OF "%s", name);
+    quote(out, sql);
+    for (size_t i = 0; i < new->n && !rc; i++) {
+        const rule_row *row = &new->row[i];
+        if (row->kind != SCOPE_PROFILE || !is_changed(old, new, row->field[0])) continue;
+        rc = put_profile(out, new, row, name, error);
+        any = true;
+    }
+    buf_printf(out, BESIDE "%s\n%s", old_name, old_sql);
+    buf_put_byte(out, 0);
+    if (!rc && !any)
+        rc = rule_fail(error, name, 0, "of every profile this says what the rules in force say; there is nothing to roll out");
+    return rc ? rc : out->rc;
+}
+
 static int compose(const char *old_name, const char *old_sql, const char *name, const char *sql, buf *out, buf *error) {
     rule_text old = {0}, new = {0};
-    unsigned changed = 0;
     int rc = scope_text_read(old_name, old_sql, &old, error);
     if (!rc) rc = scope_text_read(name, sql, &new, error);
-    if (!rc) rc = check(&old, &new, name, error);
-    if (!rc) {
-        buf_printf(out, "%s" BESIDE "%s\n", old_sql, old_name);
-        rc = put_profiles(out, &old, &new, &changed);
-        buf_printf(out, "%s%s\n", OF, name);
-        quote(out, sql);
-        buf_put_byte(out, 0);
-        if (!rc) rc = out->rc;
-    }
-    if (!rc && !changed)
-        rc = rule_fail(error, name, 0, "of every profile this says what the rules in force say; there is nothing to roll out");
+    if (!rc) rc = check_names(&old, old_name, error);
+    if (!rc) rc = check_places(&old, &new, name, error);
+    if (!rc) rc = check_profiles(&old, &new, name, error);
+    if (!rc) rc = put_both(old_name, old_sql, &old, name, sql, &new, out, error);
     rule_text_fini(&old);
     rule_text_fini(&new);
     return rc;
@@ -206,7 +247,8 @@ static int compose(const char *old_name, const char *old_sql, const char *name, 
 /* Rules that are wrong are told by their own lines. */
 static int try_whole(store *s, const char *name, const char *sql, buf *error) {
     scope *c;
-    int rc = scope_open_text(s, name, sql, &c, error);
+    int rc = rollout_check_rules(name, sql, error);
+    if (!rc) rc = scope_open_text(s, name, sql, &c, error);
     if (!rc) scope_free(c);
     return rc;
 }
@@ -241,21 +283,19 @@ static int need_under_way(store *s, rollout *out, buf *error) {
     return rc ? rc : SATCHEL_E_MISUSE;
 }
 
+/* Who was here before the rules came into force was not told by them, though the view of an earlier rollout may have the name. */
 int rollout_each(db_cache *db, int (*visit)(void *ctx, const rollout_profile *p), void *ctx) {
-    rollout r;
-    int rc = rollout_under_way(db, &r);
-    if (rc != 1) return rc;
-    rollout_fini(&r);
+    int rc, stop = 0;
     sqlite3_stmt *q = db_prepare(
         db,
         "WITH p(name,next) AS MATERIALIZED (SELECT substr(name,1,length(name)-?1),name FROM satchel_profile WHERE name GLOB '*" ROLLOUT_NEXT
         "'),"
-        " d AS MATERIALIZED (SELECT profile,(SELECT v.profile FROM satchel_held h JOIN satchel_view v ON v.id=h.view WHERE h.device=satchel_device.id"
-        " ORDER BY h.seq DESC LIMIT 1) AS told FROM satchel_device WHERE state IN (1,4))"
+        " d AS MATERIALIZED (SELECT profile,iif(last_seen_ms>=(SELECT at_ms FROM satchel_scope ORDER BY version DESC LIMIT 1),(SELECT v.profile"
+        " FROM satchel_held h LEFT JOIN satchel_view v ON v.id=h.view WHERE h.device=satchel_device.id ORDER BY h.seq DESC LIMIT 1),NULL) AS told"
+        " FROM satchel_device WHERE state IN (1,4))"
         " SELECT p.name,p.next,count(d.profile),total(d.profile=p.next),total(d.profile=p.next AND d.told IS p.next) FROM p"
         " LEFT JOIN d ON d.profile IN (p.name,p.next) GROUP BY p.next ORDER BY p.next");
     db_bind(q, "i", (int64_t)strlen(ROLLOUT_NEXT));
-    int stop = 0;
     while (!stop && (rc = db_next(db, q)) == 1)
         stop = visit(ctx, &(rollout_profile){.name = (const char *)sqlite3_column_text(q, 0),
                                              .next = (const char *)sqlite3_column_text(q, 1),
@@ -297,15 +337,17 @@ static int give(const moving *m, sqlite3_stmt *q) {
 }
 
 #define BEFORE "substr(profile,1,length(profile)-?)"
-#define LEFT " WHERE profile GLOB '*" ROLLOUT_NEXT "' AND profile NOT IN (SELECT name FROM satchel_profile)"
+#define LEFT                                                                                                                     \
+    " WHERE profile GLOB '*" ROLLOUT_NEXT "' AND profile NOT IN (SELECT name FROM satchel_profile) AND substr(profile,1,"        \
+    "length(profile)-?) IN (SELECT name FROM satchel_profile)"
 
 int rollout_settle(store *s, uint64_t now_ms, uint64_t *given) {
     int64_t tail = (int64_t)strlen(ROLLOUT_NEXT);
     *given = 0;
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id," BEFORE " FROM satchel_device" LEFT);
-    db_bind(q, "i", tail);
+    db_bind(q, "ii", tail, tail);
     int rc = give(&(moving){s, now_ms, given}, q);
-    return rc ? rc : db_exec(&s->cache, "UPDATE satchel_enrol SET profile=" BEFORE LEFT, "i", tail);
+    return rc ? rc : db_exec(&s->cache, "UPDATE satchel_enrol SET profile=" BEFORE LEFT, "ii", tail, tail);
 }
 
 /* ---- its life ---- */
@@ -319,7 +361,11 @@ int rollout_check_none(store *s, buf *error) {
     rollout r;
     int rc = rollout_under_way(&s->cache, &r);
     if (rc == 1) {
-        buf_printf(error, "a rollout of %s is under way; finish or abort it first", (const char *)r.name.p);
+        buf_printf(
+            error,
+            "a rollout of %s is under way; finish or abort it first, or publish other rules so that it ends (scope publish "
+            "--end-rollout)",
+            (const char *)r.name.p);
         rollout_fini(&r);
     }
     return rc == 1 ? SATCHEL_E_MISUSE : rc;

@@ -29,8 +29,8 @@ static void print_state(const json_t *reply) {
 }
 
 static void print_ended(const json_t *reply) {
-    printf("The rollout is over; devices that had a next profile: %" JSON_INTEGER_FORMAT ".\n",
-           json_integer_value(json_object_get(reply, "moved")));
+    printf("The rollout is over; devices that had a next profile, and have the one before it: %" JSON_INTEGER_FORMAT ".\n",
+           json_integer_value(json_object_get(reply, "devices")));
 }
 
 int ctl_rollout_start(ctl *c) {
@@ -47,7 +47,7 @@ int ctl_rollout_advance(ctl *c) {
     char *end;
     long percent = strtol(c->word[2], &end, 10);
     if (end == c->word[2] || *end || percent < 1 || percent > 100) {
-        fprintf(stderr, "satchelctl: to how many percent of the devices: a number from 1 to 100, not \"%s\"\n", c->word[2]);
+        fprintf(stderr, "satchelctl: to how many percent of the devices: a whole number from 1 to 100, not \"%s\"\n", c->word[2]);
         return CTL_USAGE;
     }
     return ctl_show(c, json_pack("{ss sI}", "command", "rollout.advance", "percent", (json_int_t)percent), NULL, print_state);

@@ -73,6 +73,7 @@ static void print_published(const json_t *reply) {
 int ctl_scope_publish(ctl *c) {
     json_t *request;
     int rc = ctl_rules(c, "scope.publish", &request);
+    if (!rc && ctl_value(c, "end-rollout")) json_object_set_new(request, "end_rollout", json_true());
     return rc ? rc : ctl_show(c, request, "looking at every row", print_published);
 }
 

@@ -153,8 +153,12 @@ static const ctl_option explain_options[] = {
     {"key", "KEY", "its key as SQL literals, with commas: x'0a0b' for bytes, 'abc' for text"},
     {0},
 };
+static const ctl_option publish_options[] = {
+    {"end-rollout", NULL, "though a rollout is under way: it ends, and these rules are for all devices"},
+    {0},
+};
 static const ctl_option rollout_options[] = {
-    {"percent", "N", "to so many percent of the devices of each profile that FILE changes (default 0: to none yet)"},
+    {"percent", "N", "to so many percent, rounded up, of the devices of each profile that FILE changes (default 0: to none yet)"},
     {0},
 };
 static const ctl_option grant_options[] = {
@@ -267,7 +271,7 @@ static const command commands[] = {
      "Discards a refused transaction for good. The device shows it until it is discarded there as well; it cannot be retried any more.\n"},
     {"scope show", "", 0, 0, NULL, ctl_scope_show, "print the rules of who may hold and change what",
      "Prints the rules that are in force, as they were published.\n"},
-    {"scope publish", "FILE|-", 1, 1, NULL, ctl_scope_publish, "put rules in force",
+    {"scope publish", "FILE|-", 1, 1, publish_options, ctl_scope_publish, "put rules in force",
      "Puts the rules of FILE (server/scope.h, server/crm/scope.sql) in the place of those before. Every row is looked at again, and what moves is sent to\n"
      "the devices and taken from them. Meanwhile no changes are taken; they wait. Rules with a mistake change nothing, and are told with file and line.\n"},
     {"scope dry-run", "FILE|-", 1, 1, NULL, ctl_scope_dry_run, "say what publishing would move",
@@ -282,13 +286,13 @@ static const command commands[] = {
     {"rollout start", "FILE|-", 1, 1, rollout_options, ctl_rollout_start, "put rules in force for some devices first",
      "For each profile that FILE changes, a second one of its name and @next goes by FILE, beside the rules in force. A device is under FILE's rules once\n"
      "it has that profile: by --percent, by rollout advance, or one by one by device set --profile NAME@next. Where rows lie is the same for all devices,\n"
-     "so FILE may change profiles, masks and rights, but neither scope_bucket nor scope_parent. Until the end nothing else can be published.\n"},
+     "so FILE may change profiles, masks and rights, but neither scope_bucket nor scope_parent, and it has the same profiles.\n"},
     {"rollout advance", "PERCENT", 1, 1, NULL, ctl_rollout_advance, "give them to more devices",
-     "Until so many percent of the devices of each profile have the next one. None loses it again.\n"},
+     "Until so many percent, rounded up, of the devices of each profile have the next one. None loses it again. Which ones goes by their numbers.\n"},
     {"rollout finish", "", 0, 0, NULL, ctl_rollout_finish, "put them in force for all",
-     "Publishes the file as it was given; devices have the profiles that they had, which are now what the file makes of them.\n"},
+     "Publishes the file as it was given. Devices with NAME@next have NAME, which is now what the file makes of it.\n"},
     {"rollout abort", "", 0, 0, NULL, ctl_rollout_abort, "put the rules of before in force for all",
-     "Publishes what was in force before; devices have the profiles that they had.\n"},
+     "Publishes what was in force before. Devices with NAME@next have NAME.\n"},
     {"rollout show", "", 0, 0, NULL, ctl_rollout_show, "say how far a rollout is",
      "For each profile: its devices, how many have the next one, and how many of these were here since.\n"},
     {"alert list", "", 0, 0, alert_list_options, ctl_alert_list, "list what is not as it should be",

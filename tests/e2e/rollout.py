@@ -1,7 +1,12 @@
 """A rollout: new rules for some devices first, then for all of them, or for none; the server killed in between, edits made offline on either side of it."""
+import os
+import shutil
+
 import company
 import harness
 from company import literal
+
+OFFICE = os.path.join(harness.ROOT, "tests/schemas/office")
 
 
 class Rollout(company.Company):
@@ -45,7 +50,7 @@ class Rollout(company.Company):
         before = {d.name: d.content() for d in (self.ann, self.bob)}
         self.assertEqual((self.state(), self.own(self.ann_id) < self.owners(self.ann), self.own(self.bob_id) < self.owners(self.bob)), ([], True, True))
         told = self.hq.ctl("rollout", "start", self.file(self.new))
-        self.assertEqual((told["name"], told["moved"], told["alerts"], self.state()), ("new.sql", 0, [], [("rep", "rep@next", 2, 0, 0)]))
+        self.assertEqual((told["name"], told["devices"], told["alerts"], self.state()), ("new.sql", 0, [], [("rep", "rep@next", 2, 0, 0)]))
         for device in (self.ann, self.bob):
             device.sync()
             self.assertEqual(device.content(), before[device.name], "nobody was to have the new rules yet")
@@ -70,7 +75,7 @@ class Rollout(company.Company):
         # Nothing else is published meanwhile.
         self.assertIn("a rollout of new.sql is under way", self.hq.ctl("scope", "publish", self.file(self.old, "old.sql"), expect=1))
         self.assertIn("a rollout of new.sql is under way", self.hq.ctl("rollout", "start", self.path("old.sql"), expect=1))
-        self.assertEqual((self.hq.ctl("rollout", "advance", 100)["moved"], self.state()), (1, [("rep", "rep@next", 2, 2, 1)]))
+        self.assertEqual((self.hq.ctl("rollout", "advance", 100)["devices"], self.state()), (1, [("rep", "rep@next", 2, 2, 1)]))
         self.bob.sync()
         self.assertEqual((self.owners(self.bob), self.state()), (self.own(self.bob_id), [("rep", "rep@next", 2, 2, 2)]))
         held = {d.name: d.content() for d in (self.ann, self.bob)}
@@ -103,6 +108,56 @@ class Rollout(company.Company):
         late.sync()
         self.assertEqual((self.profiles()["late"], late.content()), ("rep", self.ann.content()))
 
+    def test_rollout_meets_migrations_that_bring_rules_of_their_own(self):
+        schema = self.path("schema")
+        shutil.copytree(OFFICE, schema)
+        server = self.hq = self.server(schema=schema)
+        ann = self.device("ann")
+        ann.enroll(server, options=["--profile", "rep", "--user", "'north'"])
+        server.sql("INSERT INTO client(id, region, name, phone, secret) VALUES(x'01', 'north', 'Ada', '1', 's')")
+        rules = server.ctl("scope", "show")["text"]
+
+        def roll_out(text):
+            self.assertEqual(server.ctl("rollout", "start", self.file(text.replace("('rep', 'client', 'secret')", "('rep', 'visit', 'note')")), "--percent", 1)["devices"], 1)
+            ann.sync()
+            return self.profiles()["ann"], ann.read("SELECT name, secret FROM client")
+
+        def release(name, migration, text):
+            server.stop()
+            for path, words in ((name, migration), ("scope.sql", text)):
+                with open(os.path.join(schema, path), "w", encoding="utf-8") as f:
+                    f.write(words)
+            server.start()
+
+        self.assertEqual(roll_out(rules), ("rep@next", [("Ada", "s")]))
+        # A new table, for which the rules in force have none: they go on until others are published.
+        rules += "INSERT INTO scope_bucket(tbl, name) VALUES('bill', 'bills');\n"
+        release("002_bill.sql", "CREATE TABLE bill(id BLOB PRIMARY KEY, total INTEGER);\nINSERT INTO satchel_table(name) VALUES('bill');\n", rules)
+        self.assertIn("a rollout of new.sql is under way", server.read_log())
+        self.assertIn("bill", server.ctl("rollout", "finish", expect=1))
+        own = os.path.join(schema, "scope.sql")
+        self.assertIn("a rollout of new.sql is under way", server.ctl("scope", "dry-run", own, expect=1))
+        self.assertIn("--end-rollout", server.ctl("scope", "publish", own, expect=1))
+        server.ctl("scope", "publish", own, "--end-rollout")
+        ann.sync()
+        self.assertEqual((self.profiles(), self.state(), ann.read("SELECT name, secret FROM client")), ({"ann": "rep"}, [], [("Ada", None)]))
+        # What was in force amid a rollout is not to be published for itself.
+        self.assertEqual(roll_out(rules), ("rep@next", [("Ada", "s")]))
+        amid = self.file(server.ctl("scope", "show")["text"], "amid.sql")
+        self.assertIn("amid a rollout", server.ctl("scope", "publish", amid, "--end-rollout", expect=1))
+        # A column that they name is gone: the rules of the release are in force, and the rollout is over.
+        release("003_phone.sql", "ALTER TABLE client DROP COLUMN phone;\n", rules.replace("'name,phone'", "'name'"))
+        self.assertIn("no profile of the rollout that was under way: 1 devices", server.read_log())
+        ann.sync()
+        self.assertEqual((self.profiles(), self.state(), ann.read("SELECT name, secret FROM client")), ({"ann": "rep"}, [], [("Ada", None)]))
+
+    def test_rollout_names_alerts_that_do_not_watch_its_devices(self):
+        server = self.hq = self.server()
+        text = server.ctl("scope", "show")["text"].replace("('till', 'user_account', 'email')", "('till', 'user_account', 'email,active')")
+        self.assertEqual(server.ctl("rollout", "start", self.file(text))["alerts"], ["till-silent"])
+        self.assertEqual(server.ctl("rollout", "show")["alerts"], ["till-silent"])
+        self.assertEqual(server.ctl("rollout", "abort")["alerts"], [])
+
     def test_rollout_refuses_what_is_not_for_some_devices_alone(self):
         server = self.hq = self.server()
         text = server.ctl("scope", "show")["text"]
@@ -113,6 +168,10 @@ class Rollout(company.Company):
             self.assertIn(words, server.ctl("rollout", "start", self.file(text + more + "\n", "more.sql"), expect=1))
         self.assertIn("--percent", server.ctl("rollout", "start", self.path("more.sql"), "--percent", 101, expect=2))
         self.assertIn("from 1 to 100", server.ctl("rollout", "advance", "half", expect=2))
+        self.assertIn("profile sales is not in the rules in force", server.ctl("rollout", "start", self.file(
+            text + "INSERT INTO scope_profile(name, buckets) VALUES('sales', 'SELECT ''all'', NULL');", "more.sql"), expect=1))
+        self.assertIn("names that end in @next", server.ctl("scope", "publish", self.file(
+            text + "INSERT INTO scope_profile(name, buckets) VALUES('vip@next', 'SELECT ''all'', NULL');", "more.sql"), expect=1))
         self.assertEqual((server.ctl("scope", "show")["text"], server.ctl("rollout", "show")["profiles"]), (text, []))
 
 

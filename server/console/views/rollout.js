@@ -16,7 +16,7 @@ const heed = ({ alerts }) => alerts.length > 0 && html`<p>Done. Mind that ${aler
 export const rollOut = (rules) => confirm({
   title: "Roll these rules out", verb: "Roll out",
   words: html`<p>For each profile that they change, a second one of its name and <code>@next</code> goes by them, beside the rules in force. A device is under the new rules once it has that profile: so many
-    percent of the devices of each have it at once, chosen at random; single ones are given it on their page. The new rules may change profiles, masks and rights, but not where rows lie.</p>
+    percent of the devices of each, rounded up, have it at once; single ones are given it on their page. The new rules may change what a profile gets, its masks and rights, but not where rows lie.</p>
     <p>At the end they are put in force for all, or the rules of now are again. Every row is looked at; the server takes no changes meanwhile.</p>`,
   fields: [{ ...percent, value: "10", help: "0: none yet" }],
   run: (v) => command("rollout.start", { ...rules, percent: Number(v.percent) }), done: heed, said: "They are rolled out.",
@@ -32,13 +32,13 @@ const advance = () => confirm({
 const finish = (r) => confirm({
   title: "Put the new rules in force for all", verb: "Finish", danger: true,
   words: html`<p>${r.name} is published as it was given. ${plural(sum(r.profiles, "devices") - sum(r.profiles, "given"), "device")} that ${sum(r.profiles, "devices") - sum(r.profiles, "given") === 1 ? "has" : "have"}
-    not been under its rules come under them; the others have their old profile's name again, and keep what they hold.</p>`,
+    not been under its rules come under them; the others have the profile before <code>@next</code>, and keep what they hold.</p>`,
   run: () => command("rollout.finish"), said: "The new rules are in force for all.",
 });
 
 const abort = (r) => confirm({
   title: "Put the rules of before in force for all", verb: "Abort", danger: true,
-  words: html`<p>${plural(sum(r.profiles, "given"), "device")} with a next profile ${sum(r.profiles, "given") === 1 ? "has its" : "have their"} old one again: what the new rules gave is taken from
+  words: html`<p>${plural(sum(r.profiles, "given"), "device")} with a next profile ${sum(r.profiles, "given") === 1 ? "has its" : "have their"} old one: what the new rules gave is taken from
     ${sum(r.profiles, "given") === 1 ? " it" : " them"}, after unsent edits were taken in, and what they took is sent again. ${r.name} is not kept here.</p>`,
   run: () => command("rollout.abort"), said: "The rules of before are in force for all.",
 });
