@@ -19,6 +19,14 @@ static void put_text(buf *out, const char *p, size_t n) {
     buf_put_byte(out, 0);
 }
 
+static void put_column(buf *out, sqlite3_stmt *q, int column) {
+    const char *text = (const char *)sqlite3_column_text(q, column);
+    if (text)
+        put_text(out, text, strlen(text));
+    else
+        out->rc = SATCHEL_E_NOMEM; /* none of these is NULL */
+}
+
 /* The rest of the line at p; its end. */
 static const char *put_line(buf *out, const char *p) {
     size_t n = strcspn(p, "\n");
@@ -260,8 +268,8 @@ static int read_published(db_cache *db, buf *name, buf *text) {
     sqlite3_stmt *q = db_prepare(db, "SELECT name,text FROM satchel_scope ORDER BY version DESC LIMIT 1");
     int rc = db_next(db, q);
     if (rc != 1) return rc;
-    put_text(name, (const char *)sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
-    put_text(text, (const char *)sqlite3_column_text(q, 1), (size_t)sqlite3_column_bytes(q, 1));
+    put_column(name, q, 0);
+    put_column(text, q, 1);
     sqlite3_reset(q);
     return name->rc ? name->rc : text->rc ? text->rc : 1;
 }
@@ -316,11 +324,11 @@ typedef struct moving {
 /* To each device that the statement, which is bound, gives: its number and its new profile. */
 static int give(const moving *m, sqlite3_stmt *q) {
     buf list = {0}; /* the device's number, and the profile with its zero */
-    int rc, end;
+    int rc;
     while ((rc = db_next(&m->s->cache, q)) == 1) {
         int64_t id = sqlite3_column_int64(q, 0);
         buf_put(&list, &id, sizeof id);
-        put_text(&list, (const char *)sqlite3_column_text(q, 1), (size_t)sqlite3_column_bytes(q, 1));
+        put_column(&list, q, 1);
     }
     if (!rc) rc = list.rc;
     for (size_t at = 0; !rc && at < list.n;) {
@@ -328,7 +336,7 @@ static int give(const moving *m, sqlite3_stmt *q) {
         memcpy(&id, list.p + at, sizeof id);
         const char *profile = (const char *)list.p + at + sizeof id;
         at += sizeof id + strlen(profile) + 1;
-        end = store_device_set_scope(m->s, id, &(device_scope){.given = DEVICE_PROFILE, .profile = profile}, m->now_ms);
+        int end = store_device_set_scope(m->s, id, &(device_scope){.given = DEVICE_PROFILE, .profile = profile}, m->now_ms);
         if (!end) ++*m->given;
         if (end != SATCHEL_E_NOT_FOUND) rc = end; /* one that was removed never comes */
     }
