@@ -86,6 +86,16 @@ static void check_order(comparison *k) {
     }
 }
 
+static void check_taken_stamps(const comparison *k) {
+    static const sim_txn *taken[SIM_TXNS];
+    static model_clock clock[SIM_TXNS];
+    for (unsigned i = 0; i < k->n; i++) {
+        taken[i] = k->txn[i].t;
+        clock[i] = k->txn[i].c;
+    }
+    check_stamps(k->s, taken, clock, k->n);
+}
+
 static model_clock first_clock(comparison *k) {
     sqlite3_stmt *q = ask(k->s, "SELECT satchel_clock FROM item WHERE id='i0'");
     model_clock c = {0};
@@ -270,6 +280,7 @@ void check_model(sim *s) {
     disk_look(true);
     list_accepted(the);
     check_order(the);
+    check_taken_stamps(the);
     model_begin(&the->m, first_clock(the), s->migrated_at);
     static uint64_t seq[SIM_TXNS];
     memset(seq, 0, sizeof seq);

@@ -244,7 +244,7 @@ static void merge_first(merging *g, unsigned i) {
         lose(g, schema_of(g)->column[i].id, is, g->c);
 }
 
-static bool allowed(const model_value *from, const model_value *to) {
+bool model_allows(const model_value *from, const model_value *to) {
     static const char *const moves[][2] = {{"'open'", "'waiting'"},
                                            {"'open'", "'solved'"},
                                            {"'waiting'", "'solved'"},
@@ -264,10 +264,10 @@ static bool merge_guard(merging *g, unsigned i) {
         if (later(g->c, cell->c)) cell->c = g->c;
         return true;
     }
-    if (!allowed(seen, is)) return refuse(g, "a move that is not allowed was accepted");
+    if (!model_allows(seen, is)) return refuse(g, "a move that is not allowed was accepted");
     if (same(&cell->v, seen)) {
         take(g, i, is);
-    } else if (allowed(&cell->v, is)) {
+    } else if (model_allows(&cell->v, is)) {
         lose(g, id, &cell->v, cell->c);
         take(g, i, is);
     } else {
