@@ -158,7 +158,7 @@ static void all_moved(merging *g) {
 static bool was_shown(const merging *g, const model_move *v) {
     const model_value there = integer(g->f->op != FACT_INSERT), *was = v->column == MODEL_ROW ? &there : &g->f->was[v->column];
     if (!(g->f->mixed >> v->column & 1)) return same(&v->to, was);
-    if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = true;
+    if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = g->row->mixed = true;
     return false;
 }
 

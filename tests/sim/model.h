@@ -98,7 +98,8 @@ typedef struct model_row {
     model_table table;
     model_value key;
     bool there, dead;
-    bool unclear; /* nothing is claimed of it any more */
+    bool unclear; /* nothing is claimed of it any more, */
+    bool mixed;   /* because of what pending edits hid (M16) */
     model_clock base, death;
     model_cell cell[MODEL_COLUMNS];
 } model_row;
