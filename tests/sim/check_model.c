@@ -86,6 +86,16 @@ static void check_order(comparison *k) {
     }
 }
 
+static void check_taken_stamps(const comparison *k) {
+    static const sim_txn *taken[SIM_TXNS];
+    static model_clock clock[SIM_TXNS];
+    for (unsigned i = 0; i < k->n; i++) {
+        taken[i] = k->txn[i].t;
+        clock[i] = k->txn[i].c;
+    }
+    check_stamps(k->s, taken, clock, k->n);
+}
+
 static model_clock first_clock(comparison *k) {
     sqlite3_stmt *q = ask(k->s, "SELECT satchel_clock FROM item WHERE id='i0'");
     model_clock c = {0};
@@ -250,14 +260,25 @@ static void compare_losses(comparison *k) {
     }
 }
 
+/* Whether all that was done is known for certain: then nothing is given up but what M16 hides. */
+static bool is_certain(const sim *s) {
+    bool certain = !s->restored;
+    for (unsigned i = 0; i < s->ndevices; i++) certain = certain && !s->device[i].copied && !s->device[i].doubtful;
+    return certain;
+}
+
 /* Who compares nothing proves nothing: the items that are never deleted have at least so many columns at any epoch. */
 static void check_amount(comparison *k) {
-    unsigned clear = 0;
+    unsigned clear = 0, unclear = 0;
     for (unsigned row = 0; row < SIM_ROWS; row++) {
         model_value key;
         snprintf(key.text, sizeof key.text, "'i%u'", row);
-        clear += !model_find(&k->m, MODEL_ITEM, &key, true)->unclear;
+        const model_row *r = model_find(&k->m, MODEL_ITEM, &key, true);
+        clear += !r->unclear;
+        if (r->unclear && !r->mixed && is_certain(k->s)) sim_fail(k->s, "the model gave up item i%u of a world that is certain", row);
     }
+    for (unsigned i = 0; i < k->m.nrow; i++) unclear += k->m.row[i].unclear;
+    sim_say(k->s, "the model predicted %" PRIu64 " fields, and gave up %u of %u rows", k->s->figures.fields, unclear, k->m.nrow);
     if (k->s->figures.fields < clear * 13) sim_fail(k->s, "the model predicted %" PRIu64 " fields", k->s->figures.fields);
     k->s->figures.modelled += k->s->figures.fields > 0;
 }
@@ -270,6 +291,7 @@ void check_model(sim *s) {
     disk_look(true);
     list_accepted(the);
     check_order(the);
+    check_taken_stamps(the);
     model_begin(&the->m, first_clock(the), s->migrated_at);
     static uint64_t seq[SIM_TXNS];
     memset(seq, 0, sizeof seq);

@@ -21,6 +21,18 @@ static bool changes(const fact *f, const char *column) {
     return false;
 }
 
+/* A move that its author saw to be none of the allowed ones. */
+static bool moves_wrongly(const facts *f) {
+    for (unsigned n = 0; n < f->n; n++) {
+        const model_schema *m = &MODEL[f->fact[n].table];
+        for (unsigned c = 0; c < m->n; c++)
+            if (m->column[c].rule == MODEL_GUARD && changes(&f->fact[n], m->column[c].name) &&
+                !model_allows(&f->fact[n].was[c], &f->fact[n].now[c]))
+                return true;
+    }
+    return false;
+}
+
 static bool any_changes(const facts *f, const char *column) {
     for (unsigned n = 0; n < f->n; n++)
         if (changes(&f->fact[n], column)) return true;
@@ -77,7 +89,7 @@ static bool is_right(const refusal *r) {
     case SATCHEL_E_APPEND_ONLY:
         return r->f ? r->t->takes_away : unknown;
     case SATCHEL_E_GUARD:
-        return r->f ? any_changes(r->f, "st") : unknown;
+        return r->f ? moves_wrongly(r->f) : unknown;
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
@@ -90,10 +102,19 @@ static bool is_right(const refusal *r) {
                            died_elsewhere(r);
     case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
-        return r->s->discarded || r->s->restored || d->copied;
+        return d->discarded || r->s->restored || d->copied;
     default:
         return false;
     }
+}
+
+/* What is parked is not on the server as well. A server that may have forgotten that it took a transaction says that it does not know. */
+static void check_not_taken(const refusal *r) {
+    const sim_device *d = &r->s->device[r->i];
+    if (!r->t || !r->s->store || d->copied || d->doubtful || r->code == SATCHEL_E_FORGOTTEN) return;
+    unsigned n = (unsigned)(r->t - r->s->txn);
+    if (sim_ask(r->s, store_db(r->s->store), "SELECT count(*) FROM ev WHERE id=%u", n))
+        sim_fail(r->s, "device %u: transaction %" PRIu64 " (t%u) was refused, and is on the server", r->i, r->number, n);
 }
 
 void check_refusal(sim *s, unsigned i, uint64_t number) {
@@ -114,7 +135,29 @@ void check_refusal(sim *s, unsigned i, uint64_t number) {
         sim_fail(s, "device %u: transaction %" PRIu64 " was refused: %s: %s", i, number, satchel_rc_name(r.code),
                  (const char *)sqlite3_column_text(q, 3));
     sqlite3_reset(q);
+    check_not_taken(&r);
     disk_look(false);
+}
+
+/* What the server keeps as refused is what its devices have as refused, and none of it was taken. */
+static void check_parked(sim *s) {
+    sqlite3 *db = store_db(s->store);
+    if (sim_ask(s, db, "SELECT count(*) FROM satchel_refused f JOIN satchel_result r USING(id) WHERE f.state='open' AND r.rc=0"))
+        sim_fail(s, "a transaction is parked as refused, and was taken");
+    for (unsigned i = 0; i < s->ndevices; i++) {
+        const sim_device *d = &s->device[i];
+        if (!d->s || d->copied || d->doubtful || d->barred || d->revoked || s->restored) continue;
+        static const char of_device[] =
+            "FROM satchel_refused JOIN satchel_author USING(author) JOIN satchel_device d ON d.id=device"
+            " WHERE satchel_refused.state='open' AND d.name='d%u'";
+        char count[256], sum[256];
+        snprintf(count, sizeof count, "SELECT count(*) %s", of_device);
+        snprintf(sum, sizeof sum, "SELECT total(number) %s", of_device);
+        int64_t here = sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected"),
+                there = sim_ask(s, db, count, d->key);
+        if (here != there || sim_ask(s, satchel_db(d->s), "SELECT total(n) FROM satchel_rejected") != sim_ask(s, db, sum, d->key))
+            sim_fail(s, "device %u has %" PRId64 " refused transactions, and the server %" PRId64 " of it", i, here, there);
+    }
 }
 
 static void check_device(sim *s, unsigned i) {
@@ -130,6 +173,7 @@ static void check_device(sim *s, unsigned i) {
 }
 
 void check_refusals(sim *s) {
+    check_parked(s);
     for (unsigned i = 0; i < s->ndevices; i++)
         if (s->device[i].s) check_device(s, i);
 }

@@ -158,7 +158,7 @@ static void all_moved(merging *g) {
 static bool was_shown(const merging *g, const model_move *v) {
     const model_value there = integer(g->f->op != FACT_INSERT), *was = v->column == MODEL_ROW ? &there : &g->f->was[v->column];
     if (!(g->f->mixed >> v->column & 1)) return same(&v->to, was);
-    if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = true;
+    if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = g->row->mixed = true;
     return false;
 }
 
@@ -244,7 +244,7 @@ static void merge_first(merging *g, unsigned i) {
         lose(g, schema_of(g)->column[i].id, is, g->c);
 }
 
-static bool allowed(const model_value *from, const model_value *to) {
+bool model_allows(const model_value *from, const model_value *to) {
     static const char *const moves[][2] = {{"'open'", "'waiting'"},
                                            {"'open'", "'solved'"},
                                            {"'waiting'", "'solved'"},
@@ -264,10 +264,10 @@ static bool merge_guard(merging *g, unsigned i) {
         if (later(g->c, cell->c)) cell->c = g->c;
         return true;
     }
-    if (!allowed(seen, is)) return refuse(g, "a move that is not allowed was accepted");
+    if (!model_allows(seen, is)) return refuse(g, "a move that is not allowed was accepted");
     if (same(&cell->v, seen)) {
         take(g, i, is);
-    } else if (allowed(&cell->v, is)) {
+    } else if (model_allows(&cell->v, is)) {
         lose(g, id, &cell->v, cell->c);
         take(g, i, is);
     } else {

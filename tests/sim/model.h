@@ -1,5 +1,5 @@
 /* model.h - the rules of merge.md once more, as simply as they can be said: rows are maps of texts, a transaction is a list of facts, and what wins and what is
- * lost is told rule by rule. It shares nothing with the code under test.
+ * lost is told rule by rule. It shares nothing with the code that it judges but the format of values; who is before whom, the server says, and check_stamps.c judges that.
  *
  * Facts are what the rows of a device show before and after a transaction (facts.c); model.c merges them in the server's order; check_model.c compares. */
 #ifndef TESTS_SIM_MODEL_H
@@ -52,6 +52,8 @@ extern const model_schema MODEL[MODEL_TABLES];
 
 bool model_has(const model_column *c, unsigned epoch);
 uint32_t model_bit(const model_value *v);
+/* Whether the moves of column st have this one (M8). */
+bool model_allows(const model_value *from, const model_value *to);
 
 /* ---- facts ---- */
 
@@ -96,7 +98,8 @@ typedef struct model_row {
     model_table table;
     model_value key;
     bool there, dead;
-    bool unclear; /* nothing is claimed of it any more */
+    bool unclear; /* nothing is claimed of it any more, */
+    bool mixed;   /* because of what pending edits hid (M16) */
     model_clock base, death;
     model_cell cell[MODEL_COLUMNS];
 } model_row;

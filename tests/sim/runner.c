@@ -61,6 +61,8 @@ static void shorten(const sim_options *o, const sim_result *first) {
             "sim: the shortest of %u runs that fail alike (%" PRIu64 " transactions, %" PRIu64 " events): %s\nsim:   ", runs,
             found.figures.transactions, found.figures.events, found.words);
     print_command(&best);
+    best.verbose = true;
+    worker_run(&best, true, &found); /* with a line for each event */
 }
 
 /* ---- one seed has ended ---- */

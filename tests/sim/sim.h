@@ -151,6 +151,7 @@ typedef struct sim_device {
     bool touched;                  /* it may have something to send */
     bool revoked, copied;          /* revoked: the server told it so; copied: its file was put back, or there are two of it */
     uint8_t refused[SIM_TXNS / 8]; /* by number, what was refused and settled */
+    bool discarded;                /* something was discarded or retried in its file */
     bool doubtful;                 /* it is not known whether a transaction was settled in its file */
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
     bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
@@ -195,6 +196,7 @@ typedef struct sim_txn {
     bool in_backup;
     bool cut_off;                                            /* the server had not got it when its author was revoked */
     uint64_t at;                                             /* the number that its author's outbox gave it first */
+    uint64_t stamp;                                          /* that it has there; 0: not known */
     uint64_t number[SIM_DEVICES], number_saved[SIM_DEVICES]; /* the one it has in each file that holds it: a retry has another */
     unsigned nop;
     sim_op op[SIM_OPS];
@@ -268,7 +270,7 @@ struct sim {
     uint64_t backup_at;          /* 0: there is none */
     uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
     uint64_t floor;              /* the highest of the log that the store had when it was closed */
-    bool server_power_lost, restored, discarded;
+    bool server_power_lost, restored;
     bool restoring;  /* at its next start */
     unsigned starts; /* of the server */
     bool published;  /* other rules, at least once */
@@ -475,6 +477,9 @@ void check_verify(sim *s);
 void check_transactions(sim *s);
 /* By the store's own account of what it took. */
 void check_once(sim *s);
+/* The stamp of a transaction that was just committed; of those that were taken. */
+void check_stamp(sim *s, sim_txn *t);
+void check_stamps(sim *s, const sim_txn *const *taken, const model_clock *clock, unsigned n);
 void check_counters(sim *s);
 void check_silence(sim *s);
 void check_model(sim *s);

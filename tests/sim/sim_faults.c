@@ -274,7 +274,7 @@ static void settle_one(sim *s, unsigned i) {
     if (rc && rc != SATCHEL_E_IO && rc != SATCHEL_E_FULL && rc != SATCHEL_E_NOMEM) return;
     if (!rc) sim_happened(s, FAULT_DISCARD);
     d->doubtful = d->doubtful || rc;
-    s->discarded = true;
+    d->discarded = true;
     if (!again) history_discarded(s, i, number);
 }
 

@@ -50,6 +50,7 @@ void history_committed(sim *s, sim_txn *t) {
     }
     t->at = (uint64_t)sim_ask(s, satchel_db(s->device[t->author].s), "SELECT max(n) FROM satchel_outbox");
     take_hold(t);
+    check_stamp(s, t);
     if (work_is_durable(s, t->author)) t->durable |= 1u << t->author;
     /* What did not go through before is written over. */
     for (sim_txn *old = s->txn; old < t; old++)
@@ -122,7 +123,7 @@ void history_opened(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (d->power_lost) check_reads_anew(s, i);
     /* What was settled may be as before. */
-    if (d->power_lost && s->discarded) d->doubtful = true;
+    if (d->power_lost && d->discarded) d->doubtful = true;
     uint8_t there[SIM_TXNS / 8] = {0};
     bool has_rows = sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM sqlite_schema WHERE name='ev'") > 0;
     /* It was erased, and there was no room to note that. */
