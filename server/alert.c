@@ -6,6 +6,7 @@
 
 #include "protocol/satchel_rc.h"
 #include "server/alert_private.h"
+#include "server/scope.h"
 #include "server/store_private.h"
 
 #define MINUTE_MS 60000u
@@ -295,13 +296,19 @@ static bool value_of(const look *l, const device_row *d, alert_metric m, double 
     }
 }
 
+/* Amid a rollout a device whose profile is P@next is one of P's (rollout.h). */
+static bool is_of(const char *profile, const char *rule) {
+    size_t n = strlen(rule);
+    return strncmp(profile, rule, n) == 0 && (!profile[n] || !strcmp(profile + n, SCOPE_NEXT));
+}
+
 static int judge_device(look *l, const device_row *d) {
     int rc = SATCHEL_OK;
     double v;
     for (unsigned i = 0; !rc && i < l->nrule; i++) {
         const watched *r = &l->rule[i];
         if (r->metric >= METRIC_OF_DEVICES || !value_of(l, d, r->metric, &v)) continue;
-        if (r->any_profile || (d->profile && !strcmp(d->profile, r->profile))) rc = judge(l, i, d->id, v);
+        if (r->any_profile || (d->profile && is_of(d->profile, r->profile))) rc = judge(l, i, d->id, v);
     }
     return rc;
 }

@@ -27,29 +27,17 @@ static int list_profile(void *ctx, const rollout_profile *p) {
     return json_array_append_new(ctx, o) ? SATCHEL_E_NOMEM : SATCHEL_OK;
 }
 
-/* Alerts about the devices of one profile do not watch those that have its next one. */
-static int list_alerts(store *s, json_t *alerts) {
-    sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT r.name FROM satchel_alert_rule r JOIN satchel_profile p ON p.name=r.profile||'" ROLLOUT_NEXT
-                              "' WHERE r.active ORDER BY r.name");
-    int rc;
-    while ((rc = db_next(&s->cache, q)) == 1) json_array_append_new(alerts, json_string((const char *)sqlite3_column_text(q, 0)));
-    return rc;
-}
-
 static int put_state(control_call *call, store *s) {
     rollout r;
-    json_t *profiles = json_array(), *alerts = json_array();
+    json_t *profiles = json_array();
     int rc = rollout_under_way(&s->cache, &r);
     if (rc == 1) {
         control_put_text(call->reply, "name", (const char *)r.name.p);
         control_put_text(call->reply, "before", (const char *)r.before_name.p);
         rollout_fini(&r);
         rc = rollout_each(&s->cache, list_profile, profiles);
-        if (!rc) rc = list_alerts(s, alerts);
     }
     json_object_set_new(call->reply, "profiles", profiles);
-    json_object_set_new(call->reply, "alerts", alerts);
     return rc;
 }
 

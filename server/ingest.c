@@ -402,7 +402,7 @@ int ingest_push(ingest *g, author_info *author, const push_txn *txn, uint64_t no
         out->known = true;
         out->staged = !txn->last; /* a result is given once, with the last part */
         /* It may have been found under another incarnation, after parts of it came under this one. */
-        if (txn->last && author->last_number < txn->number) author->last_number = txn->number;
+        if (author->last_number < txn->number) author->last_number = txn->number;
         return txn->part ? drop_stage(g, author, txn->number) : SATCHEL_OK;
     }
     if (txn->part || !txn->last) {

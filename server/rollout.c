@@ -157,15 +157,15 @@ static int check_profiles(const rule_text *old, const rule_text *new, const char
 }
 
 static bool is_next(const char *profile) {
-    size_t n = strlen(profile), tail = strlen(ROLLOUT_NEXT);
-    return n > tail && !strcmp(profile + n - tail, ROLLOUT_NEXT);
+    size_t n = strlen(profile), tail = strlen(SCOPE_NEXT);
+    return n > tail && !strcmp(profile + n - tail, SCOPE_NEXT);
 }
 
 static int check_names(const rule_text *text, const char *name, buf *error) {
     for (size_t i = 0; i < text->n; i++)
         if (text->row[i].kind == SCOPE_PROFILE && is_next(text->row[i].field[0]))
             return rule_fail(error, name, text->row[i].line,
-                             "names that end in " ROLLOUT_NEXT " are those of a rollout; choose another");
+                             "names that end in " SCOPE_NEXT " are those of a rollout; choose another");
     return SATCHEL_OK;
 }
 
@@ -190,7 +190,7 @@ static const struct {
                [SCOPE_WRITE] = {"scope_write", "profile, tbl, ops, columns, anywhere", 5, 1u << 4}};
 
 static int put_row(buf *out, const rule_row *row) {
-    char *next = sqlite3_mprintf("%s" ROLLOUT_NEXT, row->field[0]);
+    char *next = sqlite3_mprintf("%s" SCOPE_NEXT, row->field[0]);
     buf_printf(out, "\nINSERT INTO %s(%s) VALUES(", WRITTEN[row->kind].table, WRITTEN[row->kind].columns);
     int rc = next ? SATCHEL_OK : SATCHEL_E_NOMEM;
     for (unsigned i = 0; i < WRITTEN[row->kind].fields && !rc; i++) {
@@ -207,9 +207,9 @@ static int put_row(buf *out, const rule_row *row) {
 
 /* All that `new` says of a profile, of its next one. */
 static int put_profile(buf *out, const rule_text *new, const rule_row *profile, const char *name, buf *error) {
-    if (strlen(profile->field[0]) + strlen(ROLLOUT_NEXT) > LIMIT_NAME_BYTES)
+    if (strlen(profile->field[0]) + strlen(SCOPE_NEXT) > LIMIT_NAME_BYTES)
         return rule_fail(error, name, profile->line, "a profile that is rolled out has a name of up to %zu bytes",
-                         (size_t)LIMIT_NAME_BYTES - strlen(ROLLOUT_NEXT));
+                         (size_t)LIMIT_NAME_BYTES - strlen(SCOPE_NEXT));
     int rc = SATCHEL_OK;
     for (size_t i = 0; i < new->n && !rc; i++) {
         const rule_row *row = &new->row[i];
@@ -296,14 +296,14 @@ int rollout_each(db_cache *db, int (*visit)(void *ctx, const rollout_profile *p)
     int rc, stop = 0;
     sqlite3_stmt *q = db_prepare(
         db,
-        "WITH p(name,next) AS MATERIALIZED (SELECT substr(name,1,length(name)-?1),name FROM satchel_profile WHERE name GLOB '*" ROLLOUT_NEXT
+        "WITH p(name,next) AS MATERIALIZED (SELECT substr(name,1,length(name)-?1),name FROM satchel_profile WHERE name GLOB '*" SCOPE_NEXT
         "'),"
         " d AS MATERIALIZED (SELECT profile,iif(last_seen_ms>=(SELECT at_ms FROM satchel_scope ORDER BY version DESC LIMIT 1),(SELECT v.profile"
         " FROM satchel_held h LEFT JOIN satchel_view v ON v.id=h.view WHERE h.device=satchel_device.id ORDER BY h.seq DESC LIMIT 1),NULL) AS told"
         " FROM satchel_device WHERE state IN (1,4))"
         " SELECT p.name,p.next,count(d.profile),total(d.profile=p.next),total(d.profile=p.next AND d.told IS p.next) FROM p"
         " LEFT JOIN d ON d.profile IN (p.name,p.next) GROUP BY p.next ORDER BY p.next");
-    db_bind(q, "i", (int64_t)strlen(ROLLOUT_NEXT));
+    db_bind(q, "i", (int64_t)strlen(SCOPE_NEXT));
     while (!stop && (rc = db_next(db, q)) == 1)
         stop = visit(ctx, &(rollout_profile){.name = (const char *)sqlite3_column_text(q, 0),
                                              .next = (const char *)sqlite3_column_text(q, 1),
@@ -346,11 +346,11 @@ static int give(const moving *m, sqlite3_stmt *q) {
 
 #define BEFORE "substr(profile,1,length(profile)-?)"
 #define LEFT                                                                                                                     \
-    " WHERE profile GLOB '*" ROLLOUT_NEXT "' AND profile NOT IN (SELECT name FROM satchel_profile) AND substr(profile,1,"        \
+    " WHERE profile GLOB '*" SCOPE_NEXT "' AND profile NOT IN (SELECT name FROM satchel_profile) AND substr(profile,1,"          \
     "length(profile)-?) IN (SELECT name FROM satchel_profile)"
 
 int rollout_settle(store *s, uint64_t now_ms, uint64_t *given) {
-    int64_t tail = (int64_t)strlen(ROLLOUT_NEXT);
+    int64_t tail = (int64_t)strlen(SCOPE_NEXT);
     *given = 0;
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT id," BEFORE " FROM satchel_device" LEFT);
     db_bind(q, "ii", tail, tail);
@@ -411,13 +411,12 @@ int rollout_advance(store *s, unsigned percent, uint64_t now_ms, uint64_t *given
     rollout_fini(&r);
     sqlite3_stmt *q = db_prepare(
         &s->cache,
-        "WITH p(name,next) AS (SELECT substr(name,1,length(name)-?2),name FROM satchel_profile WHERE name GLOB '*" ROLLOUT_NEXT
-        "')"
+        "WITH p(name,next) AS (SELECT substr(name,1,length(name)-?2),name FROM satchel_profile WHERE name GLOB '*" SCOPE_NEXT "')"
         " SELECT id,next FROM (SELECT d.id,d.profile,p.next,row_number() OVER (PARTITION BY p.next ORDER BY"
         " d.profile=p.next DESC,d.id*2654435761%4294967296) AS place,count(*) OVER (PARTITION BY p.next) AS devices"
         " FROM satchel_device d JOIN p ON d.profile IN (p.name,p.next) WHERE d.state IN (1,4))"
         " WHERE place<=(devices*?1+99)/100 AND profile<>next");
-    db_bind(q, "ii", (int64_t)percent, (int64_t)strlen(ROLLOUT_NEXT));
+    db_bind(q, "ii", (int64_t)percent, (int64_t)strlen(SCOPE_NEXT));
     return give(&(moving){s, now_ms, given}, q);
 }
 

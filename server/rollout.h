@@ -1,7 +1,7 @@
 /* rollout.h - new rules of scope for some devices first: what they make of a profile stands in the rules beside what it was, and devices are moved from the one to the other.
  *
  * A rollout of FILE takes for each profile P that FILE changes a second one, P@next, into the rules in force: query, horizon, masks and rights as FILE has them. A device whose profile is
- * P@next is under FILE's rules, one with P under those of before. At the end all of FILE is published, or the rules of before, and every P@next is P. Where rows lie (scope_bucket,
+ * P@next (SCOPE_NEXT) is under FILE's rules, one with P under those of before. At the end all of FILE is published, or the rules of before, and every P@next is P. Where rows lie (scope_bucket,
  * scope_parent) and which profiles there are is the same for all devices, so FILE may not change that; rules that do are published by themselves, before.
  *
  * The text in force tells all of it, and there is no other state: a line that names FILE, FILE as a comment, the profiles P@next, a line that names the rules of before, and these.
@@ -11,9 +11,7 @@
 #define SERVER_ROLLOUT_H
 
 #include "protocol/db.h"
-#include "server/store.h"
-
-#define ROLLOUT_NEXT "@next"
+#include "server/scope.h"
 
 /* The text in force, taken apart. */
 typedef struct rollout {

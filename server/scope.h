@@ -36,6 +36,9 @@
 
 typedef struct scope scope;
 
+/* What the name of a profile ends in that stands beside the one without it (rollout.h). */
+#define SCOPE_NEXT "@next"
+
 /* Of every row while no rules are in force: the bucket 'all' alone. */
 #define SET_ALL 1u
 

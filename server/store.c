@@ -88,7 +88,10 @@ static int check_identity(store *s, const char *path, int *format, buf *error) {
         buf_printf(error, "%s: is a SQLite database, but not a Satchel store; name another file", path);
         return SATCHEL_E_FOREIGN_FILE;
     }
-    pragma_text(s->db, "PRAGMA user_version", text, sizeof text);
+    if ((rc = pragma_text(s->db, "PRAGMA user_version", text, sizeof text))) {
+        buf_printf(error, "%s: %s", path, sqlite3_errmsg(s->db));
+        return rc;
+    }
     *format = fresh ? 0 : (int)strtol(text, NULL, 10);
     if (*format > store_format()) {
         buf_printf(error, "%s: was written by a newer satcheld (format %s, this one knows %d); start that one", path, text,

@@ -15,17 +15,12 @@ static void print_state(const json_t *reply) {
         {"name", "PROFILE", CTL_TEXT},    {"devices", "DEVICES", CTL_NUMBER},      {"next", "NEXT", CTL_TEXT},
         {"given", "HAVE IT", CTL_NUMBER}, {"told", "WERE HERE SINCE", CTL_NUMBER},
     };
-    size_t i;
-    json_t *alert;
     if (!text_of(reply, "name")) {
         puts("No rollout is under way.");
         return;
     }
     printf("%s is rolled out beside %s.\n", text_of(reply, "name"), text_of(reply, "before"));
     ctl_table(json_object_get(reply, "profiles"), columns, sizeof columns / sizeof *columns);
-    json_array_foreach(json_object_get(reply, "alerts"), i, alert) fprintf(
-        stderr, "satchelctl: the alert %s is about a profile whose devices it does not watch while they have the next one\n",
-        json_string_value(alert));
 }
 
 static void print_ended(const json_t *reply) {

@@ -50,7 +50,7 @@ class Rollout(company.Company):
         before = {d.name: d.content() for d in (self.ann, self.bob)}
         self.assertEqual((self.state(), self.own(self.ann_id) < self.owners(self.ann), self.own(self.bob_id) < self.owners(self.bob)), ([], True, True))
         told = self.hq.ctl("rollout", "start", self.file(self.new))
-        self.assertEqual((told["name"], told["devices"], told["alerts"], self.state()), ("new.sql", 0, [], [("rep", "rep@next", 2, 0, 0)]))
+        self.assertEqual((told["name"], told["devices"], self.state()), ("new.sql", 0, [("rep", "rep@next", 2, 0, 0)]))
         for device in (self.ann, self.bob):
             device.sync()
             self.assertEqual(device.content(), before[device.name], "nobody was to have the new rules yet")
@@ -150,13 +150,6 @@ class Rollout(company.Company):
         self.assertIn("no profile of the rollout that was under way: 1 devices", server.read_log())
         ann.sync()
         self.assertEqual((self.profiles(), self.state(), ann.read("SELECT name, secret FROM client")), ({"ann": "rep"}, [], [("Ada", None)]))
-
-    def test_rollout_names_alerts_that_do_not_watch_its_devices(self):
-        server = self.hq = self.server()
-        text = server.ctl("scope", "show")["text"].replace("('till', 'user_account', 'email')", "('till', 'user_account', 'email,active')")
-        self.assertEqual(server.ctl("rollout", "start", self.file(text))["alerts"], ["till-silent"])
-        self.assertEqual(server.ctl("rollout", "show")["alerts"], ["till-silent"])
-        self.assertEqual(server.ctl("rollout", "abort")["alerts"], [])
 
     def test_rollout_refuses_what_is_not_for_some_devices_alone(self):
         server = self.hq = self.server()

@@ -432,6 +432,24 @@ static void profile_bounds_a_rule_and_hours_when_it_opens(void **state) {
     ALERTS("till-silent 1 closed ; till-silent 1 open");
 }
 
+/* Amid a rollout (server/rollout.h). */
+static void profiles_next_one_is_watched_like_the_profile(void **state) {
+    world *w = *state;
+    use(w, "'till-silent'");
+    w->v.now_ms = UINT64_C(1795420800000);
+    phone(w, "profile='till@next'");
+    phone_comes(w);
+    look(w);
+    wait(w, HOUR);
+    ALERTS("till-silent 1 open");
+    phone(w, "profile='till'");
+    look(w);
+    ALERTS("till-silent 1 open");
+    phone(w, "profile='till2'");
+    look(w);
+    ALERTS("till-silent 1 closed");
+}
+
 static void hours_text_is_read_or_refused(void **state) {
     static const char *const wrong[] = {
         "", "8", "08:00", "20:00-08:00", "mon-xyz 08:00-20:00", "08:00-25:00", "08:61-09:00", "08:00-20:00 x", "mon 08:00-20:00"};
@@ -630,6 +648,7 @@ int main(void) {
         TEST(samples_are_watched_by_their_name),
         TEST(rows_that_had_to_be_put_right_open_an_alert),
         TEST(profile_bounds_a_rule_and_hours_when_it_opens),
+        TEST(profiles_next_one_is_watched_like_the_profile),
         TEST(hours_text_is_read_or_refused),
         TEST(after_the_server_stood_still_devices_get_time_to_come),
         TEST(opening_and_end_are_to_be_told_once_on_each_way),

@@ -173,6 +173,23 @@ static void N3_parts_that_were_staged_go_when_it_was_given_elsewhere(void **stat
     SQL("SELECT count(*) FROM satchel_stage", "0");
 }
 
+/* The connection may end before its last part: the result counts from the first one on. */
+static void N3_first_part_of_what_was_given_elsewhere_is_its_authors_last(void **state) {
+    world *w = *state;
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    device copy = copy_of_phone(w, t.number);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "+ entry(1)"), SATCHEL_OK);
+    t.last = false;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1)"), SATCHEL_OK);
+    assert_true(w->v.last.known && w->v.last.staged);
+    SQL("SELECT count(*),total(r.number>a.last_number) FROM satchel_result r JOIN satchel_author a USING(author)", "2|0.0");
+    t.last = true;
+    t.part = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(2)"), SATCHEL_OK);
+    assert_true(w->v.last.known && !w->v.last.staged);
+    SQL("SELECT count(*) FROM entry", "1");
+}
+
 static void N3_shared_transaction_that_was_given_by_nobody_is_taken(void **state) {
     world *w = *state;
     known(w, "+ item('a') n=0");
@@ -799,6 +816,7 @@ int main(void) {
         TEST(N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refused),
         TEST(N3_shared_transaction_of_the_original_is_refused_too),
         TEST(N3_parts_that_were_staged_go_when_it_was_given_elsewhere),
+        TEST(N3_first_part_of_what_was_given_elsewhere_is_its_authors_last),
         TEST(N3_shared_transaction_that_was_given_by_nobody_is_taken),
         TEST(N3_shared_transaction_with_a_base_above_the_floor_is_taken),
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),

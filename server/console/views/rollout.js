@@ -10,23 +10,20 @@ import { Rows } from "../table.js";
 const some = (n, profile) => (n ? html`<a href=${href("devices", { "filter.profile": profile })}>${count(n)}</a>` : 0);
 const sum = (profiles, name) => profiles.reduce((n, p) => n + p[name], 0);
 const percent = { name: "percent", label: "Percent of the devices of each profile", type: "number" };
-/** What the dialog says at the end; nothing where there is nothing to heed. */
-const heed = ({ alerts }) => alerts.length > 0 && html`<p>Done. Mind that ${alerts.length > 1 ? "these alerts do" : "this alert does"} not watch devices while they have the next profile: <strong>${alerts.join(", ")}</strong>.</p>`;
-
 export const rollOut = (rules) => confirm({
   title: "Roll these rules out", verb: "Roll out",
   words: html`<p>For each profile that they change, a second one of its name and <code>@next</code> goes by them, beside the rules in force. A device is under the new rules once it has that profile: so many
     percent of the devices of each, rounded up, have it at once; single ones are given it on their page. The new rules may change what a profile gets, its masks and rights, but not where rows lie.</p>
     <p>At the end they are put in force for all, or the rules of now are again. Every row is looked at; the server takes no changes meanwhile.</p>`,
   fields: [{ ...percent, value: "10", help: "0: none yet" }],
-  run: (v) => command("rollout.start", { ...rules, percent: Number(v.percent) }), done: heed, said: "They are rolled out.",
+  run: (v) => command("rollout.start", { ...rules, percent: Number(v.percent) }), said: "They are rolled out.",
 });
 
 const advance = () => confirm({
   title: "Give the new rules to more devices", verb: "Give",
   words: "Until so many percent of the devices of each profile have the next one. None loses it again; connected devices are told at once.",
   fields: [{ ...percent, value: "50" }],
-  run: (v) => command("rollout.advance", { percent: Number(v.percent) }), done: heed, said: "Given.",
+  run: (v) => command("rollout.advance", { percent: Number(v.percent) }), said: "Given.",
 });
 
 const finish = (r) => confirm({
