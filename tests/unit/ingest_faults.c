@@ -197,9 +197,14 @@ static void fail_at_each_instant(world *w, const operation *op) {
 }
 
 void fail_each_instant(world *w, const operation *operations, unsigned n) {
-    point furnished;
     faults_of_sqlite(false);
     furnish(w);
+    fail_each_instant_here(w, operations, n);
+}
+
+void fail_each_instant_here(world *w, const operation *operations, unsigned n) {
+    point furnished;
+    faults_of_sqlite(false);
     keep(w, &furnished);
     for (unsigned i = 0; i < n; i++) {
         go_back(w, &furnished);

@@ -18,6 +18,8 @@ typedef struct operation {
 
 /* Each on a store that has something of everything, made of a fresh one. */
 void fail_each_instant(world *w, const operation *operations, unsigned n);
+/* The same on the store as it is, whatever its schema. */
+void fail_each_instant_here(world *w, const operation *operations, unsigned n);
 
 extern push_txn pushed; /* what run_push pushes, of the phone */
 extern buf said;        /* what an operation has to tell beside what it does to the store; run empties it */

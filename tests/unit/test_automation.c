@@ -172,6 +172,17 @@ static void what_somebody_wrote_stays_unless_the_rule_overwrites(void **state) {
     SQL("SELECT l FROM item", "auto");
 }
 
+/* One column of a group is another's as soon as the other is; what a rule adds to a counter takes nothing from anybody. */
+static void group_that_somebody_wrote_stays_whole_and_a_counter_is_added_to(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
+               "('add', 'item', 'insert', 'UPDATE item SET n=n+10, currency=''USD'' WHERE id IN (SELECT id FROM new)');");
+    takes(w, &w->phone, w->base, 0, "+ item('a') n=5, amount=3, currency='EUR'");
+    SQL("SELECT n,amount,currency FROM item", "15|3|EUR");
+    SQL("SELECT words FROM satchel_automation_run", "item.amount is left as somebody wrote it");
+    CONFLICTS("");
+}
+
 static void what_somebody_wrote_before_the_rule_and_is_heard_of_later_stays(void **state) {
     world *w = *state;
     publish(w,
@@ -563,6 +574,18 @@ static void value_of_a_rule_that_somebody_writes_over_is_no_loss(void **state) {
     CONFLICTS("");
 }
 
+/* Who has heard of it writes his own by the column's rule: a first stays, a text is changed. */
+static void what_a_rule_filled_in_is_as_good_as_anyones_to_who_has_heard_of_it(void **state) {
+    world *w = *state;
+    publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
+               "('item', 'item', 'insert', 'UPDATE item SET f=''auto'' WHERE id IN (SELECT id FROM new)'),\n"
+               "('note', 'note', 'insert', 'UPDATE note SET body=''auto'' WHERE id IN (SELECT id FROM new)');");
+    takes(w, &w->phone, w->base, 0, "+ item('a'); + note('n') title='t'");
+    takes(w, &w->tablet, head(w), 1, "~ item('a') f='mine'; ~ note('n') body='mine'");
+    SQL("SELECT f,body FROM item,note", "auto|mine");
+    SQL("SELECT count(*) FROM note", "1");
+}
+
 static void what_a_rule_filled_in_gives_way_whatever_the_rule_of_its_column(void **state) {
     world *w = *state;
     publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES\n"
@@ -908,6 +931,7 @@ int main(void) {
         TEST(failing_rule_hurts_neither_its_cause_nor_others),
         TEST(effects_are_causes_and_a_loop_is_bounded_and_named),
         TEST(what_somebody_wrote_stays_unless_the_rule_overwrites),
+        TEST(group_that_somebody_wrote_stays_whole_and_a_counter_is_added_to),
         TEST(what_somebody_wrote_before_the_rule_and_is_heard_of_later_stays),
         TEST(delete_M14_by_who_has_not_heard_what_a_rule_filled_in_deletes),
         TEST(rule_that_is_off_does_nothing_and_is_tried_without_effect),
@@ -925,6 +949,7 @@ int main(void) {
         TEST(delete_M14_of_a_row_of_keys_alone_that_a_rule_made_too_deletes),
         TEST(value_of_a_rule_that_loses_by_a_columns_rule_is_no_conflict),
         TEST(value_of_a_rule_that_somebody_writes_over_is_no_loss),
+        TEST(what_a_rule_filled_in_is_as_good_as_anyones_to_who_has_heard_of_it),
         TEST(what_a_rule_filled_in_gives_way_whatever_the_rule_of_its_column),
         TEST(timer_runs_on_after_the_clock_was_ahead),
         TEST(timer_counts_from_when_it_became_one_or_was_switched_on),

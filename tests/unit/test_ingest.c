@@ -214,6 +214,22 @@ static void N3_shared_transaction_with_a_base_above_the_floor_is_taken(void **st
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
 }
 
+/* The deletion of the row may be forgotten by now: he who changes it lost to that, and who deletes it has what he wanted. */
+static void row_that_is_missing_to_who_comes_from_below_the_floor_is_taken_as_deleted(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='x'");
+    uint64_t below = w->base;
+    known(w, "- item('a')");
+    sql_exec(&w->v, "DELETE FROM satchel_tombstone");
+    refuses(w, &w->tablet, below, 0, "- item('a')", SATCHEL_E_ROW_MISSING, "");
+    forget_results(w, below + 1);
+    takes(w, &w->phone, below, 1, "- item('a')");
+    CONFLICTS("");
+    takes(w, &w->phone, below, 2, "~ item('a') l='mine'");
+    CONFLICTS("item('a').l lww kept - lost 'mine' of 1");
+    SQL("SELECT count(*) FROM item", "0");
+}
+
 static void N7_given_again_after_a_restore_keeps_its_effective_stamp(void **state) {
     world *w = *state;
     known(w, "+ item('a') l='x'");
@@ -546,11 +562,12 @@ static void refused_for_size(void **state) {
     delta_row *row = calloc(1, sizeof *row);
     delta_writer writer;
     static const struct {
-        size_t key, text;
+        size_t key, text, title;
         int code;
-    } CASE[] = {{1, LIMIT_VALUE_BYTES + 1, SATCHEL_E_LIMIT},
-                {LIMIT_KEY_BYTES, 1, SATCHEL_E_TOO_LARGE},
-                {LIMIT_KEY_BYTES - 3, LIMIT_VALUE_BYTES, SATCHEL_OK}};
+    } CASE[] = {{1, LIMIT_VALUE_BYTES + 1, 0, SATCHEL_E_LIMIT},
+                {LIMIT_KEY_BYTES, 1, 0, SATCHEL_E_TOO_LARGE},
+                {2, LIMIT_ROW_BYTES / 2, LIMIT_ROW_BYTES / 2, SATCHEL_E_TOO_LARGE},
+                {LIMIT_KEY_BYTES - 3, LIMIT_VALUE_BYTES, 0, SATCHEL_OK}};
     for (unsigned i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
         buf delta;
         buf_init(&delta, 0);
@@ -559,6 +576,10 @@ static void refused_for_size(void **state) {
         row->key[0] = value_text(big, CASE[i].key);
         row->col[0].id = 2;
         row->v[0] = value_text(big, CASE[i].text);
+        if (CASE[i].title) {
+            row->col[row->ncol].id = 4;
+            row->v[row->ncol++] = value_text(big, CASE[i].title);
+        }
         delta_put_row(&writer, row);
         assert_int_equal(delta_finish(&writer, &delta), SATCHEL_OK);
         push_txn t = make_txn(&w->phone, w->base, 0);
@@ -566,7 +587,7 @@ static void refused_for_size(void **state) {
         t.ndelta = delta.n;
         int rc = push_txn_raw(&w->v, &w->phone, &t, NULL);
         assert_int_equal(rc ? rc : w->v.last.result.rc, CASE[i].code);
-        if (w->v.last.result.rc == SATCHEL_E_TOO_LARGE) assert_int_equal(w->v.last.result.nkey, 0);
+        if (CASE[i].key == LIMIT_KEY_BYTES) assert_int_equal(w->v.last.result.nkey, 0);
         delta_writer_fini(&writer);
         buf_fini(&delta);
     }
@@ -819,6 +840,7 @@ int main(void) {
         TEST(N3_first_part_of_what_was_given_elsewhere_is_its_authors_last),
         TEST(N3_shared_transaction_that_was_given_by_nobody_is_taken),
         TEST(N3_shared_transaction_with_a_base_above_the_floor_is_taken),
+        TEST(row_that_is_missing_to_who_comes_from_below_the_floor_is_taken_as_deleted),
         TEST(N7_given_again_after_a_restore_keeps_its_effective_stamp),
         TEST(N6_later_transaction_on_the_refused_row_depends_on_it),
         TEST(N6_refusal_does_not_touch_what_stands_without_it),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/ingest_private.h"
 #include "tests/support/serving.h"
 
 #define SQL(query, expected) assert_string_equal(sql(v, query), expected)
@@ -315,6 +316,33 @@ static void table_that_was_dropped_takes_nothing(void **state) {
     SQL("SELECT id,b1 FROM group2", "1|4 ; 2|NULL");
 }
 
+/* It is of a commit, or nobody would find it by its number. */
+static void conflict_that_changes_no_row_makes_a_commit_of_the_servers(void **state) {
+    pair *p = *state;
+    serving *v = &p->v;
+    static delta_row row;
+    ingest_position before;
+    bool changed;
+    takes(p, &p->phone, 0, "+ group2(1) x='x', keep='k'");
+    uint32_t keep = schema_column_by_id(schema_table_by_name(store_schema(v->s), "group2"), 7)->id;
+    serving_write(v, "schema/002_drop.sql", "ALTER TABLE group2 DROP COLUMN keep;\n");
+    serving_reopen(v);
+    uint64_t seq = store_where(v->s).seq;
+    row = (delta_row){.table = schema_table_by_name(store_schema(v->s), "group2")->id, .op = DELTA_UPDATE, .nkey = 1, .ncol = 1};
+    row.key[0] = value_integer(1);
+    row.col[0] = (delta_column){.id = keep, .kind = DELTA_SET};
+    row.v[0] = value_text("gone", 4);
+    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    assert_int_equal(ingest_own_begin(v->g, v->now_ms, &before), SATCHEL_OK);
+    assert_int_equal(ingest_row(v->g, &row), SATCHEL_OK);
+    assert_int_equal(ingest_own_end(v->g, &before, SATCHEL_OK, &changed), SATCHEL_OK);
+    assert_true(changed);
+    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+    assert_int_equal(store_where(v->s).seq, seq + 1);
+    assert_string_equal(conflicts(v), "group2(1).keep lww kept - lost 'gone' of 0");
+    SQL("SELECT max(seq)=(SELECT seq FROM satchel_server) FROM satchel_conflict", "1");
+}
+
 static void damaged_store_is_told_and_nothing_taken(void **state) {
     pair *p = *state;
     serving *v = &p->v;
@@ -386,6 +414,7 @@ int main(void) {
         TEST(program_with_the_servers_rights_writes_the_servers_tables),
         TEST(server_sql_runs_triggers),
         TEST(table_that_was_dropped_takes_nothing),
+        TEST(conflict_that_changes_no_row_makes_a_commit_of_the_servers),
         TEST(damaged_store_is_told_and_nothing_taken),
         TEST(malformed_unseen_is_a_wire_error),
         cmocka_unit_test(store_without_tables_has_an_ingest),

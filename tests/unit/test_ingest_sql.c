@@ -44,6 +44,11 @@ static const struct {
     {"BEGIN; DELETE FROM person; UPDATE item SET n='x'; COMMIT;", SATCHEL_E_TYPE, "", 0, "1,2,3,4,5"},
     {"BEGIN; DELETE FROM person;\nUPDATE item SET l=hex(zeroblob(500000)); COMMIT;", SATCHEL_E_TOO_LARGE, "line 2", 0,
      "1,2,3,4,5"},
+    {"BEGIN; INSERT INTO person(id) SELECT 6;\nINSERT INTO person(id, name) SELECT 7, name FROM satchel_user; COMMIT;",
+     SATCHEL_E_MISUSE, "line 2: nobody reads passwords", 0, "1,2,3,4,5"},
+    {"DELETE FROM person WHERE EXISTS(SELECT 1 FROM satchel_login);", SATCHEL_E_MISUSE, "nobody reads passwords", 0, "1,2,3,4,5"},
+    /* A mark of byte order is white space to SQLite: a statement that does nothing. */
+    {"DELETE FROM person WHERE id=5;\n\xef\xbb\xbf", SATCHEL_OK, "", 2, "1,2,3,4"},
     {"BEGIN; DELETE FROM person; COMMIT", SATCHEL_OK, "", 1, "NULL"},
 };
 
@@ -55,6 +60,7 @@ static void server_sql_is_cut_into_transactions_and_stops_at_a_mistake(void **st
         buf_init(&error, 0);
         uint64_t transactions, rows;
         int rc = ingest_sql(w->v.g, CASE[i].text, w->v.now_ms, &transactions, &rows, &error);
+        assert_true(rc || !error.n);
         buf_put_byte(&error, 0);
         if (rc != CASE[i].rc || !strstr((const char *)error.p, CASE[i].words) || transactions != CASE[i].transactions)
             fail_msg("%s: %s, %s, %llu", CASE[i].text, satchel_rc_name(rc), (const char *)error.p,

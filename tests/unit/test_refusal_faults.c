@@ -75,10 +75,20 @@ static void before_last_part_refused(world *w) {
     set_delta(w, "+ strict(x'03') c=100");
 }
 
+/* The refusal of what furnish has refused is settled by it, and its own stands in its place. */
+static void before_retry_refused(world *w) {
+    make(w, "+ person(9); + strict(x'03') c=100");
+    pushed.resolves = 1;
+}
+
 static const operation OPERATION[] = {
-    {"refused", before_refused, run_push, 0},     {"depending", before_depending, run_push, 0},
-    {"missing", before_missing, run_push, 0},     {"deleting nothing", before_deleting_nothing, run_push, 0},
-    {"forgotten", before_forgotten, run_push, 0}, {"last part refused", before_last_part_refused, run_push, 0},
+    {"refused", before_refused, run_push, 0},
+    {"depending", before_depending, run_push, 0},
+    {"missing", before_missing, run_push, 0},
+    {"deleting nothing", before_deleting_nothing, run_push, 0},
+    {"forgotten", before_forgotten, run_push, 0},
+    {"last part refused", before_last_part_refused, run_push, 0},
+    {"retry refused", before_retry_refused, run_push, 0},
 };
 
 static void refusal_that_fails_leaves_the_store_as_it_was_and_succeeds_when_done_again(void **state) {

@@ -246,6 +246,79 @@ static void missing_parent_that_was_refused_is_what_the_child_depends_on(void **
     assert_int_equal(c->v.last.result.depends, number);
 }
 
+/* It lies where it lay, and who held it holds it; the deletion is what was lost. */
+static void parent_that_the_same_transaction_deleted_comes_again_for_its_child(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->boss, base, "- account('a'); + contact('new') account='a'");
+    SCOPE_SQL("SELECT id,terr,secret FROM account WHERE id='a'", "a|1|s");
+    assert_string_equal(company_buckets(c, "account", "t.id='a'"), "terr:1");
+    assert_string_equal(company_buckets(c, "contact", "t.id='new'"), "terr:1");
+    assert_string_equal(conflicts(&c->v), "account('a') row kept - lost - of 4");
+    may(c, &c->ann, company_head(c), "~ contact('new') name='x'; ~ account('a') name='y'");
+}
+
+/* What the parent follows has moved meanwhile: it is taken from who had it, as if it had never been away. */
+static void parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c), moved;
+    buf error = {0};
+    char text[4096];
+    const char *keep = strstr(COMPANY_RULES, "'contact','contact',NULL,'keep'");
+    assert_non_null(keep);
+    snprintf(text, sizeof text, "%.*s'contact','contact',NULL,'revive'%s", (int)(keep - COMPANY_RULES), COMPANY_RULES,
+             keep + strlen("'contact','contact',NULL,'keep'"));
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(scope_publish(c->v.s, "revive.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    may(c, &c->boss, base, "~ account('a') terr=2; - contact('ca'); + note('n') contact='ca'");
+    assert_string_equal(company_buckets(c, "contact", "t.id='ca'"), "terr:2");
+    may(c, &c->bob, company_head(c), "~ contact('ca') name='his'");
+    buf_fini(&error);
+}
+
+/* Such a row cannot be, nor come again. */
+static void parent_whose_key_is_over_the_limit_refuses_its_child(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    char words[LIMIT_KEY_BYTES + 100];
+    static const char *const CHILD[] = {"contact", "note"}; /* 'revive' and 'park' */
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(words, sizeof words, "+ %s('x') account='%0*d'", CHILD[i], LIMIT_KEY_BYTES, 0);
+        may_not(c, &c->boss, base, words, SATCHEL_E_TOO_LARGE, "a key is over the limit");
+        assert_int_equal(c->v.last.result.table, schema_table_by_name(store_schema(c->v.s), CHILD[i])->id);
+    }
+    SCOPE_SQL("SELECT count(*) FROM note", "0");
+}
+
+/* The second is judged with the first, by where their parent lies at the end; not as one that meets another's row. */
+static void insert_that_meets_a_row_of_its_own_transaction_may_come_before_its_parent_too(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    may(c, &c->ann, base, "+ pref('new' 'mail') allowed=1; + pref('new' 'mail') allowed=0; + contact('new') account='a'");
+    SCOPE_SQL("SELECT contact,allowed FROM pref", "new|0");
+    may_not(c, &c->ann, base, "+ pref('cb' 'mail') allowed=1; + pref('cb' 'mail') allowed=0", SATCHEL_E_SCOPE,
+            "make rows of pref");
+    SCOPE_SQL("SELECT contact,allowed FROM pref", "new|0");
+}
+
+/* Its rights are those of its token, not a profile's. */
+static void program_writes_in_any_bucket(void **state) {
+    company *c = *state;
+    two_accounts(c);
+    buf delta;
+    buf_init(&delta, 0);
+    serving_delta(store_schema(c->v.s), "~ account('a') terr=2, secret='new'; + visit(1 1) account='b'", &delta);
+    ingest_program_txn t = {.author = 99, .base = company_head(c), .delta = delta.p, .ndelta = delta.n};
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(ingest_program(c->v.g, &t, c->v.now_ms, &c->v.last), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    assert_int_equal(c->v.last.result.rc, SATCHEL_OK);
+    SCOPE_SQL("SELECT terr,secret,count(b) FROM account, visit WHERE id='a'", "2|new|1");
+    company_check(c);
+    buf_fini(&delta);
+}
+
 static int take_account(ingest *g, const char *id, const char *name) {
     const schema_table *t = schema_table_by_name(g->schema, "account");
     delta_row *in = &g->in;
@@ -293,6 +366,11 @@ int main(void) {
         SCOPE_TEST(profile_that_the_rules_have_not_writes_nothing),
         SCOPE_TEST(T11_missing_parent_is_revived_parked_or_done_without_by_rule),
         SCOPE_TEST(missing_parent_that_was_refused_is_what_the_child_depends_on),
+        SCOPE_TEST(parent_that_the_same_transaction_deleted_comes_again_for_its_child),
+        SCOPE_TEST(parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it),
+        SCOPE_TEST(parent_whose_key_is_over_the_limit_refuses_its_child),
+        SCOPE_TEST(insert_that_meets_a_row_of_its_own_transaction_may_come_before_its_parent_too),
+        SCOPE_TEST(program_writes_in_any_bucket),
         SCOPE_TEST(row_that_the_rules_cannot_place_leaves_no_trace_in_an_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
