@@ -178,6 +178,9 @@ static void N3_first_part_of_what_was_given_elsewhere_is_its_authors_last(void *
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
     device copy = copy_of_phone(w, t.number);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     assert_int_equal(push_txn_raw(&w->v, &copy, &t, "+ entry(1)"), SATCHEL_OK);
     t.last = false;
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1)"), SATCHEL_OK);

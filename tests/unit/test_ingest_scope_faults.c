@@ -86,6 +86,14 @@ static void before_child_of_what_it_deletes(world *w) {
     make(w, "- account('b'); + contact('b2') account='b'");
 }
 
+static void before_writing_what_it_does_not_hold(world *w) {
+    make(w, "~ account('a') name='y'; ~ account('z') name='y'");
+}
+
+static void before_making_what_it_does_not_hold(world *w) {
+    make(w, "~ account('a') name='y'; + contact('z2') account='z'");
+}
+
 static void before_orphan(world *w) {
     make(w, "+ note('n5') contact='nobody'");
 }
@@ -111,6 +119,8 @@ static const operation OPERATION[] = {
     {"child that comes first", before_child_that_comes_first, run_push, 0},
     {"child of a deleted row", before_child_of_a_deleted_row, run_push, 0},
     {"child of what it deletes", before_child_of_what_it_deletes, run_push, 0},
+    {"writing what it does not hold", before_writing_what_it_does_not_hold, run_push, 0},
+    {"making what it does not hold", before_making_what_it_does_not_hold, run_push, 0},
     {"orphan", before_orphan, run_push, 0},
     {"orphan of what was refused", before_orphan_of_what_was_refused, run_push, 0},
     {"orphan of what nothing is kept of", before_orphan_of_what_nothing_is_kept_of, run_push, 0},
