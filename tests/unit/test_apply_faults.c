@@ -90,6 +90,18 @@ static void before_last_part_of_view(fixture *x) {
     make_page(x, &(msg_page){.from = 15, .to = 21, .part = 1, .view = 3}, &row, 1);
 }
 
+/* S5: rows that leave, of a table that had another name when they won, and of a key that is longer than any that waits. */
+static void before_leave_of_what_was_kept(fixture *x) {
+    static char key[2000];
+    memset(key, 'k', sizeof key - 1);
+    delta_row rows[] = {row_of(ITEM, DELTA_LEAVE, key), pair_row(DELTA_LEAVE, 1, "x")};
+    rows[1].ncol = 0;
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE pair RENAME TO couple;"), SATCHEL_OK);
+    app_sql(x, "INSERT INTO satchel_conflicts(n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author)"
+               " VALUES(1, 5, 'pair', '', 'x, 1', 'lww', 1, 1, 1), (1, 5, 'couple', '', 'x, 1', 'lww', 1, 1, 1)");
+    make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 2);
+}
+
 static void before_part_again(fixture *x) {
     before_last_part(x);
     before_first_part(x);
@@ -102,6 +114,7 @@ static const operation OPERATION[] = {
     {"last part", before_last_part, run_page, 0},
     {"part begun anew", before_part_again, run_page, 0},
     {"another view", before_view, run_page, 0},
+    {"leave of what was kept", before_leave_of_what_was_kept, run_page, 0},
     {"last part of another view", before_last_part_of_view, run_page, 0},
 };
 
