@@ -143,22 +143,58 @@ static void snapshot_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done
     buf_fini(&message);
 }
 
+static const char *kept(fixture *x) {
+    return app_text(x, "SELECT group_concat(tbl || ' ' || col || ' ' || substr(key, 1, 2), ', ') FROM"
+                       " (SELECT * FROM satchel_conflicts WHERE kept IS NOT NULL ORDER BY id)");
+}
+
+#define KEPT "item name b, item name kk, thing name b, thing name kk, tag label kk"
+
 static void S1_S5_view_forgets_what_was_kept_of_what_it_does_not_hold_under_every_name(void **state) {
     fixture *x = *state;
     before_view_that_forgets(x);
     assert_int_equal(run_snapshot(x), SATCHEL_OK);
-    assert_string_equal(app_text(x, "SELECT group_concat(tbl || ' ' || col || ' ' || substr(key, 1, 2), ', ') FROM"
-                                    " (SELECT * FROM satchel_conflicts WHERE kept IS NOT NULL ORDER BY id)"),
-                        "item name b, item name kk, thing name b, thing name kk, tag label kk");
+    assert_string_equal(kept(x), KEPT);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_conflicts WHERE lost='lost'"), 10);
     assert_sound(x);
     buf_fini(&message);
 }
 
+/* SQLite's own memory too, where texts are converted as they are read and bound: a key that could not be read is none that is not held. */
+static void S5_view_in_UTF_16_without_memory_forgets_all_of_it_or_nothing(void **state) {
+    fixture *x = *state;
+    char before[300];
+    unsigned failed = 0;
+    int rc = SATCHEL_OK;
+    before_view_that_forgets(x);
+    snprintf(before, sizeof before, "%s", kept(x));
+    sqlite3 *begin = device_keep(x);
+    for (fault_loop l = {0}; faults_next(&l);) {
+        if (rc)
+            fixture_reopen(x); /* so that statements are prepared anew */
+        else
+            device_go_back(x, begin);
+        faults_at(l.n, l.all);
+        rc = run_snapshot(x);
+        faults_at(0, false);
+        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        assert_string_equal(kept(x), rc ? before : KEPT);
+        failed += rc != 0;
+    }
+    assert_true(failed > 200);
+    assert_sound(x);
+    sqlite3_close(begin);
+    buf_fini(&message);
+}
+
 int main(void) {
+    /* Each allocation of SQLite's for itself, so that each can fail. */
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
     faults_install();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(S1_S5_view_forgets_what_was_kept_of_what_it_does_not_hold_under_every_name, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(S5_view_in_UTF_16_without_memory_forgets_all_of_it_or_nothing, fixture_setup_utf16,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(snapshot_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
                                         fixture_teardown),
