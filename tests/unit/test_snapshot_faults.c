@@ -131,9 +131,16 @@ static void before_view_that_forgets(fixture *x) {
     make_snapshot_of(&(msg_snapshot){.page = 2, .last = true, .view = 3}, (snapshot_range){.table = ITEM, .nkey = 1}, rows, 3);
 }
 
+static void before_range_with_a_long_key(fixture *x) {
+    (void)x;
+    delta_row row = masked(long_key(2900));
+    make_snapshot(&(msg_snapshot){.last = true}, (snapshot_range){.table = ITEM, .nkey = 1}, &row);
+}
+
 static const operation OPERATION[] = {
     {"first range", before_first_range, run_snapshot, 0},
     {"last range", before_last_range, run_snapshot, 0},
+    {"range with a long key", before_range_with_a_long_key, run_snapshot, 0},
     {"last range of a view", before_last_range_of_view, run_snapshot, 0},
     {"view that forgets what was kept", before_view_that_forgets, run_snapshot, 0},
 };
