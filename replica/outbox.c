@@ -306,17 +306,19 @@ static int ignores_checks(sqlite3 *db, bool *out) {
 
 /* Checked is what the app makes of them, and by the server the whole. */
 static int replay_unchecked(outbox_writer *w, uint64_t number) {
-    bool ignored;
-    int rc = ignores_checks(w->db, &ignored);
+    bool as_before;
+    int rc = ignores_checks(w->db, &as_before);
     if (rc) return rc;
-    if (!ignored && sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=1", NULL, NULL, NULL)) return SATCHEL_E_NOMEM;
-    capture_unchecked(w->capture, true);
-    rc = replay(w, number);
-    capture_unchecked(w->capture, false);
-    /* As with ROLLBACK: this must not fail for want of memory. */
-    for (unsigned i = 0; i < DB_END_TRIES && !ignored; i++)
-        ignored = sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=0", NULL, NULL, NULL) == SQLITE_OK;
-    return rc;
+    if (!as_before && sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=1", NULL, NULL, NULL)) rc = SATCHEL_E_NOMEM;
+    if (!rc) {
+        capture_unchecked(w->capture, true);
+        rc = replay(w, number);
+        capture_unchecked(w->capture, false);
+    }
+    /* As with ROLLBACK: this must not fail for want of memory. SQLite does it while it prepares, so what has failed may have been done. */
+    for (unsigned i = 0; i < DB_END_TRIES && !as_before; i++)
+        as_before = sqlite3_exec(w->db, "PRAGMA ignore_check_constraints=0", NULL, NULL, NULL) == SQLITE_OK;
+    return rc || as_before ? rc : SATCHEL_E_NOMEM;
 }
 
 int outbox_edit(outbox_writer *w, uint64_t number) {

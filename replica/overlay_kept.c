@@ -63,8 +63,10 @@ static int forget_others(overlay *o, const char *name, void *ctx) {
     sqlite3_stmt *q = db_prepare(&o->f->sql, "SELECT id, col, key FROM satchel_conflicts WHERE tbl=? AND" IS_KEPT);
     int rc = db_bind(q, "s", name), more = 0;
     while (!rc && (more = db_next(&o->f->sql, q)) == 1) rc = look_one(o, ctx, q);
-    if (rc) sqlite3_reset(q);
-    return rc || more ? file_db_error(o->f, "cannot write satchel_conflicts") : SATCHEL_OK;
+    /* Before the reset, which takes the error away. */
+    if (rc || more) rc = file_db_error(o->f, "cannot write satchel_conflicts");
+    if (q) sqlite3_reset(q);
+    return rc;
 }
 
 /* One of a column of another name may be of any. Without a name it is of the row's being there. */

@@ -138,13 +138,13 @@ int rows_read(rows *r, const schema_table *t, const value *key, arena *a, value 
     if (rc) return rc;
     int step = bind_key(stmt, t, key);
     if (!step) step = sqlite3_step(stmt);
-    if (step == SQLITE_ROW) {
-        for (unsigned i = 0; i < t->ncol; i++) {
-            value v = value_of_column(stmt, (int)i);
-            out[i] = arena_value(a, &v);
-        }
+    bool whole = true;
+    for (unsigned i = 0; step == SQLITE_ROW && i < t->ncol; i++) {
+        value v = value_of_column(stmt, (int)i);
+        whole = whole && v.type != VALUE_ABSENT; /* a text of UTF-16 had no memory */
+        out[i] = arena_value(a, &v);
     }
-    rc = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : db_rc(sqlite3_extended_errcode(r->db));
+    rc = step == SQLITE_ROW && whole ? 1 : step == SQLITE_DONE ? 0 : db_rc(sqlite3_extended_errcode(r->db));
     sqlite3_reset(stmt);
     return a->rc ? a->rc : rc;
 }

@@ -195,10 +195,12 @@ ssize_t __real_pwrite64(int fd, const void *p, size_t n, off_t at);
 void *__real_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 int __real_mkostemp64(char *path, int flags);
 int __real_getentropy(void *p, size_t n);
+int __real_memfd_create(const char *name, unsigned flags);
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t at);
 void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 int __wrap_mkostemp64(char *path, int flags);
 int __wrap_getentropy(void *p, size_t n);
+int __wrap_memfd_create(const char *name, unsigned flags);
 
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t at) {
     if (!call_fails(FAULT_PWRITE)) return __real_pwrite64(fd, p, n, at);
@@ -215,4 +217,8 @@ int __wrap_mkostemp64(char *path, int flags) {
 
 int __wrap_getentropy(void *p, size_t n) {
     return call_fails(FAULT_GETENTROPY) ? -1 : __real_getentropy(p, n);
+}
+
+int __wrap_memfd_create(const char *name, unsigned flags) {
+    return call_fails(FAULT_MEMFD) ? -1 : __real_memfd_create(name, flags);
 }

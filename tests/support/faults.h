@@ -32,7 +32,7 @@ void faults_at_prepare(unsigned n);
 void faults_at_step(unsigned n);
 void faults_at_write(unsigned n);
 
-typedef enum fault_call { FAULT_PWRITE, FAULT_MMAP, FAULT_MKOSTEMP, FAULT_GETENTROPY, FAULT_CALLS } fault_call;
+typedef enum fault_call { FAULT_PWRITE, FAULT_MMAP, FAULT_MKOSTEMP, FAULT_GETENTROPY, FAULT_MEMFD, FAULT_CALLS } fault_call;
 /* The next `times` such calls fail with `error` in errno; pwrite with 0 writes one byte. */
 void faults_of_call(fault_call call, unsigned times, int error);
 

@@ -68,7 +68,7 @@ int fixture_migrate(fixture *x, const char *sql) {
     return file_end(x->f, file_migrate(x->f, &m));
 }
 
-int fixture_setup(void **state) {
+static fixture *make_place(void) {
     fixture *x = calloc(1, sizeof *x);
     assert_non_null(x);
     /* In memory where there is such a place: closing a file syncs it. */
@@ -76,8 +76,29 @@ int fixture_setup(void **state) {
     assert_non_null(mkdtemp(x->dir));
     snprintf(x->path, sizeof x->path, "%s/db", x->dir);
     x->now_ms = 1700000000000;
+    return x;
+}
+
+static void make_file(fixture *x) {
     open_both(x);
     if (fixture_migrate(x, SCHEMA)) fail_msg("%s", (const char *)x->f->error.p);
+}
+
+int fixture_setup(void **state) {
+    fixture *x = make_place();
+    make_file(x);
+    *state = x;
+    return 0;
+}
+
+int fixture_setup_utf16(void **state) {
+    fixture *x = make_place();
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA encoding='UTF-16'; CREATE TABLE t(v); DROP TABLE t", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    make_file(x);
+    assert_memory_equal(app_text(x, "PRAGMA encoding"), "UTF-16", 6);
     *state = x;
     return 0;
 }

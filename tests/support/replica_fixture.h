@@ -28,6 +28,8 @@ typedef struct fixture {
 
 /* cmocka setup and teardown: *state is the fixture, with the schema in place. */
 int fixture_setup(void **state);
+/* The same in a database of UTF-16, as the app may have made it: every text is converted. */
+int fixture_setup_utf16(void **state);
 int fixture_teardown(void **state);
 env fixture_env(fixture *x);
 /* Closes both connections and opens them again, as a process that was killed and started. */

@@ -110,15 +110,14 @@ static void copy(sqlite3 *from, sqlite3 *to) {
     assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
 }
 
-/* A file to go back to, in memory. */
-static sqlite3 *keep(fixture *x) {
+sqlite3 *device_keep(fixture *x) {
     sqlite3 *db;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     copy(x->app, db);
     return db;
 }
 
-static void go_back(fixture *x, sqlite3 *to) {
+void device_go_back(fixture *x, sqlite3 *to) {
     copy(to, x->app);
     fixture_reopen(x);
 }
@@ -148,7 +147,7 @@ static void fail_each(fixture *x, sqlite3 *begin, const operation *op, void (*fa
     buf is;
     buf_init(&is, 0);
     int rc = 1;
-    go_back(x, begin);
+    device_go_back(x, begin);
     for (unsigned n = 1; rc; n++) {
         /* Statements that are kept are not prepared again, nor is memory that is kept asked for. */
         if (rc != 1 && (fault == faults_at_allocation || fault == faults_at_prepare)) fixture_reopen(x);
@@ -156,7 +155,7 @@ static void fail_each(fixture *x, sqlite3 *begin, const operation *op, void (*fa
         look(x, &is);
         assert_same(rc >= 0 ? &want->after : &want->before, &is, op->name, n);
         if (rc >= 0) assert_same(&want->said, &said, op->name, n);
-        if (rc == 1) go_back(x, begin);
+        if (rc == 1) device_go_back(x, begin);
     }
     if (!(op->flags & FAULTS_UNSOUND)) assert_sound(x);
     buf_fini(&is);
@@ -165,7 +164,7 @@ static void fail_each(fixture *x, sqlite3 *begin, const operation *op, void (*fa
 static void fail_at_each_instant(fixture *x, const operation *op) {
     ends want = {0};
     if (op->before) op->before(x);
-    sqlite3 *begin = keep(x);
+    sqlite3 *begin = device_keep(x);
     fixture_reopen(x);
     look(x, &want.before);
     assert_int_equal(run(x, op, faults_at_step, 0), SATCHEL_OK);
@@ -182,9 +181,9 @@ static void fail_at_each_instant(fixture *x, const operation *op) {
 void fail_each_instant(fixture *x, const operation *operations, unsigned n) {
     faults_of_sqlite(false);
     furnish(x);
-    sqlite3 *furnished = keep(x);
+    sqlite3 *furnished = device_keep(x);
     for (unsigned i = 0; i < n; i++) {
-        go_back(x, furnished);
+        device_go_back(x, furnished);
         fail_at_each_instant(x, &operations[i]);
     }
     sqlite3_close(furnished);

@@ -26,6 +26,10 @@ extern buf said;
  * part of its own; 5 of two other tables; 6 and 7 refused, of which 7 was discarded and nobody was told; 8 confirmed; 9 and 10 never sent. The cursor is 15. */
 void fail_each_instant(fixture *x, const operation *operations, unsigned n);
 
+/* A copy of the file to go back to, in memory; the caller closes it. Going back opens the file anew. */
+sqlite3 *device_keep(fixture *x);
+void device_go_back(fixture *x, sqlite3 *to);
+
 delta_row pair_row(delta_op op, int64_t a, const char *b);
 
 #endif

@@ -90,6 +90,18 @@ static void before_last_part_of_view(fixture *x) {
     make_page(x, &(msg_page){.from = 15, .to = 21, .part = 1, .view = 3}, &row, 1);
 }
 
+/* S5: rows that leave, of a table that had another name when they won, and of a key that is longer than any that waits. */
+static void before_leave_of_what_was_kept(fixture *x) {
+    static char key[2000];
+    memset(key, 'k', sizeof key - 1);
+    delta_row rows[] = {row_of(ITEM, DELTA_LEAVE, key), pair_row(DELTA_LEAVE, 1, "x")};
+    rows[1].ncol = 0;
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE pair RENAME TO couple;"), SATCHEL_OK);
+    app_sql(x, "INSERT INTO satchel_conflicts(n, seq, tbl, col, key, rule, kept_ms, lost_ms, kept_author)"
+               " VALUES(1, 5, 'pair', '', 'x, 1', 'lww', 1, 1, 1), (1, 5, 'couple', '', 'x, 1', 'lww', 1, 1, 1)");
+    make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 2);
+}
+
 static void before_part_again(fixture *x) {
     before_last_part(x);
     before_first_part(x);
@@ -102,6 +114,7 @@ static const operation OPERATION[] = {
     {"last part", before_last_part, run_page, 0},
     {"part begun anew", before_part_again, run_page, 0},
     {"another view", before_view, run_page, 0},
+    {"leave of what was kept", before_leave_of_what_was_kept, run_page, 0},
     {"last part of another view", before_last_part_of_view, run_page, 0},
 };
 
@@ -110,9 +123,45 @@ static void N10_S4_apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_
     buf_fini(&message);
 }
 
+/* SQLite's own memory too, where each text is converted as it is bound: one that is not is never written as NULL. */
+static void N10_page_in_UTF_16_without_memory_is_applied_whole_or_not_at_all(void **state) {
+    fixture *x = *state;
+    delta_row before[] = {item_put("a", "Ann", 5, 100), pair_row(DELTA_PUT, 1, "x")};
+    delta_row rows[] = {item_set("a", ITEM_NOTE, text_of("theirs")), item_put("b", "Bob", 1, 1), pair_row(DELTA_DELETE, 1, "x"),
+                        pair_row(DELTA_PUT, 2, "y")};
+    unsigned failed = 0;
+    int rc = SATCHEL_OK;
+    assert_int_equal(page_apply(x, 15, before, 2), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 4);
+    sqlite3 *begin = device_keep(x);
+    for (fault_loop l = {0}; faults_next(&l);) {
+        if (rc)
+            fixture_reopen(x); /* so that statements are prepared anew */
+        else
+            device_go_back(x, begin);
+        faults_at(l.n, l.all);
+        rc = run_page(x);
+        faults_at(0, false);
+        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        assert_string_equal(item(x, "a"), rc ? "mine|5|100|~" : "mine|5|100|theirs");
+        assert_string_equal(item(x, "b"), rc ? "-" : "Bob|1|1|~");
+        assert_string_equal(app_text(x, "SELECT group_concat(b || a) FROM pair"), rc ? "x1" : "y2");
+        failed += rc != 0;
+    }
+    assert_true(failed > 100);
+    assert_sound(x);
+    sqlite3_close(begin);
+    buf_fini(&message);
+}
+
 int main(void) {
+    /* Each allocation of SQLite's for itself, so that each can fail. */
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
     faults_install();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(N10_page_in_UTF_16_without_memory_is_applied_whole_or_not_at_all, fixture_setup_utf16,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(N10_S4_apply_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again,
                                         fixture_setup, fixture_teardown),
     };

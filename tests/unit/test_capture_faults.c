@@ -288,6 +288,21 @@ static void C7_temporary_file_that_cannot_be_had_or_written_refuses_the_transact
     }
 }
 
+static void C7_spill_in_memory_that_cannot_be_had_refuses_the_transaction(void **state) {
+    (void)state;
+    captured c;
+    captured_open(&c, ":memory:", "PRAGMA temp_store=MEMORY;" CONTACT, contact);
+    faults_of_call(FAULT_MEMFD, 1, EMFILE);
+    exec_fails(c.db, FILLED, SQLITE_IOERR);
+    faults_of_call(FAULT_MEMFD, 0, 0);
+    assert_int_equal(capture_error_code(c.capture), SATCHEL_E_IO);
+    assert_int_equal(query(c.db, "SELECT count(*) FROM contact"), 0);
+    assert_int_equal(outbox_count(&c), 0);
+    exec(c.db, FILLED);
+    assert_int_equal(outbox_count(&c), 1);
+    captured_close(&c);
+}
+
 static void C7_end_of_the_record_that_cannot_be_written_refuses_the_commit(void **state) {
     (void)state;
     exec(x.db, "BEGIN; " FILLED);
@@ -433,6 +448,7 @@ int main(void) {
         cmocka_unit_test(C9_refusal_without_memory_is_a_refusal),
         cmocka_unit_test(C3_commit_without_memory_is_captured_whole_or_undone),
         ON_CONTACT(C7_temporary_file_that_cannot_be_had_or_written_refuses_the_transaction),
+        ON_CONTACT(C7_spill_in_memory_that_cannot_be_had_refuses_the_transaction),
         ON_CONTACT(C7_end_of_the_record_that_cannot_be_written_refuses_the_commit),
         ON_CONTACT(C7_interrupted_and_short_writes_and_second_choices_lose_nothing),
         ON_FILE(C2_spilled_record_is_handed_over_again_after_busy),

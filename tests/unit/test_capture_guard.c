@@ -438,6 +438,24 @@ static void C10_satchel_local_tells_whether_capture_is_on(void **state) {
     sqlite3_close(plain);
 }
 
+/* What the triggers of a check ask about a row that does not satisfy it. */
+static void satchel_refuse_refuses_only_where_capture_is_on(void **state) {
+    open_contact(state);
+    assert_int_equal(query(x.db, "SELECT satchel_refuse('AGE: too young')"), 1);
+    assert_int_equal(capture_error_code(x.capture), SATCHEL_E_CHECK);
+    assert_string_equal(capture_error(x.capture), "AGE: too young");
+    capture_unchecked(x.capture, true);
+    assert_int_equal(query(x.db, "SELECT satchel_refuse('AGE: too young')"), 0);
+    capture_unchecked(x.capture, false);
+    capture_enable(x.capture, false);
+    assert_int_equal(query(x.db, "SELECT satchel_refuse('AGE: too young')"), 0);
+    assert_int_equal(capture_error_code(x.capture), SATCHEL_OK);
+    capture_close(x.capture);
+    x.capture = NULL;
+    assert_int_equal(query(x.db, "SELECT satchel_refuse('AGE: too young')"), 0);
+    close_all(state);
+}
+
 static void capture_close_leaves_a_connection_that_cannot_write_synced_tables(void **state) {
     (void)state;
     open_contact(state);
@@ -522,6 +540,7 @@ int main(void) {
         ON_CONTACT(C10_check_refuses_user_triggers_without_satchel_local),
         ON_CONTACT(C10_satchel_local_tells_whether_capture_is_on),
         cmocka_unit_test(capture_closed_within_a_transaction_lets_it_roll_back),
+        cmocka_unit_test(satchel_refuse_refuses_only_where_capture_is_on),
         cmocka_unit_test(capture_close_leaves_a_connection_that_cannot_write_synced_tables),
         cmocka_unit_test(C6_open_with_a_foreign_hook_is_refused),
     };

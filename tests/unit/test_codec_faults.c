@@ -235,6 +235,38 @@ static void digest_without_memory_is_an_error_never_another_digest(void **state)
     captured_close(&c);
 }
 
+/* A range whose end lacks a column would be another range. */
+static void range_bound_without_memory_is_an_error_and_can_be_bound_again(void **state) {
+    (void)state;
+    static char text[5000];
+    captured c;
+    sqlite3_stmt *q;
+    memset(text, 'w', sizeof text);
+    captured_open(&c, ":memory:", SHOP, (const char *[]){"a", "b", NULL});
+    exec(c.db, ROWS);
+    const schema_table *t = &c.schema->table[0];
+    snapshot_range r = {.table = t->id, .has_from = true, .has_to = true, .nkey = 2};
+    for (unsigned i = 0; i < 2; i++) r.from[i] = r.to[i] = value_text(text, sizeof text);
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(sql, "SELECT count(*) FROM a");
+    digest_put_range(sql, t, true, true);
+    char *words = sqlite3_str_finish(sql);
+    assert_int_equal(sqlite3_prepare_v2(c.db, words, -1, &q, NULL), SQLITE_OK);
+    sqlite3_free(words);
+    for (fault_loop l = {0}; faults_next(&l);) {
+        faults_at(l.n, l.all);
+        int rc = digest_bind_range(q, t, &r);
+        faults_at(0, false);
+        assert_out_of_memory_or(rc, SATCHEL_OK);
+    }
+    r.from[0] = r.from[1] = value_integer(0);
+    assert_int_equal(digest_bind_range(q, t, &r), SATCHEL_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(q, 0), 2);
+    sqlite3_finalize(q);
+    captured_close(&c);
+}
+
 int main(void) {
     faults_install();
     const struct CMUnitTest tests[] = {
@@ -247,6 +279,7 @@ int main(void) {
         cmocka_unit_test(digest_lists_live_tables_by_name_and_rows_by_key),
         cmocka_unit_test(digest_of_a_missing_table_or_into_a_full_buffer_is_an_error),
         cmocka_unit_test(digest_without_memory_is_an_error_never_another_digest),
+        cmocka_unit_test(range_bound_without_memory_is_an_error_and_can_be_bound_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

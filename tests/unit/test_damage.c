@@ -123,6 +123,31 @@ static void unknown_column_of_a_base_is_passed_over(void **state) {
     assert_string_equal(item(x, "a"), "mine|6|90|~");
 }
 
+/* Nobody knows any more how far it had been seen when it left: what an edit hides of it counts from the page before. */
+static void row_that_is_away_and_lost_what_was_unseen_comes_back_whole(void **state) {
+    fixture *x = *state;
+    delta_row leaves = row_of(ITEM, DELTA_LEAVE, "a"), enters = item_put("a", "Anna", 9, 50);
+    edit(x);
+    assert_int_equal(page_apply(x, 12, &leaves, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE satchel_base SET unseen=NULL WHERE state=3");
+    assert_int_equal(page_apply(x, 13, &enters, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "mine|6|50|~");
+    assert_string_equal(app_text(x, "SELECT hex(unseen) FROM satchel_base WHERE state=1"), "020C030C");
+    assert_sound(x);
+}
+
+/* As many as a table's columns and its being there: that it left finds no room beside them. */
+static void row_with_too_much_that_is_unseen_leaves_without_more(void **state) {
+    fixture *x = *state;
+    delta_row leaves = row_of(ITEM, DELTA_LEAVE, "a");
+    edit(x);
+    app_sql(x, "UPDATE satchel_base SET unseen=CAST(replace(hex(zeroblob(513)),'00',char(2,1)) AS BLOB) WHERE state=1");
+    assert_int_equal(page_apply(x, 12, &leaves, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "-");
+    assert_int_equal(app_integer(x, "SELECT length(unseen) FROM satchel_base WHERE state=3"), 2 * 513);
+    assert_sound(x);
+}
+
 /* Of a table that is gone, or that never was. */
 static void base_of_no_table_is_passed_over(void **state) {
     fixture *x = *state;
@@ -170,6 +195,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(damage_is_told_and_nothing_done),
         T(unknown_column_of_a_base_is_passed_over),
+        T(row_that_is_away_and_lost_what_was_unseen_comes_back_whole),
+        T(row_with_too_much_that_is_unseen_leaves_without_more),
         T(base_of_no_table_is_passed_over),
         T(transaction_that_nobody_has_words_for_is_refused_and_holds_up_nothing),
     };

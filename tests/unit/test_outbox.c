@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -545,6 +546,50 @@ static void N6_retry_of_what_is_already_so_is_moot(void **state) {
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
 }
 
+static void N6_retry_of_a_deletion_whose_row_is_gone_is_moot(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row theirs = row_of(ITEM, DELTA_DELETE, "a");
+    refuse_sql(x, "DELETE FROM item WHERE id='a'", SATCHEL_E_CHECK);
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_true(moot);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    assert_sound(x);
+}
+
+/* The one column that it changed is no more. */
+static void N6_edit_of_what_cannot_be_made_again_begins_nothing(void **state) {
+    fixture *x = *state;
+    bool moot;
+    refuse_sql(x, "UPDATE item SET price=6 WHERE id='a'", SATCHEL_E_CHECK);
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item DROP COLUMN price;"), SATCHEL_OK);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_E_ROW_MISSING);
+    assert_true(sqlite3_get_autocommit(x->app));
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_true(moot);
+    app_sql(x, "UPDATE item SET name='later' WHERE id='a'");
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 0);
+    assert_sound(x);
+}
+
+static void N6_retry_of_an_insert_that_the_apps_trigger_passes_over_is_moot(void **state) {
+    fixture *x = *state;
+    bool moot;
+    refuse_sql(x, "INSERT INTO item(id, name) VALUES('b', 'Bob')", SATCHEL_E_CHECK);
+    app_sql(x, "CREATE TRIGGER mine BEFORE INSERT ON item WHEN satchel_local() BEGIN SELECT RAISE(IGNORE); END");
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_true(moot);
+    assert_string_equal(item(x, "b"), "-");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    app_sql(x, "DROP TRIGGER mine");
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    assert_string_equal(item(x, "b"), "Bob|~|~|~");
+    assert_sound(x);
+}
+
 /* A part of what the app wrote would be another transaction than the one that it wrote. */
 static void N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all(void **state) {
     fixture *x = *state;
@@ -641,6 +686,58 @@ static void N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal(v
     app_sql(x, "COMMIT");
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
     assert_sound(x);
+}
+
+static sqlite3 *read_other(const char *path) {
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+/* C2: each COMMIT but the last meets a reader of another database that it writes as well. What it comes to is told by the last one. */
+static void N6_C2_edit_that_is_committed_again_resolves_what_it_comes_to_in_the_end(void **state) {
+    fixture *x = *state;
+    char other[128], sql[200];
+    snprintf(other, sizeof other, "%s.other", x->path);
+    snprintf(sql, sizeof sql, "PRAGMA busy_timeout=0; ATTACH '%s' AS other; CREATE TABLE other.t(v)", other);
+    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_UNIQUE);
+    app_sql(x, sql);
+    static const char *const LAST[] = {"Ann", "other"};
+    for (unsigned i = 0; i < 2; i++) {
+        sqlite3 *reader = read_other(other);
+        assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+        app_sql(x, "INSERT INTO other.t VALUES(1)");
+        assert_int_equal(sqlite3_exec(x->app, "COMMIT", NULL, NULL, NULL), SQLITE_BUSY);
+        assert_int_equal(app_integer(x, "SELECT state FROM satchel_outbox WHERE n=1"), TXN_DISCARDED);
+        app_sql(x, "UPDATE item SET name='Ann' WHERE id='a'");
+        assert_int_equal(sqlite3_exec(x->app, "COMMIT", NULL, NULL, NULL), SQLITE_BUSY);
+        assert_int_equal(app_integer(x, "SELECT code FROM satchel_rejected WHERE n=1"), SATCHEL_E_UNIQUE);
+        snprintf(sql, sizeof sql, "UPDATE item SET name='%s' WHERE id='a'", LAST[i]);
+        app_sql(x, sql);
+        assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+        app_sql(x, "COMMIT");
+        assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox WHERE resolves=1"), i);
+        assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1 - i);
+    }
+    assert_string_equal(item(x, "a"), "other|5|100|~");
+    app_sql(x, "DETACH other");
+    unlink(other);
+    assert_sound(x);
+}
+
+/* It is the app's connection: what it had set for itself it finds again. */
+static void N6_edit_leaves_to_the_app_whether_constraints_are_looked_at(void **state) {
+    fixture *x = *state;
+    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_UNIQUE);
+    for (int64_t ignores = 0; ignores < 2; ignores++) {
+        app_sql(x, ignores ? "PRAGMA ignore_check_constraints=1" : "PRAGMA ignore_check_constraints=0");
+        assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+        assert_int_equal(app_integer(x, "PRAGMA ignore_check_constraints"), ignores);
+        app_sql(x, "ROLLBACK");
+        assert_int_equal(outbox_edit(x->w, 9), SATCHEL_E_NOT_FOUND);
+        assert_int_equal(app_integer(x, "PRAGMA ignore_check_constraints"), ignores);
+    }
 }
 
 static void give_check(fixture *x) {
@@ -931,11 +1028,16 @@ int main(void) {
         T(N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself),
         T(N6_discard_of_what_the_server_never_heard_of_is_not_told),
         T(N6_retry_of_what_is_already_so_is_moot),
+        T(N6_retry_of_a_deletion_whose_row_is_gone_is_moot),
+        T(N6_edit_of_what_cannot_be_made_again_begins_nothing),
+        T(N6_retry_of_an_insert_that_the_apps_trigger_passes_over_is_moot),
         T(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
         T(N6_retry_that_cannot_be_is_told_and_leaves_the_refusal),
         T(N6_retry_does_deletions_and_parts_again_and_passes_over_dropped_columns),
         T(N6_edit_of_a_refusal_is_one_transaction_in_its_place),
         T(N6_edit_that_is_rolled_back_or_comes_to_nothing_leaves_the_refusal),
+        T(N6_C2_edit_that_is_committed_again_resolves_what_it_comes_to_in_the_end),
+        T(N6_edit_leaves_to_the_app_whether_constraints_are_looked_at),
         T(N6_retry_and_edit_leave_an_unfinished_statement_alone),
         T(check_refuses_the_apps_statement_with_its_code_and_nothing_is_half_done),
         T(check_does_not_stop_rows_of_the_servers),

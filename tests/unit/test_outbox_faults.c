@@ -88,6 +88,28 @@ static int run_retry(fixture *x) {
     return rc;
 }
 
+/* The same under C2, as run_second_flush. */
+static int run_edit_committed_again(fixture *x) {
+    char sql[200];
+    sqlite3 *reader;
+    snprintf(sql, sizeof sql, "PRAGMA busy_timeout=0; ATTACH '%s' AS other", other_path(x));
+    if (sqlite3_exec(x->app, sql, NULL, NULL, NULL)) return -1;
+    assert_int_equal(sqlite3_open(other_path(x), &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
+    int rc = outbox_edit(x->w, 6);
+    if (!rc &&
+        sqlite3_exec(x->app, "UPDATE item SET note='edited' WHERE id='b'; INSERT INTO other.t VALUES(2)", NULL, NULL, NULL))
+        rc = -1;
+    bool busy = !rc && sqlite3_exec(x->app, "COMMIT", NULL, NULL, NULL) == SQLITE_BUSY;
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    if (!rc) rc = !busy || sqlite3_exec(x->app, "COMMIT", NULL, NULL, NULL) ? -1 : SATCHEL_OK;
+    if (!sqlite3_get_autocommit(x->app)) assert_int_equal(app_commit(x, "ROLLBACK"), SATCHEL_OK);
+    sqlite3_exec(x->app, "DETACH other", NULL, NULL, NULL);
+    unlink(other_path(x));
+    make_other(x);
+    return rc;
+}
+
 static int run_edit(fixture *x) {
     int rc = outbox_edit(x->w, 6);
     if (rc) return rc;
@@ -97,6 +119,20 @@ static int run_edit(fixture *x) {
 static int run_show(fixture *x) {
     char *json;
     int rc = refusal_json(x->f, 6, &json);
+    if (!rc) buf_printf(&said, "%s", json);
+    sqlite3_free(json);
+    return rc;
+}
+
+/* Of a row that nothing else is known of, with a key that is longer than any that waits. */
+static void before_show_of_a_long_key(fixture *x) {
+    app_sql(x, "INSERT INTO item(id) VALUES('b' || hex(zeroblob(1000)))");
+    refuse_with(x, 11, SATCHEL_E_CHECK, "no");
+}
+
+static int run_show_of_a_long_key(fixture *x) {
+    char *json;
+    int rc = refusal_json(x->f, 11, &json);
     if (!rc) buf_printf(&said, "%s", json);
     sqlite3_free(json);
     return rc;
@@ -151,7 +187,9 @@ static const operation OPERATION[] = {
     {"open", NULL, run_open, 0},
     {"retry", NULL, run_retry, 0},
     {"edit", NULL, run_edit, 0},
+    {"edit that is committed again", make_other, run_edit_committed_again, FAULTS_TWO_FILES},
     {"show", NULL, run_show, 0},
+    {"show of a long key", before_show_of_a_long_key, run_show_of_a_long_key, 0},
     {"push", NULL, run_push, 0},
     {"push of what cannot be sent", tamper, run_push, FAULTS_UNSOUND},
     {"push of what cannot be sent and never was", tamper_unsent, run_push, FAULTS_UNSOUND},
@@ -163,9 +201,42 @@ static void outbox_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_a
     fail_each_instant(*state, OPERATION, sizeof OPERATION / sizeof OPERATION[0]);
 }
 
+/* SQLite's own memory as well, which is back when it is asked for again. */
+static void N6_edit_without_memory_leaves_the_refusal_and_can_be_begun_again(void **state) {
+    fixture *x = *state;
+    unsigned failed = 0;
+    int rc = -1;
+    app_sql(x, "INSERT INTO item(id, name) VALUES('a', 'mine')");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    for (unsigned n = 1; n == 1 || faults_happened(); n++) {
+        fixture_reopen(x);
+        faults_at(n, false);
+        rc = outbox_edit(x->w, 1);
+        faults_at(0, false);
+        assert_int_equal(sqlite3_get_autocommit(x->app), rc != 0);
+        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        assert_int_equal(app_integer(x, "PRAGMA ignore_check_constraints"), 0);
+        if (!rc) app_sql(x, "ROLLBACK");
+        failed += rc != 0;
+        assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+        assert_string_equal(item(x, "a"), "-");
+    }
+    assert_true(failed > 20);
+    assert_int_equal(rc, SATCHEL_OK);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "COMMIT");
+    assert_string_equal(item(x, "a"), "mine|~|~|~");
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_sound(x);
+}
+
 int main(void) {
+    /* Each allocation of SQLite's for itself, so that each can fail. */
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
     faults_install();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(N6_edit_without_memory_leaves_the_refusal_and_can_be_begun_again, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(outbox_that_fails_leaves_the_file_as_it_was_and_succeeds_when_done_again, fixture_setup,
                                         fixture_teardown),
     };
