@@ -273,6 +273,57 @@ class Sees(ConsoleCase):
         self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded"])
         self.assertEqual(api.call("consoleOverview")["refusals"]["open"], 0)
 
+    def test_another_transaction_than_the_one_shown_is_not_touched(self):
+        server = self.begin()
+        self.refuse(server)
+        server.ctl("device", "revoke", "tablet")
+        wanted = {x: f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'{x}', x'ff', 'email', '{x}@example.org')" for x in ("0b", "0c", "0d")}
+        again = harness.Device(self, "tablet", self.path("again.db")).enroll(server)
+        again.sync()
+        again.sql("UPDATE contact SET job_title = 'From the new one' WHERE id = x'01'")
+        again.sql(wanted["0b"])
+        again.sync()
+        api, browser = admin(server), Browser(server)
+        browser.login("admin", first_password(server))
+        ids = server.ctl("device", "list")
+
+        def named(r):
+            return {"device": r["device"], "number": r["number"], "id": r["id"]}
+        old, new = api.items("consoleRefusals", sort="at_ms")
+        self.assertEqual((old["device"], old["number"], old["device_id"] < new["device_id"]), (new["device"], new["number"], True))
+        self.assertNotEqual(old["id"], new["id"])
+
+        def check(expected, command, of, words, **more):
+            before = (server.content(), api.items("consoleRefusals"))
+            problem = browser.command(command, 422, **{**named(of), **more})
+            self.assertIn(words, problem["detail"])
+            self.assertEqual((server.content(), api.items("consoleRefusals")), before)
+            self.assertEqual([r["state"] for r in before[1]], expected)
+        for command in ("rejected.discard", "rejected.retry"):
+            check(["open", "open"], command, old, "rename one of the two")
+            check(["open", "open"], command, new, "with this number", id=new["id"] + "9")
+            check(["open", "open"], command, new, "with this number", id=7)
+        # What is meant is settled, and then the other is as far out of reach as before.
+        browser.command("rejected.discard", **named(new))
+        check(["discarded", "open"], "rejected.discard", old, "rename one of the two")
+        browser.command("device.rename", name=next(d["fingerprint"] for d in ids if d["id"] == old["device_id"]), to="the old tablet")
+        browser.command("rejected.show", **{**named(old), "device": "the old tablet"})
+        browser.command("rejected.discard", **{**named(old), "device": "the old tablet"})
+        self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded", "discarded"])
+        # Copies of one file, each with one of this number: one after the other.
+        copy = again.copy("copy")
+        for device, x in ((again, "0c"), (copy, "0d")):
+            device.sql(wanted[x])
+            device.sync()
+        both = api.items("consoleRefusals", filter__state="open")
+        self.assertEqual((len(both), both[0]["number"]), (2, both[1]["number"]))
+        done = [browser.post("/v1/admin/commands/rejected.discard", named(r), None) for r in both]
+        self.assertEqual(sorted(a.status for a in done), [200, 422])
+        self.assertIn("a copy of the device's file", next(a for a in done if a.status == 422)["detail"])
+        left = api.items("consoleRefusals", filter__state="open")
+        browser.command("rejected.discard", **named(left[0]))
+        self.assertEqual(api.items("consoleRefusals", filter__state="open"), [])
+
     def test_removed_device_is_listed_no_more_and_history_names_it(self):
         server = self.begin()
         self.refuse(server)

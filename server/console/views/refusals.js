@@ -8,7 +8,8 @@ import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
 import { COLUMNS } from "./refusal_columns.js";
 
-const named = (r) => ({ device: r.device, number: r.number });
+// The id says which of several is meant: a name may have been given again.
+const named = (r) => ({ device: r.device, number: r.number, id: r.id });
 
 function retry(r) {
   confirm({
