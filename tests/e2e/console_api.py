@@ -381,6 +381,39 @@ class Sees(ConsoleCase):
         self.assertEqual([(c["device"], c["values"], c["made_ms"] is not None) for c in api.items("consoleChanges", since=seqs[0])], [("server", {"family": "King"}, True)])
         lines = api.csv("consoleChanges", table="contact", key="x'01'")
         self.assertEqual([(line["device"], json.loads(line["values"])) for line in lines][0], ("server", {"family": "King"}))
+        # Which transaction of its device's, and what else a line of text has of it.
+        told = api.items("consoleChanges", table="contact", key="x'01'")
+        self.assertEqual([(c["device"], c["txn"]) for c in told], [("server", None), ("tablet", 1), ("phone", 1)])
+        for line, c in zip(lines, told):
+            self.assertEqual({k: line[k] for k in ("seq", "lag_ms", "user", "txn", "op")}, {k: "" if c[k] is None else str(c[k]) for k in ("seq", "lag_ms", "user", "txn", "op")})
+
+    def test_feed_as_text_is_whole_however_long_or_is_refused(self):
+        server = self.begin()
+        api = admin(server)
+        row = {"table": "contact", "key": "x'01'"}
+        of_row = api.csv("consoleChanges", **row)
+        self.assertEqual(len(of_row), 2)
+        server.sql("INSERT INTO account(id, name) VALUES(x'ff', 't')")
+        server.sql("UPDATE account SET name = 'u' WHERE id = x'ff'")
+        seq = server.one("SELECT seq FROM satchel_server")
+        server.sql(f"UPDATE contact SET job_title = '{'n' * 60000}' WHERE id = x'01'")
+        self.assertEqual(len(of_row) + 1, len(api.csv("consoleChanges", **row)))
+
+        def copy(n, seq):
+            """The commit's only entry n times more."""
+            server.stop()
+            with contextlib.closing(sqlite3.connect(server.path)) as db, db:
+                names = [c[1] for c in db.execute("PRAGMA table_info(satchel_log)") if c[1] != "id"]
+                db.execute("WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < ?)"
+                           f" INSERT INTO satchel_log(id, {','.join(names)}) SELECT id + n, {','.join('l.' + x for x in names)} FROM satchel_log l, c WHERE id = ?", (n, seq << 24))
+            server.start()
+            api.connection = None
+        # More entries than a page looks at, and more changes than a file once had.
+        copy(205000, seq)
+        self.assertEqual(len(api.csv("consoleChanges", **row)), len(of_row) + 1)
+        self.assertEqual(len(api.csv("consoleChanges", table="account", since=seq - 1)), 205001)
+        copy(900, seq + 1)
+        self.assertIn("over 48 MiB as text; ask for", api.call("consoleChanges", 400, format="csv", **row)["detail"])
 
     def test_rows_are_browsed_with_who_wrote_them(self):
         server = self.begin()
