@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import sqlite3
 import time
 import urllib.parse
@@ -430,8 +431,37 @@ class Sees(ConsoleCase):
         self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["job_title"], "tablet")
         self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["family"], "phone")
         self.assertEqual((one["devices"], one["conflicts"], one["deleted"]), (2, 1, None))
+        self.assertEqual(one["holders"], [{"id": api.id_of(name), "name": name} for name in ("phone", "tablet")])
         self.assertEqual({t["name"]: t["rows"] for t in api.items("consoleTables")}["contact"], 45)
         self.assertEqual(len(api.csv("consoleRows", table="contact", filter__given="G1")), 15)
+
+    def test_names_of_who_holds_a_row_are_some_and_their_number_is_all(self):
+        server = self.begin()
+        api = admin(server)
+        server.stop()
+        with contextlib.closing(sqlite3.connect(server.path)) as db, db:
+            db.execute("WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < 60) INSERT INTO satchel_device(name, fingerprint, state, enrolled_ms)"
+                       " SELECT printf('other-%02d', n), randomblob(32), 1, 1 FROM c")
+        server.start()
+        api.connection = None
+        one = api.call("consoleRow", table="contact", key="x'01'")
+        self.assertEqual((one["devices"], [h["name"] for h in one["holders"]]), (62, [f"other-{n:02}" for n in range(1, 51)]))
+
+    def test_least_version_of_devices_is_told_as_it_is_now(self):
+        server = self.server()
+        api = admin(server)
+        self.assertIsNone(api.call("consoleSchema")["min_version"])
+        server.stop()
+        settings = self.path("satcheld.conf")
+        for least in ("0.1.0", "0.0.9"):
+            with open(settings, "w", encoding="utf-8") as f:
+                f.write(f"min-version = {least}\n")
+            if server.process:
+                server.process.send_signal(signal.SIGHUP)
+            else:
+                server.start("--config", settings)
+                api.connection = None
+            harness.wait_until(lambda least=least: api.call("consoleSchema")["min_version"] == least, "the version")
 
     def test_failed_automations_are_a_list_of_their_own(self):
         server = self.begin()
@@ -574,7 +604,7 @@ class Explains(company.Company):
         self.assertTrue(profiles["rep"]["writes"])
         self.assertIn("scope_profile", scope["text"])
         row = api.call("consoleRow", table="account", key=literal(account))
-        self.assertEqual(row["devices"], 1)
+        self.assertEqual((row["devices"], [h["name"] for h in row["holders"]]), (1, ["ann"]))
         for name in ("till", "rep"):
             self.assertIn(name, profiles)
 
