@@ -44,8 +44,8 @@ typedef struct refusal_named {
     uint64_t number;
 } refusal_named;
 
-/* Which of several transactions a name and a number mean is for refusal.c to say, and a name may have been given again since somebody was shown one: the console gives
- * its id as well, AUTHOR-NUMBER, and another than that one is not touched. */
+/* A name may have been given again since somebody was shown a transaction: the console gives its id as well, AUTHOR-NUMBER, and another than that one is not touched. The order is that
+ * of refusal.c, which takes the first. */
 static int check_meant(control_call *call, store *s, const refusal_named *r) {
     const char *id = control_text(call, "id");
     int64_t author, number;
