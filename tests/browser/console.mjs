@@ -110,6 +110,19 @@ await check("the feed of changes, which has no filters of its own, is given as C
   ok(shown > 1 && lines.slice(1).every((line) => line.includes("phone")), lines.join("\n"));
 });
 
+await check("a list that is too long as CSV is refused in words, and no file is saved", async () => {
+  await visit(page, "#/audit");
+  const detail = "this list is over 48 MiB as text; filter it";
+  await page.route("**/audit?*format=csv*", (r) => r.fulfill({ status: 400, contentType: "application/problem+json", json: { status: 400, code: "E_LIMIT", title: "", detail } }));
+  await page.getByRole("link", { name: "CSV" }).click();
+  await page.getByRole("alert").getByText(detail).waitFor();
+  ok(expected(/400/) > 0, "the browser saw no 400");
+  await page.unroute("**/audit?*format=csv*");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+  equal(download.suggestedFilename(), "audit.csv", "its name");
+  await page.getByRole("alert").waitFor({ state: "hidden" });
+});
+
 await check("how long a device may stay offline is in the list, and how much it is to hold beside it", async () => {
   await visit(page, "#/devices?sort=days_left&filter.days_left=0..");
   const told = (await api(page, "devices?sort=days_left&filter.days_left=0..&limit=50")).items;
@@ -513,6 +526,20 @@ await check("a device is to compare its rows, and what came out is on its page",
   await page.reload();
   await settled(page);
   ok(/Compared last[^]*rows, all the same/.test(await compared()), await compared());
+});
+
+await check("from where a device's rows differed it is one step to its rows", async () => {
+  const { id, name } = device.tablet;
+  const found = [{ table: "contact", keys: "x'01' to x'02'", device_rows: 1 }];
+  await page.route(`**/v1/admin/devices/${id}`, async (r) => {
+    const of = await (await r.fetch()).json();
+    await r.fulfill({ json: { ...of, device: { ...of.device, compared_ms: of.as_of.at_ms, compared_rows: 9, compared_ranges: 3, compared_differed: 1, compared_passed: 0 }, compared_found: found } });
+  });
+  await visit(page, `#/devices/${id}`);
+  await page.getByText("where they differed").click();
+  await page.locator(".facts").getByRole("link", { name: "contact", exact: true }).click();
+  await page.getByRole("region", { name: `Rows of contact that ${name} is to hold`, exact: true }).waitFor();
+  await page.unroute(`**/v1/admin/devices/${id}`);
 });
 
 await check("a device is to make a new key, and has it when it was here", async () => {
