@@ -811,7 +811,7 @@ await check("a row's page names the devices that are to hold it, and leads to th
   equal(await told.locator("li a").allInnerTexts(), holders.map((h) => h.name), "their names");
   await page.screenshot({ path: path.join(world.shots, "row-holders.png") });
   await told.getByRole("link", { name: holders[1].name, exact: true }).click();
-  await page.waitForFunction((name) => document.querySelector("h1").innerText === name, holders[1].name);
+  await page.getByRole("heading", { level: 1, name: holders[1].name, exact: true }).waitFor();
 });
 
 await check("the threshold of an alert's rule is changed", async () => {
