@@ -537,7 +537,6 @@ static int put_csv(listing *l, buf *out) {
     int rc = put_conditions(l);
     if (rc) return rc;
     put_order(l);
-    buf_printf(&l->sql, " LIMIT %u", CONSOLE_CSV_ROWS);
     rc = prepare(l, &q);
     for (size_t i = 0; i < l->s->ncolumn; i++) {
         if (i) buf_put_byte(out, ',');

@@ -18,8 +18,7 @@
 #define CONSOLE_LIMIT_MAX 1000u
 #define CONSOLE_FILTERS 8u
 #define CONSOLE_COUNTS 50u
-#define CONSOLE_CSV_ROWS 100000u
-/* A page ends when it is so long, however few its items are. */
+/* A page ends when it is so long, however few its items are; CSV, which has no pages, is whole or refused. */
 #define CONSOLE_PAGE_BYTES ((size_t)4 << 20)
 #define CONSOLE_CSV_BYTES ((size_t)48 << 20)
 #define CONSOLE_PARAMS 8u

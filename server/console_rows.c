@@ -207,13 +207,10 @@ static int put_deleted(const console *k, const console_row_named *n, bool *delet
     return rc;
 }
 
-static int count(const console *k, const char *sql, const char *format_id, int64_t id, const buf *bytes, int64_t *out) {
+static int count_conflicts(const console *k, const console_row_named *n, int64_t *out) {
     db_cache *cache = &k->file->cache;
-    sqlite3_stmt *q = db_prepare(cache, sql);
-    if (bytes)
-        db_bind(q, format_id, id, bytes->p, bytes->n);
-    else
-        db_bind(q, format_id, id);
+    sqlite3_stmt *q = db_prepare(cache, "SELECT count(*) FROM satchel_conflict WHERE tbl=? AND key=?");
+    db_bind(q, "ib", (int64_t)n->t->id, n->row.bytes.p, n->row.bytes.n);
     int rc = db_next(cache, q);
     if (rc != 1) return rc ? rc : SATCHEL_E_INTERNAL;
     *out = sqlite3_column_int64(q, 0);
@@ -221,8 +218,32 @@ static int count(const console *k, const char *sql, const char *format_id, int64
     return SATCHEL_OK;
 }
 
+#define HOLDERS_TOLD 50
+
+/* The devices that are to hold rows of a set (-1: of none), by name; the first of them, and how many there are. */
+static int put_holders(const console *k, int64_t set, buf *out) {
+    db_cache *cache = &k->file->cache;
+    int64_t n = 0;
+    int rc = SATCHEL_OK;
+    sqlite3_stmt *q = db_prepare(
+        cache,
+        "SELECT d.id,d.name FROM satchel_device d WHERE d.state IN (1,4) AND ?1>=0 AND (d.profile IS NULL OR console_holds("
+        "(SELECT h.view FROM satchel_held h WHERE h.device=d.id ORDER BY h.seq DESC LIMIT 1),?1)) ORDER BY d.name,d.id");
+    db_bind(q, "i", set);
+    buf_printf(out, ",\"holders\":[");
+    for (; (rc = db_next(cache, q)) == 1; n++) {
+        if (n >= HOLDERS_TOLD) continue;
+        buf_printf(out, "%s{\"id\":%" PRId64, n ? "," : "", (int64_t)sqlite3_column_int64(q, 0));
+        console_put_text(out, "name", (const char *)sqlite3_column_text(q, 1));
+        buf_put_byte(out, '}');
+    }
+    buf_put_byte(out, ']');
+    console_put_integer(out, "devices", n);
+    return rc;
+}
+
 static int put_row(console *k, const console_row_named *n, buf *out) {
-    int64_t set = -1, devices = 0, conflicts = 0;
+    int64_t set = -1, conflicts = 0;
     bool deleted = false;
     buf_put_byte(out, '{');
     console_put_as_of(k, out);
@@ -231,15 +252,8 @@ static int put_row(console *k, const console_row_named *n, buf *out) {
     if (!rc) rc = console_put_fields(k, n, NULL, &set, out);
     buf_printf(out, ",\"buckets\":");
     if (!rc) rc = console_put_buckets(k, "SELECT buckets FROM satchel_set WHERE id=?", set, out);
-    if (!rc && set >= 0)
-        rc = count(
-            k,
-            "SELECT count(*) FROM satchel_device d WHERE d.state IN (1,4) AND (d.profile IS NULL OR console_holds((SELECT h.view FROM"
-            " satchel_held h WHERE h.device=d.id ORDER BY h.seq DESC LIMIT 1),?))",
-            "i", set, NULL, &devices);
-    if (!rc)
-        rc = count(k, "SELECT count(*) FROM satchel_conflict WHERE tbl=? AND key=?", "ib", n->t->id, &n->row.bytes, &conflicts);
-    console_put_integer(out, "devices", devices);
+    if (!rc) rc = put_holders(k, set, out);
+    if (!rc) rc = count_conflicts(k, n, &conflicts);
     console_put_integer(out, "conflicts", conflicts);
     if (!rc) rc = put_deleted(k, n, &deleted, out);
     buf_put_byte(out, '}');

@@ -7,6 +7,7 @@
 #include "server/automation.h"
 #include "server/console_private.h"
 #include "server/rollout.h"
+#include "server/version.h"
 
 #define N(array) (sizeof(array) / sizeof *(array))
 
@@ -226,6 +227,7 @@ void console_backups(api_call *c, api_reader *r) {
 /* ---- GET /v1/admin/schema ---- */
 
 static int put_schema(const console *k, buf *out, buf *words) {
+    char min_version[VERSION_TEXT_BYTES];
     int64_t never = 0;
     (void)words;
     buf_put_byte(out, '{');
@@ -233,6 +235,9 @@ static int put_schema(const console *k, buf *out, buf *words) {
     console_put_integer(out, "schema_epoch", k->schema->epoch);
     console_put_integer(out, "store_format", store_format());
     console_put_text(out, "version", SATCHEL_VERSION);
+    unsigned least = atomic_load(&k->service->min_version);
+    version_text(least, min_version);
+    console_put_text(out, "min_version", least ? min_version : NULL);
     int rc =
         db_integer(&k->file->cache, "SELECT count(*) FROM satchel_device WHERE state IN (1,4) AND last_seen_ms=0", 0, &never);
     console_put_integer(out, "never", never);

@@ -216,6 +216,12 @@ static int reload_certificates(parts *p, bool asked, buf *error) {
     return rc;
 }
 
+/* The hub keeps to it, and the console tells it. */
+static void set_min_version(parts *p) {
+    hub_set_min_version(p->hub, p->config->min_version);
+    atomic_store(&p->service.min_version, p->config->min_version);
+}
+
 static void reload_settings(parts *p) {
     config fresh;
     buf error = {0}, restart = {0};
@@ -226,7 +232,7 @@ static void reload_settings(parts *p) {
     } else {
         config_adopt(p->config, &fresh, &restart);
         log_open(p->config->log_format, p->config->log_level);
-        hub_set_min_version(p->hub, p->config->min_version);
+        set_min_version(p);
         if (restart.n) log_event(&f, "these settings have changed and need a restart: %s", (const char *)restart.p);
     }
     config_fini(&fresh);
@@ -429,7 +435,7 @@ static int open_hub(parts *p, buf *error) {
         .ctx = p,
     };
     int rc = hub_open(&hc, &p->hub, error);
-    if (!rc) hub_set_min_version(p->hub, p->config->min_version);
+    if (!rc) set_min_version(p);
     return rc;
 }
 

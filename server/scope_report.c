@@ -91,27 +91,31 @@ static int look_at_device(const tally *y, scope *old, scope *new, sqlite3_stmt *
     view *before = NULL, *after = NULL;
     int64_t id = sqlite3_column_int64(q, 0);
     const char *profile = (const char *)sqlite3_column_text(q, 2);
+    buf user = {0};
     json_t *gets = json_object(), *loses = json_object();
-    int rc = load_view(old, id, now_ms, &before);
+    value_put_literals(&user, sqlite3_column_blob(q, 3), (size_t)sqlite3_column_bytes(q, 3));
+    buf_put_byte(&user, 0);
+    int rc = user.rc ? user.rc : load_view(old, id, now_ms, &before);
     if (!rc) rc = load_view(new, id, now_ms, &after);
     if (!rc) rc = count_for(y, before, after, new->sets, gets, loses);
     bool other = !rc && !view_same_masks(before, after);
-    json_t *o =
-        rc ? NULL
-           : json_pack("{ss? ss? sb sb sO sO}", "device", sqlite3_column_text(q, 1), "profile", profile, "known",
-                       !profile || scope_profile_by_name(new, profile), "masks_change", other, "gets", gets, "loses", loses);
+    json_t *o = rc ? NULL
+                   : json_pack("{ss? ss? ss? sb sb sO sO}", "device", sqlite3_column_text(q, 1), "profile", profile, "user",
+                               user.n > 1 ? (const char *)user.p : NULL, "known", !profile || scope_profile_by_name(new, profile),
+                               "masks_change", other, "gets", gets, "loses", loses);
     if (!rc && (!o || json_array_append_new(devices, o))) rc = SATCHEL_E_NOMEM;
     view_release(before);
     view_release(after);
     json_decref(gets);
     json_decref(loses);
+    buf_fini(&user);
     return rc;
 }
 
 static int look_at_devices(const tally *y, scope *old, scope *new, uint64_t now_ms, json_t *devices) {
     sqlite3_stmt *q = NULL;
-    int rc = db_rc(sqlite3_prepare_v2(new->db, "SELECT id,name,profile FROM satchel_device WHERE state IN (1,4) ORDER BY name",
-                                      -1, &q, NULL));
+    int rc = db_rc(sqlite3_prepare_v2(
+        new->db, "SELECT id,name,profile,user FROM satchel_device WHERE state IN (1,4) ORDER BY name", -1, &q, NULL));
     while (!rc && sqlite3_step(q) == SQLITE_ROW) rc = look_at_device(y, old, new, q, now_ms, devices);
     int end = db_rc(sqlite3_finalize(q));
     return rc ? rc : end;
@@ -138,8 +142,10 @@ static void put_words(buf *out, json_t *all) {
     json_t *d;
     buf_printf(out, "rows that lie elsewhere: %" JSON_INTEGER_FORMAT "\n", json_integer_value(json_object_get(all, "moved")));
     json_array_foreach(json_object_get(all, "devices"), i, d) {
-        const char *profile = json_string_value(json_object_get(d, "profile"));
-        buf_printf(out, "%s (%s): ", json_string_value(json_object_get(d, "device")), profile ? profile : "everything");
+        const char *profile = json_string_value(json_object_get(d, "profile")),
+                   *user = json_string_value(json_object_get(d, "user"));
+        buf_printf(out, "%s (%s%s%s): ", json_string_value(json_object_get(d, "device")), profile ? profile : "everything",
+                   user ? ", user " : "", user ? user : "");
         put_counts(out, "gets", json_object_get(d, "gets"));
         put_counts(out, ", loses", json_object_get(d, "loses"));
         if (json_is_true(json_object_get(d, "masks_change"))) buf_printf(out, "; other columns are masked, so it begins anew");

@@ -4,6 +4,7 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,7 +36,8 @@ typedef struct service {
     struct front *front;
     uint64_t started_ms;
     uint64_t (*now_ms)(void *ctx);
-    bool draining; /* no new work is taken */
+    atomic_uint min_version; /* of version.h, which devices are to have at least; 0: any */
+    bool draining;           /* no new work is taken */
 } service;
 
 typedef struct service_job service_job;

@@ -44,15 +44,26 @@ async function answer(response) {
   throw new Problem(response.status, body);
 }
 
-async function ask(path, options) {
-  let response;
+async function send(path, options) {
   try {
-    response = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+    return await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
   } catch (e) {
     if (e.name === "AbortError") throw e;
     throw new Problem(0, { code: "E_NETWORK", detail: "The server cannot be reached." });
   }
-  return answer(response);
+}
+
+const ask = async (path, options) => answer(await send(path, options));
+
+/** Saves what an address answers as a file; a browser's own download would not tell why there is none. */
+export async function save(path, name) {
+  const response = await send(path, {});
+  if (!response.ok) await answer(response);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 export function address(path, params = {}) {

@@ -2,6 +2,7 @@
 // was typed.
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { acted } from "./api.js";
+import { count } from "./format.js";
 import { Field, Trouble } from "./parts.js";
 
 let open = () => {};
@@ -14,6 +15,29 @@ let speak = () => {};
  */
 export function confirm(question) {
   open(question);
+}
+
+/**
+ * What confirm is to ask for where something is done to each of several things, one after the other: one that fails does not keep the others from it, and it is told which did.
+ * run(thing) does it; named(thing) is what it is called. A failure of the only one is the dialog's own, so that it can be tried again.
+ */
+export function each(things, run, named) {
+  return {
+    run: async () => {
+      const failed = [];
+      for (const thing of things) {
+        try {
+          await run(thing);
+        } catch (problem) {
+          if (things.length === 1) throw problem;
+          failed.push([named(thing), problem.message]);
+        }
+      }
+      return failed;
+    },
+    done: (failed) => failed.length > 0 && html`<div class="trouble" role="alert"><p>${count(things.length - failed.length)} done, ${count(failed.length)} failed:</p>
+      <ul>${failed.map(([name, words]) => html`<li key=${name}>${name}: ${words}</li>`)}</ul></div>`,
+  };
 }
 
 /** Tells that something was done. */

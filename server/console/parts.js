@@ -19,6 +19,12 @@ export function Ago({ ms }) {
   return html`<time datetime=${iso(ms)} title=${time(ms)}>${ago(ms)}</time>`;
 }
 
+/** How old something is that was there at that time already. */
+export function AtLeast({ since }) {
+  if (!since) return html`<span class="none">–</span>`;
+  return html`<time datetime=${iso(since)} title=${time(since)}>at least ${duration(Math.max(1000, Math.floor((Date.now() - since) / 1000) * 1000))}</time>`;
+}
+
 export function Time({ ms }) {
   if (!ms) return html`<span class="none">–</span>`;
   return html`<time datetime=${iso(ms)} title=${iso(ms)}>${time(ms)}</time>`;

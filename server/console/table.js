@@ -1,6 +1,6 @@
 // The one table: rows of a list of the API, sorted, filtered and paged by the server. All of that stands in the address.
 import { html, useEffect, useState } from "./lib.js";
-import { address, useData } from "./api.js";
+import { address, save, useData } from "./api.js";
 import { count } from "./format.js";
 import { AsOf, Trouble, useTick } from "./parts.js";
 import { setQuery } from "./router.js";
@@ -63,6 +63,19 @@ function Search({ value, change }) {
   return html`<label class="field search"><span>Search</span><input type="search" value=${typed} onInput=${(e) => type(e.target.value)} /></label>`;
 }
 
+/** The list as a file; `told` gets what kept it from being one. */
+function Csv({ to, name, told }) {
+  const [busy, setBusy] = useState(false);
+  const click = async (e) => {
+    e.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    told(await save(to, name).then(() => null, (problem) => problem));
+    setBusy(false);
+  };
+  return html`<a class="button" href=${to} download=${name} aria-busy=${busy} onClick=${click}>CSV</a>`;
+}
+
 function Cell({ column, row }) {
   const shown = column.show ? column.show(row) : row[column.name];
   return html`<td class=${`${column.right ? "right" : ""} ${column.class || ""}`} data-title=${column.title}>${
@@ -87,6 +100,7 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
   const asked = { limit: LIMIT, ...now, ...fixed, ...(groups ? { counts: groups.name } : {}) };
   const from = useData(path, asked, live && !own.after ? live : 0);
   const [picked, setPicked] = useState(new Set());
+  const [unsaved, setUnsaved] = useState(null);
   useTick(10000);
   const change = (changes, quiet) => setQuery(name ? Object.fromEntries(Object.entries(changes).map(([k, v]) => [`${name}.${k}`, v])) : changes, quiet);
   const items = from.data ? from.data.items : [];
@@ -95,7 +109,7 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
   const filtered = Object.keys(own).some((k) => k === "q" || k.startsWith("filter."));
   const total = from.data ? from.data.total : null;
   const bar = search || filters.length > 0 || tools;
-  const csv = html`<a class="button" href=${address(path, { ...now, ...fixed, after: "", format: "csv" })} download=${`${path.split("?")[0].replaceAll("/", "-")}.csv`}>CSV</a>`;
+  const csv = html`<${Csv} to=${address(path, { ...now, ...fixed, after: "", format: "csv" })} name=${`${path.split("?")[0].replaceAll("/", "-")}.csv`} told=${setUnsaved} />`;
 
   return html`<section class="list" aria-busy=${from.loading} aria-label=${caption}>
     ${bar && html`<div class="filters" role="search">
@@ -106,7 +120,7 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
       ${csv}${tools}
     </div>`}
     ${groups && from.data && from.data.counts && from.data.counts.length > 0 && html`<${Groups} column=${groups} counts=${from.data.counts} chosen=${own[`filter.${groups.name}`]} change=${change} />`}
-    <${Trouble} problem=${from.problem} again=${from.reload} />
+    <${Trouble} problem=${from.problem} again=${from.reload} /><${Trouble} problem=${unsaved} />
     ${bulk && chosen.length > 0 && html`<div class="bulk" role="region" aria-label="Selected rows"><strong>${chosen.length} selected</strong>${bulk(chosen, () => setPicked(new Set()))}<button type="button" onClick=${() => setPicked(new Set())}>Select none</button></div>`}
     <div class="scroll" tabindex="0" role="region" aria-label=${`Table: ${caption}`}><table>
       <caption>${caption}</caption>

@@ -110,6 +110,19 @@ await check("the feed of changes, which has no filters of its own, is given as C
   ok(shown > 1 && lines.slice(1).every((line) => line.includes("phone")), lines.join("\n"));
 });
 
+await check("a list that is too long as CSV is refused in words, and no file is saved", async () => {
+  await visit(page, "#/audit");
+  const detail = "this list is over 48 MiB as text; filter it";
+  await page.route("**/audit?*format=csv*", (r) => r.fulfill({ status: 400, contentType: "application/problem+json", json: { status: 400, code: "E_LIMIT", title: "", detail } }));
+  await page.getByRole("link", { name: "CSV" }).click();
+  await page.getByRole("alert").getByText(detail).waitFor();
+  ok(expected(/400/) > 0, "the browser saw no 400");
+  await page.unroute("**/audit?*format=csv*");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);
+  equal(download.suggestedFilename(), "audit.csv", "its name");
+  await page.getByRole("alert").waitFor({ state: "hidden" });
+});
+
 await check("how long a device may stay offline is in the list, and how much it is to hold beside it", async () => {
   await visit(page, "#/devices?sort=days_left&filter.days_left=0..");
   const told = (await api(page, "devices?sort=days_left&filter.days_left=0..&limit=50")).items;
@@ -121,6 +134,24 @@ await check("how long a device may stay offline is in the list, and how much it 
   const facts = (await page.locator(".facts").innerText()).replaceAll(",", "").replaceAll("\u00a0", " ");
   ok(held.rows > 50 && new RegExp(`Rows that it is to hold\\s+${held.rows} about [0-9.]+ [kKM]`).test(facts), `${held.rows}: ${facts}`);
   ok(/Offline days left\s+\d/.test(facts) && /Rules in force\s+heard of/.test(facts), facts);
+});
+
+await check("how long changes wait at least, what a device held last and which software it has are in the list", async () => {
+  await visit(page, "#/overview");
+  const oldest = page.locator(".tile", { has: page.getByText("Oldest unsent change", { exact: true }) }).locator(".figure");
+  ok(/^at least \d/.test(await oldest.innerText()), await oldest.innerText());
+  await visit(page, "#/devices?sort=-pending");
+  ok(/^at least \d/.test(await page.locator("tbody td[data-title='Oldest waiting']").first().innerText()), "in the list");
+  const told = (await api(page, "devices?sort=-pending&limit=50")).items;
+  equal(await page.locator("tbody td[data-title=Rows]").allInnerTexts(), told.map((d) => (d.compared_rows === null ? "–" : String(d.compared_rows))), "rows");
+  await page.locator("tbody td.name a").first().click();
+  await page.getByText(/the oldest for at least \d/).waitFor();
+  await visit(page, "#/devices");
+  const [most] = (await api(page, "software?sort=-devices&limit=1")).items;
+  await page.getByLabel("Software").selectOption(most.software);
+  await page.waitForFunction(() => location.hash.includes("filter.software="));
+  await settled(page);
+  ok((await page.locator(".below").innerText()).includes(`${most.devices}`), "those that have it");
 });
 
 await check("refused changes are counted by code above their list, over all pages, and a code is a filter", async () => {
@@ -448,6 +479,26 @@ await check("a device is paused and resumed, and is told so", async () => {
   sync("van");
 });
 
+await check("where something fails for one of several devices, which one is told; what none of them can is not offered", async () => {
+  await visit(page, "#/devices?q=load-&sort=name");
+  const names = (await page.locator("tbody tr td.name").allInnerTexts()).slice(0, 3);
+  for (let i = 0; i < names.length; i++) await page.locator("tbody input[type=checkbox]").nth(i).check();
+  const offered = await page.locator(".bulk button").allInnerTexts();
+  ok(offered.includes("Pause") && offered.includes("Wipe") && !offered.includes("Resume") && !offered.includes("Remove"), offered.join());
+  await page.locator(".bulk").getByRole("button", { name: "Pause" }).click();
+  ctl("device", "revoke", names[0]);
+  const dialog = page.getByRole("dialog");
+  await dialog.locator("button[type=submit]").click();
+  const words = await dialog.getByRole("alert").innerText();
+  ok(words.includes("2 done, 1 failed:") && words.includes(`${names[0]}: `) && !words.includes(names[1]), words);
+  ok(expected(/4\d\d/) > 0, "nothing failed");
+  await page.screenshot({ path: path.join(world.shots, "some-failed.png") });
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await settled(page);
+  equal((await api(page, "devices?q=load-&sort=name&limit=3")).items.map((d) => d.state), ["revoked", "paused", "paused"], "their states");
+  for (const name of names.slice(1)) ctl("device", "resume", name);
+});
+
 await check("a device is renamed, gets another profile and a new snapshot", async () => {
   await visit(page, `#/devices/${device.van.id}`);
   await act(page, button("Rename"), { "New name": "delivery van" });
@@ -475,6 +526,20 @@ await check("a device is to compare its rows, and what came out is on its page",
   await page.reload();
   await settled(page);
   ok(/Compared last[^]*rows, all the same/.test(await compared()), await compared());
+});
+
+await check("from where a device's rows differed it is one step to its rows", async () => {
+  const { id, name } = device.tablet;
+  const found = [{ table: "contact", keys: "x'01' to x'02'", device_rows: 1 }];
+  await page.route(`**/v1/admin/devices/${id}`, async (r) => {
+    const of = await (await r.fetch()).json();
+    await r.fulfill({ json: { ...of, device: { ...of.device, compared_ms: of.as_of.at_ms, compared_rows: 9, compared_ranges: 3, compared_differed: 1, compared_passed: 0 }, compared_found: found } });
+  });
+  await visit(page, `#/devices/${id}`);
+  await page.getByText("where they differed").click();
+  await page.locator(".facts").getByRole("link", { name: "contact", exact: true }).click();
+  await page.getByRole("region", { name: `Rows of contact that ${name} is to hold`, exact: true }).waitFor();
+  await page.unroute(`**/v1/admin/devices/${id}`);
 });
 
 await check("a device is to make a new key, and has it when it was here", async () => {
@@ -548,6 +613,21 @@ await check("the dry run of other rules tells what they would do; why a device h
   ok(/phone is to hold contact/.test(await page.locator("main").innerText()), "the explanation");
 });
 
+await check("a dry run that touches many devices tells whose they are, and shows the first, or those of whom one asks", async () => {
+  const of = (n) => ({ device: `d${n}`, profile: "rep", user: n === 77 ? "'zoe'" : `${n}`, known: true, masks_change: false, gets: { contact: n + 1 }, loses: {} });
+  const report = { moved: 9, devices: Array.from({ length: 120 }, (_, n) => of(n)) };
+  await page.route("**/commands/scope.dry_run", (r) => r.fulfill({ json: { report } }));
+  await visit(page, "#/scope/try");
+  await page.locator("form button.primary").click();
+  await page.getByText("The first 50 of 120.").waitFor();
+  equal(await page.locator("tbody tr").count(), 50, "rows");
+  await page.screenshot({ path: path.join(world.shots, "scope-dry-run-many.png"), fullPage: true });
+  await page.getByLabel("Device, profile or user").fill("ZOE");
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  ok(/d77\s+rep\s+zoe/.test(await page.locator("tbody tr").innerText()), "whose it is");
+  await page.unroute("**/commands/scope.dry_run");
+});
+
 await check("a device is given a row for a while, gets it, is told why it has it, and loses it when that is ended", async () => {
   const [, , , row] = world.contacts;
   const held = () => {
@@ -585,7 +665,7 @@ await check("other rules are published after a dry run has shown what they do, a
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await button("Dry run").click();
   await page.getByText(`${all} rows would lie elsewhere; 1 of`).waitFor({ timeout: 120000 });
-  equal(await page.locator("tbody tr").allInnerTexts(), [`desk\tagent\t${all} loyalty_card ${all}\t0\t–`], "the devices that it would touch");
+  equal(await page.locator("tbody tr").allInnerTexts(), [`desk\tagent\tx'${world.rep}'\t${all} loyalty_card ${all}\t0\t–`], "the devices that it would touch");
   equal([(await api(page, "scope")).version, cards()], [before.version, 0], "nothing is published yet");
   await page.screenshot({ path: path.join(world.shots, "scope-dry-run-cards.png"), fullPage: true });
   await button("Publish…").click();
@@ -721,6 +801,17 @@ await check("a row is headed by what it is called", async () => {
     await visit(page, `#/data/contact/${key(first)}${tab}`);
     equal(await page.locator("h1").innerText(), row.label, `the heading${tab}`);
   }
+});
+
+await check("a row's page names the devices that are to hold it, and leads to them", async () => {
+  await visit(page, `#/data/contact/${key(second)}`);
+  const { holders, devices } = await api(page, `tables/contact/rows/${key(second)}`);
+  const told = page.locator(".facts details", { has: page.locator("summary", { hasText: String(devices) }) });
+  await told.locator("summary").click();
+  equal(await told.locator("li a").allInnerTexts(), holders.map((h) => h.name), "their names");
+  await page.screenshot({ path: path.join(world.shots, "row-holders.png") });
+  await told.getByRole("link", { name: holders[1].name, exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: holders[1].name, exact: true }).waitFor();
 });
 
 await check("the threshold of an alert's rule is changed", async () => {

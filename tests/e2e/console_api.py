@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import sqlite3
 import time
 import urllib.parse
@@ -273,6 +274,57 @@ class Sees(ConsoleCase):
         self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded"])
         self.assertEqual(api.call("consoleOverview")["refusals"]["open"], 0)
 
+    def test_another_transaction_than_the_one_shown_is_not_touched(self):
+        server = self.begin()
+        self.refuse(server)
+        server.ctl("device", "revoke", "tablet")
+        wanted = {x: f"INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'{x}', x'ff', 'email', '{x}@example.org')" for x in ("0b", "0c", "0d")}
+        again = harness.Device(self, "tablet", self.path("again.db")).enroll(server)
+        again.sync()
+        again.sql("UPDATE contact SET job_title = 'From the new one' WHERE id = x'01'")
+        again.sql(wanted["0b"])
+        again.sync()
+        api, browser = admin(server), Browser(server)
+        browser.login("admin", first_password(server))
+        ids = server.ctl("device", "list")
+
+        def named(r):
+            return {"device": r["device"], "number": r["number"], "id": r["id"]}
+        old, new = api.items("consoleRefusals", sort="at_ms")
+        self.assertEqual((old["device"], old["number"], old["device_id"] < new["device_id"]), (new["device"], new["number"], True))
+        self.assertNotEqual(old["id"], new["id"])
+
+        def check(expected, command, of, words, **more):
+            before = (server.content(), api.items("consoleRefusals"))
+            problem = browser.command(command, 422, **{**named(of), **more})
+            self.assertIn(words, problem["detail"])
+            self.assertEqual((server.content(), api.items("consoleRefusals")), before)
+            self.assertEqual([r["state"] for r in before[1]], expected)
+        for command in ("rejected.discard", "rejected.retry"):
+            check(["open", "open"], command, old, "rename one of the two")
+            check(["open", "open"], command, new, "with this number", id=new["id"] + "9")
+            check(["open", "open"], command, new, "with this number", id=7)
+        # What is meant is settled, and then the other is as far out of reach as before.
+        browser.command("rejected.discard", **named(new))
+        check(["discarded", "open"], "rejected.discard", old, "rename one of the two")
+        browser.command("device.rename", name=next(d["fingerprint"] for d in ids if d["id"] == old["device_id"]), to="the old tablet")
+        browser.command("rejected.show", **{**named(old), "device": "the old tablet"})
+        browser.command("rejected.discard", **{**named(old), "device": "the old tablet"})
+        self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded", "discarded"])
+        # Copies of one file, each with one of this number: one after the other.
+        copy = again.copy("copy")
+        for device, x in ((again, "0c"), (copy, "0d")):
+            device.sql(wanted[x])
+            device.sync()
+        both = api.items("consoleRefusals", filter__state="open")
+        self.assertEqual((len(both), both[0]["number"]), (2, both[1]["number"]))
+        done = [browser.post("/v1/admin/commands/rejected.discard", named(r), None) for r in both]
+        self.assertEqual(sorted(a.status for a in done), [200, 422])
+        self.assertIn("a copy of the device's file", next(a for a in done if a.status == 422)["detail"])
+        left = api.items("consoleRefusals", filter__state="open")
+        browser.command("rejected.discard", **named(left[0]))
+        self.assertEqual(api.items("consoleRefusals", filter__state="open"), [])
+
     def test_removed_device_is_listed_no_more_and_history_names_it(self):
         server = self.begin()
         self.refuse(server)
@@ -330,6 +382,39 @@ class Sees(ConsoleCase):
         self.assertEqual([(c["device"], c["values"], c["made_ms"] is not None) for c in api.items("consoleChanges", since=seqs[0])], [("server", {"family": "King"}, True)])
         lines = api.csv("consoleChanges", table="contact", key="x'01'")
         self.assertEqual([(line["device"], json.loads(line["values"])) for line in lines][0], ("server", {"family": "King"}))
+        # Which transaction of its device's, and what else a line of text has of it.
+        told = api.items("consoleChanges", table="contact", key="x'01'")
+        self.assertEqual([(c["device"], c["txn"]) for c in told], [("server", None), ("tablet", 1), ("phone", 1)])
+        for line, c in zip(lines, told):
+            self.assertEqual({k: line[k] for k in ("seq", "lag_ms", "user", "txn", "op")}, {k: "" if c[k] is None else str(c[k]) for k in ("seq", "lag_ms", "user", "txn", "op")})
+
+    def test_feed_as_text_is_whole_however_long_or_is_refused(self):
+        server = self.begin()
+        api = admin(server)
+        row = {"table": "contact", "key": "x'01'"}
+        of_row = api.csv("consoleChanges", **row)
+        self.assertEqual(len(of_row), 2)
+        server.sql("INSERT INTO account(id, name) VALUES(x'ff', 't')")
+        server.sql("UPDATE account SET name = 'u' WHERE id = x'ff'")
+        seq = server.one("SELECT seq FROM satchel_server")
+        server.sql(f"UPDATE contact SET job_title = '{'n' * 60000}' WHERE id = x'01'")
+        self.assertEqual(len(of_row) + 1, len(api.csv("consoleChanges", **row)))
+
+        def copy(n, seq):
+            """The commit's only entry n times more."""
+            server.stop()
+            with contextlib.closing(sqlite3.connect(server.path)) as db, db:
+                names = [c[1] for c in db.execute("PRAGMA table_info(satchel_log)") if c[1] != "id"]
+                db.execute("WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < ?)"
+                           f" INSERT INTO satchel_log(id, {','.join(names)}) SELECT id + n, {','.join('l.' + x for x in names)} FROM satchel_log l, c WHERE id = ?", (n, seq << 24))
+            server.start()
+            api.connection = None
+        # More entries than a page looks at, and more changes than a file once had.
+        copy(205000, seq)
+        self.assertEqual(len(api.csv("consoleChanges", **row)), len(of_row) + 1)
+        self.assertEqual(len(api.csv("consoleChanges", table="account", since=seq - 1)), 205001)
+        copy(900, seq + 1)
+        self.assertIn("over 48 MiB as text; ask for", api.call("consoleChanges", 400, format="csv", **row)["detail"])
 
     def test_rows_are_browsed_with_who_wrote_them(self):
         server = self.begin()
@@ -346,8 +431,37 @@ class Sees(ConsoleCase):
         self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["job_title"], "tablet")
         self.assertEqual({f["column"]: f["device"] for f in one["fields"]}["family"], "phone")
         self.assertEqual((one["devices"], one["conflicts"], one["deleted"]), (2, 1, None))
+        self.assertEqual(one["holders"], [{"id": api.id_of(name), "name": name} for name in ("phone", "tablet")])
         self.assertEqual({t["name"]: t["rows"] for t in api.items("consoleTables")}["contact"], 45)
         self.assertEqual(len(api.csv("consoleRows", table="contact", filter__given="G1")), 15)
+
+    def test_names_of_who_holds_a_row_are_some_and_their_number_is_all(self):
+        server = self.begin()
+        api = admin(server)
+        server.stop()
+        with contextlib.closing(sqlite3.connect(server.path)) as db, db:
+            db.execute("WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < 60) INSERT INTO satchel_device(name, fingerprint, state, enrolled_ms)"
+                       " SELECT printf('other-%02d', n), randomblob(32), 1, 1 FROM c")
+        server.start()
+        api.connection = None
+        one = api.call("consoleRow", table="contact", key="x'01'")
+        self.assertEqual((one["devices"], [h["name"] for h in one["holders"]]), (62, [f"other-{n:02}" for n in range(1, 51)]))
+
+    def test_least_version_of_devices_is_told_as_it_is_now(self):
+        server = self.server()
+        api = admin(server)
+        self.assertIsNone(api.call("consoleSchema")["min_version"])
+        server.stop()
+        settings = self.path("satcheld.conf")
+        for least in ("0.1.0", "0.0.9"):
+            with open(settings, "w", encoding="utf-8") as f:
+                f.write(f"min-version = {least}\n")
+            if server.process:
+                server.process.send_signal(signal.SIGHUP)
+            else:
+                server.start("--config", settings)
+                api.connection = None
+            harness.wait_until(lambda least=least: api.call("consoleSchema")["min_version"] == least, "the version")
 
     def test_failed_automations_are_a_list_of_their_own(self):
         server = self.begin()
@@ -490,7 +604,7 @@ class Explains(company.Company):
         self.assertTrue(profiles["rep"]["writes"])
         self.assertIn("scope_profile", scope["text"])
         row = api.call("consoleRow", table="account", key=literal(account))
-        self.assertEqual(row["devices"], 1)
+        self.assertEqual((row["devices"], [h["name"] for h in row["holders"]]), (1, ["ann"]))
         for name in ("till", "rep"):
             self.assertIn(name, profiles)
 

@@ -402,6 +402,7 @@ class Scope(company.Company):
             entry = next(d for d in told["devices"] if d["device"] == device.name)
             gets = {t: len(set(after[t]) - set(before[device.name][t])) for t in after}
             loses = {t: len(set(before[device.name][t]) - set(after[t])) for t in after}
+            self.assertEqual(entry["user"], literal(ann_id if device is ann else bob_id))
             self.assertEqual(entry["gets"], {t: n for t, n in gets.items() if n})
             self.assertEqual(entry["loses"], {t: n for t, n in loses.items() if n})
             self.assertTrue(loses["account"] and loses["contact"])

@@ -322,6 +322,26 @@ static void list_csv_is_whole_quoted_and_no_formula(void **state) {
     buf_fini(&out);
 }
 
+static void list_csv_is_whole_however_long_or_is_refused(void **state) {
+    static const console_column ROW[] = {{"n", "s.n", CONSOLE_INTEGER, 0}, {"text", "printf('%.*c',?1,'x')", CONSOLE_TEXT, 0}};
+    static const console_source MANY = {
+        "(WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<100500) SELECT n FROM c) s", ROW, 2, {"s.n"}, ""};
+    buf out = {0}, words = {0};
+    size_t lines = 0;
+    console_ask a = {.csv = true, .limit = 1, .nparam = 1};
+    a.param[0] = value_integer(1);
+    assert_int_equal(console_list(*state, &MANY, &a, &out, &words), SATCHEL_OK);
+    for (size_t i = 0; i < out.n; i++) lines += out.p[i] == '\n';
+    assert_int_equal(lines, 1 + 100500);
+    buf_clear(&out);
+    a.param[0] = value_integer(1000);
+    assert_int_equal(console_list(*state, &MANY, &a, &out, &words), SATCHEL_E_LIMIT);
+    buf_put_byte(&words, 0);
+    assert_non_null(strstr((const char *)words.p, "filter it"));
+    buf_fini(&out);
+    buf_fini(&words);
+}
+
 static void item_of_parameter_alone_or_none(void **state) {
     static const console_source ONE = {"t WHERE t.id=?1", COLUMN, COLUMNS, {"t.id"}, ""};
     buf out = {0};
@@ -364,6 +384,7 @@ int main(void) {
         TEST(list_wrong_values_and_places_are_told),
         TEST(list_of_json_is_paged_sorted_and_told_as_it_is),
         TEST(list_csv_is_whole_quoted_and_no_formula),
+        TEST(list_csv_is_whole_however_long_or_is_refused),
         TEST(item_of_parameter_alone_or_none),
         TEST(page_of_large_items_ends_before_its_limit_and_goes_on),
     };

@@ -140,18 +140,18 @@ static void dry_run_tells_what_each_device_would_get_and_lose(void **state) {
     char *text = shifted();
     assert_string_equal(dry_run(c, text, false),
                         "rows that lie elsewhere: 6\n"
-                        "ann (rep): gets 0, loses 3 (account 1, contact 1, note 1)\n"
-                        "bob (rep): gets 2 (account 1, contact 1), loses 3 (account 1, contact 1, note 1)\n"
+                        "ann (rep, user 'ann'): gets 0, loses 3 (account 1, contact 1, note 1)\n"
+                        "bob (rep, user 'bob'): gets 2 (account 1, contact 1), loses 3 (account 1, contact 1, note 1)\n"
                         "boss (everything): gets 0, loses 0\n"
-                        "clerk (clerk): gets 0, loses 0\n");
+                        "clerk (clerk, user 'carl'): gets 0, loses 0\n");
     assert_non_null(strstr(dry_run(c, text, true),
                            "\"device\":\"ann\",\"gets\":{},\"known\":true,\"loses\":{\"account\":1,\"contact\":1,\"note\":1}"));
     assert_string_equal(
         dry_run(c, COMPANY_RULES, true),
-        "{\"devices\":[{\"device\":\"ann\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"rep\"},"
-        "{\"device\":\"bob\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"rep\"},"
-        "{\"device\":\"boss\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":null},"
-        "{\"device\":\"clerk\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"clerk\"}],\"moved\":0}");
+        "{\"devices\":[{\"device\":\"ann\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"rep\",\"user\":\"'ann'\"},"
+        "{\"device\":\"bob\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"rep\",\"user\":\"'bob'\"},"
+        "{\"device\":\"boss\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":null,\"user\":null},"
+        "{\"device\":\"clerk\",\"gets\":{},\"known\":true,\"loses\":{},\"masks_change\":false,\"profile\":\"clerk\",\"user\":\"'carl'\"}],\"moved\":0}");
     /* What was tried was not published: rows go on as they were. */
     company_sql(c, "UPDATE account SET terr=2 WHERE id='a'");
     company_check(c);

@@ -15,6 +15,8 @@ function ack(alerts, then) {
   });
 }
 
+const acknowledgeable = (list, done) => list.length > 0 && html`<button type="button" onClick=${() => ack(list, done)}>Acknowledge</button>`;
+
 function silence(rule, subject) {
   confirm({
     title: `Silence ${rule}`, verb: "Silence", words: `${subject ? `Alerts of this rule about ${subject} are` : "Alerts of this rule are"} shown here as ever, and nobody is told of them by e-mail or webhook.`,
@@ -30,7 +32,7 @@ function Alerts({ query }) {
   const manager = useMay("manager");
   return html`<${Table} path="alerts" caption="Alerts" sort="-opened_ms" live=${10000} query=${query} named=${(a) => `${a.rule} ${a.subject}`} empty="There was never an alert."
     filters=${[{ name: "state", label: "State", options: ["open", "acked", "closed"] }, { name: "severity", label: "Severity", options: ["critical", "warning", "info"] }, { name: "rule", label: "Rule" }]}
-    bulk=${manager ? (rows, done) => html`<button type="button" onClick=${() => ack(rows.filter((a) => a.state === "open"), done)}>Acknowledge</button>` : null}
+    bulk=${manager ? (rows, done) => acknowledgeable(rows.filter((a) => a.state === "open"), done) : null}
     columns=${[severity, { name: "state", title: "State", show: (a) => html`<${Badge} word=${a.state} tone=${a.state === "open" ? "bad" : a.state === "acked" ? "warn" : "good"} />` },
       { name: "words", title: "What", class: "words" }, { name: "subject", title: "Of", show: (a) => (a.subject ? html`<a href=${href("devices", { q: a.subject })}>${a.subject}</a>` : "the server"), class: "who" },
       { name: "rule", title: "Rule" }, { name: "opened_ms", title: "Since", down: true, show: (a) => html`<${Time} ms=${a.opened_ms} />` }, { name: "closed_ms", title: "Over", show: (a) => html`<${Time} ms=${a.closed_ms} />` },

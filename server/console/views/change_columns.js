@@ -16,6 +16,7 @@ export const COLUMNS = [
   { name: "made_ms", title: "Made", show: (c) => html`<${Time} ms=${c.made_ms} />` },
   { name: "lag_ms", title: "On its way", right: true, show: (c) => duration(c.lag_ms) },
   { name: "device", title: "Who", show: (c) => html`<${Author} name=${c.device} id=${c.device_id} user=${c.user} />`, class: "who" },
+  { name: "txn", title: "Number", right: true, show: (c) => (c.txn === null ? null : String(c.txn)), help: "Which of its device's transactions" },
   { name: "table", title: "Table" },
   { name: "op", title: "What", show: (c) => html`<${Badge} word=${c.op} tone=${c.op === "delete" ? "bad" : c.op === "insert" ? "good" : "plain"} />` },
   { name: "key", title: "Row", show: (c) => html`<${RowLink} table=${c.table} rowKey=${c.key} />`, class: "short" },

@@ -16,6 +16,8 @@ function accept(conflicts, then) {
   });
 }
 
+const acceptable = (list, done) => list.length > 0 && html`<button type="button" onClick=${() => accept(list, done)}>Accept</button>`;
+
 function restore(c, current) {
   confirm({
     title: "Restore the lost value", verb: "Restore",
@@ -35,7 +37,7 @@ function List({ route }) {
   const manager = useMay("manager");
   return html`<${Head} title="Conflicts" />
     <${Table} path="conflicts" caption="Values that lost to concurrent writes" columns=${COLUMNS} filters=${FILTERS} sort="-at_ms" live=${10000} query=${route.query} named=${(c) => `conflict ${c.id}`}
-      empty="No value was ever lost to another." bulk=${manager ? (rows, done) => html`<button type="button" onClick=${() => accept(rows.filter((c) => c.state === "open"), done)}>Accept</button>` : null} />`;
+      empty="No value was ever lost to another." bulk=${manager ? (rows, done) => acceptable(rows.filter((c) => c.state === "open"), done) : null} />`;
 }
 
 function Side({ title, text, who, id, user, made, tone }) {

@@ -8,6 +8,7 @@ import { Rows, Table } from "../table.js";
 import { Values } from "./change_columns.js";
 
 const MOST = 12;
+const FEW = 3;
 
 function Tables({ query }) {
   return html`<${Head} title="Data" /><${Table} path="tables" caption="Tables" sort="name" query=${query} id=${(t) => t.name} columns=${[
@@ -35,10 +36,14 @@ function Fields({ fields, table, rowKey }) {
     { name: "rule", title: "Decided by" }]} />`;
 }
 
+/** The first of them by name, and how many more there are. */
+const Holders = ({ of, n }) => (n === 0 ? "none" : html`<details open=${n <= FEW}><summary>${count(n)}</summary><ul>${of.map((h) => html`<li key=${h.id}><a href=${href(["devices", h.id])}>${h.name}</a></li>`)}${
+  n > of.length && html`<li class="faint">and ${count(n - of.length)} more</li>`}</ul></details>`);
+
 function Now({ table, from }) {
   return html`<${Loaded} from=${from}>${(d) => html`
     ${!d.exists && html`<p class="trouble">This row is not there.${d.deleted && html` It was deleted by <${Author} name=${d.deleted.device} id=${d.deleted.device_id} />, <${Time} ms=${d.deleted.made_ms} />.`}</p>`}
-    <${Facts} of=${[["Key", html`<code>${d.key}</code>`], ["Devices that are to hold it", count(d.devices)], ["Conflicts", d.conflicts ? html`<a href=${href("conflicts", { "filter.table": table, "filter.key": d.key })}>${count(d.conflicts)}</a>` : "none"],
+    <${Facts} of=${[["Key", html`<code>${d.key}</code>`], ["Devices that are to hold it", html`<${Holders} of=${d.holders} n=${d.devices} />`], ["Conflicts", d.conflicts ? html`<a href=${href("conflicts", { "filter.table": table, "filter.key": d.key })}>${count(d.conflicts)}</a>` : "none"],
       ["Lies in", d.buckets.length ? html`<ul class="codes">${d.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul>` : "no bucket"], ["Why is it on a device?", html`<a href=${href("explain", { table, key: d.key })}>Explain</a>`]]} />
     <${Fields} fields=${d.fields} table=${table} rowKey=${d.key} /><${AsOf} asOf=${d.as_of} />`}<//>`;
 }

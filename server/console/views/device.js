@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { bytes, count, duration, literal, plural } from "../format.js";
-import { Ago, AsOf, Badge, daysLeft, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
+import { Ago, AsOf, AtLeast, Badge, daysLeft, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
 import { go, href } from "../router.js";
 import { Table } from "../table.js";
 import { COLUMNS as CHANGES } from "./change_columns.js";
@@ -39,7 +39,7 @@ function Timeline({ id }) {
 
 /** What came out when the device compared all its rows, and whether it is to do so again. */
 function Compared({ d, found }) {
-  const where = (f) => html`<li key=${f.table + f.keys}><code>${f.table}</code> ${f.keys || "all rows"}: ${plural(f.device_rows, "row")} there</li>`;
+  const where = (f) => html`<li key=${f.table + f.keys}><a href=${href(["devices", d.id, "rows"], { table: f.table })}><code>${f.table}</code></a> ${f.keys || "all rows"}: ${plural(f.device_rows, "row")} there</li>`;
   return html`${d.compared_ms === null ? "never" : html`<${Ago} ms=${d.compared_ms} />: ${plural(d.compared_rows, "row")}, ${d.compared_differed
     ? html`<${Badge} word=${`${count(d.compared_differed)} of ${plural(d.compared_ranges, "range")} differed`} tone="warn" />, given again` : "all the same"}`}
     ${d.compared_passed > 0 && html`, ${count(d.compared_passed)} passed over`}
@@ -54,7 +54,7 @@ function State({ d, detail }) {
     ["State", html`<${Badge} word=${d.state} /> since ${html`<${Time} ms=${d.state_ms} />`}`],
     ["Last seen", html`<${Ago} ms=${d.last_seen_ms} />`], ["Last push", html`<${Ago} ms=${d.last_push_ms} />`], ["Last pull", html`<${Ago} ms=${d.last_pull_ms} />`],
     ["Behind", `${plural(d.lag_seq, "commit")}, ${lag(d.lag_ms)}`],
-    ["Waiting on it", html`${plural(d.pending, "transaction")}${d.pending_since_ms && html`, the oldest <${Ago} ms=${d.pending_since_ms} />`}`],
+    ["Waiting on it", html`${plural(d.pending, "transaction")}${d.pending_since_ms && html`, the oldest for <${AtLeast} since=${d.pending_since_ms} />`}`],
     ["Refused", html`<a href=${href(["devices", d.id, "refusals"])}>${plural(d.refusals_open, "open one", "open ones")}</a>`],
     ["Conflicts in 7 days", html`<a href=${href(["devices", d.id, "conflicts"])}>${count(d.conflicts_7d)}</a>`],
     ["Last error", d.last_error ? html`${d.last_error}, <${Ago} ms=${d.last_error_ms} />` : "none"],
@@ -115,7 +115,7 @@ export default function Device({ route }) {
     const d = detail.device;
     return html`<${Head} title=${d.name} crumbs=${[["Devices", href("devices")]]}>${admin && html`
         <button type="button" onClick=${() => rename(d)}>Rename</button><button type="button" onClick=${() => reassign(d)}>Change profile</button>
-        ${allowed(d).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d], a.gone && (() => go(href("devices"))), a.gone)}>${a.verb}</button>`)}`}<//>
+        ${allowed([d]).map(([name, a]) => html`<button key=${name} type="button" class=${a.danger ? "danger" : ""} onClick=${() => act(name, [d], a.gone && (() => go(href("devices"))), a.gone)}>${a.verb}</button>`)}`}<//>
       <${Tabs} label="Of this device" now=${tab} of=${[["state", "State"], ["rows", "Rows"], ["refusals", "Refused"], ["conflicts", "Conflicts"], ["changes", "Changes"], ["events", "Events"]].map(([n, w]) => [
         n, w, href(n === "state" ? ["devices", d.id] : ["devices", d.id, n]), n === "refusals" ? d.refusals_open : 0])} />
       <${Tab} tab=${tab} d=${d} detail=${detail} query=${route.query} />`;

@@ -1,7 +1,7 @@
 // What can be done to a device, each with what it will mean.
 import { html } from "../lib.js";
 import { command, get } from "../api.js";
-import { confirm } from "../dialog.js";
+import { confirm, each } from "../dialog.js";
 import { count } from "../format.js";
 
 const waits = (d) => (d.pending ? ` ${count(d.pending)} unsent ${d.pending === 1 ? "transaction was" : "transactions were"} on it when it was last here.` : "");
@@ -42,10 +42,6 @@ const ACTIONS = {
   },
 };
 
-function run(action, devices) {
-  return devices.reduce((before, d) => before.then(() => command(`device.${action}`, { name: d.fingerprint })), Promise.resolve());
-}
-
 /** Asks, and does it to one device or several. `leaves`: `then` leads to another page, and this one is not to ask again for what may be gone. */
 export function act(name, devices, then, leaves) {
   const action = ACTIONS[name];
@@ -58,10 +54,10 @@ export function act(name, devices, then, leaves) {
   const must = one ? one.name : String(fit.length);
   confirm({
     title: one ? `${action.verb}: ${one.name}` : `${action.verb}: ${fit.length} devices`,
-    words: fit.length === 0 ? "None of the selected devices is in a state that allows this." : one ? action.words(one) : many,
+    words: one ? action.words(one) : many,
     verb: action.verb, danger: action.danger,
     fields: action.typed ? [{ name: "typed", label: one ? `Type “${must}” to go on` : `Type their number, ${must}, to go on`, must }] : [],
-    run: () => run(name, fit), said: one ? `${action.verb}: ${one.name}, done.` : `${action.verb}: ${fit.length} devices, done.`, then, leaves,
+    ...each(fit, (d) => command(`device.${name}`, { name: d.fingerprint }), (d) => d.name), said: one ? `${action.verb}: ${one.name}, done.` : `${action.verb}: ${fit.length} devices, done.`, then, leaves,
   });
 }
 
@@ -92,5 +88,5 @@ export async function reassign(d) {
   });
 }
 
-export const allowed = (d) => Object.entries(ACTIONS).filter(([, a]) => a.states.includes(d.state));
-export const bulk = Object.entries(ACTIONS);
+/** What can be done to one of them at least. */
+export const allowed = (devices) => Object.entries(ACTIONS).filter(([, a]) => devices.some((d) => a.states.includes(d.state)));

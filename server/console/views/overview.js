@@ -30,7 +30,7 @@ function Devices({ d }) {
       <${Tile} label="Silent for 24 h" figure=${count(d.devices.silent)} detail=${`${count(d.devices.silent_7d)} for 7 days`} to=${href("devices", { "filter.health": "silent" })} tone=${
         d.devices.silent ? "bad" : ""} />
       <${Tile} label="Changes waiting" figure=${count(d.waiting.changes)} detail=${`on ${plural(d.waiting.devices, "device")}, as last told`} to=${href("devices", { sort: "-pending" })} />
-      <${Tile} label="Oldest unsent change" figure=${d.waiting.since_ms ? duration(d.as_of.at_ms - d.waiting.since_ms) : "none"} to=${href("devices", { sort: "pending_since_ms" })} />
+      <${Tile} label="Oldest unsent change" figure=${d.waiting.since_ms ? `at least ${duration(d.as_of.at_ms - d.waiting.since_ms)}` : "none"} to=${href("devices", { sort: "pending_since_ms" })} />
       <${Tile} label="Clock off" figure=${count(d.devices.clock_off)} to=${href("devices", { sort: "-clock_offset_ms" })} tone=${d.devices.clock_off ? "warn" : ""} />
     </div></section>`;
 }

@@ -1,14 +1,15 @@
 // Transactions of devices that were refused: why, what they wanted, and making them good.
 import { html } from "../lib.js";
 import { command, useData } from "../api.js";
-import { confirm } from "../dialog.js";
+import { confirm, each } from "../dialog.js";
 import { count, keyLiteral, value } from "../format.js";
 import { AsOf, Author, Badge, Facts, Head, Loaded, RowLink, Time, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
 import { COLUMNS } from "./refusal_columns.js";
 
-const named = (r) => ({ device: r.device, number: r.number });
+// The id says which of several is meant: a name may have been given again.
+const named = (r) => ({ device: r.device, number: r.number, id: r.id });
 
 function retry(r) {
   confirm({
@@ -22,9 +23,11 @@ function discard(list, then) {
   confirm({
     title: list.length === 1 ? `Discard ${list[0].device}, number ${list[0].number}` : `Discard ${list.length} refused transactions`, verb: "Discard", danger: true,
     words: "What was wanted is not done. The device is told, and takes it off its list.",
-    run: () => list.reduce((before, r) => before.then(() => command("rejected.discard", named(r))), Promise.resolve()), said: "Discarded.", then,
+    ...each(list, (r) => command("rejected.discard", named(r)), (r) => `${r.device}, number ${r.number}`), said: "Discarded.", then,
   });
 }
+
+const discardable = (list, done) => list.length > 0 && html`<button type="button" class="danger" onClick=${() => discard(list, done)}>Discard</button>`;
 
 const json = (of) => JSON.stringify(of, (_, v) => (typeof v === "bigint" ? String(v) : v), 2);
 
@@ -47,7 +50,7 @@ function List({ route }) {
   const manager = useMay("manager");
   return html`<${Head} title="Refused changes" />
     <${Table} path="refusals" caption="Transactions that were refused" columns=${COLUMNS} filters=${FILTERS} groups=${{ name: "code", label: "code" }} sort="-at_ms" live=${10000} query=${route.query} named=${(r) => `${r.device} ${r.number}`}
-      empty="Nothing was ever refused." bulk=${manager ? (rows, done) => html`<button type="button" class="danger" onClick=${() => discard(rows.filter((r) => r.state === "open"), done)}>Discard</button>` : null} />`;
+      empty="Nothing was ever refused." bulk=${manager ? (rows, done) => discardable(rows.filter((r) => r.state === "open"), done) : null} />`;
 }
 
 function Change({ change }) {

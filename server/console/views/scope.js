@@ -2,7 +2,7 @@
 import { html, useState } from "../lib.js";
 import { command, useData } from "../api.js";
 import { confirm } from "../dialog.js";
-import { bytes, count, plural } from "../format.js";
+import { bytes, count, literal, plural } from "../format.js";
 import { AsOf, Badge, Facts, Field, Head, Loaded, RowLink, Tabs, Time, Trouble, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
@@ -36,13 +36,20 @@ function InForce({ d, query }) {
     ${d.text && html`<details class="card"><summary>The rules</summary><pre>${d.text}</pre></details>`}<${AsOf} asOf=${d.as_of} />`;
 }
 
+/** So many of the devices of a dry run are shown at once. */
+const TOUCHED = 50;
+
 function DryRun({ report }) {
+  const [text, set] = useState("");
   const touched = report.devices.filter((d) => sum(d.gets) || sum(d.loses) || d.masks_change || !d.known);
+  const fit = touched.filter((d) => [d.device, d.profile || "everything", literal(d.user)].some((v) => v.toLowerCase().includes(text.toLowerCase())));
   return html`<section class="card" aria-label="What publishing would do"><h2>What publishing would do</h2>
     <p class="headline">${plural(report.moved, "row")} would lie elsewhere; ${count(touched.length)} of ${plural(report.devices.length, "device")} would get or lose rows.</p>
-    <${Rows} caption="Devices that it would touch" rows=${touched} id=${(d) => d.device} columns=${[{ name: "device", title: "Device" }, { name: "profile", title: "Profile", show: (d) => d.profile || "everything" },
+    ${touched.length > TOUCHED && html`<div class="filters"><${Field} label="Device, profile or user"><input type="search" value=${text} onInput=${(e) => set(e.target.value)} /><//></div>`}
+    <${Rows} caption="Devices that it would touch" rows=${fit.slice(0, TOUCHED)} id=${(d) => d.device} columns=${[{ name: "device", title: "Device" }, { name: "profile", title: "Profile", show: (d) => d.profile || "everything" }, { name: "user", title: "User", show: (d) => literal(d.user), class: "short" },
       { name: "gets", title: "Gets", show: (d) => html`<${Counts} of=${d.gets} />` }, { name: "loses", title: "Loses", show: (d) => html`<${Counts} of=${d.loses} />` },
-      { name: "note", title: "Besides", show: (d) => [d.masks_change && "other columns are kept from it: it begins anew", !d.known && "the rules do not have its profile"].filter(Boolean).join("; ") }]} /></section>`;
+      { name: "note", title: "Besides", show: (d) => [d.masks_change && "other columns are kept from it: it begins anew", !d.known && "the rules do not have its profile"].filter(Boolean).join("; ") }]} />
+    ${fit.length > TOUCHED && html`<p>The first ${TOUCHED} of ${count(fit.length)}.</p>`}</section>`;
 }
 
 function Try({ scope }) {

@@ -9,7 +9,7 @@ import { Table } from "../table.js";
 
 function Schema({ query }) {
   const from = useData("schema");
-  return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Schema", String(d.schema_epoch)], ["Version of the server", d.version], ["Format of the store", String(d.store_format)],
+  return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Schema", String(d.schema_epoch)], ["Version of the server", d.version], ["Least version of devices", d.min_version || "any"], ["Format of the store", String(d.store_format)],
       ["Devices that never came", d.never ? html`<a href=${href("devices", { "filter.health": "never" })}>${count(d.never)}</a>` : "none"]]} />`}<//>
     <h2>Migrations</h2><${Table} path="migrations" name="migrations" caption="Migrations, and the devices that are at each" query=${query} sort="-epoch" id=${(m) => m.epoch} filters=${[{ name: "devices", label: "Devices", options: [["1..", "some"], ["0", "none"]] }]}
       columns=${[{ name: "epoch", title: "Epoch", down: true }, { name: "name", title: "Migration" },
