@@ -723,23 +723,107 @@ await check("a row is headed by what it is called", async () => {
   }
 });
 
-await check("the threshold of an alert's rule is changed", async () => {
+await check("a rule of alerts is made, refused in words where it makes no sense, and edited; its alerts open and close by it", async () => {
   await visit(page, "#/alerts/rules");
-  const before = (await api(page, "alert_rules?limit=1")).items[0];
-  const edit = page.locator("tbody tr").first().getByRole("button", { name: "Threshold" });
-  for (const threshold of [before.threshold + 0.5, before.threshold]) {
-    await act(page, edit, { Threshold: String(threshold) });
-    equal((await api(page, "alert_rules?limit=1")).items[0], { ...before, threshold }, before.name);
-  }
+  const row = page.locator("tbody tr").filter({ hasText: "clock-test" });
+  const alerts = async (state) => (await api(page, `alerts?filter.rule=clock-test&filter.state=${state}&sort=subject`)).items;
+  const until = async (what, condition) => {
+    for (const end = Date.now() + 60000; !(await condition()); await page.waitForTimeout(200)) ok(Date.now() < end, `waited in vain for ${what}`);
+  };
+  const asked = { Name: "clock-test", "What is the matter": "has another time", Metric: "device.clock_skew_s", Aggregation: "sum", "Window, in minutes": "60", Condition: ">", Threshold: "600", Severity: "info" };
+  const dialog = await act(page, button("Make a rule"), asked, "stays");
+  const refused = async (words) => {
+    await dialog.locator("button[type=submit]").click();
+    await dialog.getByRole("alert").getByText(words).waitFor();
+  };
+  const fill = (label, value) => dialog.getByLabel(label).first().fill(value);
+  await refused("of this metric it is last or held");
+  await dialog.getByLabel("Aggregation").selectOption("last");
+  await refused("the value now has no window");
+  await fill("Window, in minutes", "0");
+  await fill("Metric", "device.mood");
+  await refused("there is no metric");
+  await fill("Metric", "device.clock_skew_s");
+  await fill("Hours", "at night");
+  await refused("hours are as in");
+  await dialog.screenshot({ path: path.join(world.shots, "alert-rule-refused.png") });
+  await fill("Hours", "");
+  await dialog.locator("button[type=submit]").click();
+  await dialog.waitFor({ state: "hidden" });
+  expected(/422/);
+  await settled(page);
+  const rule = async () => (await api(page, "alert_rules?filter.name=clock-test")).items[0];
+  const made = { name: "clock-test", metric: "device.clock_skew_s", aggregation: "last", window_s: 0, op: ">", threshold: 600, severity: "info", profile: null, hours: null, active: true, about: "has another time" };
+  const plain = ({ open, ...r }) => r;
+  equal(plain(await rule()), made, "the rule");
+  const again = await act(page, button("Make a rule"), { ...asked, Aggregation: "last", "Window, in minutes": "0" }, "stays");
+  await again.getByRole("alert").getByText("There is a rule clock-test").waitFor();
+  await again.getByRole("button", { name: "Cancel" }).click();
+  await until("both alerts", async () => (await alerts("open")).length === 2);
+  equal((await alerts("open")).map((a) => [a.subject, a.severity]), [["clock +20m", "info"], ["clock -45m", "info"]], "its alerts");
+  await act(page, row.getByRole("button", { name: "Edit" }), { Threshold: "1800", Severity: "warning", Aggregation: "held", "Window, in minutes": "0.1", Hours: "sun-sat 00:00-24:00" });
+  equal(plain(await rule()), { ...made, threshold: 1800, severity: "warning", aggregation: "held", window_s: 6, hours: "sun-sat 00:00-24:00" }, "the edited rule");
+  equal(await Promise.all(["How", "Over", "Profile", "Hours"].map((t) => row.locator(`td[data-title=${t}]`).innerText())), ["held", "6 s", "any", "sun-sat 00:00-24:00"], "its columns");
+  await until("one to be over", async () => (await alerts("closed")).length === 1);
+  equal((await alerts("closed")).map((a) => a.subject), ["clock +20m"], "whose alert is over");
+  await page.screenshot({ path: path.join(world.shots, "alert-rule-edited.png") });
+  await act(page, row.getByRole("button", { name: "Edit" }), { Profile: "agent" });
+  equal([(await rule()).profile, (await rule()).threshold], ["agent", 1800], "the profile alone is another");
+  await until("both to be over", async () => (await alerts("closed")).length === 2);
 });
 
-await check("an alert is acknowledged, a rule silenced and switched off", async () => {
-  await visit(page, "#/alerts?filter.state=open");
-  if ((await page.locator("tbody tr").count()) > 0) {
-    await page.locator("tbody input[type=checkbox]").first().check();
-    await act(page, button("Acknowledge"));
-    ok((await api(page, "alerts?filter.state=acked")).total > 0, "none is acknowledged");
+await check("a test is sent by the ways that are set", async () => {
+  await visit(page, "#/alerts/rules");
+  const told = page.getByRole("region", { name: "By what alerts are told" });
+  ok(/mail off.*webhook ok/s.test(await told.innerText()), await told.innerText());
+  const dialog = await act(page, button("Send a test"), {}, "stays");
+  await dialog.getByText(/webhook sent/).waitFor();
+  await dialog.screenshot({ path: path.join(world.shots, "alert-test.png") });
+  await dialog.getByRole("button", { name: "Close" }).click();
+});
+
+await check("an alert is acknowledged, and who did it is told; of a device it is silenced for that alone, of the server as a rule", async () => {
+  const [clock] = (await api(page, "devices?q=clock&filter.state=active")).items;
+  for (const [name, metric, words, threshold] of [["of-a-device", "device.clock_skew_s", "other time", "600"], ["of-the-server", "server.backup_age_s", "has no backup", "-1"]]) {
+    ctl("alert", "set", name, "--metric", metric, "--op", ">", "--threshold", threshold, "--about", words);
   }
+  const row = page.locator("tbody tr");
+  const open = async (rule, n) => {
+    for (const end = Date.now() + 60000; (await api(page, `alerts?filter.rule=${rule}&filter.state=open`)).total < n; await page.waitForTimeout(200)) ok(Date.now() < end, `no alert ${rule}`);
+    await visit(page, `#/alerts?filter.rule=${rule}&filter.state=open&sort=subject`);
+    equal(await row.count(), n, rule);
+  };
+  await open("of-a-device", 2);
+  await row.first().getByRole("link", { name: clock.name }).click();
+  await page.waitForURL(new RegExp(`#/devices/${clock.id}$`));
+  await open("of-a-device", 2);
+  await act(page, row.first().getByRole("button", { name: "Silence" }));
+  equal((await api(page, "silences")).items.map((s) => [s.rule, s.subject, s.device_id]), [["of-a-device", clock.name, clock.id]], "silences");
+  equal((await api(page, "alerts?filter.rule=of-a-device&sort=subject")).items.map((a) => a.silenced), [true, false], "which is silenced");
+  await row.first().getByText("silenced").waitFor();
+  await page.screenshot({ path: path.join(world.shots, "alert-silenced.png") });
+  await open("of-the-server", 1);
+  equal(await row.first().locator("td.who").innerText(), "server", "what it is about");
+  equal(await row.first().locator("td.who a").count(), 0, "links to a device that is none");
+  await act(page, row.first().getByRole("button", { name: "Silence" }));
+  equal((await api(page, "silences")).items.map((s) => [s.rule, s.subject]), [["of-a-device", clock.name], ["of-the-server", null]], "silences then");
+  equal((await api(page, "alerts?filter.rule=of-the-server")).items[0].silenced, true, "the server's");
+  await page.locator("tbody input[type=checkbox]").first().check();
+  await act(page, button("Acknowledge"));
+  const acked = (await api(page, "alerts?filter.rule=of-the-server")).items[0];
+  equal([acked.state, acked.acked_by], ["acked", "user:admin"], "acknowledged");
+  await visit(page, "#/alerts?filter.rule=of-the-server");
+  ok(/by user:admin/.test(await row.first().innerText()), await row.first().innerText());
+  await visit(page, "#/alerts/silences");
+  for (let left = 2; left > 0; left--) {
+    equal(await row.count(), left, "silences in the list");
+    await act(page, row.first().getByRole("button", { name: "End" }));
+  }
+  equal((await api(page, "silences")).total, 0, "silences that are left");
+  for (const name of ["of-a-device", "of-the-server"]) ctl("alert", "off", name);
+});
+
+await check("a rule is silenced and switched off", async () => {
   await visit(page, "#/alerts/rules");
   const rule = (await api(page, "alert_rules?limit=1")).items[0].name;
   const row = page.locator("tbody tr").first();

@@ -15,6 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
+import alerts  # noqa: E402
 import company  # noqa: E402
 import harness  # noqa: E402
 
@@ -34,6 +35,14 @@ def quoted(text):
 
 
 class Console(company.Company):
+    def hook(self):
+        """Options of a server that tells its alerts to a webhook, which verifies that they are its."""
+        receiver = alerts.Receiver()
+        self.addCleanup(receiver.close)
+        with open(os.open(self.path("hook.key"), os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as f:
+            f.write(alerts.SECRET + "\n")
+        return ["--alert-webhook", f"http://127.0.0.1:{receiver.port}/", "--alert-webhook-secret-file", self.path("hook.key")]
+
     def simulate(self):
         """Devices that were here: enrolled, in step, gone."""
         done = subprocess.run([harness.program("satchel-load"), "idle", "--data", self.hq.data, "--devices", str(SIMULATED)], capture_output=True,
@@ -109,7 +118,7 @@ class Console(company.Company):
         if not os.path.exists(CHROMIUM):
             self.skipTest("there is no Chromium: tools/install-deps test")
         self.contacts = 150
-        self.begin()
+        self.begin(self.hook())
         devices = self.people()
         self.simulate()
         self.let_days_go_by()
