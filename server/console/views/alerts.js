@@ -37,7 +37,7 @@ const stateOf = (a) => html`<${Badge} word=${a.state} tone=${a.state === "open" 
 
 function Alerts({ query }) {
   const manager = useMay("manager");
-  return html`<${Table} path="alerts" caption="Alerts" sort="-opened_ms" live=${LIVE_MS} query=${query} named=${(a) => `${a.rule} ${a.subject}`} empty="There was never an alert."
+  return html`<${Table} path="alerts" caption="Alerts" sort="-opened_ms" live=${LIVE_MS} link="opened_ms" query=${query} named=${(a) => `${a.rule} ${a.subject}`} empty="There was never an alert."
     filters=${[{ name: "state", label: "State", options: ["open", "acked", "closed"] }, { name: "severity", label: "Severity", options: ["critical", "warning", "info"] }, { name: "rule", label: "Rule" }]}
     bulk=${manager ? (rows, done) => html`<button type="button" onClick=${() => ack(rows.filter((a) => a.state === "open"), done)}>Acknowledge</button>` : null}
     columns=${[severity, { name: "state", title: "State", show: stateOf },
@@ -110,7 +110,7 @@ function Rules({ query }) {
     title: `${r.active ? "Switch off" : "Switch on"} ${r.name}`, verb: r.active ? "Switch off" : "Switch on", words: r.active ? "Its open alerts are closed, and it opens none." : "From the next minute on it opens alerts.",
     run: () => command(r.active ? "alert.rule.off" : "alert.rule.on", { name: r.name }), said: "Done.",
   });
-  return html`<${Table} path="alert_rules" caption="When there is an alert" sort="name" live=${LIVE_MS} query=${query} id=${(r) => r.name} tools=${admin && html`<button type="button" class="primary" onClick=${() => edit(null)}>Make a rule</button>`} columns=${[
+  return html`<${Table} path="alert_rules" caption="When there is an alert" sort="name" live=${LIVE_MS} link="name" by=${(r) => ({ name: r.name })} query=${query} id=${(r) => r.name} tools=${admin && html`<button type="button" class="primary" onClick=${() => edit(null)}>Make a rule</button>`} columns=${[
     { name: "name", title: "Rule" }, severity, { name: "about", title: "What is the matter", class: "words" },
     { name: "metric", title: "When", show: (r) => html`<code>${r.metric} ${r.op} ${count(r.threshold)}</code>` }, { name: "aggregation", title: "How" }, { name: "window_s", title: "Over", right: true, show: (r) => (r.window_s ? duration(r.window_s * 1000) : "at once") },
     { name: "profile", title: "Profile", show: (r) => r.profile || "any" }, { name: "hours", title: "Hours", show: (r) => r.hours || "always" },
@@ -124,7 +124,7 @@ function Rules({ query }) {
 function Silences({ query }) {
   const manager = useMay("manager");
   const end = (s) => confirm({ title: "End this silence", words: "What is the matter still is told from now on.", verb: "End", said: "Ended.", run: () => command("alert.unsilence", about(s)) });
-  return html`<${Table} path="silences" caption="Nobody is told of" live=${LIVE_MS} query=${query} search=${false} columns=${[{ name: "rule", title: "Rule" }, { name: "subject", title: "Of", show: (s) => (s.subject ? html`<${Author} name=${s.subject} id=${s.device_id} />` : "all") },
+  return html`<${Table} path="silences" caption="Nobody is told of" live=${LIVE_MS} link="until_ms" query=${query} search=${false} columns=${[{ name: "rule", title: "Rule" }, { name: "subject", title: "Of", show: (s) => (s.subject ? html`<${Author} name=${s.subject} id=${s.device_id} />` : "all") },
     { name: "until_ms", title: "Until", show: (s) => html`<${Time} ms=${s.until_ms} />` }, { name: "by", title: "By" },
     ...(manager ? [{ name: "do", title: "", sort: false, show: (s) => html`<button type="button" onClick=${() => end(s)}>End</button>` }] : [])]} />`;
 }

@@ -2,6 +2,7 @@
 import { html } from "../lib.js";
 import { duration } from "../format.js";
 import { Author, Badge, RowLink, Time, Value } from "../parts.js";
+import { href } from "../router.js";
 
 /** What was written, a line for each column. */
 export function Values({ of }) {
@@ -11,7 +12,7 @@ export function Values({ of }) {
 
 // The feed has one order.
 export const COLUMNS = [
-  { name: "seq", title: "Commit", right: true, show: (c) => String(c.seq) },
+  { name: "seq", title: "Commit", right: true, show: (c) => html`<a class="itself" href=${href(["data", c.table, c.key, "history"], { "filter.seq": String(c.seq) })} title="This change alone">${String(c.seq)}</a>` },
   { name: "at_ms", title: "Arrived", show: (c) => html`<${Time} ms=${c.at_ms} />` },
   { name: "made_ms", title: "Made", show: (c) => html`<${Time} ms=${c.made_ms} />` },
   { name: "lag_ms", title: "On its way", right: true, show: (c) => duration(c.lag_ms) },
