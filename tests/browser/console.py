@@ -139,7 +139,7 @@ class Console(company.Company):
         }
         with open(self.path("world.json"), "w", encoding="utf-8") as f:
             json.dump(world, f)
-        done = subprocess.run([os.environ.get("SATCHEL_NODE", "node"), os.path.join(HERE, "console.mjs"), self.path("world.json")], timeout=900, check=False)
+        done = subprocess.run([os.environ.get("SATCHEL_NODE", "node"), os.path.join(HERE, "console.mjs"), self.path("world.json")], timeout=1500, check=False)
         print(f"screenshots: {shots}", flush=True)
         self.assertEqual(done.returncode, 0, "see above")
         if "SATCHEL_SHOTS" not in os.environ:
