@@ -16,15 +16,15 @@ function ack(alerts, then) {
   });
 }
 
-/** The rule for the device that `of` is about, an alert or a silence; else, the server is one too, for whatever it is about. */
-const about = ({ rule, fingerprint }) => ({ rule, ...(fingerprint ? { device: fingerprint } : {}) });
+/** What a silence holds for: the rule about one device, where this alert or silence is about one, else all of the rule; of the server there is nothing else. */
+const extent = ({ rule, fingerprint }) => ({ rule, ...(fingerprint ? { device: fingerprint } : {}) });
 
 function silence(of) {
   confirm({
     title: of.fingerprint ? `Silence ${of.rule} of ${of.subject}` : `Silence ${of.rule}`, verb: "Silence",
     words: `${of.fingerprint ? `Alerts of this rule about ${of.subject}` : "All alerts of this rule"} are shown here as ever, and nobody is told of them by e-mail or webhook.`,
     fields: [{ name: "hours", label: "For", options: [["1", "an hour"], ["8", "8 hours"], ["24", "a day"], ["168", "a week"]], value: "8" }],
-    run: ({ hours }) => command("alert.silence", { ...about(of), until_ms: Date.now() + hours * 3600000 }), said: "Silenced.",
+    run: ({ hours }) => command("alert.silence", { ...extent(of), until_ms: Date.now() + hours * 3600000 }), said: "Silenced.",
   });
 }
 
@@ -123,7 +123,7 @@ function Rules({ query }) {
 
 function Silences({ query }) {
   const manager = useMay("manager");
-  const end = (s) => confirm({ title: "End this silence", words: "What is the matter still is told from now on.", verb: "End", said: "Ended.", run: () => command("alert.unsilence", about(s)) });
+  const end = (s) => confirm({ title: "End this silence", words: "What is the matter still is told from now on.", verb: "End", said: "Ended.", run: () => command("alert.unsilence", extent(s)) });
   return html`<${Table} path="silences" caption="Nobody is told of" live=${LIVE_MS} link="until_ms" query=${query} search=${false} columns=${[{ name: "rule", title: "Rule" }, { name: "subject", title: "Of", show: (s) => (s.subject ? html`<${Author} name=${s.subject} id=${s.device_id} />` : "all") },
     { name: "until_ms", title: "Until", show: (s) => html`<${Time} ms=${s.until_ms} />` }, { name: "by", title: "By" },
     ...(manager ? [{ name: "do", title: "", sort: false, show: (s) => html`<button type="button" onClick=${() => end(s)}>End</button>` }] : [])]} />`;
