@@ -213,9 +213,13 @@ static const console_source EPOCHS = {"satchel_epoch e", EPOCH, N(EPOCH), {"e.n"
     {"subject", "coalesce(d.name,'server')", CONSOLE_TEXT, CONSOLE_SEARCHED}, {                                                  \
         "device_id", "iif(d." DEVICE_LISTED ",d.id,NULL)", CONSOLE_INTEGER, 0                                                    \
     }
+/* By which alert.silence knows it: its name may be another's, too. */
+#define FINGERPRINT                                                                                                              \
+    { "fingerprint", "iif(d." DEVICE_LISTED ",lower(hex(d.fingerprint)),NULL)", CONSOLE_TEXT, 0 }
 static const console_column ALERT[] = {{"id", "a.id", CONSOLE_INTEGER, 0},
                                        {"rule", "a.rule", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                        SUBJECT,
+                                       FINGERPRINT,
                                        {"severity", "a.severity", CONSOLE_TEXT, 0},
                                        {"state", "a.state", CONSOLE_TEXT, 0},
                                        {"opened_ms", "a.opened_ms", CONSOLE_INTEGER, 0},
@@ -251,6 +255,7 @@ static const console_column SILENCE[] = {
     {"rule", "s.rule", CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"subject", "iif(s.subject IS NULL,NULL,coalesce(d.name,'server'))", CONSOLE_TEXT, CONSOLE_SEARCHED},
     {"device_id", "d.id", CONSOLE_INTEGER, 0},
+    FINGERPRINT,
     {"until_ms", "s.until_ms", CONSOLE_INTEGER, 0},
     {"by", "s.by", CONSOLE_TEXT, CONSOLE_SEARCHED}};
 static const console_source SILENCES = {

@@ -134,16 +134,15 @@ static int work_test(control_call *call, const progress *watch) {
 
 /* ---- silence ---- */
 
-/* The device that is named, or all of the rule (-1). */
+/* The device that is named, by its name or its key's fingerprint, or all of the rule (-1). */
 static int take_subject(control_call *call, store *s, int64_t *subject) {
     const char *device = control_text(call, "device");
     device_info d;
     *subject = -1;
     if (!device) return SATCHEL_OK;
-    int rc = store_device_by_name(s, device, &d);
-    if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no device %s", device);
+    int rc = control_find_device(call, s, device, &d);
     if (!rc) *subject = d.id;
-    return control_failed(call, rc, s, "cannot look for the device");
+    return rc;
 }
 
 static int tell(control_call *call, int rc, store *s, const char *rule, const char *what) {

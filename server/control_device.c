@@ -220,15 +220,18 @@ static bool is_fingerprint(const char *text, uint8_t out[CRYPTO_FINGERPRINT_BYTE
     return true;
 }
 
-static int find_device(control_call *call, store *s, device_info *out) {
-    const char *name = control_text(call, "name");
+int control_find_device(control_call *call, store *s, const char *name, device_info *out) {
     uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES];
-    if (!name) return control_misuse(call, "which device?");
     int rc =
         is_fingerprint(name, fingerprint) ? store_device_by_fingerprint(s, fingerprint, out) : store_device_by_name(s, name, out);
     if (!rc && out->state == DEVICE_REMOVED) rc = SATCHEL_E_NOT_FOUND;
     if (rc == SATCHEL_E_NOT_FOUND) buf_printf(&call->error, "there is no device named %s", name);
     return control_failed(call, rc, s, "cannot read the device");
+}
+
+static int find_device(control_call *call, store *s, device_info *out) {
+    const char *name = control_text(call, "name");
+    return name ? control_find_device(call, s, name, out) : control_misuse(call, "which device?");
 }
 
 /* Where the last comparison found that its rows differed. */

@@ -92,6 +92,8 @@ void control_put_report(json_t *o, const char *member, buf *report);
 
 /* A text member of the request, or NULL. */
 const char *control_text(control_call *call, const char *member);
+/* The device of this name (of several the one that works), or with this fingerprint of its key, unless it was removed. With words where there is none. */
+int control_find_device(control_call *call, store *s, const char *name, device_info *out);
 /* `name` and `text` of rules. */
 int control_take_rules(control_call *call, const char **name, const char **text);
 /* After a command: what devices are to hold is asked anew. */

@@ -10,7 +10,7 @@ let speak = () => {};
 
 /**
  * Asks before something is done. `title`, `words` (text or a template) say what will happen; `verb` is on the button; `fields`: {name, label, value, type,
- * options, help, optional, must, rows, autocomplete}: `must` is a text that has to be typed. run(values) does it; done(result) is what to show then (nothing: the dialog closes and
+ * options, suggest, help, optional, must, rows, autocomplete}: `must` is a text that has to be typed. run(values) does it; done(result) is what to show then (nothing: the dialog closes and
  * `said` is told); then(result) is for who asked. What is shown is asked again, unless `then` leaves for another page: `leaves`.
  */
 export function confirm(question) {
@@ -54,8 +54,9 @@ function Input({ field, value, set }) {
     })}</select>`;
   }
   if (field.rows) return html`<textarea ...${common} rows=${field.rows} spellcheck=${false}></textarea>`;
-  return html`<input ...${common} type=${field.type || "text"} step=${field.type === "number" ? "any" : null}
-    autocomplete=${field.autocomplete || (field.type === "password" ? "new-password" : "off")} />`;
+  const list = field.suggest ? `suggest-${field.name}` : null;
+  return html`<input ...${common} type=${field.type || "text"} step=${field.type === "number" ? "any" : null} list=${list}
+    autocomplete=${field.autocomplete || (field.type === "password" ? "new-password" : "off")} />${list && html`<datalist id=${list}>${field.suggest.map((s) => html`<option key=${s} value=${s}></option>`)}</datalist>`}`;
 }
 
 function Body({ question, close }) {

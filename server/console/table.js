@@ -1,9 +1,9 @@
 // The one table: rows of a list of the API, sorted, filtered and paged by the server. All of that stands in the address.
 import { html, useEffect, useState } from "./lib.js";
 import { address, save, useData } from "./api.js";
-import { count } from "./format.js";
+import { count, shortTime } from "./format.js";
 import { AsOf, Trouble, useTick } from "./parts.js";
-import { setQuery } from "./router.js";
+import { here, href, setQuery } from "./router.js";
 
 const LIMIT = 50;
 
@@ -76,24 +76,33 @@ function Csv({ to, name, told }) {
   return html`<a class="button" href=${to} download=${name} aria-busy=${busy} onClick=${click}>CSV</a>`;
 }
 
-function Cell({ column, row }) {
-  const shown = column.show ? column.show(row) : row[column.name];
-  return html`<td class=${`${column.right ? "right" : ""} ${column.class || ""}`} data-title=${column.title}>${
-    shown === null || shown === undefined || shown === "" ? html`<span class="none">–</span>` : shown}</td>`;
+/** Filters of the address that have no field of their own: they came with a link. Each says what it asks for, and can be taken out. */
+function Others({ columns, fields, own, change }) {
+  const others = Object.entries(own).filter(([k, v]) => v !== "" && k.startsWith("filter.") && !fields.includes(k.slice(7)));
+  const word = (name) => (name === "id" ? "no." : ((columns.find((c) => c.name === name) || {}).title || name.replaceAll("_", " ")).toLowerCase());
+  const said = (name, v) => (name.endsWith("_ms") && /^\d+$/.test(v) ? shortTime(v) : v);
+  return others.length > 0 && html`<p class="others">Only what has ${others.map(([k, v]) => html`<button key=${k} type="button" title="Without this filter" onClick=${() => change({ [k]: "", after: "" })}>${word(k.slice(7))} ${
+    said(k, v)}<span aria-hidden="true">✕</span></button>`)}</p>`;
 }
 
-function Row({ row, columns, picked, pick, id, name }) {
+function Cell({ column, row, to }) {
+  const shown = column.show ? column.show(row) : row[column.name];
+  return html`<td class=${`${column.right ? "right" : ""} ${column.class || ""}`} data-title=${column.title}>${
+    shown === null || shown === undefined || shown === "" ? html`<span class="none">–</span>` : to ? html`<a class="itself" href=${to} title="This row alone">${shown}</a>` : shown}</td>`;
+}
+
+function Row({ row, columns, picked, pick, id, name, link, to }) {
   return html`<tr aria-selected=${pick ? picked : null}>
     ${pick && html`<td class="pick"><input type="checkbox" checked=${picked} aria-label=${`Select ${name(row)}`} onChange=${() => pick(id)} /></td>`}
-    ${columns.map((c) => html`<${Cell} key=${c.name} column=${c} row=${row} />`)}</tr>`;
+    ${columns.map((c) => html`<${Cell} key=${c.name} column=${c} row=${row} to=${c.name === link && to(row)} />`)}</tr>`;
 }
 
 /**
  * path: of the list; fixed: arguments that are not the reader's; columns: {name, title, show(row), right, sort: false, down, help, class}; filters: {name, label,
  * options}; groups: {name, label, show}, a column of which the values are counted above the list; sort: at first; live: milliseconds between two looks; bulk: what to draw for the rows that are picked, bulk(rows, done), done() to be called when it is; tools: beside the search;
- * id(row), named(row); query: of the route; name: see argumentsOf; empty: what to say where there is nothing.
+ * link: the column whose cell leads to the row alone, by the columns that by(row) gives; id(row), named(row); query: of the route; name: see argumentsOf; empty: what to say where there is nothing.
  */
-export function Table({ path, fixed = {}, columns, filters = [], groups, sort = "", live = 0, bulk, tools, id = (r) => r.id, named = (r) => r.name || id(r), query, name = "",
+export function Table({ path, fixed = {}, columns, filters = [], groups, sort = "", live = 0, bulk, tools, link, by = (r) => ({ id: r.id }), id = (r) => r.id, named = (r) => r.name || id(r), query, name = "",
   empty = "There is nothing here.", caption, search = true, after: below }) {
   const own = argumentsOf(query, name);
   const now = { sort, ...own };
@@ -103,6 +112,13 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
   const [unsaved, setUnsaved] = useState(null);
   useTick(10000);
   const change = (changes, quiet) => setQuery(name ? Object.fromEntries(Object.entries(changes).map(([k, v]) => [`${name}.${k}`, v])) : changes, quiet);
+  const prefix = name ? `${name}.` : "";
+  const itself = (row) => {
+    const { view, rest, query: all } = here();
+    const which = Object.entries(by(row));
+    const others = Object.fromEntries(Object.entries(all).filter(([k]) => !(k.startsWith(prefix) && k.slice(prefix.length) in own)));
+    return which.some(([, v]) => v === null) ? null : href([view, ...rest], { ...others, ...Object.fromEntries(which.map(([k, v]) => [`${prefix}filter.${k}`, String(v)])) });
+  };
   const items = from.data ? from.data.items : [];
   const chosen = items.filter((r) => picked.has(id(r)));
   const toggle = (k) => setPicked((s) => { const n = new Set(s); if (!n.delete(k)) n.add(k); return n; });
@@ -119,6 +135,7 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
       <span class="grow"></span>
       ${csv}${tools}
     </div>`}
+    <${Others} columns=${columns} fields=${[...filters.map((f) => f.name), ...(groups ? [groups.name] : [])]} own=${own} change=${change} />
     ${groups && from.data && from.data.counts && from.data.counts.length > 0 && html`<${Groups} column=${groups} counts=${from.data.counts} chosen=${own[`filter.${groups.name}`]} change=${change} />`}
     <${Trouble} problem=${from.problem} again=${from.reload} /><${Trouble} problem=${unsaved} />
     ${bulk && chosen.length > 0 && html`<div class="bulk" role="region" aria-label="Selected rows"><strong>${chosen.length} selected</strong>${bulk(chosen, () => setPicked(new Set()))}<button type="button" onClick=${() => setPicked(new Set())}>Select none</button></div>`}
@@ -128,7 +145,7 @@ export function Table({ path, fixed = {}, columns, filters = [], groups, sort = 
         ${bulk && html`<th class="pick"><input type="checkbox" aria-label="Select all on this page" checked=${items.length > 0 && chosen.length === items.length}
           onChange=${() => setPicked(chosen.length === items.length ? new Set() : new Set(items.map(id)))} /></th>`}
         ${columns.map((c) => html`<${Sort} key=${c.name} column=${c} sort=${now.sort} change=${change} />`)}</tr></thead>
-      <tbody>${items.map((r) => html`<${Row} key=${id(r)} row=${r} columns=${columns} picked=${picked.has(id(r))} pick=${bulk ? toggle : null} id=${id(r)} name=${named} />`)}</tbody>
+      <tbody>${items.map((r) => html`<${Row} key=${id(r)} row=${r} columns=${columns} picked=${picked.has(id(r))} pick=${bulk ? toggle : null} id=${id(r)} name=${named} link=${link} to=${itself} />`)}</tbody>
     </table></div>
     ${from.data && items.length === 0 && html`<p class="empty">${filtered ? "Nothing fits the filters." : empty}</p>`}
     ${!from.data && !from.problem && html`<p class="waiting" role="status">Loading…</p>`}

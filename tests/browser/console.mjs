@@ -1,7 +1,7 @@
 // What an admin sees and does in the console, in a real browser; console.py has made the company. Each check says what it looks at.
 import fs from "node:fs";
 import path from "node:path";
-import { act, api, browser, check, complaints, ctl, done, enroll, equal, expected, findings, ok, person, satchel, settled, sign, sync, visit, watching, world } from "./driver.mjs";
+import { act, api, browser, check, complaints, ctl, done, enroll, equal, expected, findings, ok, person, satchel, settled, sign, sync, until, visit, watching, world } from "./driver.mjs";
 
 const page = await person();
 const [first, second] = world.contacts;
@@ -59,9 +59,22 @@ await check("the overview's figures are the API's, and count who is away", async
   const tile = async (label) => page.locator(".tile", { has: page.getByText(label, { exact: true }) }).locator(".figure").innerText();
   equal(await tile("Silent for 24 h"), String(d.devices.silent), "silent");
   equal(await tile("Late"), String(d.devices.late), "late");
+  const behind = (await api(page, "devices?filter.health=late")).items;
+  equal([d.devices.late, behind.filter((b) => b.lag_ms > 3600000 && b.lag_seq > 0).length], [world.behind, world.behind], "devices that are far behind");
+  equal(await tile("Clock off"), String(d.devices.clock_off), "clocks");
+  equal(d.devices.clock_off, 2, "clocks that are wrong");
   equal(await tile("Refused changes open"), String(d.refusals.open), "refused");
   equal(await tile("Conflicts in 24 h"), String(d.conflicts.day), "conflicts");
   equal(d.refusals.open, 4, "refusals");
+});
+
+await check("two wrong clocks are an alert each, which leads to the device", async () => {
+  await until("the alerts", async () => (await api(page, "alerts?filter.rule=clock-skew")).total >= 2);
+  await visit(page, "#/alerts?filter.rule=clock-skew&sort=subject");
+  equal(await page.locator("tbody td.who").allInnerTexts(), ["clock +20m", "clock -45m"], "whose");
+  ok((await page.locator("tbody td.words").allInnerTexts()).every((w) => w.includes("has a clock that is off")), "the words");
+  await page.getByRole("link", { name: "clock -45m" }).click();
+  await page.waitForURL(new RegExp(`#/devices/${device["clock -45m"].id}$`));
 });
 
 await check("devices are filtered, sorted and paged by the server, and the address says how", async () => {
@@ -234,7 +247,54 @@ async function sound(name, how) {
   ok(wide <= 0, `${name} in ${how} is ${wide} px wider than the window`);
 }
 
+/** A dialog with fields, one for what cannot be taken back, and one with a result. Each opens by itself and closes without having done anything. */
+const DIALOGS = {
+  "dialog-fields": async () => {
+    await visit(page, "#/alerts/rules");
+    await button("Make a rule").click();
+  },
+  "dialog-danger": async () => {
+    await visit(page, `#/devices/${device.drawer.id}`);
+    await button("Wipe").click();
+  },
+  "dialog-result": async () => {
+    await visit(page, "#/automations?q=forecast-keep");
+    const dialog = await act(page, page.locator("tbody tr").first().getByRole("button", { name: "Try" }), {}, "stays");
+    await dialog.locator("pre").waitFor();
+  },
+};
+
+/** Serious findings, and whether anything of it is beside the window. */
+async function picture(of, name, how, whole) {
+  const found = (await findings(of)).map((f) => `${name} in ${how}: axe: ${f}`);
+  const beside = await of.evaluate(() => [document.documentElement, ...document.querySelectorAll("dialog[open]")].map((e) => Math.max(e.scrollWidth - e.clientWidth, e.getBoundingClientRect().right - innerWidth)));
+  await of.screenshot({ path: path.join(world.shots, `${name}-${how}.png`), fullPage: whole });
+  return [...found, ...beside.filter((px) => px > 0).map((px) => `${name} in ${how} is ${px} px too wide`)];
+}
+
 for (const [how, size] of Object.entries(tests)) {
+  await check(`signing in and dialogs in ${how}: whole, accessible, pictured`, async () => {
+    const wrong = [];
+    const stranger = await person({ viewport: size, colorScheme: how === "dark" ? "dark" : "light" });
+    await stranger.goto(`${world.url}/`);
+    await stranger.getByLabel("Password").waitFor();
+    wrong.push(...(await picture(stranger, "login", how, true)));
+    await stranger.context().close();
+    await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: how === "dark" ? "dark" : "light" });
+    for (const [name, open] of Object.entries(DIALOGS)) {
+      await open();
+      const dialog = page.getByRole("dialog");
+      await dialog.waitFor();
+      ok((await dialog.innerText()).length > 60, `${name} is empty`);
+      wrong.push(...(await picture(page, name, how, false)));
+      await dialog.getByRole("button", { name: /Cancel|Close/ }).first().click();
+    }
+    await page.setViewportSize(tests.light);
+    await page.emulateMedia({ colorScheme: "light" });
+    ok(wrong.length === 0, wrong.join("\n"));
+  });
+
   await check(`every view in ${how}: whole, accessible, pictured`, async () => {
     const wrong = [];
     await page.setViewportSize(size);
@@ -274,6 +334,39 @@ await check("every chart is drawn, and its figures are the API's", async () => {
     ok(s.values.some((v) => v !== null), `${s.name} has no figures`);
     equal(shown[s.name].map((v) => (v === null || v === "" ? null : Number(v))), s.values, s.name);
   }
+});
+
+/** What the charts of a page tell as tables: by title, a row's label and its figures. All of them are drawn. */
+async function chartsOf(page) {
+  const charts = await page.locator(".chart").evaluateAll((all) => all.map((c) => {
+    const canvas = c.querySelector("canvas");
+    const drawn = Boolean(canvas) && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v !== 0);
+    return { title: c.querySelector("figcaption").firstElementChild.innerText, drawn, names: c.dataset.chart.split(","), rows: [...c.querySelectorAll("details tbody tr")].map((tr) => [tr.cells[0].textContent,
+      ...[...tr.querySelectorAll("td.right")].map((td) => (td.dataset.value === undefined || td.dataset.value === "" || td.dataset.value === "null" ? null : Number(td.dataset.value)))]) };
+  }));
+  equal(charts.filter((c) => !c.drawn).map((c) => c.title), [], "charts that are not drawn");
+  return charts;
+}
+
+await check("the charts of the overview and of a device are drawn, with the API's figures", async () => {
+  await visit(page, "#/nowhere");
+  const answer = page.waitForResponse(/\/v1\/admin\/samples/);
+  await visit(page, "#/overview");
+  const told = await (await answer).json();
+  await page.locator(".chart canvas").last().waitFor();
+  const charts = await chartsOf(page);
+  equal(charts.flatMap((c) => c.names).sort(), told.series.map((s) => s.name).sort(), "series of the overview");
+  for (const s of told.series) {
+    const chart = charts.find((c) => c.names.includes(s.name));
+    ok(s.values.some((v) => v !== null), `${s.name} has no figures`);
+    equal(chart.rows.map((r) => r[1 + chart.names.indexOf(s.name)]), s.values, s.name);
+  }
+  await visit(page, `#/devices/${device.phone.id}`);
+  const syncs = (await api(page, `devices/${device.phone.id}/syncs?limit=500&sort=begun_ms`)).items;
+  await page.locator(".chart canvas").waitFor();
+  const [connections, ...others] = await chartsOf(page);
+  equal([others.length, connections.title, connections.rows.length > 1], [0, "Connections", true], "charts of a device");
+  equal(connections.rows.map((r) => r.slice(1)), syncs.map((y) => (y.end ? [null, y.ms] : [y.ms, null])), "its connections");
 });
 
 await check("a chart is looked at more closely by drawing over it, and over other times", async () => {
@@ -322,26 +415,74 @@ await check("a chart is looked at more closely by drawing over it, and over othe
   ok(half >= 28 && half <= 32, `${half} figures of the half hour that was typed`);
 });
 
-await check("a report's chart adds up to the API's rows, and says what it does not know", async () => {
+// What each chart of reports is to show: view, label, which rows, and its series: a column's sum, or its mean [column, weight].
+const all = () => true;
+const REPORTS = {
+  "Pipeline by stage": ["pipeline_by_stage", "stage", (r) => r.kind === "open", "cents", "weighted_cents"], "Deals by stage": ["pipeline_by_stage", "stage", all, "deals"],
+  "Forecast by month": ["forecast_weighted", "month", all, "open_cents", "weighted_cents"], "Won and lost by month": ["closing_rate", "month", all, "won", "lost"],
+  "Closing rate by month": ["closing_rate", "month", all, [(r) => r.rate_bp, (r) => r.won + r.lost]], "Leads by source": ["leads_by_source", "source", all, "leads", "qualified", "converted"],
+  "Mean score of leads by source": ["leads_by_source", "source", all, [(r) => (r.scored ? r.points / r.scored : null), (r) => r.scored]], "Tickets by month": ["tickets_figures", "month", all, "opened", "resolved"],
+  "Response and resolution times": ["tickets_figures", "month", all, [(r) => r.first_response_ms, (r) => r.responded], [(r) => r.resolution_ms, (r) => r.resolved]],
+  "Satisfaction by team": ["csat_by_team", "team", all, [(r) => r.csat_hundredths, (r) => r.csat_n]],
+};
+
+function figureOf(rows, of) {
+  if (typeof of === "string") return rows.reduce((n, r) => n + r[of], 0);
+  const [value, weight] = of;
+  const counted = rows.filter((r) => value(r) !== null && weight(r));
+  return counted.length ? Math.round(counted.reduce((n, r) => n + value(r) * weight(r), 0) / counted.reduce((n, r) => n + weight(r), 0)) : null;
+}
+
+await check("every chart of the reports adds up to the API's rows, and says what it does not know", async () => {
   await visit(page, "#/reports");
-  const d = await api(page, "reports/pipeline_by_stage?limit=1000");
-  const sum = d.items.filter((r) => r.kind === "open").reduce((n, r) => n + r.cents, 0);
-  const box = page.locator("[data-report=pipeline_by_stage]", { has: page.getByRole("heading", { name: "Pipeline by stage" }) });
-  const shown = await box.locator("tbody tr td[data-value]").evaluateAll((all) => all.filter((_, i) => i % 2 === 0).reduce((n, td) => n + Number(td.dataset.value), 0));
-  equal(shown, sum, "cents");
-  ok(sum > 0, "an empty pipeline");
-  equal(await page.locator(".chart .empty").count(), 0, "charts without figures");
-  ok((await box.innerText()).includes(d.devices_waiting ? "unsent changes" : "no device has unsent changes"), await box.innerText());
+  await page.locator(".chart").nth(9).waitFor();
+  await settled(page);
+  const charts = await chartsOf(page);
+  equal(charts.map((c) => c.title), Object.keys(REPORTS), "the charts");
+  for (const chart of charts) {
+    const [view, label, where, ...series] = REPORTS[chart.title];
+    const rows = (await api(page, `reports/${view}?limit=1000`)).items.filter(where);
+    const name = (r) => (r[label] === null ? "not said" : String(r[label]));
+    const wanted = [...new Set(rows.map(name))].map((n) => [n, ...series.map((of) => figureOf(rows.filter((r) => name(r) === n), of))]);
+    equal([...chart.rows].sort(), wanted.sort(), chart.title);
+    ok(chart.rows.some((r) => r.slice(1).some((v) => v > 0)), `${chart.title} has no figures`);
+  }
+  const told = await api(page, "reports/pipeline_by_stage?limit=1");
+  const words = await page.locator("[data-report=pipeline_by_stage]").first().innerText();
+  ok(words.includes(told.devices_waiting ? "unsent changes" : "no device has unsent changes"), words);
 });
 
 await check("what comes from a device is text, wherever it is shown", async () => {
-  for (const place of ["devices", `devices/${device[world.hostile.slice(0, 100)].id}`, "conflicts", "refusals", "changes", `data/contact/${key(second)}`, `data/contact/${key(second)}/history`, "data/contact"]) {
-    await visit(page, `#/${place}`);
+  const hostile = device[world.hostile.slice(0, 100)];
+  const strange = (await api(page, "devices?q=onerror")).items.find((d) => d.id !== hostile.id);
+  const tag = encodeURIComponent(`x'${second}','${world.hostile.replaceAll("'", "''")}'`);
+  const [refusal] = (await api(page, `refusals?filter.device_id=${hostile.id}`)).items;
+  const plain = async (place) => {
     ok((await page.title()) !== "owned", `${place}: a script ran`);
-    equal(await page.locator("main img, main script").count(), 0, `${place}: elements of a device's making`);
+    equal(await page.locator("main img, main script, dialog img, dialog script").count(), 0, `${place}: elements of a device's making`);
+  };
+  for (const [from, to] of [[hostile.name, `${hostile.name}!`], [`${hostile.name}!`, hostile.name]]) ctl("device", "rename", from, to); // For an event that tells of it.
+  ctl("alert", "set", "refusal-open", "--threshold", "0");
+  await until("an alert of it", async () => (await api(page, `alerts?filter.device_id=${hostile.id}`)).total > 0);
+  // Where its text is certain to stand, and where it may.
+  const certain = ["devices?q=onerror", `devices/${hostile.id}`, `devices/${hostile.id}/events`, `devices/${strange.id}`, "system?q=", "conflicts", `devices/${hostile.id}/conflicts`, "refusals", `refusals/${encodeURIComponent(refusal.id)}`,
+    `changes?table=contact_tag`, `changes?device=${encodeURIComponent(hostile.name)}`, `data/contact/${key(second)}`, `data/contact/${key(second)}/history`, "data/contact?q=onerror", "data/contact_tag?q=onerror", `data/contact_tag/${tag}`,
+    `data/contact_tag/${tag}/history`, "alerts?q=onerror", "system/events?q=onerror", "explain?q=onerror", `explain?device=${encodeURIComponent(hostile.name)}&table=contact_tag&key=${tag}`, "automations/failed?filter.name=tag-twice", "audit?q=onerror"];
+  for (const place of [...certain, "overview", "reports", "reports/all", "scope", "charts"]) {
+    await visit(page, `#/${place}`);
+    await plain(place);
+    if (certain.includes(place)) ok((await page.locator("main").innerText()).includes("<img src=x onerror"), `${place}: the text is not shown`);
   }
-  await visit(page, `#/data/contact/${key(second)}`);
-  ok((await page.locator("main").innerText()).includes("<img src=x onerror"), "the text is not shown");
+  ok(strange.software.includes(world.hostile) && strange.platform.includes(world.hostile), JSON.stringify(strange));
+  for (const [place, name] of [[`devices/${hostile.id}`, "Rename"], [`devices/${hostile.id}`, "Pause"], [`devices/${hostile.id}`, "Wipe"], [`alerts?filter.device_id=${hostile.id}`, "Silence"]]) {
+    await visit(page, `#/${place}`);
+    await button(name).first().click();
+    await page.getByRole("dialog").waitFor();
+    ok((await page.getByRole("dialog").innerText()).includes("<img src=x onerror"), `the text is not in the dialog ${name}`);
+    await plain(name);
+    await page.getByRole("button", { name: "Cancel" }).click();
+  }
+  ctl("alert", "set", "refusal-open", "--threshold", "3600");
 });
 
 await check("by keyboard: to the content, through the menu, out of a dialog", async () => {
@@ -461,6 +602,19 @@ await check("a refused change is retried with other values, and reaches the devi
   equal(satchel("phone", "sql", `SELECT count(*) FROM contact_point WHERE contact_id = x'${first}' AND value LIKE '555-010%'`).out, "1", "on the phone");
 });
 
+await check("a refused change is retried as it was, once what it lacked is there, and reaches the devices", async () => {
+  satchel("phone", "sql", "INSERT INTO contact(id, given, family) VALUES(x'deadbeef', 'Late', 'Comer')");
+  sync("phone");
+  await visit(page, `#/refusals?filter.device_id=${device[world.hostile.slice(0, 100)].id}&filter.state=open`);
+  await page.locator("tbody tr").first().getByRole("link").first().click();
+  await page.waitForFunction(() => location.hash.startsWith("#/refusals/"));
+  await settled(page);
+  await act(page, button("Retry"));
+  ok(/State\s+retried/.test(await page.locator("main").innerText()), "its state");
+  sync("phone");
+  equal(satchel("phone", "sql", "SELECT value FROM contact_point WHERE contact_id = x'deadbeef'").out, "555-0102", "on the phone");
+});
+
 await check("a refused change is discarded, and leaves the device's list", async () => {
   await visit(page, "#/refusals?filter.device=till&filter.state=open");
   await page.locator("tbody input[type=checkbox]").first().check();
@@ -509,11 +663,56 @@ await check("a device is renamed, gets another profile and a new snapshot", asyn
   await act(page, button("Change profile"), { Profile: "full", Store: "" });
   sync("van");
   ok(Number(satchel("van", "sql", "SELECT count(*) FROM deal").out) > 0, "it has the deals again");
-  await act(page, button("Sync now"));
-  await act(page, button("New snapshot"));
+  // What it was sent since; the server notes connections that are over along with what it writes anyway.
+  const sent = async (since) => (await api(page, `devices/${device.van.id}/syncs?limit=500&filter.begun_ms=${since}..`)).items.reduce((n, y) => n + y.sent_bytes, 0);
+  const noted = async (since, enough) => {
+    await until("its connection to be noted", async () => {
+      ctl("alert", "on", "clock-skew");
+      return (await sent(since)) > enough;
+    });
+    return sent(since);
+  };
+  const before = Date.now();
   sync("van");
-  await visit(page, `#/devices/${device.van.id}/events`);
-  ok(/snapshot/i.test(await page.locator("main").innerText()), "no event of a snapshot");
+  const little = await noted(before, 0);
+  const ordered = Date.now();
+  await act(page, button("New snapshot"));
+  ok(/Snapshot\s+ordered, not fetched yet/.test(await page.locator(".facts").innerText()), "the order is shown");
+  sync("van");
+  await page.reload();
+  await settled(page);
+  ok(/Snapshot\s+none ordered/.test(await page.locator(".facts").innerText()), "it is still ordered");
+  const everything = await noted(ordered, 10 * little);
+  ok(little < 10000 && everything > 50000, `${everything} bytes with everything, ${little} without`);
+});
+
+await check("a connected device that is to sync now is sent away, and comes again", async () => {
+  const place = `devices/${device.phone.id}`;
+  const open = async () => (await api(page, `${place}/syncs?limit=1`)).items.find((y) => y.id === null);
+  let before = null;
+  await visit(page, `#/${place}`);
+  await watching("phone", async () => {
+    const now = await open();
+    if (!now || before) return Boolean(now) && now.begun_ms > before.begun_ms;
+    before = now;
+    await act(page, button("Sync now"));
+    return false;
+  }, "another connection");
+  ok(before !== null, "it was not connected");
+});
+
+await check("several devices are paused at once, and resumed", async () => {
+  const states = () => Object.fromEntries(ctl("device", "list").filter((d) => d.name.startsWith("load-")).map((d) => [d.name, d.state]));
+  await visit(page, "#/devices?q=load-&filter.state=active");
+  const names = (await page.locator("tbody td.name").allInnerTexts()).slice(0, 3);
+  for (let i = 0; i < 3; i++) await page.locator("tbody input[type=checkbox]").nth(i).check();
+  await act(page, page.locator(".bulk").getByRole("button", { name: "Pause" }));
+  equal(Object.entries(states()).filter(([, s]) => s === "paused").map(([n]) => n).sort(), names.sort(), "who is paused");
+  await visit(page, "#/devices?q=load-&filter.state=paused");
+  await page.getByLabel("Select all on this page").check();
+  await page.locator(".bulk").getByText("3 selected").waitFor();
+  await act(page, page.locator(".bulk").getByRole("button", { name: "Resume" }));
+  equal(Object.values(states()).filter((s) => s !== "active"), [], "who is not active");
 });
 
 await check("a device is to compare its rows, and what came out is on its page", async () => {
@@ -814,23 +1013,104 @@ await check("a row's page names the devices that are to hold it, and leads to th
   await page.getByRole("heading", { level: 1, name: holders[1].name, exact: true }).waitFor();
 });
 
-await check("the threshold of an alert's rule is changed", async () => {
+await check("a rule of alerts is made, refused in words where it makes no sense, and edited; its alerts open and close by it", async () => {
   await visit(page, "#/alerts/rules");
-  const before = (await api(page, "alert_rules?limit=1")).items[0];
-  const edit = page.locator("tbody tr").first().getByRole("button", { name: "Threshold" });
-  for (const threshold of [before.threshold + 0.5, before.threshold]) {
-    await act(page, edit, { Threshold: String(threshold) });
-    equal((await api(page, "alert_rules?limit=1")).items[0], { ...before, threshold }, before.name);
-  }
+  const row = page.locator("tbody tr").filter({ hasText: "clock-test" });
+  const alerts = async (state) => (await api(page, `alerts?filter.rule=clock-test&filter.state=${state}&sort=subject`)).items;
+  const asked = { Name: "clock-test", "What is the matter": "has another time", Metric: "device.clock_skew_s", Aggregation: "sum", "Window, in minutes": "60", Condition: ">", Threshold: "600", Severity: "info" };
+  const dialog = await act(page, button("Make a rule"), asked, "stays");
+  const refused = async (words) => {
+    await dialog.locator("button[type=submit]").click();
+    await dialog.getByRole("alert").getByText(words).waitFor();
+  };
+  const fill = (label, value) => dialog.getByLabel(label).first().fill(value);
+  await refused("of this metric it is last or held");
+  await dialog.getByLabel("Aggregation").selectOption("last");
+  await refused("the value now has no window");
+  await fill("Window, in minutes", "0");
+  await fill("Metric", "device.mood");
+  await refused("there is no metric");
+  await fill("Metric", "device.clock_skew_s");
+  await fill("Hours", "at night");
+  await refused("hours are as in");
+  await dialog.screenshot({ path: path.join(world.shots, "alert-rule-refused.png") });
+  await fill("Hours", "");
+  await dialog.locator("button[type=submit]").click();
+  await dialog.waitFor({ state: "hidden" });
+  expected(/422/);
+  await settled(page);
+  const rule = async () => (await api(page, "alert_rules?filter.name=clock-test")).items[0];
+  const made = { name: "clock-test", metric: "device.clock_skew_s", aggregation: "last", window_s: 0, op: ">", threshold: 600, severity: "info", profile: null, hours: null, active: true, about: "has another time" };
+  const plain = ({ open, ...r }) => r;
+  equal(plain(await rule()), made, "the rule");
+  const again = await act(page, button("Make a rule"), { ...asked, Aggregation: "last", "Window, in minutes": "0" }, "stays");
+  await again.getByRole("alert").getByText("There is a rule clock-test").waitFor();
+  await again.getByRole("button", { name: "Cancel" }).click();
+  await until("both alerts", async () => (await alerts("open")).length === 2);
+  equal((await alerts("open")).map((a) => [a.subject, a.severity]), [["clock +20m", "info"], ["clock -45m", "info"]], "its alerts");
+  await act(page, row.getByRole("button", { name: "Edit" }), { Threshold: "1800", Severity: "warning", Aggregation: "held", "Window, in minutes": "0.1", Hours: "sun-sat 00:00-24:00" });
+  equal(plain(await rule()), { ...made, threshold: 1800, severity: "warning", aggregation: "held", window_s: 6, hours: "sun-sat 00:00-24:00" }, "the edited rule");
+  equal(await Promise.all(["How", "Over", "Profile", "Hours"].map((t) => row.locator(`td[data-title=${t}]`).innerText())), ["held", "6 s", "any", "sun-sat 00:00-24:00"], "its columns");
+  await until("one to be over", async () => (await alerts("closed")).length === 1);
+  equal((await alerts("closed")).map((a) => a.subject), ["clock +20m"], "whose alert is over");
+  await page.screenshot({ path: path.join(world.shots, "alert-rule-edited.png") });
+  await act(page, row.getByRole("button", { name: "Edit" }), { Profile: "agent" });
+  equal([(await rule()).profile, (await rule()).threshold], ["agent", 1800], "the profile alone is another");
+  await until("both to be over", async () => (await alerts("closed")).length === 2);
 });
 
-await check("an alert is acknowledged, a rule silenced and switched off", async () => {
-  await visit(page, "#/alerts?filter.state=open");
-  if ((await page.locator("tbody tr").count()) > 0) {
-    await page.locator("tbody input[type=checkbox]").first().check();
-    await act(page, button("Acknowledge"));
-    ok((await api(page, "alerts?filter.state=acked")).total > 0, "none is acknowledged");
+await check("a test is sent by the ways that are set", async () => {
+  await visit(page, "#/alerts/rules");
+  const told = page.getByRole("region", { name: "By what alerts are told" });
+  ok(/mail off.*webhook ok/s.test(await told.innerText()), await told.innerText());
+  const dialog = await act(page, button("Send a test"), {}, "stays");
+  await dialog.getByText(/webhook sent/).waitFor();
+  await dialog.screenshot({ path: path.join(world.shots, "alert-test.png") });
+  await dialog.getByRole("button", { name: "Close" }).click();
+});
+
+await check("an alert is acknowledged, and who did it is told; of a device it is silenced for that alone, of the server as a rule", async () => {
+  const [clock] = (await api(page, "devices?q=clock&filter.state=active")).items;
+  for (const [name, metric, words, threshold] of [["of-a-device", "device.clock_skew_s", "other time", "600"], ["of-the-server", "server.backup_age_s", "has no backup", "-1"]]) {
+    ctl("alert", "set", name, "--metric", metric, "--op", ">", "--threshold", threshold, "--about", words);
   }
+  const row = page.locator("tbody tr");
+  const open = async (rule, n) => {
+    await until(`an alert ${rule}`, async () => (await api(page, `alerts?filter.rule=${rule}&filter.state=open`)).total >= n);
+    await visit(page, `#/alerts?filter.rule=${rule}&filter.state=open&sort=subject`);
+    equal(await row.count(), n, rule);
+  };
+  await open("of-a-device", 2);
+  await row.first().getByRole("link", { name: clock.name }).click();
+  await page.waitForURL(new RegExp(`#/devices/${clock.id}$`));
+  await open("of-a-device", 2);
+  await act(page, row.first().getByRole("button", { name: "Silence" }));
+  equal((await api(page, "silences")).items.map((s) => [s.rule, s.subject, s.device_id]), [["of-a-device", clock.name, clock.id]], "silences");
+  equal((await api(page, "alerts?filter.rule=of-a-device&sort=subject")).items.map((a) => a.silenced), [true, false], "which is silenced");
+  await row.first().getByText("silenced").waitFor();
+  await page.screenshot({ path: path.join(world.shots, "alert-silenced.png") });
+  await open("of-the-server", 1);
+  equal(await row.first().locator("td.who").innerText(), "server", "what it is about");
+  equal(await row.first().locator("td.who a").count(), 0, "links to a device that is none");
+  await act(page, row.first().getByRole("button", { name: "Silence" }));
+  equal((await api(page, "silences")).items.map((s) => [s.rule, s.subject]), [["of-a-device", clock.name], ["of-the-server", null]], "silences then");
+  equal((await api(page, "alerts?filter.rule=of-the-server")).items[0].silenced, true, "the server's");
+  await page.locator("tbody input[type=checkbox]").first().check();
+  await act(page, button("Acknowledge"));
+  const acked = (await api(page, "alerts?filter.rule=of-the-server")).items[0];
+  equal([acked.state, acked.acked_by], ["acked", "user:admin"], "acknowledged");
+  await visit(page, "#/alerts?filter.rule=of-the-server");
+  ok(/by user:admin/.test(await row.first().innerText()), await row.first().innerText());
+  await visit(page, "#/alerts/silences");
+  for (let left = 2; left > 0; left--) {
+    equal(await row.count(), left, "silences in the list");
+    await act(page, row.first().getByRole("button", { name: "End" }));
+  }
+  equal((await api(page, "silences")).total, 0, "silences that are left");
+  for (const name of ["of-a-device", "of-the-server"]) ctl("alert", "off", name);
+});
+
+await check("a rule is silenced and switched off", async () => {
   await visit(page, "#/alerts/rules");
   const rule = (await api(page, "alert_rules?limit=1")).items[0].name;
   const row = page.locator("tbody tr").first();
@@ -873,6 +1153,79 @@ await check("a backup is made", async () => {
   ok((await page.locator("tbody").first().innerText()).includes("before-noon"), "it is not in the list");
 });
 
+await check("figures move while one looks, without a reload: a code that is used, changes that devices make, a rule", async () => {
+  const code = ctl("device", "add", "late comer", "--profile", "full").enrolment_code;
+  const row = page.locator("tbody tr", { hasText: "late comer" });
+  await visit(page, "#/people/enrolment");
+  await page.evaluate(() => {
+    window.same = true;
+  });
+  await row.getByText("open", { exact: true }).waitFor();
+  equal(enroll(path.join(world.dir, "late.db"), "late comer", code).status, 0, "enrolling");
+  await row.getByText("used", { exact: true }).waitFor();
+  const change = (title) => {
+    satchel("phone", "sql", `UPDATE contact SET job_title = '${title}' WHERE id = x'${first}'`);
+    sync("phone");
+  };
+  await visit(page, "#/changes");
+  equal(await button("Following").getAttribute("aria-pressed"), "true", "it is followed");
+  change("Said meanwhile");
+  await page.getByText("Said meanwhile").waitFor();
+  await button("Following").click();
+  await button("Follow").waitFor();
+  await settled(page);
+  change("Said unheard");
+  await page.waitForTimeout(4000);
+  equal(await page.getByText("Said unheard").count(), 0, "changes that are shown although they are not followed");
+  await button("Follow").click();
+  await page.getByText("Said unheard").waitFor();
+  await visit(page, "#/alerts/rules");
+  ctl("alert", "set", "clock-skew", "--about", "has a strange clock");
+  await page.getByText("has a strange clock").waitFor();
+  ctl("alert", "set", "clock-skew", "--about", "has a clock that is off");
+  ok(await page.evaluate(() => window.same), "the page was loaded again");
+});
+
+await check("each row of a list has an address, which says what it asks for and can be let go of", async () => {
+  const [, , , row] = world.contacts;
+  ctl("scope", "grant", "--device", "desk", "--table", "contact", "--key", `x'${row}'`, "--until", "2d", "--reason", "to be shared");
+  ctl("alert", "silence", "backup-old", "--for", "1h");
+  ctl("device", "verify", "tablet");
+  const places = ["alerts", "alerts/rules", "alerts/silences", "audit", `devices/${device.phone.id}`, `devices/${device.tablet.id}/events`, "scope/grants", "people", "people/enrolment", "people/tokens", "system/backups", "system/events",
+    "automations/runs"];
+  for (const place of places) {
+    await visit(page, `#/${place}`);
+    const total = await page.locator("tbody a.itself").count();
+    ok(total > 0, `${place}: no row has an address`);
+    const to = await page.locator("tbody a.itself").last().getAttribute("href");
+    const said = await page.locator("tbody tr", { has: page.locator("a.itself") }).last().locator("td:not(.pick)").nth(1).innerText();
+    await visit(page, to);
+    const rows = page.locator("section.list").first().locator("tbody tr");
+    equal(await rows.count(), 1, `${place}: rows of ${to}`);
+    equal(await rows.locator("td:not(.pick)").nth(1).innerText(), said, `${place}: the row of ${to}`);
+    ok((await page.locator(".others button").count()) > 0, `${place}: what is asked for is not said`);
+    if (place === "audit") await page.screenshot({ path: path.join(world.shots, "audit-one.png") });
+    for (let left = await page.locator(".others button").count(); left > 0; left--) {
+      await page.locator(".others button").first().click();
+      await page.waitForFunction((n) => document.querySelectorAll(".others button").length === n, left - 1);
+    }
+    await settled(page);
+    ok(!(await page.evaluate(() => location.hash)).includes("filter."), `${place}: the filter is left`);
+  }
+  ctl("alert", "unsilence", "backup-old");
+  for (const q of ["", "?table=contact&device=server"]) {
+    await visit(page, `#/changes${q}`);
+    const change = page.locator("tbody tr").last();
+    const [commit, table, row] = await Promise.all(["Commit", "Table", "Row"].map((t) => change.locator(`td[data-title=${t}]`).innerText()));
+    const to = await change.locator("a.itself").getAttribute("href");
+    await visit(page, to);
+    const first = page.locator("tbody tr").first();
+    equal(await Promise.all(["Commit", "Table", "Row"].map((t) => first.locator(`td[data-title=${t}]`).innerText())), [commit, table, row], to);
+    await button("First page").click();
+    await page.waitForFunction(() => !location.hash.includes("after="));
+  }
+});
+
 await check("a viewer sees and cannot act, neither in the page nor past it", async () => {
   await visit(page, "#/people");
   await act(page, button("Add somebody"), { Name: "vera", Role: "viewer", Password: "correct horse battery" });
@@ -894,6 +1247,31 @@ await check("a viewer sees and cannot act, neither in the page nor past it", asy
   await vera.getByRole("button", { name: "Sign in" }).waitFor();
   equal(await vera.evaluate(async () => (await fetch("/v1/session")).status), 401, "after signing out");
   expected(/401/);
+});
+
+await check("a manager does what a manager may, and cannot do what takes an admin", async () => {
+  await visit(page, "#/people");
+  await act(page, button("Add somebody"), { Name: "mona", Role: "manager", Password: "correct horse battery" });
+  const mona = await person();
+  await sign(mona, "mona", "correct horse battery");
+  await visit(mona, "#/alerts?filter.rule=clock-skew&filter.state=open");
+  const { total } = await api(mona, "alerts?filter.rule=clock-skew&filter.state=open");
+  ok(total > 0, "no open alert");
+  await mona.getByLabel("Select all on this page").check();
+  await act(mona, mona.getByRole("button", { name: "Acknowledge" }));
+  equal((await api(page, "alerts?filter.rule=clock-skew&filter.state=acked")).items.map((a) => a.acked_by), Array(total).fill("user:mona"), "who acknowledged");
+  for (const [place, name] of [["alerts/rules", "Edit"], ["alerts/rules", "Make a rule"], ["alerts/rules", "Send a test"], [`devices/${device.phone.id}`, "Pause"], ["system/backups", "Make a backup"]]) {
+    await visit(mona, `#/${place}`);
+    equal(await mona.getByRole("button", { name, exact: true }).count(), 0, `${name} for a manager`);
+  }
+  const refused = await mona.evaluate(async (name) => {
+    const s = await (await fetch("/v1/session")).json();
+    const r = await fetch("/v1/admin/commands/device.pause", { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": s.csrf }, body: JSON.stringify({ name }) });
+    return r.status;
+  }, "phone");
+  equal([refused, ctl("device", "list").find((d) => d.name === "phone").state], [403, "active"], "a manager who pauses");
+  expected(/403/);
+  await mona.context().close();
 });
 
 await check("an admin locks, unlocks and gives another password; and whoever is signed in changes his own", async () => {

@@ -73,6 +73,14 @@ export async function person(options = {}) {
   return page;
 }
 
+/** Asks until it is so. */
+export async function until(what, condition) {
+  for (const end = Date.now() + 60000; !(await condition());) {
+    ok(Date.now() < end, `waited in vain for ${what}`);
+    await new Promise((go) => setTimeout(go, 200));
+  }
+}
+
 /** What a check brings about on purpose. */
 export function expected(pattern) {
   const before = complaints.length;
@@ -157,10 +165,7 @@ export function sync(name) {
 export async function watching(name, condition, what) {
   const process = spawn(path.join(world.bin, "satchel"), ["--db", world.devices[name], "sync", "--watch"], { stdio: "ignore" });
   try {
-    for (const end = Date.now() + 60000; !condition();) {
-      ok(Date.now() < end, `waited in vain for ${what}`);
-      await new Promise((go) => setTimeout(go, 200));
-    }
+    await until(what, condition);
   } finally {
     process.kill();
     await new Promise((gone) => process.once("exit", gone));

@@ -35,8 +35,8 @@ class Company(harness.Case):
         self.territory = dict(server.read("SELECT user_id, territory_id FROM user_territory"))
         return server
 
-    def begin(self):
-        self.hq = self.server()
+    def begin(self, options=()):
+        self.hq = self.server(options=options)
         self.hq.stop_timers()
         return self.company(self.hq)
 

@@ -98,6 +98,30 @@ class First(AccessCase):
         os.close(theirs)
 
 
+class Headers(AccessCase):
+    POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+              "base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+    ALL = {"x-content-type-options": "nosniff", "x-frame-options": "deny", "referrer-policy": "no-referrer"}
+
+    def test_page_may_load_and_ask_its_own_server_alone_and_stands_in_no_frame(self):
+        browser = Browser(self.begin())
+        for path in ("/", "/console/", "/console/app.js", "/console/style.css", "/console/icon.svg"):
+            headers = browser.get(path).headers
+            wanted = {"content-security-policy": self.POLICY, "cache-control": "no-cache", **self.ALL}
+            self.assertEqual({k: headers.get(k) for k in wanted}, wanted, path)
+        # No script and no style stands in the page itself, which the policy would have to let in.
+        self.assertNotRegex(browser.get("/").text, r"<style|style=|<script(?! type=\"module\" src=)|\bon[a-z]+=")
+
+    def test_every_other_answer_is_kept_nowhere_and_is_no_page(self):
+        browser = Browser(self.begin())
+        browser.login("admin", first_password(browser.server))
+        for path, status in (("/console/nothing", 404), ("/v1/session", 200), ("/v1/admin/overview", 200), ("/v1/admin/devices?format=csv", 200), ("/v1/admin/nothing", 404), ("/metrics", 200)):
+            headers = browser.get(path, status).headers
+            self.assertEqual({k: headers.get(k) for k in ("cache-control", *self.ALL)}, {"cache-control": "no-store", **self.ALL}, path)
+            self.assertRegex(headers["content-security-policy"], r"^default-src 'none'; .*frame-ancestors 'none'")
+            self.assertNotIn("unsafe", headers["content-security-policy"])
+
+
 class Sessions(AccessCase):
     def test_session_is_a_strict_cookie_that_ends_by_silence_by_age_and_by_logout(self):
         server = self.begin()

@@ -351,6 +351,30 @@ class Sees(ConsoleCase):
         self.assertEqual({(h["device"], h["device_id"]) for h in api.items("consoleHistory", table="contact", key="x'01'")}, {("phone", api.id_of("phone")), ("tablet", None)})
         self.assertEqual([a["action"] for a in api.items("consoleAudit", filter__action="device.remove")], ["device.remove"])
 
+    def test_silence_is_of_the_device_that_the_alert_is_of_although_another_has_its_name(self):
+        server = self.begin()
+        api = admin(server)
+        server.ctl("device", "wipe", "tablet")
+        self.device("tablet2").run("enroll", "-", "--name", "tablet", stdin=server.code("tablet") + "\n")
+        server.ctl("alert", "set", "wipe-waiting", "--threshold", 0)
+
+        def opened():
+            server.ctl("alert", "on", "wipe-waiting")
+            return api.items("consoleAlerts", filter__rule="wipe-waiting")
+        alert, = harness.wait_until(opened, "the wipe is waited for", pause_s=0.3)
+        old = api.items("consoleDevices", filter__state="to be wiped")[0]
+        self.assertEqual([alert[k] for k in ("subject", "device_id", "fingerprint")], ["tablet", old["id"], old["fingerprint"]])
+
+        def silence(device):
+            server.ctl("alert", "silence", "wipe-waiting", "--for", "1h", "--device", device)
+            return [(s["device_id"], s["fingerprint"] == old["fingerprint"]) for s in api.items("consoleSilences")], api.items("consoleAlerts")[0]["silenced"]
+        self.assertEqual(silence("tablet"), ([(api.items("consoleDevices", filter__state="active", q="tablet")[0]["id"], False)], False))
+        server.ctl("alert", "unsilence", "wipe-waiting", "--device", "tablet")
+        self.assertEqual(silence(old["fingerprint"]), ([(old["id"], True)], True))
+        server.ctl("alert", "unsilence", "wipe-waiting", "--device", old["fingerprint"])
+        self.assertEqual(api.items("consoleSilences"), [])
+        self.assertIn("no device named nobody", server.ctl("alert", "silence", "wipe-waiting", "--for", "1h", "--device", "nobody", expect=1))
+
     def test_refusals_are_counted_by_code_over_all_pages(self):
         server = self.begin()
         api = admin(server)

@@ -20,7 +20,7 @@ function Verify() {
 export default function Audit({ route }) {
   const may = useMay("admin");
   return html`<${Head} title="Audit">${may && html`<${Verify} />`}<//>
-    <${Table} path="audit" caption="Who did what" sort="-id" live=${10000} query=${route.query}
+    <${Table} path="audit" caption="Who did what" sort="-id" live=${10000} link="at_ms" query=${route.query}
       filters=${[{ name: "actor", label: "Who", hint: "user:ann" }, { name: "action", label: "What", hint: "device.wipe" }, { name: "code", label: "Code", hint: "E_..." }]}
       columns=${[{ name: "id", title: "No.", right: true, show: (a) => String(a.id) }, { name: "at_ms", title: "When", down: true, show: (a) => html`<${Time} ms=${a.at_ms} />` }, { name: "actor", title: "Who" },
         { name: "action", title: "What", show: (a) => html`<code>${a.action}</code>` }, { name: "subject", title: "Of", show: (a) => html`<code>${a.subject}</code>`, class: "wide" },

@@ -19,7 +19,7 @@ const now = (a) => confirm({ title: `Run ${a.name} now`, verb: "Run", words: "Th
 const test = (a) => confirm({
   title: `Try ${a.name}`, verb: "Try", words: "Fires it for a row as it is now, shows what it and what follows from it would write, and undoes it all.",
   fields: a.every ? [] : [{ name: "table", label: "Table", value: a.table || "" }, { name: "key", label: "Row's key", value: a.key || "", help: "As in SQL: x'0a0b' or 'abc'" }],
-  run: (v) => command("automation.try", { name: a.name, ...v }), done: (reply) => html`<pre>${reply.report || "It would write nothing."}</pre>`,
+  run: (v) => command("automation.try", { name: a.name, ...v }), done: (reply) => html`<pre tabindex="0">${reply.report || "It would write nothing."}</pre>`,
 });
 
 // Nobody knows any more what an update found; so a condition that asks for it may hold no more.
@@ -38,11 +38,11 @@ const entry = (id) => html`<a href=${href(["automations", "runs"], { "filter.id"
 const said = (r) => html`${r.words}${r.replays && html`<div>again, for ${entry(r.replays)}</div>`}${r.replayed_by && html`<div>run again <${Time} ms=${r.replayed_ms} /> as ${entry(r.replayed_by)}</div>`}`;
 
 const does = (a) => html`<details><summary>${a.every ? `every ${a.every}` : `${a.event} of ${a.table}${a.columns ? ` (${a.columns})` : ""}`}</summary>
-  ${a.condition && html`<p>if <code>${a.condition}</code></p>`}<pre>${a.actions}</pre></details>`;
+  ${a.condition && html`<p>if <code>${a.condition}</code></p>`}<pre tabindex="0">${a.actions}</pre></details>`;
 
 function Rules({ query }) {
   const [manager, admin] = [useMay("manager"), useMay("admin")];
-  return html`<${Table} path="automations" caption="Automations" sort="name" query=${query} id=${(a) => a.name} filters=${[{ name: "active", label: "On", options: [["1", "on"], ["0", "off"]] },
+  return html`<${Table} path="automations" caption="Automations" sort="name" live=${10000} query=${query} id=${(a) => a.name} filters=${[{ name: "active", label: "On", options: [["1", "on"], ["0", "off"]] },
       { name: "table", label: "Table" }, { name: "failed", label: "Failed", options: [["1..", "some"], ["0", "none"]] }]}
     columns=${[{ name: "name", title: "Name", show: (a) => html`<a href=${href(["automations", "runs"], { "filter.name": a.name })}>${a.name}</a>`, class: "name" }, { name: "about", title: "What for", class: "words" },
       { name: "event", title: "When, and what", sort: false, show: does, class: "wide" }, { name: "active", title: "On", show: (a) => html`<${Badge} word=${a.active ? "on" : "off"} tone=${a.active ? "good" : "plain"} />` },
@@ -55,7 +55,7 @@ function Rules({ query }) {
 /** What they did; or only what failed, by automation. */
 function Runs({ query, failed }) {
   const [manager, admin] = [useMay("manager"), useMay("admin")];
-  return html`<${Table} key=${failed} path="automation_runs" caption=${failed ? "What failed" : "What automations did"} sort="-at_ms" live=${10000} query=${query} fixed=${failed ? { "filter.failed": 1 } : {}}
+  return html`<${Table} key=${failed} path="automation_runs" caption=${failed ? "What failed" : "What automations did"} sort="-at_ms" live=${10000} link="id" query=${query} fixed=${failed ? { "filter.failed": 1 } : {}}
     groups=${failed ? { name: "name", label: "automation" } : undefined} empty=${failed ? "No automation has failed." : "No automation has run."}
     filters=${[...(failed ? [] : [{ name: "name", label: "Automation" }]), { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
     columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "id", title: "Entry", right: true, show: (r) => String(r.id) },

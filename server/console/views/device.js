@@ -11,6 +11,7 @@ import { COLUMNS as CONFLICTS } from "./conflict_columns.js";
 import { act, allowed, reassign, rename } from "./device_actions.js";
 import { COLUMNS as REFUSALS } from "./refusal_columns.js";
 
+const LIVE_MS = 10000;
 const but = (columns, ...names) => columns.filter((c) => !names.includes(c.name));
 
 export const SYNCS = [
@@ -28,10 +29,11 @@ export const SYNCS = [
 /** Each connection as a point: when it began, and how long it took. */
 function Timeline({ id }) {
   const from = useData(`devices/${id}/syncs`, { limit: 500, sort: "-begun_ms" }, 15000);
-  return html`<${Loaded} from=${from}>${({ items }) => {
+  return html`<${Loaded} from=${from}>${({ items, as_of }) => {
     const rows = [...items].reverse();
+    const range = rows.length ? [rows[0].begun_ms - 60000, Math.max(rows.at(-1).begun_ms, as_of.at_ms) + 60000] : undefined; // A single one has no span of its own.
     const of = (bad) => rows.map((s) => (Boolean(s.end) === bad ? s.ms : null));
-    return html`<${Chart} title="Connections" about="When each began, and how long it took" x=${rows.map((s) => s.begun_ms)} series=${[
+    return html`<${Chart} title="Connections" about="When each began, and how long it took" x=${rows.map((s) => s.begun_ms)} range=${range} series=${[
       { name: "syncs", label: "went well", values: of(false), format: duration, unit: "ms", points: true, colour: 0 },
       { name: "failed", label: "ended by an error", values: of(true), format: duration, unit: "ms", points: true, colour: 1 }]} />`;
   }}<//>`;
@@ -95,20 +97,20 @@ const EVENTS = [
 
 function Tab({ tab, d, detail, query }) {
   if (tab === "rows") return query.table ? html`<${HeldRows} id=${d.id} table=${query.table} name=${d.name} query=${query} />` : html`<${Holds} id=${d.id} name=${d.name} />`;
-  if (tab === "refusals") return html`<${Table} path="refusals" fixed=${{ "filter.device_id": d.id }} caption="Refused changes" columns=${but(REFUSALS, "device")} sort="-at_ms" query=${query} />`;
+  if (tab === "refusals") return html`<${Table} path="refusals" fixed=${{ "filter.device_id": d.id }} caption="Refused changes" columns=${but(REFUSALS, "device")} sort="-at_ms" live=${LIVE_MS} query=${query} />`;
   if (tab === "conflicts") {
-    return html`<${Table} path="conflicts" fixed=${{ "filter.lost_device_id": d.id }} caption="Values of its that lost" columns=${but(CONFLICTS, "lost_device")} sort="-at_ms" query=${query} />`;
+    return html`<${Table} path="conflicts" fixed=${{ "filter.lost_device_id": d.id }} caption="Values of its that lost" columns=${but(CONFLICTS, "lost_device")} sort="-at_ms" live=${LIVE_MS} query=${query} />`;
   }
-  if (tab === "changes") return html`<${Table} path="changes" fixed=${{ device: d.name }} caption="Changes that it made" columns=${but(CHANGES, "device")} search=${false} query=${query} />`;
-  if (tab === "events") return html`<${Table} path="events" fixed=${{ "filter.device_id": d.id }} caption="What happened to it" columns=${EVENTS} sort="-at_ms" query=${query} />`;
+  if (tab === "changes") return html`<${Table} path="changes" fixed=${{ device: d.name }} caption="Changes that it made" columns=${but(CHANGES, "device")} search=${false} live=${LIVE_MS} query=${query} />`;
+  if (tab === "events") return html`<${Table} path="events" fixed=${{ "filter.device_id": d.id }} caption="What happened to it" columns=${EVENTS} link="at_ms" sort="-at_ms" live=${LIVE_MS} query=${query} />`;
   return html`<${State} d=${d} detail=${detail} /><${Timeline} id=${d.id} />
-    <${Table} path=${`devices/${d.id}/syncs`} caption="Connections" columns=${SYNCS} sort="-begun_ms" live=${15000} query=${query} search=${false} empty="It has not connected yet."
+    <${Table} path=${`devices/${d.id}/syncs`} caption="Connections" columns=${SYNCS} sort="-begun_ms" live=${15000} link="begun_ms" query=${query} search=${false} empty="It has not connected yet."
       id=${(s) => s.id ?? "open"} filters=${[{ name: "end", label: "End", hint: "E_..." }]} />`;
 }
 
 export default function Device({ route }) {
   const [id, tab = "state"] = route.rest;
-  const from = useData(`devices/${encodeURIComponent(id)}`, {}, 10000);
+  const from = useData(`devices/${encodeURIComponent(id)}`, {}, LIVE_MS);
   const admin = useMay("admin");
   useTick();
   return html`<${Loaded} from=${from}>${(detail) => {

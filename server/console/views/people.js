@@ -9,6 +9,7 @@ import { Table } from "../table.js";
 import { profiles } from "./device_actions.js";
 import { Qr } from "./qr.js";
 
+const LIVE_MS = 10000;
 const ROLES = [["viewer", "viewer: sees everything, changes nothing"], ["manager", "manager: settles conflicts and refusals"], ["admin", "admin: everything"]];
 
 function Secret({ what, text }) {
@@ -46,7 +47,7 @@ const remove = (u) => confirm({ title: `Remove ${u.name}`, verb: "Remove", dange
 
 function Users({ query }) {
   const admin = useMay("admin");
-  return html`<${Table} path="users" caption="People who may sign in" sort="name" query=${query} tools=${admin && html`<button type="button" class="primary" onClick=${addUser}>Add somebody</button>`}
+  return html`<${Table} path="users" caption="People who may sign in" sort="name" live=${LIVE_MS} link="name" query=${query} tools=${admin && html`<button type="button" class="primary" onClick=${addUser}>Add somebody</button>`}
     filters=${[{ name: "role", label: "Role", options: ["viewer", "manager", "admin"] }]}
     columns=${[{ name: "name", title: "Name", class: "name" }, { name: "role", title: "Role", show: (u) => html`<${Badge} word=${u.role} tone="plain" />` }, { name: "state", title: "State", show: (u) => html`<${Badge} word=${u.state} />` },
       { name: "last_login_ms", title: "Signed in last", down: true, show: (u) => html`<${Ago} ms=${u.last_login_ms} />` }, { name: "sessions", title: "Sessions", right: true, show: (u) => count(u.sessions) },
@@ -64,7 +65,7 @@ const revokeToken = (t) => confirm({ title: `Revoke the token of ${t.name}`, ver
 
 function Tokens({ query }) {
   const admin = useMay("admin");
-  return html`<${Table} path="tokens" caption="Tokens of programs" sort="name" query=${query} tools=${admin && html`<button type="button" class="primary" onClick=${addToken}>Make a token</button>`}
+  return html`<${Table} path="tokens" caption="Tokens of programs" sort="name" live=${LIVE_MS} link="name" query=${query} tools=${admin && html`<button type="button" class="primary" onClick=${addToken}>Make a token</button>`}
     columns=${[{ name: "name", title: "Name", class: "name" }, { name: "rights", title: "Rights" }, { name: "state", title: "State", show: (t) => html`<${Badge} word=${t.state} />` },
       { name: "used_ms", title: "Used last", down: true, show: (t) => html`<${Ago} ms=${t.used_ms} />` }, { name: "created_ms", title: "Made", show: (t) => html`<${Time} ms=${t.created_ms} />` },
       ...(admin ? [{ name: "do", title: "", sort: false, show: (t) => t.state === "active" && html`<button type="button" class="danger" onClick=${() => revokeToken(t)}>Revoke</button>` }] : [])]} />`;
@@ -84,7 +85,7 @@ async function enrol() {
 
 function Enrolment({ query }) {
   const admin = useMay("admin");
-  return html`<${Table} path="enrolments" caption="Enrolment codes" sort="-expires_ms" query=${query} id=${(e) => `${e.name} ${e.expires_ms}`} tools=${admin && html`<button type="button" class="primary" onClick=${enrol}>Enrol a device</button>`}
+  return html`<${Table} path="enrolments" caption="Enrolment codes" sort="-expires_ms" live=${LIVE_MS} link="expires_ms" by=${(e) => ({ name: e.name, expires_ms: e.expires_ms })} query=${query} id=${(e) => `${e.name} ${e.expires_ms}`} tools=${admin && html`<button type="button" class="primary" onClick=${enrol}>Enrol a device</button>`}
     empty="No code was given out yet." filters=${[{ name: "state", label: "State", options: ["open", "used", "expired"] }]}
     columns=${[{ name: "name", title: "Device", class: "name" }, { name: "profile", title: "Profile" }, { name: "user", title: "User", show: (e) => literal(e.user), class: "short" },
       { name: "store", title: "Store", show: (e) => literal(e.store), class: "short" }, { name: "state", title: "State", show: (e) => html`<${Badge} word=${e.state} />` },

@@ -9,6 +9,8 @@ import { href } from "../router.js";
 import { Table } from "../table.js";
 
 const MOST = 1000;
+// A report reads whole tables.
+const LIVE_MS = 60000;
 
 /** Words that a chart is partial, and by how much. */
 function Partial({ d }) {
@@ -36,7 +38,7 @@ export function addUp(rows, { label, order, where = () => true, derive = (r) => 
 }
 
 function Drawn({ of }) {
-  const from = useData(`reports/${of.view}`, { limit: MOST });
+  const from = useData(`reports/${of.view}`, { limit: MOST }, LIVE_MS);
   if (!from.data) return from.problem ? html`<${Trouble} problem=${from.problem} again=${from.reload} />` : html`<p class="waiting" role="status">Loading…</p>`;
   const groups = addUp(from.data.items, of);
   return html`<div data-report=${of.view}><${Chart} title=${of.title} labels=${groups.map((g) => g.name)} about=${from.data.next ? `Of the first ${count(MOST)} rows` : ""}
@@ -62,7 +64,7 @@ function One({ name, query }) {
   const shape = useData(`reports/${encodeURIComponent(name)}`, { limit: 1 });
   return html`<${Head} title=${name.replaceAll("_", " ")} crumbs=${[["Reports", href("reports")], ["All views", href(["reports", "all"])]]} />
     <${Loaded} from=${shape}>${(d) => html`${d.about && html`<p>${d.about}</p>`}
-      <${Table} path=${`reports/${encodeURIComponent(name)}`} caption=${name} query=${query} id=${(r) => JSON.stringify(r, (_, v) => (typeof v === "bigint" ? String(v) : v))} search=${true}
+      <${Table} path=${`reports/${encodeURIComponent(name)}`} caption=${name} live=${LIVE_MS} query=${query} id=${(r) => JSON.stringify(r, (_, v) => (typeof v === "bigint" ? String(v) : v))} search=${true}
         columns=${d.columns.map((c) => ({ name: c, title: c, right: /(cents|_bp|_ms|hundredths|^deals|^leads)$/.test(c), show: (r) => html`<${Value} text=${figure(c, r[c])} />`, class: "value" }))}
         after=${(page) => html`<${Partial} d=${page} />`} />`}<//>`;
 }

@@ -8,13 +8,14 @@ import { href } from "../router.js";
 import { Rows, Table } from "../table.js";
 import { Rollout, rollOut } from "./rollout.js";
 
+const LIVE_MS = 10000;
 const sum = (o) => Object.values(o || {}).reduce((n, v) => n + v, 0);
 const Counts = ({ of }) => html`${count(sum(of))}${sum(of) > 0 && html` <span class="faint">${Object.entries(of).map(([t, n]) => `${t} ${n}`).join(", ")}</span>`}`;
 
 const masks = (p) => p && p.masks.map((m) => `${m.table}: ${m.columns.replaceAll(",", ", ")}`).join("; ");
 const writes = (p) => p && html`<details><summary>${plural(p.writes.length, "rule")}</summary><ul>${p.writes.map((w, i) => html`<li key=${i}>${w.table}: ${w.ops}${
   w.columns ? ` of ${w.columns}` : ""}${w.anywhere ? ", anywhere" : ""}</li>`)}</ul></details>`;
-const buckets = (p) => p && html`<details><summary>Query</summary><pre>${p.query}</pre></details>`;
+const buckets = (p) => p && html`<details><summary>Query</summary><pre tabindex="0">${p.query}</pre></details>`;
 const most = (p, one, all, words) => (p[one] === null ? null : html`${words(p[one])}${p[all] > p[one] && html` <span class="faint">to ${words(p[all])}</span>`}`);
 const some = (n, filters) => (n ? html`<a href=${href("devices", filters)}>${count(n)}</a>` : 0);
 
@@ -23,7 +24,7 @@ function InForce({ d, query }) {
   return html`${d.trouble && html`<p class="trouble">${d.trouble}</p>`}${d.rollout && html`<${Rollout} of=${d.rollout} />`}
     <${Facts} of=${[["Version", d.version ? String(d.version) : "none: every device holds everything"], ["File", d.name || "–"], ["Published", html`<${Time} ms=${d.at_ms} />`], ["At commit", String(d.seq)],
       ["Devices that have not heard of it", some(d.unsettled, { "filter.unsettled": 1 })]]} />
-    <h2>Profiles</h2><${Table} path="profiles" name="profiles" caption="Profiles" query=${query} search=${false} id=${(p) => p.name} columns=${[
+    <h2>Profiles</h2><${Table} path="profiles" name="profiles" caption="Profiles" live=${60000} query=${query} search=${false} id=${(p) => p.name} columns=${[
       { name: "name", title: "Profile", show: (p) => html`<a href=${href("devices", { "filter.profile": p.name })}>${p.name}</a>` }, { name: "devices", title: "Devices", right: true, show: (p) => count(p.devices) },
       { name: "unsettled", title: "Not heard of these rules", right: true, show: (p) => some(p.unsettled, { "filter.profile": p.name, "filter.unsettled": 1 }) },
       { name: "rows", title: "Rows, about", right: true, show: (p) => most(p, "rows", "rows_most", count), help: "The mean of some of its devices, to the most of one" },
@@ -33,7 +34,7 @@ function InForce({ d, query }) {
       { name: "writes", title: "May write", sort: false, show: (p) => writes(rules[p.name]) }, { name: "query", title: "Buckets", sort: false, show: (p) => buckets(rules[p.name]) }]} />
     <h2>Versions</h2><${Table} path="scope_versions" name="versions" caption="Versions" query=${query} id=${(v) => v.version} sort="-version" columns=${[{ name: "version", title: "Version", down: true }, { name: "name", title: "File" },
       { name: "seq", title: "Commit", right: true, show: (v) => String(v.seq) }, { name: "at_ms", title: "Published", down: true, show: (v) => html`<${Time} ms=${v.at_ms} />` }]} />
-    ${d.text && html`<details class="card"><summary>The rules</summary><pre>${d.text}</pre></details>`}<${AsOf} asOf=${d.as_of} />`;
+    ${d.text && html`<details class="card"><summary>The rules</summary><pre tabindex="0">${d.text}</pre></details>`}<${AsOf} asOf=${d.as_of} />`;
 }
 
 /** So many of the devices of a dry run are shown at once. */
@@ -93,7 +94,7 @@ function Grants({ query }) {
   const manager = useMay("manager");
   const end = (g) => confirm({ title: "End this grant", words: `${g.device} loses ${g.label || `${g.table} ${g.key}`}, and what follows it, unless the rules give it to the device.`, verb: "End", danger: true,
     run: () => command("scope.revoke", { id: g.id }), said: "Ended." });
-  return html`<${Table} path="grants" caption="Rows given for a while" query=${query} sort="until_ms" tools=${manager && html`<button type="button" class="primary" onClick=${grant}>Give a row</button>`}
+  return html`<${Table} path="grants" caption="Rows given for a while" live=${LIVE_MS} link="at_ms" query=${query} sort="until_ms" tools=${manager && html`<button type="button" class="primary" onClick=${grant}>Give a row</button>`}
     columns=${[{ name: "device", title: "Device", show: (g) => html`<a href=${href(["devices", g.device_id])}>${g.device}</a>` }, { name: "table", title: "Table" },
       { name: "label", title: "Row", sort: false, show: (g) => html`<${RowLink} table=${g.table} rowKey=${g.key} label=${g.label} />` }, { name: "until_ms", title: "Until", show: (g) => html`<${Time} ms=${g.until_ms} />` },
       { name: "reason", title: "Why", class: "words" }, { name: "at_ms", title: "Given", show: (g) => html`<${Time} ms=${g.at_ms} />` },
@@ -101,9 +102,9 @@ function Grants({ query }) {
 }
 
 export default function Scope({ route }) {
-  const from = useData("scope");
-  const admin = useMay("admin");
   const tab = route.rest[0] || "now";
+  const from = useData("scope", {}, tab === "now" ? LIVE_MS : 0); // Rules that somebody types stay as they are.
+  const admin = useMay("admin");
   return html`<${Head} title="Scope" /><${Tabs} label="Of scope" now=${tab} of=${[["now", "In force", href("scope")], ...(admin ? [["try", "Try other rules", href(["scope", "try"])]] : []), ["grants", "Grants", href(["scope", "grants"])]]} />
     ${tab === "grants" ? html`<${Grants} query=${route.query} />` : html`<${Loaded} from=${from}>${(d) => (tab !== "try" ? html`<${InForce} d=${d} query=${route.query} />` : d.rollout ? html`<${Rollout} of=${d.rollout} /><p>Others can be tried and published when it is over.</p>` : html`<${Try} scope=${d} />`)}<//>`}`;
 }

@@ -7,14 +7,16 @@ import { Author, Badge, Facts, Head, Loaded, Tabs, Time, useMay } from "../parts
 import { href } from "../router.js";
 import { Table } from "../table.js";
 
+const LIVE_MS = 15000;
+
 function Schema({ query }) {
-  const from = useData("schema");
+  const from = useData("schema", {}, LIVE_MS);
   return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Schema", String(d.schema_epoch)], ["Version of the server", d.version], ["Least version of devices", d.min_version || "any"], ["Format of the store", String(d.store_format)],
       ["Devices that never came", d.never ? html`<a href=${href("devices", { "filter.health": "never" })}>${count(d.never)}</a>` : "none"]]} />`}<//>
-    <h2>Migrations</h2><${Table} path="migrations" name="migrations" caption="Migrations, and the devices that are at each" query=${query} sort="-epoch" id=${(m) => m.epoch} filters=${[{ name: "devices", label: "Devices", options: [["1..", "some"], ["0", "none"]] }]}
+    <h2>Migrations</h2><${Table} path="migrations" name="migrations" caption="Migrations, and the devices that are at each" query=${query} sort="-epoch" live=${LIVE_MS} id=${(m) => m.epoch} filters=${[{ name: "devices", label: "Devices", options: [["1..", "some"], ["0", "none"]] }]}
       columns=${[{ name: "epoch", title: "Epoch", down: true }, { name: "name", title: "Migration" },
         { name: "devices", title: "Devices at it", right: true, show: (m) => (m.devices ? html`<a href=${href("devices", { "filter.schema_epoch": m.epoch })}>${count(m.devices)}</a>` : 0) }]} />
-    <h2>Software of devices</h2><${Table} path="software" name="software" caption="Software of devices" query=${query} sort="-devices" id=${(s) => s.software}
+    <h2>Software of devices</h2><${Table} path="software" name="software" caption="Software of devices" query=${query} sort="-devices" live=${LIVE_MS} id=${(s) => s.software}
       columns=${[{ name: "software", title: "Software", show: (s) => html`<a href=${href("devices", { q: s.software })}>${s.software || "not said"}</a>` }, { name: "devices", title: "Devices", right: true, show: (s) => count(s.devices) }]} />`;
 }
 
@@ -25,11 +27,11 @@ const backup = () => confirm({
 });
 
 function Backups({ query }) {
-  const from = useData("backups", { limit: 1 }, 15000);
+  const from = useData("backups", { limit: 1 }, LIVE_MS);
   const admin = useMay("admin");
   return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Newest backup", d.age_ms === null ? html`<${Badge} word="none yet" tone="warn" />` : `${duration(d.age_ms)} ago`], ["Has everything up to commit", String(d.backup_seq)],
       ["Commits since", count(d.commits_since)], ["Epoch", html`<code>${d.epoch}</code>`]]} />`}<//>
-    <h2>Backups</h2><${Table} path="backups" name="backups" caption="Backups" query=${query} sort="-at_ms" live=${15000} empty="There is no backup yet." tools=${admin && html`<button type="button" class="primary" onClick=${backup}>Make a backup</button>`}
+    <h2>Backups</h2><${Table} path="backups" name="backups" caption="Backups" query=${query} sort="-at_ms" live=${LIVE_MS} link="at_ms" empty="There is no backup yet." tools=${admin && html`<button type="button" class="primary" onClick=${backup}>Make a backup</button>`}
       columns=${[{ name: "at_ms", title: "When", down: true, show: (b) => html`<${Time} ms=${b.at_ms} />` }, { name: "seq", title: "Commit", right: true, show: (b) => String(b.seq) }, { name: "name", title: "Where", class: "wide" }]} />
     <h2>Epochs</h2><${Table} path="epochs" name="epochs" caption="Epochs: one more for each time that the server was restored" query=${query} sort="-start_seq" search=${false} id=${(e) => e.epoch}
       columns=${[{ name: "epoch", title: "Epoch", show: (e) => html`<code>${e.epoch}</code>` }, { name: "start_seq", title: "From commit", right: true, show: (e) => String(e.start_seq) },
@@ -42,5 +44,5 @@ const EVENTS = [{ name: "at_ms", title: "When", down: true, show: (e) => html`<$
 export default function System({ route }) {
   const tab = route.rest[0] || "schema";
   return html`<${Head} title="Schema & backups" /><${Tabs} label="Of the system" now=${tab} of=${[["schema", "Schema", href("system")], ["backups", "Backups", href(["system", "backups"])], ["events", "Events", href(["system", "events"])]]} />
-    ${tab === "backups" ? html`<${Backups} query=${route.query} />` : tab === "events" ? html`<${Table} path="events" caption="What happened" columns=${EVENTS} sort="-at_ms" query=${route.query} filters=${[{ name: "kind", label: "What" }, { name: "device", label: "Device" }]} />` : html`<${Schema} query=${route.query} />`}`;
+    ${tab === "backups" ? html`<${Backups} query=${route.query} />` : tab === "events" ? html`<${Table} path="events" caption="What happened" columns=${EVENTS} sort="-at_ms" live=${LIVE_MS} link="at_ms" query=${route.query} filters=${[{ name: "kind", label: "What" }, { name: "device", label: "Device" }]} />` : html`<${Schema} query=${route.query} />`}`;
 }
