@@ -78,7 +78,7 @@ function One({ id }) {
         ["State", html`<${Badge} word=${r.state} tone=${r.state === "open" ? "warn" : "good"} /> ${r.resolved_ms && html`<${Time} ms=${r.resolved_ms} />`}`],
         ["Parked with it", count(r.dependants)], ["Parked because of", r.depends ? `number ${r.depends}` : undefined], ["Knew commits up to", String(d.base)]]} />
       ${d.changes.map((c, i) => html`<${Change} key=${i} change=${c} />`)}
-      <details class="card"><summary>As JSON</summary><pre>${json(d.changes)}</pre></details>
+      <details class="card"><summary>As JSON</summary><pre tabindex="0">${json(d.changes)}</pre></details>
       ${d.more && html`<p>It has more than 1,000 changes; these are the first.</p>`}<${AsOf} asOf=${d.as_of} />`;
   }}<//>`;
 }
