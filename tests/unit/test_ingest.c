@@ -116,6 +116,15 @@ static device copy_of_phone(world *w, uint64_t number) {
     return copy;
 }
 
+/* The phone says hello after that. */
+static device copy_that_the_phone_hears_of(world *w, uint64_t number) {
+    device copy = copy_of_phone(w, number);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    return copy;
+}
+
 static void forget_results(world *w, uint64_t floor) {
     sql_exec(&w->v, "DELETE FROM satchel_result WHERE rc=0");
     w->v.s->committed.floor = floor;
@@ -158,10 +167,7 @@ static void N3_shared_transaction_of_the_original_is_refused_too(void **state) {
 static void N3_parts_that_were_staged_go_when_it_was_given_elsewhere(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
-    device copy = copy_of_phone(w, t.number);
-    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
-    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    device copy = copy_that_the_phone_hears_of(w, t.number);
     t.last = false;
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1)"), SATCHEL_OK);
     SQL("SELECT count(*) FROM satchel_stage", "1");
@@ -177,10 +183,7 @@ static void N3_parts_that_were_staged_go_when_it_was_given_elsewhere(void **stat
 static void N3_first_part_of_what_was_given_elsewhere_is_its_authors_last(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
-    device copy = copy_of_phone(w, t.number);
-    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
-    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    device copy = copy_that_the_phone_hears_of(w, t.number);
     assert_int_equal(push_txn_raw(&w->v, &copy, &t, "+ entry(1)"), SATCHEL_OK);
     t.last = false;
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1)"), SATCHEL_OK);
