@@ -170,7 +170,7 @@ static int judge(ingest *g, const schema_table *t, const delta_row *row, bool ma
     int rc = scope_check_write(g->scope, g->author, g->base, t, row, made, &words);
     /* A refusal stands for good, and so do its words. */
     if (rc == SATCHEL_E_SCOPE && words.rc == SATCHEL_E_NOMEM) rc = words.rc;
-    if (rc == SATCHEL_E_SCOPE) rc = ingest_refuse(g, rc, "%.*s", (int)words.n, words.p ? (const char *)words.p : "");
+    if (rc == SATCHEL_E_SCOPE) rc = ingest_refuse(g, rc, "%.*s", (int)words.n, (const char *)words.p);
     buf_fini(&words);
     return rc;
 }
