@@ -255,7 +255,7 @@ struct sim {
     char dir[64];                       /* where the few real files are; it is the working directory */
     unsigned migrations, pending_migrations;
     unsigned migrated, migrated_saved; /* the store's schema epoch, now and in the backup, and the last commit before each */
-    uint64_t migrated_at[4];
+    uint64_t migrated_at[MODEL_EPOCHS + 1];
     sim_life life[SIM_LIVES]; /* of the server, the present one last */
     unsigned nlives, life_saved;
     unsigned nsteps;
@@ -372,7 +372,11 @@ bool scope_has_profile(const sim *s, unsigned i);
 /* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
 int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
 /* As the store has it now: which rules are in force, and whose items a device holds by them, a bit for each user. */
-enum { RULES_BEFORE = 1, RULES_MX = 2 }; /* a device stands in for the one before, not for the next; column mx is masked, too */
+enum {
+    RULES_BEFORE = 1,
+    RULES_MX = 2,
+    RULES_NOTE = 4
+}; /* a device stands in for the one before, not for the next; column mx is masked, too; note is held */
 unsigned scope_rules_in_force(sim *s);
 unsigned scope_users(sim *s, unsigned i, unsigned rules);
 /* Who is paused does not stay so. */

@@ -95,6 +95,8 @@ static void kill_server(sim *s, bool power) {
 
 static void restart_server(sim *s, bool migrate) {
     if (!s->store) return;
+    /* When there is none left, it is a restart. */
+    migrate = migrate && s->pending_migrations + 1 < MODEL_EPOCHS;
     if (migrate) s->pending_migrations++;
     sim_happened(s, migrate ? FAULT_MIGRATE : FAULT_SERVER_RESTART);
     sim_say(s, "the server stops%s", migrate ? " for a migration" : "");

@@ -20,8 +20,14 @@ static const char *const MIGRATION[] = {
     "ALTER TABLE item ADD COLUMN z TEXT DEFAULT 'zz';\nALTER TABLE item DROP COLUMN r;\nALTER TABLE item ADD COLUMN r TEXT;\n",
     ("ALTER TABLE tag RENAME TO mark;\nALTER TABLE line ADD COLUMN hits INTEGER DEFAULT 3;\n"
      "INSERT INTO satchel_rule(tbl,col,rule) VALUES('line','hits','counter');\n"),
+    "ALTER TABLE item ADD COLUMN hi INTEGER;\nINSERT INTO satchel_rule(tbl,col,rule) VALUES('item','hi','max');\n",
+    /* One of a group has another name; what edits that wait have set in mn is lost, and told. */
+    "ALTER TABLE item RENAME COLUMN b TO bee;\nALTER TABLE item DROP COLUMN mn;\n",
+    /* Deletion wins, and two may not put the same key. */
+    ("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT, hot INTEGER);\nINSERT INTO satchel_table(name, wins) VALUES('note', 'delete');\n"
+     "INSERT INTO satchel_rule(tbl,col,rule) VALUES('note','hot','max');\n"),
 };
-#define MIGRATIONS (unsigned)(sizeof MIGRATION / sizeof *MIGRATION)
+_Static_assert(sizeof MIGRATION / sizeof *MIGRATION == MODEL_EPOCHS, "the model knows each of them");
 
 static const char DATA[] =
     "INSERT INTO move(a,b) VALUES('open','waiting'),('open','solved'),('waiting','solved'),('waiting','open'),('solved','open');\n"
@@ -38,7 +44,7 @@ static void write_file(sim *s, const char *name, const char *text) {
 }
 
 static void add_migrations(sim *s) {
-    for (; s->migrations < MIGRATIONS && s->migrations <= s->pending_migrations; s->migrations++) {
+    for (; s->migrations < MODEL_EPOCHS && s->migrations <= s->pending_migrations; s->migrations++) {
         char name[32];
         snprintf(name, sizeof name, "%03u_step.sql", s->migrations + 1);
         write_file(s, name, MIGRATION[s->migrations]);

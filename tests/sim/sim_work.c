@@ -42,6 +42,10 @@ static const char *tag(const work *w) {
     return w->epoch < 3 ? "tag" : "mark";
 }
 
+static const char *b_of_item(const work *w) {
+    return w->epoch < 5 ? "b" : "bee";
+}
+
 static unsigned number(const work *w) {
     return (unsigned)(w->t - w->s->txn);
 }
@@ -66,10 +70,12 @@ static void change_item(work *w, unsigned row, unsigned which) {
     unsigned v = sim_below(w->s, 50);
     switch (which % 8) {
     case 0:
-        run(w, "UPDATE item SET b='b%u', c='c%u' WHERE id='i%u'", v, v, row);
+        run(w, "UPDATE item SET %s='b%u', c='c%u' WHERE id='i%u'", b_of_item(w), v, v, row);
         break;
     case 1:
-        run(w, "UPDATE item SET mx=%u, mn=%u WHERE id='i%u'", v, v, row);
+        run(w, w->epoch < 5 ? "UPDATE item SET mx=%u, mn=%u WHERE id='i%u'" : "UPDATE item SET mx=%u, hi=%u WHERE id='i%u'", v, v,
+            row);
+        if (w->epoch == 4) run(w, "UPDATE item SET hi=%u WHERE id='i%u'", v, row);
         break;
     case 2:
         run(w, "UPDATE item SET f='f%u' WHERE id='i%u'", v, row);
@@ -92,8 +98,22 @@ static void change_item(work *w, unsigned row, unsigned which) {
     }
 }
 
+static void change_note(work *w, unsigned row, bool away) {
+    unsigned v = sim_below(w->s, 50);
+    if (away)
+        run(w, "DELETE FROM note WHERE id=%u", row);
+    else
+        run(w, "INSERT INTO note(id,body,hot) VALUES(%u,'n%u',%u) ON CONFLICT DO UPDATE SET body=excluded.body,hot=excluded.hot",
+            row, v, v);
+}
+
 static void change_other(work *w, unsigned row, unsigned which) {
     unsigned v = sim_below(w->s, 50);
+    /* Who has a profile may hold it, and not write it: the rules that say so are published some time after the migration. */
+    if (w->epoch >= 6 && which % 8 >= 6 && !scope_has_profile(w->s, w->i)) {
+        change_note(w, row, which % 8 == 7);
+        return;
+    }
     /* A line that is shown may be its own alone, not taken yet. */
     if (which % 6 < 3 && sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='i%u'", row) == 0) w->t->reaches_out = true;
     switch (which % 6) {
