@@ -60,7 +60,7 @@ typedef struct sim_clock {
     X(DUPLICATE, "duplicate")       /* what the server has taken is sent to it again, as its answer was lost */                  \
     X(ONE_WAY, "one-way")           /* one direction loses everything until the connection ends */                               \
     X(STALL, "stall")               /* nothing arrives for a while */                                                            \
-    X(OFFLINE, "offline")           /* no network for days or weeks */                                                           \
+    X(OFFLINE, "offline")           /* no network for a day or more */                                                           \
     X(DEVICE_KILL, "device-kill")   /* SIGKILL at any call of the VFS, before or after any frame sent or received */             \
     X(DEVICE_POWER, "device-power") /* loss of power at the same */                                                              \
     X(SERVER_KILL, "server-kill")                                                                                                \
@@ -145,6 +145,7 @@ typedef struct sim_device {
     connection *connection;
     uint64_t starts_at; /* while it does not run */
     uint64_t connects_at, offline_until, works_at;
+    uint64_t offline_since;        /* 0: it has a network */
     unsigned failures;             /* connections in a row that failed */
     bool power_lost;               /* at its death */
     bool may_forget;               /* power was lost since its file was open */
@@ -251,6 +252,7 @@ struct sim {
     uint64_t random, now, began, ended; /* ended: when the troubles did */
     uint64_t enough;                    /* transactions until they do */
     uint64_t pace;                      /* between two times that somebody works, at most */
+    bool long_spells;                   /* who has no network has none for days or weeks */
     bool calm;                          /* the troubles have ended */
     char dir[64];                       /* where the few real files are; it is the working directory */
     unsigned migrations, pending_migrations;

@@ -22,6 +22,7 @@ void faults_choose(sim *s) {
     /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
     static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
     s->pace = paces[sim_below(s, 4)];
+    s->long_spells = s->pace > DAY && sim_chance(s, 50);
 }
 
 static bool has(const sim *s, sim_fault f) {
@@ -38,11 +39,11 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
     sim_device *d = &s->device[i];
     connection *c = d->connection;
     if (f == FAULT_OFFLINE) {
-        d->offline_until = s->now + sim_spread(s, 21 * DAY);
+        d->offline_until = s->now + (s->long_spells ? DAY + sim_random(s) % (35 * DAY) : sim_spread(s, 21 * DAY));
+        if (!d->offline_since) d->offline_since = s->now;
         d->connects_at = d->offline_until;
         sim_say(s, "d%u is without a network until day %u", i, (unsigned)((d->offline_until - s->began) / DAY));
         net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
-        sim_happened(s, f);
         return;
     }
     if (!c) return;

@@ -133,6 +133,9 @@ void net_connect(sim *s, unsigned i) {
         come_back_later(s, i);
         return;
     }
+    /* Minutes without a network are a cut. */
+    if (d->offline_since && s->now - d->offline_since >= DAY) sim_happened(s, FAULT_OFFLINE);
+    d->offline_since = 0;
     connection *c = calloc(1, sizeof *c);
     if (!c) abort();
     c->device = i;
