@@ -291,6 +291,7 @@ struct sim {
 
     sim_txn *txn;
     unsigned ntxn;
+    unsigned heavy; /* transactions of several MB so far */
     sim_figures figures;
     const sim_clock *clock; /* of the node whose code runs */
 };
@@ -361,6 +362,8 @@ void work_device(sim *s, unsigned i);
 /* Whether what its app has committed is on the disk; some apps leave that to the library (N2). */
 bool work_is_durable(const sim *s, unsigned i);
 void work_server(sim *s);
+/* Whether some transactions of this world have several MB. */
+bool work_is_heavy(const sim *s);
 
 /* Gives an item to another user, or to all. */
 void work_server_moves(sim *s);
