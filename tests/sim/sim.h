@@ -287,6 +287,7 @@ struct sim {
     uint64_t dies_at[SIM_DEVICES + 1]; /* net_die_at */
     sim_memory memory[SIM_DEVICES + 1];
     uint64_t repeated; /* of the hub's figures, as of the last look */
+    bool disk_low;     /* likewise */
     unsigned revoking; /* the device that is about to be revoked, plus 1 */
 
     sim_txn *txn;

@@ -203,9 +203,11 @@ static unsigned any_node(sim *s) {
 
 static void fill_disk(sim *s) {
     unsigned node = any_node(s);
-    disk_fill(sim_disk(s, node), true);
-    s->full_until[node] = s->now + sim_spread(s, 2 * DAY);
-    sim_say(s, "the disk of %u is full", node);
+    /* The server stops taking changes before that: then nothing fails. */
+    bool full = node != SIM_SERVER || sim_chance(s, 50);
+    if (full) disk_fill(sim_disk(s, node), true);
+    s->full_until[node] = s->now + 1 + sim_spread(s, 2 * DAY);
+    sim_say(s, "the disk of %u is %sfull", node, full ? "" : "almost ");
 }
 
 /* One allocation fails, or some in a row; the process may end of it. */
@@ -479,6 +481,8 @@ void faults_settle(sim *s) {
     if (s->hub) hub_get_stats(s->hub, &stats);
     if (stats.txns_repeated > s->repeated) s->figures.happened[FAULT_DUPLICATE] += stats.txns_repeated - s->repeated;
     s->repeated = stats.txns_repeated;
+    if (stats.disk_low && !s->disk_low) sim_happened(s, FAULT_DISK_FULL);
+    s->disk_low = stats.disk_low;
 }
 
 /* Rows that there are are changed and taken away, and one is there that no one else has; without the triggers, which only the library's connections can

@@ -82,10 +82,13 @@ static void server_path(const char *name, char out[96]) {
     snprintf(out, 96, "./server/%s", name);
 }
 
+#define RESERVE_BYTES (UINT64_C(64) << 20)
+
 /* That of the machine has no part in it. */
 static bool server_room(void *ctx, uint64_t *free_bytes, uint64_t *all_bytes) {
-    (void)ctx;
-    *free_bytes = *all_bytes = UINT64_C(1) << 40;
+    const sim *s = ctx;
+    *all_bytes = UINT64_C(1) << 40;
+    *free_bytes = s->full_until[SIM_SERVER] ? RESERVE_BYTES / 2 : *all_bytes;
     return true;
 }
 
@@ -100,6 +103,7 @@ static int open_hub(sim *s, const char *store_path, buf *error) {
                      .history_ms = SIM_HISTORY_MS,
                      .horizon_ms = SIM_HORIZON_MS,
                      .disk = server_room,
+                     .disk_reserve = RESERVE_BYTES,
                      .now_ms = server_now,
                      .wake = no_wake,
                      .log = hear,
