@@ -127,6 +127,8 @@ void net_server_gone(sim *s) {
     }
 }
 
+#define LATE_HELLO_PERCENT 3u
+
 void net_connect(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (!s->hub) {
@@ -145,6 +147,8 @@ void net_connect(sim *s, unsigned i) {
     c->began = s->now;
     c->slow_ms = d->answers_late ? 6 * SECOND + sim_spread(s, MINUTE) : 0;
     d->answers_late = false;
+    /* Then its hello comes after another connection's. */
+    c->lingers = !s->calm && faults_may(s, FAULT_LATE) && sim_chance(s, LATE_HELLO_PERCENT);
     c->next = s->connections;
     s->connections = c;
     d->connection = c;
@@ -163,6 +167,7 @@ void net_connect(sim *s, unsigned i) {
 /* Its device is cut off, comes back, and then what it had sent arrives. */
 static void linger(sim *s, connection *c) {
     sim_device *d = &s->device[c->device];
+    d->said_hello_late |= !c->said;
     net_let_go(s, c->device, HOUR, true);
     c->up_due = d->connects_at + sim_spread(s, 2 * SECOND);
     for (packet *p = c->up; p; p = p->next) p->due = c->up_due;
