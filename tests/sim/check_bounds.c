@@ -29,8 +29,11 @@ static void check_barred(sim *s, const session *c) {
 static void check_hub(sim *s) {
     const hub *h = s->hub;
     size_t sessions = 0, connected = 0, readers = 0;
-    if (h->inputs) sim_fail(s, "the writer leaves %" PRIu64 " inputs (%zu bytes) behind", h->stats.writer_queue, h->input_bytes);
-    if (h->input_bytes || h->stats.writer_queue) sim_fail(s, "the hub counts %zu bytes of inputs, and has none", h->input_bytes);
+    bool busy = sim_server_is_busy(s);
+    if (h->inputs && !busy)
+        sim_fail(s, "the writer leaves %" PRIu64 " inputs (%zu bytes) behind", h->stats.writer_queue, h->input_bytes);
+    if (!h->inputs && (h->input_bytes || h->stats.writer_queue))
+        sim_fail(s, "the hub counts %zu bytes of inputs, and has none", h->input_bytes);
     for (size_t i = 0; i < h->nslots; i++) {
         const session *c = h->slots[i];
         if (!c) continue;
@@ -38,10 +41,11 @@ static void check_hub(sim *s) {
         readers += c->in_readers;
         check_queued(s, c);
         check_barred(s, c);
-        if (c->waiting_bytes) sim_fail(s, "%zu bytes of a session were never taken", c->waiting_bytes);
+        if (c->waiting_bytes && !busy) sim_fail(s, "%zu bytes of a session were never taken", c->waiting_bytes);
     }
     for (const connection *c = s->connections; c; c = c->next) connected += c->session != 0;
-    if (sessions != connected || sessions != h->stats.sessions)
+    /* Who has gone is with the writer until it gets to that. */
+    if ((busy ? sessions < connected : sessions != connected) || sessions != h->stats.sessions)
         sim_fail(s, "the hub has %zu sessions and counts %" PRIu64 ", for %zu connections", sessions, h->stats.sessions,
                  connected);
     if (readers != h->stats.reader_queue)

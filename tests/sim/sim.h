@@ -270,6 +270,8 @@ struct sim {
     hub *hub;
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
+    bool slow_server;            /* now and then it is busy: */
+    uint64_t busy_until;         /* what arrives before waits, and is then one group */
     uint64_t backup_at;          /* 0: there is none */
     uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
     uint64_t floor;              /* the highest of the log that the store had when it was closed */
@@ -322,8 +324,9 @@ void sim_server_start(sim *s);
 uint64_t sim_store_changes(const sim *s);
 /* Closes it; what it had open on its disk goes as the disk's state has it. */
 void sim_server_stop(sim *s);
-/* Takes all work that is there. */
+/* Takes all work that is there, busy or not. */
 void sim_server_step(sim *s);
+bool sim_server_is_busy(const sim *s);
 void sim_device_add(sim *s);
 void sim_device_start(sim *s, unsigned i);
 void sim_device_stop(sim *s, unsigned i);

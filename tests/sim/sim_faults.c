@@ -22,6 +22,7 @@ void faults_choose(sim *s) {
     /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
     static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
     s->pace = paces[sim_below(s, 4)];
+    s->slow_server = sim_chance(s, 50);
     s->long_spells = s->pace > DAY && sim_chance(s, 50);
 }
 

@@ -278,6 +278,8 @@ static packet *take(packet **list, uint64_t now) {
 static void receive_server(sim *s, connection *c, const packet *p) {
     s->clock = &s->server_clock;
     if (!c->session || !s->hub || !is_alive(s, SIM_SERVER)) return;
+    if (s->slow_server && !s->calm && !sim_server_is_busy(s) && sim_chance(s, 3))
+        s->busy_until = s->now + 1 + sim_spread(s, 20 * SECOND);
     hub_receive(s->hub, c->session, p->p, p->n);
     if (!is_alive(s, SIM_SERVER)) return;
     const sim_device *d = &s->device[c->device];

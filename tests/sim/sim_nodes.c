@@ -159,16 +159,24 @@ void sim_server_stop(sim *s) {
     if (s->store) store_close(s->store);
     s->hub = NULL;
     s->store = NULL;
+    s->busy_until = 0;
     check_bounds_stopped(s, SIM_SERVER);
     s->server_starts_at = s->now + SECOND + sim_spread(s, HOUR);
 }
 
+bool sim_server_is_busy(const sim *s) {
+    return s->now < s->busy_until;
+}
+
+/* The writer and a reader are two threads: either may be the first. */
 void sim_server_step(sim *s) {
     s->clock = &s->server_clock;
-    for (int i = 0; s->hub && i < 200; i++) {
-        bool any = hub_write_step(s->hub);
-        any = hub_read_step(s->hub, 0) || any;
-        if (!any) break;
+    bool any = true;
+    for (int i = 0; s->hub && any && i < 200; i++) {
+        bool reads_first = sim_chance(s, 50);
+        any = reads_first && hub_read_step(s->hub, 0);
+        any = hub_write_step(s->hub) || any;
+        any = (!reads_first && hub_read_step(s->hub, 0)) || any;
     }
 }
 
