@@ -57,7 +57,7 @@ typedef struct sim_clock {
     X(CUT, "cut")                   /* a connection is lost, with some of what is under way */                                   \
     X(HALF_OPEN, "half-open")       /* the device has given a connection up that the server still has */                         \
     X(LATE, "late")                 /* what an old connection carries arrives after a new one began */                           \
-    X(DUPLICATE, "duplicate")       /* what the server has taken is sent to it again, as its answer was lost */                  \
+    X(DUPLICATE, "duplicate")       /* what the server has taken from an author this sends again, as its answer was lost */      \
     X(ONE_WAY, "one-way")           /* one direction loses everything until the connection ends */                               \
     X(STALL, "stall")               /* nothing arrives for a while */                                                            \
     X(OFFLINE, "offline")           /* no network for a day or more */                                                           \
@@ -96,6 +96,7 @@ const char *sim_fault_name(sim_fault f);
 typedef struct packet {
     struct packet *next;
     uint64_t due;
+    bool again; /* a push that was sent before */
     size_t n;
     uint8_t p[];
 } packet;
@@ -110,6 +111,7 @@ typedef struct connection {
     bool deaf_up, deaf_down;
     bool lingers;       /* it is cut when the device sends next, and what it carries arrives when another has begun */
     bool loses_answers; /* it is cut when the server answers a push */
+    bool impatient;     /* behind its hello comes what was pushed before */
     uint64_t slow_ms;   /* what the server says after welcome takes so much longer */
     unsigned said;      /* frames of the server */
     uint64_t stalled_until, server_lets_go; /* 0: not; when the server notices that the device has gone */
@@ -157,14 +159,17 @@ typedef struct sim_device {
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
     bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
-    bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
-    bool answered;                                        /* the server knew already when it was ordered to once more */
-    unsigned barred_at;                                   /* transactions that there were then */
-    bool answers_late;                                    /* on its next connection */
-    bool said_hello_late;                                 /* at least once: after a newer connection's */
-    uint64_t came_with;                                   /* the last number that it had when it connected */
-    uint64_t sent;                                        /* the number up to which history_sent has marked all as durable */
-    uint64_t saved_at;                                    /* 0: there is no saved copy */
+    bool wiping, wiped;   /* it was told to erase itself; it has, and nobody uses it any more */
+    bool answered;        /* the server knew already when it was ordered to once more */
+    unsigned barred_at;   /* transactions that there were then */
+    bool answers_late;    /* on its next connection */
+    bool said_hello_late; /* at least once: after a newer connection's */
+    uint64_t came_with;   /* the last number that it had when it connected */
+    uint64_t sent;        /* the number up to which history_sent has marked all as durable */
+    uint64_t saved_at;    /* 0: there is no saved copy */
+    packet *pushes;       /* the last that it sent, of one incarnation and life of the server */
+    uint32_t pushes_incarnation;
+    unsigned pushes_life;
     int64_t looked;                                       /* as of so many changes, history_look; -1: never */
     bool has_items;                                       /* the table is there since it runs */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
@@ -290,6 +295,7 @@ struct sim {
     uint64_t dies_at[SIM_DEVICES + 1]; /* net_die_at */
     sim_memory memory[SIM_DEVICES + 1];
     uint64_t repeated; /* of the hub's figures, as of the last look */
+    uint64_t repeats;  /* transactions that its own author gave it once more, and which it has not looked at yet */
     bool disk_low;     /* likewise */
     unsigned revoking; /* the device that is about to be revoked, plus 1 */
 
@@ -359,6 +365,8 @@ uint64_t net_next(const sim *s);
 void net_deliver(sim *s);
 /* The node's process ends at the call-th of its calls to do with frames, each sent or received one being two: before and after. 0: at none. */
 void net_die_at(sim *s, unsigned node, uint64_t call);
+/* The file is another one, or there are two of it: what it had sent is not its own. */
+void net_forget_pushes(sim *s, unsigned i);
 void net_free(sim *s);
 
 /* ---- sim_work.c ---- */

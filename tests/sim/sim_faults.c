@@ -157,6 +157,7 @@ static void put_back(sim *s, unsigned i) {
     if (disk_is_dead(d->disk)) return;
     disk_copy(d->disk, "saved.db", d->disk, "app.db");
     d->copied = true;
+    net_forget_pushes(s, i);
     history_put_back(s, i);
     /* A whole machine that is put back has its clock of then, too. */
     if (sim_chance(s, 30)) set_clock(s, i, -(int64_t)(s->now - d->saved_at));
@@ -180,6 +181,7 @@ static void clone_device(sim *s, unsigned i) {
     wipe_begin(s, to);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
     d->copied = s->device[to].copied = true;
+    net_forget_pushes(s, i);
     history_copied(s, i, to);
     s->device[to].starts_at = s->now + sim_spread(s, 7 * DAY);
     sim_say(s, "d%u is a copy of d%u", to, i);
@@ -480,8 +482,11 @@ void faults_settle(sim *s) {
     for (unsigned i = 0; i < s->ndevices; i++) settle_memory(s, i);
     hub_stats stats = {0};
     if (s->hub) hub_get_stats(s->hub, &stats);
-    if (stats.txns_repeated > s->repeated) s->figures.happened[FAULT_DUPLICATE] += stats.txns_repeated - s->repeated;
+    /* What a copy of a file gives once more is none: another author gives it. */
+    uint64_t repeated = stats.txns_repeated > s->repeated ? stats.txns_repeated - s->repeated : 0;
+    s->figures.happened[FAULT_DUPLICATE] += repeated < s->repeats ? repeated : s->repeats;
     s->repeated = stats.txns_repeated;
+    if (!sim_server_is_busy(s)) s->repeats = 0;
     if (stats.disk_low && !s->disk_low) sim_happened(s, FAULT_DISK_FULL);
     s->disk_low = stats.disk_low;
 }
