@@ -132,12 +132,17 @@ static void set_clock(sim *s, unsigned i, int64_t offset_ms) {
     sim_happened(s, FAULT_CLOCK);
 }
 
-/* The server's is set by its machine's admin, within the hour. */
+static int64_t clock_jump(sim *s) {
+    static const uint64_t reach[] = {MINUTE, HOUR, DAY, 10 * 365 * DAY};
+    int64_t by = (int64_t)sim_spread(s, reach[sim_below(s, 4)]);
+    return sim_chance(s, 50) ? by : -by;
+}
+
 static void set_server_clock(sim *s) {
-    int64_t by = (int64_t)sim_spread(s, HOUR);
-    s->server_clock =
-        (sim_clock){.offset_ms = sim_chance(s, 50) ? by : -by, .drift_ppm = (int32_t)sim_below(s, 100) - 50, .since = s->now};
+    s->server_clock = (sim_clock){.offset_ms = clock_jump(s), .drift_ppm = (int32_t)sim_below(s, 100) - 50, .since = s->now};
     sim_say(s, "the clock of the server is off by %" PRId64 " s", s->server_clock.offset_ms / 1000);
+    /* What devices keep for a backup goes by that clock: an older one is not put back any more. */
+    s->backup_at = 0;
     sim_happened(s, FAULT_CLOCK);
 }
 
@@ -194,9 +199,7 @@ static void turn_clock(sim *s) {
         set_server_clock(s);
         return;
     }
-    static const uint64_t reach[] = {MINUTE, HOUR, DAY, 10 * 365 * DAY};
-    int64_t by = (int64_t)sim_spread(s, reach[sim_below(s, 4)]);
-    set_clock(s, i, sim_chance(s, 50) ? by : -by);
+    set_clock(s, i, clock_jump(s));
 }
 
 static unsigned any_node(sim *s) {
