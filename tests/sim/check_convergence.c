@@ -6,6 +6,8 @@ static void put_condition(sim *s, unsigned i, const schema_table *t, char *out, 
     char items[400];
     bool is_line = !strcmp(t->name, "line");
     out[0] = 0;
+    /* Until rules are published that name it nobody who has a profile holds it. */
+    if (!strcmp(t->name, "note") && !(scope_rules_in_force(s) & RULES_NOTE)) snprintf(out, room, " WHERE 0");
     if (!is_line && strcmp(t->name, "item") != 0) return;
     scope_item_condition(s, i, items, sizeof items);
     snprintf(out, room, is_line ? " WHERE item IN (SELECT id FROM item WHERE %s)" : " WHERE %s", items);

@@ -244,8 +244,8 @@ static void compare_losses(comparison *k) {
                         .stamp = (uint64_t)sqlite3_column_int64(q, 5),
                         .author = (uint32_t)sqlite3_column_int(q, 6)};
         unsigned id = (unsigned)sqlite3_column_int(q, 1);
-        if (id < MODEL[0].id || id >= MODEL[0].id + MODEL_TABLES) sim_fail(k->s, "the conflict log names table %u", id);
-        l.table = (model_table)(id - MODEL[0].id);
+        l.table = model_by_id(id);
+        if (l.table == MODEL_TABLES) sim_fail(k->s, "the conflict log names table %u", id);
         read_literal(q, 2, true, &l.key);
         read_literal(q, 4, false, &l.lost);
         find_loss(k, &l);

@@ -33,6 +33,20 @@ static bool moves_wrongly(const facts *f) {
     return false;
 }
 
+/* A key that may stand once only, which somebody else has put as well. */
+static bool puts_taken_key(const refusal *r) {
+    for (unsigned n = 0; n < r->f->n; n++) {
+        const fact *f = &r->f->fact[n];
+        if (f->op != FACT_INSERT || MODEL[f->table].natural) continue;
+        for (const sim_txn *t = r->s->txn; t < r->s->txn + r->s->ntxn; t++)
+            for (unsigned k = 0; t != r->t && t->facts && k < t->facts->n; k++) {
+                const fact *other = &t->facts->fact[k];
+                if (other->op == FACT_INSERT && other->table == f->table && !strcmp(other->key.text, f->key.text)) return true;
+            }
+    }
+    return false;
+}
+
 static bool any_changes(const facts *f, const char *column) {
     for (unsigned n = 0; n < f->n; n++)
         if (changes(&f->fact[n], column)) return true;
@@ -90,6 +104,8 @@ static bool is_right(const refusal *r) {
         return r->f ? r->t->takes_away : unknown;
     case SATCHEL_E_GUARD:
         return r->f ? moves_wrongly(r->f) : unknown;
+    case SATCHEL_E_KEY_TAKEN:
+        return r->f ? puts_taken_key(r) : unknown;
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:

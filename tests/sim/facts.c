@@ -53,25 +53,26 @@ static void put_literal(sim *s, sqlite3 *db, model_value *to, sqlite3_stmt *q, i
     }
 }
 
-#define EPOCHS 4u
-
 /* Its key's literals and its columns, those that the epoch has. */
 static const char *query_of(model_table t, unsigned epoch) {
-    static char all[MODEL_TABLES][EPOCHS][512];
+    static char all[MODEL_TABLES][MODEL_EPOCHS + 1][512];
     const model_schema *m = &MODEL[t];
     char *sql = all[t][epoch];
     if (*sql) return sql;
     int n = snprintf(sql, sizeof all[t][epoch], "SELECT %s", m->key);
-    for (unsigned i = 0; i < m->n; i++)
-        n += snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, ",%s",
-                      model_has(&m->column[i], epoch) ? m->column[i].name : "NULL");
-    snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, " FROM %s", epoch < 3 ? m->name : m->renamed);
+    for (unsigned i = 0; i < m->n; i++) {
+        const model_column *c = &m->column[i];
+        n += snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, ",%s", model_has(c, epoch) ? model_name(c, epoch) : "NULL");
+    }
+    snprintf(sql + n, sizeof all[t][epoch] - (size_t)n, " FROM %s",
+             m->renamed && epoch >= m->renamed_since ? m->renamed : m->name);
     return sql;
 }
 
 static void take_table(sim *s, sqlite3 *db, unsigned epoch, model_table t, picture *p) {
     const model_schema *m = &MODEL[t];
-    if (epoch >= EPOCHS) sim_fail(s, "a schema has epoch %u", epoch);
+    if (epoch > MODEL_EPOCHS) sim_fail(s, "a schema has epoch %u", epoch);
+    if (epoch < m->since) return;
     sqlite3_stmt *q = sim_query(s, db, query_of(t, epoch));
     while (sqlite3_step(q) == SQLITE_ROW) {
         if (p->n == PICTURE_ROWS) sim_fail(s, "more rows than a picture holds");

@@ -13,18 +13,20 @@
 
 const model_schema MODEL[MODEL_TABLES] = {
     {2,
+     1,
      "item",
-     "item",
+     NULL,
+     0,
      "quote(id)",
      false,
      false,
-     15,
+     16,
      {{"a", MODEL_LWW, 1, ALWAYS, 2, "NULL"},
       {"b", MODEL_GROUP, 1, ALWAYS, 3, "NULL"},
       {"c", MODEL_GROUP, 1, ALWAYS, 4, "NULL"},
       {"n", MODEL_COUNTER, 1, ALWAYS, 5, "0"},
       {"mx", MODEL_MAX, 1, ALWAYS, 6, "NULL"},
-      {"mn", MODEL_MIN, 1, ALWAYS, 7, "NULL"},
+      {"mn", MODEL_MIN, 1, 5, 7, "NULL"},
       {"f", MODEL_FIRST, 1, ALWAYS, 8, "NULL"},
       {"k", MODEL_KEEP, 1, ALWAYS, 9, "NULL"},
       {"copy_of", MODEL_LWW, 1, ALWAYS, 10, "NULL"},
@@ -33,10 +35,13 @@ const model_schema MODEL[MODEL_TABLES] = {
       {"sv", MODEL_SERVER, 1, ALWAYS, 13, "NULL"},
       {"r", MODEL_LWW, 1, 2, 14, "NULL"},
       {"z", MODEL_LWW, 2, ALWAYS, 15, "'zz'"},
-      {"r", MODEL_LWW, 2, ALWAYS, 16, "NULL"}}},
+      {"r", MODEL_LWW, 2, ALWAYS, 16, "NULL"},
+      {"hi", MODEL_MAX, 4, ALWAYS, 17, "NULL"}}},
     {3,
+     1,
      "line",
-     "line",
+     NULL,
+     0,
      "quote(id)",
      true,
      true,
@@ -45,7 +50,17 @@ const model_schema MODEL[MODEL_TABLES] = {
       {"qty", MODEL_LWW, 1, ALWAYS, 3, "NULL"},
       {"n", MODEL_COUNTER, 1, ALWAYS, 4, "0"},
       {"hits", MODEL_COUNTER, 3, ALWAYS, 5, "3"}}},
-    {4, "tag", "mark", "quote(x)||','||quote(y)", false, true, 1, {{"v", MODEL_LWW, 1, ALWAYS, 3, "NULL"}}},
+    {4, 1, "tag", "mark", 3, "quote(x)||','||quote(y)", false, true, 1, {{"v", MODEL_LWW, 1, ALWAYS, 3, "NULL"}}},
+    {6,
+     6,
+     "note",
+     NULL,
+     0,
+     "quote(id)",
+     true,
+     false,
+     2,
+     {{"body", MODEL_LWW, 6, ALWAYS, 2, "NULL"}, {"hot", MODEL_MAX, 6, ALWAYS, 3, "NULL"}}},
 };
 
 #define GROUP_FIRST 1u /* of item: b and c */
@@ -54,6 +69,17 @@ const model_schema MODEL[MODEL_TABLES] = {
 
 bool model_has(const model_column *c, unsigned epoch) {
     return epoch >= c->since && epoch < c->until;
+}
+
+/* The fifth migration renames one. */
+const char *model_name(const model_column *c, unsigned epoch) {
+    return epoch >= 5 && !strcmp(c->name, "b") ? "bee" : c->name;
+}
+
+model_table model_by_id(unsigned id) {
+    unsigned t = 0;
+    while (t < MODEL_TABLES && MODEL[t].id != id) t++;
+    return (model_table)t;
 }
 
 uint32_t model_bit(const model_value *v) {
@@ -184,7 +210,7 @@ static bool known(const merging *g, model_clock stored, unsigned column) {
 /* Whether the server had the column when this transaction was committed. */
 static bool exists(const merging *g, const model_column *c) {
     unsigned epoch = 1;
-    while (epoch < 3 && g->m->epoch_at[epoch + 1] && g->c.seq > g->m->epoch_at[epoch + 1]) epoch++;
+    while (epoch < MODEL_EPOCHS && g->m->epoch_at[epoch + 1] && g->c.seq > g->m->epoch_at[epoch + 1]) epoch++;
     return model_has(c, epoch);
 }
 
@@ -546,7 +572,7 @@ static void put_first(model *m, model_table t, const char *key, const char *name
     }
 }
 
-void model_begin(model *m, model_clock first, const uint64_t epoch_at[4]) {
+void model_begin(model *m, model_clock first, const uint64_t epoch_at[MODEL_EPOCHS + 1]) {
     *m = (model){.row = malloc(MODEL_ROWS * sizeof *m->row)};
     memcpy(m->epoch_at, epoch_at, sizeof m->epoch_at);
     for (unsigned i = 0; i < 8; i++) {

@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MODEL_COLUMNS 15u
+#define MODEL_EPOCHS 6u /* of the schema: so many migrations has the server, sim_nodes.c */
+#define MODEL_COLUMNS 16u
 #define MODEL_COPY_OF 8u        /* of item: the key of the row that it is a copy of */
 #define MODEL_ROW MODEL_COLUMNS /* in `seen`: whether the row is there */
 
-typedef enum model_table { MODEL_ITEM, MODEL_LINE, MODEL_TAG, MODEL_TABLES } model_table;
+typedef enum model_table { MODEL_ITEM, MODEL_LINE, MODEL_TAG, MODEL_NOTE, MODEL_TABLES } model_table;
 typedef enum model_rule {
     MODEL_LWW = 1,
     MODEL_GROUP,
@@ -42,8 +43,10 @@ typedef struct model_column {
 
 typedef struct model_schema {
     unsigned id;
-    const char *name, *renamed; /* from epoch 3 on */
-    const char *key;            /* an expression for the key's literals */
+    unsigned since; /* schema epoch */
+    const char *name, *renamed;
+    unsigned renamed_since;
+    const char *key; /* an expression for the key's literals */
     bool delete_wins, natural;
     unsigned n;
     model_column column[MODEL_COLUMNS];
@@ -51,6 +54,10 @@ typedef struct model_schema {
 extern const model_schema MODEL[MODEL_TABLES];
 
 bool model_has(const model_column *c, unsigned epoch);
+/* Its name in an epoch. */
+const char *model_name(const model_column *c, unsigned epoch);
+/* The table of a name that the server gave; MODEL_TABLES: the model does not know it. */
+model_table model_by_id(unsigned id);
 uint32_t model_bit(const model_value *v);
 /* Whether the moves of column st have this one (M8). */
 bool model_allows(const model_value *from, const model_value *to);
@@ -125,8 +132,7 @@ typedef struct model_move {
 } model_move;
 
 typedef struct model {
-    uint64_t dropped_at; /* the last commit before a column of item was dropped */
-    uint64_t epoch_at[4];
+    uint64_t epoch_at[MODEL_EPOCHS + 1];
     unsigned nrow, nloss, nmove, room_loss, room_move;
     model_row *row;
     model_loss *loss;
@@ -136,7 +142,7 @@ typedef struct model {
 
 #define MODEL_ROWS 4096u
 
-void model_begin(model *m, model_clock first, const uint64_t epoch_at[4]);
+void model_begin(model *m, model_clock first, const uint64_t epoch_at[MODEL_EPOCHS + 1]);
 void model_end(model *m);
 /* Merges one accepted transaction, whose base counts up to `limit` at most. False, with m->why, if it had to be refused. */
 bool model_apply(model *m, const facts *f, model_clock c, uint64_t limit);

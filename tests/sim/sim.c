@@ -161,6 +161,7 @@ static uint64_t next_event(const sim *s) {
     uint64_t at = net_next(s);
     for (unsigned i = 0; i < s->ndevices; i++) at = sooner(at, device_next(s, &s->device[i]));
     at = sooner(at, s->store ? s->upkeep_at : s->server_starts_at);
+    if (sim_server_is_busy(s)) at = sooner(at, s->busy_until);
     return s->calm ? at : sooner(at, s->fault_at);
 }
 
@@ -243,7 +244,7 @@ static void step(sim *s) {
     for (unsigned i = 0; i < s->ndevices; i++) wake_device(s, i);
     if (!s->calm && s->fault_at <= s->now) faults_strike(s);
     net_deliver(s);
-    sim_server_step(s);
+    if (!sim_server_is_busy(s)) sim_server_step(s);
     check_bounds(s);
     check_horizon(s);
     net_collect(s);
@@ -283,6 +284,7 @@ static void calm_down(sim *s) {
     s->ended = s->now;
     sim_say(s, "the troubles end");
     faults_end(s);
+    s->busy_until = 0;
     for (unsigned i = 0; i < s->ndevices; i++) {
         s->device[i].offline_until = 0;
         s->device[i].connects_at = sooner(s->device[i].connects_at, s->now);

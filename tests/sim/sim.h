@@ -57,10 +57,10 @@ typedef struct sim_clock {
     X(CUT, "cut")                   /* a connection is lost, with some of what is under way */                                   \
     X(HALF_OPEN, "half-open")       /* the device has given a connection up that the server still has */                         \
     X(LATE, "late")                 /* what an old connection carries arrives after a new one began */                           \
-    X(DUPLICATE, "duplicate")       /* what the server has taken is sent to it again, as its answer was lost */                  \
+    X(DUPLICATE, "duplicate")       /* what the server has taken from an author this sends again, as its answer was lost */      \
     X(ONE_WAY, "one-way")           /* one direction loses everything until the connection ends */                               \
     X(STALL, "stall")               /* nothing arrives for a while */                                                            \
-    X(OFFLINE, "offline")           /* no network for days or weeks */                                                           \
+    X(OFFLINE, "offline")           /* no network for a day or more */                                                           \
     X(DEVICE_KILL, "device-kill")   /* SIGKILL at any call of the VFS, before or after any frame sent or received */             \
     X(DEVICE_POWER, "device-power") /* loss of power at the same */                                                              \
     X(SERVER_KILL, "server-kill")                                                                                                \
@@ -96,6 +96,7 @@ const char *sim_fault_name(sim_fault f);
 typedef struct packet {
     struct packet *next;
     uint64_t due;
+    bool again; /* a push that was sent before */
     size_t n;
     uint8_t p[];
 } packet;
@@ -110,6 +111,7 @@ typedef struct connection {
     bool deaf_up, deaf_down;
     bool lingers;       /* it is cut when the device sends next, and what it carries arrives when another has begun */
     bool loses_answers; /* it is cut when the server answers a push */
+    bool impatient;     /* behind its hello comes what was pushed before */
     uint64_t slow_ms;   /* what the server says after welcome takes so much longer */
     unsigned said;      /* frames of the server */
     uint64_t stalled_until, server_lets_go; /* 0: not; when the server notices that the device has gone */
@@ -145,6 +147,7 @@ typedef struct sim_device {
     connection *connection;
     uint64_t starts_at; /* while it does not run */
     uint64_t connects_at, offline_until, works_at;
+    uint64_t offline_since;        /* 0: it has a network */
     unsigned failures;             /* connections in a row that failed */
     bool power_lost;               /* at its death */
     bool may_forget;               /* power was lost since its file was open */
@@ -156,13 +159,17 @@ typedef struct sim_device {
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
     bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
-    bool wiping, wiped;                                   /* it was told to erase itself; it has, and nobody uses it any more */
-    bool answered;                                        /* the server knew already when it was ordered to once more */
-    unsigned barred_at;                                   /* transactions that there were then */
-    bool answers_late;                                    /* on its next connection */
-    uint64_t came_with;                                   /* the last number that it had when it connected */
-    uint64_t sent;                                        /* the number up to which history_sent has marked all as durable */
-    uint64_t saved_at;                                    /* 0: there is no saved copy */
+    bool wiping, wiped;   /* it was told to erase itself; it has, and nobody uses it any more */
+    bool answered;        /* the server knew already when it was ordered to once more */
+    unsigned barred_at;   /* transactions that there were then */
+    bool answers_late;    /* on its next connection */
+    bool said_hello_late; /* at least once: after a newer connection's */
+    uint64_t came_with;   /* the last number that it had when it connected */
+    uint64_t sent;        /* the number up to which history_sent has marked all as durable */
+    uint64_t saved_at;    /* 0: there is no saved copy */
+    packet *pushes;       /* the last that it sent, of one incarnation and life of the server */
+    uint32_t pushes_incarnation;
+    unsigned pushes_life;
     int64_t looked;                                       /* as of so many changes, history_look; -1: never */
     bool has_items;                                       /* the table is there since it runs */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
@@ -251,11 +258,12 @@ struct sim {
     uint64_t random, now, began, ended; /* ended: when the troubles did */
     uint64_t enough;                    /* transactions until they do */
     uint64_t pace;                      /* between two times that somebody works, at most */
+    bool long_spells;                   /* who has no network has none for days or weeks */
     bool calm;                          /* the troubles have ended */
     char dir[64];                       /* where the few real files are; it is the working directory */
     unsigned migrations, pending_migrations;
     unsigned migrated, migrated_saved; /* the store's schema epoch, now and in the backup, and the last commit before each */
-    uint64_t migrated_at[4];
+    uint64_t migrated_at[MODEL_EPOCHS + 1];
     sim_life life[SIM_LIVES]; /* of the server, the present one last */
     unsigned nlives, life_saved;
     unsigned nsteps;
@@ -267,6 +275,8 @@ struct sim {
     hub *hub;
     sim_clock server_clock;
     uint64_t server_starts_at, upkeep_at;
+    bool slow_server;            /* now and then it is busy: */
+    uint64_t busy_until;         /* what arrives before waits, and is then one group */
     uint64_t backup_at;          /* 0: there is none */
     uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
     uint64_t floor;              /* the highest of the log that the store had when it was closed */
@@ -285,10 +295,13 @@ struct sim {
     uint64_t dies_at[SIM_DEVICES + 1]; /* net_die_at */
     sim_memory memory[SIM_DEVICES + 1];
     uint64_t repeated; /* of the hub's figures, as of the last look */
+    uint64_t repeats;  /* transactions that its own author gave it once more, and which it has not looked at yet */
+    bool disk_low;     /* likewise */
     unsigned revoking; /* the device that is about to be revoked, plus 1 */
 
     sim_txn *txn;
     unsigned ntxn;
+    unsigned heavy; /* transactions of several MB so far */
     sim_figures figures;
     const sim_clock *clock; /* of the node whose code runs */
 };
@@ -317,8 +330,9 @@ void sim_server_start(sim *s);
 uint64_t sim_store_changes(const sim *s);
 /* Closes it; what it had open on its disk goes as the disk's state has it. */
 void sim_server_stop(sim *s);
-/* Takes all work that is there. */
+/* Takes all work that is there, busy or not. */
 void sim_server_step(sim *s);
+bool sim_server_is_busy(const sim *s);
 void sim_device_add(sim *s);
 void sim_device_start(sim *s, unsigned i);
 void sim_device_stop(sim *s, unsigned i);
@@ -351,6 +365,8 @@ uint64_t net_next(const sim *s);
 void net_deliver(sim *s);
 /* The node's process ends at the call-th of its calls to do with frames, each sent or received one being two: before and after. 0: at none. */
 void net_die_at(sim *s, unsigned node, uint64_t call);
+/* The file is another one, or there are two of it: what it had sent is not its own. */
+void net_forget_pushes(sim *s, unsigned i);
 void net_free(sim *s);
 
 /* ---- sim_work.c ---- */
@@ -359,6 +375,8 @@ void work_device(sim *s, unsigned i);
 /* Whether what its app has committed is on the disk; some apps leave that to the library (N2). */
 bool work_is_durable(const sim *s, unsigned i);
 void work_server(sim *s);
+/* Whether some transactions of this world have several MB. */
+bool work_is_heavy(const sim *s);
 
 /* Gives an item to another user, or to all. */
 void work_server_moves(sim *s);
@@ -372,7 +390,11 @@ bool scope_has_profile(const sim *s, unsigned i);
 /* Gives a device that was enrolled its profile and first user; in a transaction of the store. */
 int scope_assign(sim *s, unsigned i, int64_t id, uint64_t now_ms);
 /* As the store has it now: which rules are in force, and whose items a device holds by them, a bit for each user. */
-enum { RULES_BEFORE = 1, RULES_MX = 2 }; /* a device stands in for the one before, not for the next; column mx is masked, too */
+enum {
+    RULES_BEFORE = 1,
+    RULES_MX = 2,
+    RULES_NOTE = 4
+}; /* a device stands in for the one before, not for the next; column mx is masked, too; note is held */
 unsigned scope_rules_in_force(sim *s);
 unsigned scope_users(sim *s, unsigned i, unsigned rules);
 /* Who is paused does not stay so. */

@@ -22,6 +22,8 @@ void faults_choose(sim *s) {
     /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
     static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
     s->pace = paces[sim_below(s, 4)];
+    s->slow_server = sim_chance(s, 50);
+    s->long_spells = s->pace > DAY && sim_chance(s, 50);
 }
 
 static bool has(const sim *s, sim_fault f) {
@@ -38,11 +40,11 @@ static void strike_network(sim *s, unsigned i, sim_fault f) {
     sim_device *d = &s->device[i];
     connection *c = d->connection;
     if (f == FAULT_OFFLINE) {
-        d->offline_until = s->now + sim_spread(s, 21 * DAY);
+        d->offline_until = s->now + (s->long_spells ? DAY + sim_random(s) % (35 * DAY) : sim_spread(s, 21 * DAY));
+        if (!d->offline_since) d->offline_since = s->now;
         d->connects_at = d->offline_until;
         sim_say(s, "d%u is without a network until day %u", i, (unsigned)((d->offline_until - s->began) / DAY));
         net_let_go(s, i, sim_spread(s, 2 * MINUTE), false);
-        sim_happened(s, f);
         return;
     }
     if (!c) return;
@@ -95,6 +97,8 @@ static void kill_server(sim *s, bool power) {
 
 static void restart_server(sim *s, bool migrate) {
     if (!s->store) return;
+    /* When there is none left, it is a restart. */
+    migrate = migrate && s->pending_migrations + 1 < MODEL_EPOCHS;
     if (migrate) s->pending_migrations++;
     sim_happened(s, migrate ? FAULT_MIGRATE : FAULT_SERVER_RESTART);
     sim_say(s, "the server stops%s", migrate ? " for a migration" : "");
@@ -128,12 +132,17 @@ static void set_clock(sim *s, unsigned i, int64_t offset_ms) {
     sim_happened(s, FAULT_CLOCK);
 }
 
-/* The server's is set by its machine's admin, within the hour. */
+static int64_t clock_jump(sim *s) {
+    static const uint64_t reach[] = {MINUTE, HOUR, DAY, 10 * 365 * DAY};
+    int64_t by = (int64_t)sim_spread(s, reach[sim_below(s, 4)]);
+    return sim_chance(s, 50) ? by : -by;
+}
+
 static void set_server_clock(sim *s) {
-    int64_t by = (int64_t)sim_spread(s, HOUR);
-    s->server_clock =
-        (sim_clock){.offset_ms = sim_chance(s, 50) ? by : -by, .drift_ppm = (int32_t)sim_below(s, 100) - 50, .since = s->now};
+    s->server_clock = (sim_clock){.offset_ms = clock_jump(s), .drift_ppm = (int32_t)sim_below(s, 100) - 50, .since = s->now};
     sim_say(s, "the clock of the server is off by %" PRId64 " s", s->server_clock.offset_ms / 1000);
+    /* What devices keep for a backup goes by that clock: an older one is not put back any more. */
+    s->backup_at = 0;
     sim_happened(s, FAULT_CLOCK);
 }
 
@@ -153,6 +162,7 @@ static void put_back(sim *s, unsigned i) {
     if (disk_is_dead(d->disk)) return;
     disk_copy(d->disk, "saved.db", d->disk, "app.db");
     d->copied = true;
+    net_forget_pushes(s, i);
     history_put_back(s, i);
     /* A whole machine that is put back has its clock of then, too. */
     if (sim_chance(s, 30)) set_clock(s, i, -(int64_t)(s->now - d->saved_at));
@@ -176,6 +186,7 @@ static void clone_device(sim *s, unsigned i) {
     wipe_begin(s, to);
     disk_copy(d->disk, "app.db", s->device[to].disk, "app.db");
     d->copied = s->device[to].copied = true;
+    net_forget_pushes(s, i);
     history_copied(s, i, to);
     s->device[to].starts_at = s->now + sim_spread(s, 7 * DAY);
     sim_say(s, "d%u is a copy of d%u", to, i);
@@ -188,9 +199,7 @@ static void turn_clock(sim *s) {
         set_server_clock(s);
         return;
     }
-    static const uint64_t reach[] = {MINUTE, HOUR, DAY, 10 * 365 * DAY};
-    int64_t by = (int64_t)sim_spread(s, reach[sim_below(s, 4)]);
-    set_clock(s, i, sim_chance(s, 50) ? by : -by);
+    set_clock(s, i, clock_jump(s));
 }
 
 static unsigned any_node(sim *s) {
@@ -200,9 +209,11 @@ static unsigned any_node(sim *s) {
 
 static void fill_disk(sim *s) {
     unsigned node = any_node(s);
-    disk_fill(sim_disk(s, node), true);
-    s->full_until[node] = s->now + sim_spread(s, 2 * DAY);
-    sim_say(s, "the disk of %u is full", node);
+    /* The server stops taking changes before that: then nothing fails. */
+    bool full = node != SIM_SERVER || sim_chance(s, 50);
+    if (full) disk_fill(sim_disk(s, node), true);
+    s->full_until[node] = s->now + 1 + sim_spread(s, 2 * DAY);
+    sim_say(s, "the disk of %u is %sfull", node, full ? "" : "almost ");
 }
 
 /* One allocation fails, or some in a row; the process may end of it. */
@@ -474,8 +485,13 @@ void faults_settle(sim *s) {
     for (unsigned i = 0; i < s->ndevices; i++) settle_memory(s, i);
     hub_stats stats = {0};
     if (s->hub) hub_get_stats(s->hub, &stats);
-    if (stats.txns_repeated > s->repeated) s->figures.happened[FAULT_DUPLICATE] += stats.txns_repeated - s->repeated;
+    /* What a copy of a file gives once more is none: another author gives it. */
+    uint64_t repeated = stats.txns_repeated > s->repeated ? stats.txns_repeated - s->repeated : 0;
+    s->figures.happened[FAULT_DUPLICATE] += repeated < s->repeats ? repeated : s->repeats;
     s->repeated = stats.txns_repeated;
+    if (!sim_server_is_busy(s)) s->repeats = 0;
+    if (stats.disk_low && !s->disk_low) sim_happened(s, FAULT_DISK_FULL);
+    s->disk_low = stats.disk_low;
 }
 
 /* Rows that there are are changed and taken away, and one is there that no one else has; without the triggers, which only the library's connections can

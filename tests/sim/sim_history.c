@@ -214,6 +214,7 @@ void history_copied(sim *s, unsigned from, unsigned to) {
 }
 
 void history_erased(sim *s, unsigned i) {
+    net_forget_pushes(s, i);
     check_reads_anew(s, i);
     s->device[i].sent = 0;
     memset(s->device[i].seen, 0, sizeof s->device[i].seen);

@@ -1,5 +1,8 @@
 /* Frames between the two ends of a connection: delayed, lost with it, late, or given twice.
  *
+ * A device may push before it has heard which of its transactions are known (N5). This one never does, so it is done for it: what it had pushed and has no
+ * result of follows its next hello, as it was.
+ *
  * A cut may be at any byte of what is under way: frames before it have arrived, the one that it goes through has not, as the WebSocket layer beneath
  * hands over whole messages only (tests/e2e/network.py and t19_first_sync.py cut the streams of real connections). */
 #include "protocol/message.h"
@@ -13,28 +16,29 @@ static void drop_packets(packet **list) {
     }
 }
 
-static void append(packet **list, const void *bytes, size_t n, uint64_t due) {
+static packet *append(packet **list, const void *bytes, size_t n, uint64_t due) {
     packet *p = malloc(sizeof *p + n);
     if (!p) abort();
     *p = (packet){.n = n, .due = due};
     memcpy(p->p, bytes, n);
     while (*list) list = &(*list)->next;
-    *list = p;
+    return *list = p;
 }
 
 /* A connection is a stream: nothing overtakes. */
-static void send_at(connection *c, bool up, const void *bytes, size_t n, uint64_t due) {
+static packet *send_at(connection *c, bool up, const void *bytes, size_t n, uint64_t due) {
     uint64_t *last = up ? &c->up_due : &c->down_due;
     if (due < *last) due = *last;
     *last = due;
-    append(up ? &c->up : &c->down, bytes, n, due);
+    return append(up ? &c->up : &c->down, bytes, n, due);
 }
 
-static void send(sim *s, connection *c, bool up, const void *bytes, size_t n) {
+/* NULL: it is lost. */
+static packet *send(sim *s, connection *c, bool up, const void *bytes, size_t n) {
     uint64_t due = s->now + 5 + sim_spread(s, SECOND);
     if (due < c->stalled_until) due = c->stalled_until;
     if (!up && c->said++) due += c->slow_ms;
-    if (!(up ? c->deaf_up : c->deaf_down)) send_at(c, up, bytes, n, due);
+    return (up ? c->deaf_up : c->deaf_down) ? NULL : send_at(c, up, bytes, n, due);
 }
 
 /* A stream that ends at any of its bytes: what came before has arrived. */
@@ -65,6 +69,7 @@ static void sweep(sim *s) {
 }
 
 void net_free(sim *s) {
+    for (unsigned i = 0; i < s->ndevices; i++) net_forget_pushes(s, i);
     for (connection *c = s->connections; c; c = c->next) {
         c->held = false;
         c->session = 0;
@@ -127,12 +132,17 @@ void net_server_gone(sim *s) {
     }
 }
 
+#define LATE_HELLO_PERCENT 3u
+
 void net_connect(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     if (!s->hub) {
         come_back_later(s, i);
         return;
     }
+    /* Minutes without a network are a cut. */
+    if (d->offline_since && s->now - d->offline_since >= DAY) sim_happened(s, FAULT_OFFLINE);
+    d->offline_since = 0;
     connection *c = calloc(1, sizeof *c);
     if (!c) abort();
     c->device = i;
@@ -142,6 +152,9 @@ void net_connect(sim *s, unsigned i) {
     c->began = s->now;
     c->slow_ms = d->answers_late ? 6 * SECOND + sim_spread(s, MINUTE) : 0;
     d->answers_late = false;
+    /* Then its hello comes after another connection's. */
+    c->lingers = !s->calm && faults_may(s, FAULT_LATE) && sim_chance(s, LATE_HELLO_PERCENT);
+    c->impatient = d->pushes && sim_chance(s, 60);
     c->next = s->connections;
     s->connections = c;
     d->connection = c;
@@ -155,11 +168,120 @@ void net_connect(sim *s, unsigned i) {
     if (!rc && !c->session) send(s, c, false, "", 0);
 }
 
+/* ---- pushes that are sent again ---- */
+
+#define KEPT_FRAMES 4u
+#define KEPT_BYTES (1u << 20)
+
+void net_forget_pushes(sim *s, unsigned i) {
+    drop_packets(&s->device[i].pushes);
+}
+
+/* In worlds with scopes what may be sent depends on what is held. */
+static bool is_impatient(const sim *s) {
+    return faults_may(s, FAULT_DUPLICATE) && !scope_world(s);
+}
+
+/* Calls `each` for all transactions of a push. False: it is none, or has parts of one. */
+static bool each_push(sim *s, connection *c, const void *bytes, size_t n,
+                      void (*each)(sim *, connection *, uint32_t, const push_txn *)) {
+    push_reader r;
+    push_txn t;
+    buf m;
+    buf_init(&m, LIMIT_MESSAGE_BYTES);
+    disk_look(true); /* it has memory, whatever the nodes lack */
+    bool whole = !frame_unpack(bytes, n, &m) && message_peek(m.p, m.n) == MSG_PUSH && !push_open(&r, m.p, m.n);
+    while (whole && push_next(&r, &t) == 1) {
+        whole = t.part == 0 && t.last;
+        if (whole && each) each(s, c, r.incarnation, &t);
+    }
+    buf_fini(&m);
+    disk_look(false);
+    return whole;
+}
+
+static message_type type_of(const void *bytes, size_t n) {
+    buf m;
+    buf_init(&m, LIMIT_MESSAGE_BYTES);
+    disk_look(true);
+    message_type type = frame_unpack(bytes, n, &m) ? 0 : message_peek(m.p, m.n);
+    buf_fini(&m);
+    disk_look(false);
+    return type;
+}
+
+static void keep_push(sim *s, unsigned i, const void *bytes, size_t n) {
+    sim_device *d = &s->device[i];
+    uint32_t incarnation = d->s->file->state.incarnation;
+    if (!is_impatient(s) || type_of(bytes, n) != MSG_PUSH) return;
+    if (d->pushes_incarnation != incarnation || d->pushes_life != s->nlives) net_forget_pushes(s, i);
+    d->pushes_incarnation = incarnation;
+    d->pushes_life = s->nlives;
+    /* One in parts would have to be sent from its first on. */
+    if (!each_push(s, NULL, bytes, n, NULL)) {
+        net_forget_pushes(s, i);
+        return;
+    }
+    append(&d->pushes, bytes, n, 0);
+    size_t frames = 0, all = 0;
+    for (const packet *p = d->pushes; p; p = p->next, frames++) all += p->n;
+    while (frames > KEPT_FRAMES || all > KEPT_BYTES) {
+        packet *p = d->pushes;
+        d->pushes = p->next;
+        frames--;
+        all -= p->n;
+        free(p);
+    }
+}
+
+static bool has_number(sim *s, const packet *p, uint64_t number) {
+    push_reader r;
+    push_txn t;
+    buf m;
+    bool has = false;
+    (void)s;
+    buf_init(&m, LIMIT_MESSAGE_BYTES);
+    disk_look(true);
+    if (!frame_unpack(p->p, p->n, &m) && !push_open(&r, m.p, m.n))
+        while (!has && push_next(&r, &t) == 1) has = t.number == number;
+    buf_fini(&m);
+    disk_look(false);
+    return has;
+}
+
+/* From the first on that it has no result of, as a device would that does not wait for it: nothing between is left out. */
+static void push_again(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    connection *c = d->connection;
+    c->impatient = false;
+    if (d->pushes_life != s->nlives || d->pushes_incarnation != d->s->file->state.incarnation || d->wiping) return;
+    uint64_t first = (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT coalesce(min(n),0) FROM satchel_outbox WHERE state=0");
+    const packet *p = d->pushes;
+    while (first && p && !has_number(s, p, first)) p = p->next;
+    if (!first || !p) return;
+    sim_say(s, "d%u pushes again from %" PRIu64 " on before it has heard anything", i, first);
+    for (; p; p = p->next) {
+        packet *sent = send(s, c, true, p->p, p->n);
+        if (sent) sent->again = true;
+    }
+}
+
+static void count_repeat(sim *s, connection *c, uint32_t incarnation, const push_txn *t) {
+    char id[2 * TXN_ID_BYTES + 1];
+    for (unsigned k = 0; k < TXN_ID_BYTES; k++) snprintf(id + 2 * k, 3, "%02x", t->id[k]);
+    s->repeats +=
+        sim_ask(s, store_db(s->store),
+                "SELECT count(*) FROM satchel_result JOIN satchel_author USING(author) JOIN satchel_device d ON d.id=device"
+                " WHERE d.name='d%u' AND incarnation=%u AND number=%" PRIu64 " AND satchel_result.id=x'%s'",
+                s->device[c->device].key, incarnation, t->number, id) > 0;
+}
+
 /* ---- what they send ---- */
 
 /* Its device is cut off, comes back, and then what it had sent arrives. */
 static void linger(sim *s, connection *c) {
     sim_device *d = &s->device[c->device];
+    d->said_hello_late |= !c->said;
     net_let_go(s, c->device, HOUR, true);
     c->up_due = d->connects_at + sim_spread(s, 2 * SECOND);
     for (packet *p = c->up; p; p = p->next) p->due = c->up_due;
@@ -175,7 +297,9 @@ static void collect_device(sim *s, unsigned i) {
     int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
     while (is_alive(s, i) && session_output(d->s->session, &p, &n)) {
         send(s, d->connection, true, p, n);
+        keep_push(s, i, p, n);
         history_sent(s, i);
+        if (d->connection->impatient) push_again(s, i);
         if (!is_alive(s, i)) return;
     }
     if (!rc && d->connection->lingers && d->connection->up) linger(s, d->connection);
@@ -270,6 +394,9 @@ static packet *take(packet **list, uint64_t now) {
 static void receive_server(sim *s, connection *c, const packet *p) {
     s->clock = &s->server_clock;
     if (!c->session || !s->hub || !is_alive(s, SIM_SERVER)) return;
+    if (s->slow_server && !s->calm && !sim_server_is_busy(s) && sim_chance(s, 3))
+        s->busy_until = s->now + 1 + sim_spread(s, 20 * SECOND);
+    if (p->again) each_push(s, c, p->p, p->n, count_repeat);
     hub_receive(s->hub, c->session, p->p, p->n);
     if (!is_alive(s, SIM_SERVER)) return;
     const sim_device *d = &s->device[c->device];

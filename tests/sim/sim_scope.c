@@ -10,7 +10,7 @@
 #define USERS 4u
 
 static const char RULES[] =
-    "INSERT INTO scope_bucket(tbl,name,value,condition) VALUES('move','all',NULL,NULL),('ev','all',NULL,NULL),('%s','all',NULL,NULL),\n"
+    "INSERT INTO scope_bucket(tbl,name,value,condition) VALUES('move','all',NULL,NULL),('ev','all',NULL,NULL),('%s','all',NULL,NULL),%s\n"
     "  ('item','all',NULL,'sv IS NULL'),('item','own','sv',NULL);\n"
     "INSERT INTO scope_parent(tbl,parent,columns,condition,missing) VALUES('line','item','item',NULL,'keep');\n"
     "INSERT INTO scope_profile(name,buckets,horizon_days) VALUES('half','SELECT ''all'',NULL UNION ALL SELECT ''own'',:user UNION ALL "
@@ -25,8 +25,8 @@ bool scope_world(const sim *s) {
 
 static void put_rules(unsigned epoch, unsigned rules, char *out, size_t room) {
     const char *tag = epoch < 3 ? "tag" : "mark";
-    snprintf(out, room, RULES, tag, rules & RULES_BEFORE ? USERS - 1 : 1, USERS, SCOPE_HORIZON_DAYS,
-             rules & RULES_MX ? ",mx" : "", tag);
+    snprintf(out, room, RULES, tag, epoch < 6 ? "" : "('note','all',NULL,NULL),", rules & RULES_BEFORE ? USERS - 1 : 1, USERS,
+             SCOPE_HORIZON_DAYS, rules & RULES_MX ? ",mx" : "", tag);
 }
 
 void scope_rules(const sim *s, char *out, size_t room) {
@@ -40,6 +40,7 @@ unsigned scope_rules_in_force(sim *s) {
     const char *text = sqlite3_step(q) == SQLITE_ROW ? (const char *)sqlite3_column_text(q, 0) : NULL;
     if (text && strstr(text, ":user+3")) rules |= RULES_BEFORE;
     if (text && strstr(text, "f,mx")) rules |= RULES_MX;
+    if (text && strstr(text, "'note'")) rules |= RULES_NOTE;
     if (sqlite3_reset(q)) sim_fail(s, "satchel_scope: %s", sqlite3_errmsg(store_db(s->store)));
     disk_look(false);
     return rules;

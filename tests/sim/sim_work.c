@@ -17,6 +17,7 @@ typedef struct work {
 /* What a transaction does to one row: draws that several devices may share. */
 typedef struct intent {
     unsigned row, what, which;
+    char kind; /* of an item */
 } intent;
 
 static void run(work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -42,6 +43,10 @@ static const char *tag(const work *w) {
     return w->epoch < 3 ? "tag" : "mark";
 }
 
+static const char *b_of_item(const work *w) {
+    return w->epoch < 5 ? "b" : "bee";
+}
+
 static unsigned number(const work *w) {
     return (unsigned)(w->t - w->s->txn);
 }
@@ -61,39 +66,76 @@ static void change_value(work *w, unsigned row) {
     if (!w->rc) history_add(w->t, OP_VALUE, row, 0);
 }
 
-static void change_item(work *w, unsigned row, unsigned which) {
+static void put_extra(work *w, unsigned row, unsigned v) {
+    run(w, "INSERT INTO item(id,a,f,mx) VALUES('x%u','extra',%s,%u)", row, v % 2 ? "NULL" : "'f'", v);
+}
+
+/* Whoever has seen it go may put it anew, at once or later. */
+static void drop_extra(work *w, unsigned row, unsigned v) {
+    run(w, "DELETE FROM item WHERE id='x%u'", row);
+    if (v < 15) put_extra(w, row, v);
+}
+
+/* `kind`: i, which are never deleted, or x. */
+static void change_item(work *w, char kind, unsigned row, unsigned which) {
     static const char *const states[] = {"open", "waiting", "solved"};
     unsigned v = sim_below(w->s, 50);
+    char is[16];
+    if (kind == 'x' && sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='x%u'", row) == 0) {
+        if (sim_chance(w->s, 60)) put_extra(w, row, v);
+        kind = 'i';
+    }
+    snprintf(is, sizeof is, "id='%c%u'", kind, row);
     switch (which % 8) {
     case 0:
-        run(w, "UPDATE item SET b='b%u', c='c%u' WHERE id='i%u'", v, v, row);
+        run(w, "UPDATE item SET %s='b%u', c='c%u' WHERE %s", b_of_item(w), v, v, is);
         break;
     case 1:
-        run(w, "UPDATE item SET mx=%u, mn=%u WHERE id='i%u'", v, v, row);
+        run(w, "UPDATE item SET mx=%u%s WHERE %s", v, w->epoch < 4 ? "" : ", hi=mx", is);
+        if (w->epoch < 5) run(w, "UPDATE item SET mn=%u WHERE %s", v, is);
         break;
     case 2:
-        run(w, "UPDATE item SET f='f%u' WHERE id='i%u'", v, row);
+        run(w, "UPDATE item SET f='f%u' WHERE %s", v, is);
         break;
     case 3:
-        run(w, "UPDATE item SET k='a text of %u by d%u' WHERE id='i%u'", v, w->i, row);
+        run(w, "UPDATE item SET k='a text of %u by d%u' WHERE %s", v, w->i, is);
         break;
     case 4:
-        run(w, "UPDATE item SET ok=%u WHERE id='i%u'", v % 2, row);
+        run(w, "UPDATE item SET ok=%u WHERE %s", v % 2, is);
         break;
     case 5:
-        run(w, "UPDATE item SET st='%s' WHERE id='i%u'", states[v % 3], row);
+        run(w, "UPDATE item SET st='%s' WHERE %s", states[v % 3], is);
         break;
     case 6:
-        run(w, "UPDATE item SET r=%s WHERE id='i%u'", w->epoch < 2 ? "1.5" : "'new'", row);
+        run(w, "UPDATE item SET r=%s WHERE %s", w->epoch < 2 ? "1.5" : "'new'", is);
+        if (w->epoch >= 2 && v % 2) run(w, "UPDATE item SET z='z%u' WHERE %s", v, is);
         break;
     default:
-        run(w, "INSERT INTO item(id,a) VALUES('x%u','extra')", number(w));
-        run(w, "DELETE FROM item WHERE id=(SELECT id FROM item WHERE id LIKE 'x%%' LIMIT 1)");
+        if (kind == 'x') {
+            drop_extra(w, row, v);
+        } else {
+            run(w, "INSERT INTO item(id,a) VALUES('y%u','extra')", number(w));
+            run(w, "DELETE FROM item WHERE id=(SELECT id FROM item WHERE id LIKE 'y%%' LIMIT 1)");
+        }
     }
+}
+
+static void change_note(work *w, unsigned row, bool away) {
+    unsigned v = sim_below(w->s, 50);
+    if (away)
+        run(w, "DELETE FROM note WHERE id=%u", row);
+    else
+        run(w, "INSERT INTO note(id,body,hot) VALUES(%u,'n%u',%u) ON CONFLICT DO UPDATE SET body=excluded.body,hot=excluded.hot",
+            row, v, v);
 }
 
 static void change_other(work *w, unsigned row, unsigned which) {
     unsigned v = sim_below(w->s, 50);
+    /* Who has a profile may hold it, and not write it: the rules that say so are published some time after the migration. */
+    if (w->epoch >= 6 && which % 8 >= 6 && !scope_has_profile(w->s, w->i)) {
+        change_note(w, row, which % 8 == 7);
+        return;
+    }
     /* A line that is shown may be its own alone, not taken yet. */
     if (which % 6 < 3 && sim_ask(w->s, w->db, "SELECT count(*) FROM item WHERE id='i%u'", row) == 0) w->t->reaches_out = true;
     switch (which % 6) {
@@ -104,7 +146,7 @@ static void change_other(work *w, unsigned row, unsigned which) {
         run(w, "INSERT INTO line(id,item,qty,n) VALUES(%u,'i%u',%u,1) ON CONFLICT DO UPDATE SET qty=excluded.qty", row, row, v);
         break;
     case 2:
-        run(w, "UPDATE line SET qty=%u, n=n+1 WHERE id=%u", v, row);
+        run(w, "UPDATE line SET qty=%u, n=n+1%s WHERE id=%u", v, w->epoch < 3 ? "" : ", hits=hits+2", row);
         break;
     case 3:
         run(w, "REPLACE INTO %s VALUES(%u,'y','t%u')", tag(w), row, v);
@@ -117,27 +159,41 @@ static void change_other(work *w, unsigned row, unsigned which) {
     }
 }
 
-static void change_in_savepoint(work *w, unsigned row, unsigned which) {
+static void change_in_savepoint(work *w, intent in) {
     run(w, "SAVEPOINT one");
-    change_item(w, row, which);
+    change_item(w, in.kind, in.row, in.which);
     run(w, "SAVEPOINT two");
-    change_other(w, row, which / 8);
+    change_other(w, in.row, in.which / 8);
     run(w, sim_chance(w->s, 50) ? "ROLLBACK TO two" : "RELEASE two");
     run(w, sim_chance(w->s, 30) ? "ROLLBACK TO one; RELEASE one" : "RELEASE one");
 }
 
 static void change_and_take_back(work *w) {
-    change_item(w, sim_below(w->s, SIM_ROWS), sim_below(w->s, 8));
+    change_item(w, 'i', sim_below(w->s, SIM_ROWS), sim_below(w->s, 8));
     run(w, "ROLLBACK TO whole");
 }
 
+/* In one world of eight people keep files: a few transactions are larger than a device's window, and than what capture keeps in memory. */
+bool work_is_heavy(const sim *s) {
+    return s->options.seed % 8 == 5;
+}
+
+/* However long a world is, or it would take as long as ten others. */
+#define HEAVY_MOST 3u
+
+/* Several of them wait where there is no network. */
+static bool writes_much(const work *w) {
+    return work_is_heavy(w->s) && w->s->heavy < HEAVY_MOST && sim_chance(w->s, w->s->device[w->i].connection ? 1 : 12);
+}
+
 /* Several parts. */
-static void change_much(work *w) {
-    unsigned rows = 40 + sim_below(w->s, 150);
+static void change_much(work *w, bool heavy) {
+    unsigned rows = heavy ? 8 + sim_below(w->s, 8) : 40 + sim_below(w->s, 150), bytes = heavy ? 200000 : 2000;
     if (w->t->rows) return;
+    w->s->heavy += heavy;
     run(w,
-        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO ev SELECT %u*100000+i, hex(zeroblob(2000)) FROM c",
-        rows, number(w) + 1);
+        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<%u) INSERT INTO ev SELECT %u*100000+i, hex(zeroblob(%u)) FROM c",
+        rows, number(w) + 1, bytes);
     if (!w->rc) w->t->rows = rows;
 }
 
@@ -161,15 +217,15 @@ static void change(work *w, intent in) {
     else if (in.what < 50)
         change_value(w, in.row);
     else if (in.what < 70)
-        change_item(w, in.row, in.which);
+        change_item(w, in.kind, in.row, in.which);
     else if (in.what < 88)
         change_other(w, in.row, in.which);
     else if (in.what < 96)
-        change_in_savepoint(w, in.row, in.which);
+        change_in_savepoint(w, in);
     else if (in.what < 98)
         change_wrongly(w, in.row);
     else if (in.what < 99 && sim_chance(w->s, 30))
-        change_much(w);
+        change_much(w, false);
 }
 
 /* People work on what is on their minds: for some hours everybody on the same, or they would hardly ever meet. */
@@ -178,7 +234,9 @@ static void change(work *w, intent in) {
 static intent topic(const sim *s) {
     static sim draw; /* of which only this counts */
     draw.random = s->options.seed ^ s->now / TOPIC_MS * UINT64_C(0x9e3779b97f4a7c15);
-    return (intent){.row = sim_below(&draw, SIM_ROWS), .what = sim_below(&draw, 90), .which = sim_below(&draw, 48)};
+    intent in = {.row = sim_below(&draw, SIM_ROWS), .what = sim_below(&draw, 90), .which = sim_below(&draw, 48)};
+    in.kind = sim_chance(&draw, 35) ? 'x' : 'i';
+    return in;
 }
 
 /* In some worlds people do so little that weeks pass, and delete much: tombstones and results grow old. */
@@ -189,6 +247,7 @@ static bool is_slow(const sim *s) {
 static intent intend(sim *s) {
     if (sim_chance(s, 40)) return topic(s);
     intent in = {.row = sim_below(s, SIM_ROWS), .what = sim_below(s, 100), .which = sim_below(s, 48)};
+    in.kind = sim_chance(s, 35) ? 'x' : 'i';
     if (is_slow(s) && sim_chance(s, 60)) in.what = 70 + sim_below(s, 18);
     return in;
 }
@@ -290,6 +349,7 @@ static void work_once(sim *s, unsigned i, const intent *given) {
     if (!w.rc) facts_before(s, i);
     if (given) change(&w, *given);
     for (unsigned n = given ? 0 : 1 + sim_below(s, 3); n && !w.rc; n--) change(&w, intend(s));
+    if (!w.rc && writes_much(&w)) change_much(&w, true);
     if (!w.rc && sim_chance(s, 5))
         take_back(&w);
     else
@@ -384,7 +444,7 @@ void work_server(sim *s) {
 /* Somebody changes the row at the same instant: what he did waits when it leaves, and was done while he held it. */
 static void work_beneath(sim *s, unsigned row) {
     unsigned i = sim_below(s, s->ndevices);
-    intent in = {.row = row, .what = 20 + sim_below(s, 68), .which = sim_below(s, 48)};
+    intent in = {.row = row, .what = 20 + sim_below(s, 68), .which = sim_below(s, 48), .kind = 'i'};
     if (!s->device[i].s || disk_is_dead(s->device[i].disk)) return;
     work_once(s, i, &in);
     s->device[i].touched = true;
