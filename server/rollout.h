@@ -40,7 +40,7 @@ int rollout_settle(store *s, uint64_t now_ms, uint64_t *given);
 
 /* One profile of a rollout. */
 typedef struct rollout_profile {
-    const char *name, *next;     /* valid until the next one */
+    const char *name, *next;       /* valid until the next one */
     uint64_t devices, given, told; /* with either; with the next one; of these, who was here since */
 } rollout_profile;
 /* Each of the one that is under way, by name; of a reader too. */

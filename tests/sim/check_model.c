@@ -275,7 +275,8 @@ static void check_amount(comparison *k) {
         snprintf(key.text, sizeof key.text, "'i%u'", row);
         const model_row *r = model_find(&k->m, MODEL_ITEM, &key, true);
         clear += !r->unclear;
-        if (r->unclear && !r->mixed && is_certain(k->s)) sim_fail(k->s, "the model gave up item i%u of a world that is certain", row);
+        if (r->unclear && !r->mixed && is_certain(k->s))
+            sim_fail(k->s, "the model gave up item i%u of a world that is certain", row);
     }
     for (unsigned i = 0; i < k->m.nrow; i++) unclear += k->m.row[i].unclear;
     sim_say(k->s, "the model predicted %" PRIu64 " fields, and gave up %u of %u rows", k->s->figures.fields, unclear, k->m.nrow);

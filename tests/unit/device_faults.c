@@ -122,6 +122,18 @@ void device_go_back(fixture *x, sqlite3 *to) {
     fixture_reopen(x);
 }
 
+int device_try(fixture *x, const fault_loop *l, sqlite3 *begin, int (*run)(fixture *x)) {
+    if (begin)
+        device_go_back(x, begin);
+    else
+        fixture_reopen(x);
+    faults_at(l->n, l->all);
+    int rc = run(x);
+    faults_at(0, false);
+    if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+    return rc;
+}
+
 typedef struct ends {
     buf before, after, said;
 } ends;

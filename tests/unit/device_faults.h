@@ -29,6 +29,9 @@ void fail_each_instant(fixture *x, const operation *operations, unsigned n);
 /* A copy of the file to go back to, in memory; the caller closes it. Going back opens the file anew. */
 sqlite3 *device_keep(fixture *x);
 void device_go_back(fixture *x, sqlite3 *to);
+/* `run` with the allocations of this turn failing, from `begin` on, or (NULL) once more on the file as it is, opened anew so that statements are prepared again. Its code: SATCHEL_OK, or
+ * SATCHEL_E_NOMEM. */
+int device_try(fixture *x, const fault_loop *l, sqlite3 *begin, int (*run)(fixture *x));
 
 delta_row pair_row(delta_op op, int64_t a, const char *b);
 

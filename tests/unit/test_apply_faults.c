@@ -136,14 +136,7 @@ static void N10_page_in_UTF_16_without_memory_is_applied_whole_or_not_at_all(voi
     make_page(x, &(msg_page){.from = 15, .to = 21}, rows, 4);
     sqlite3 *begin = device_keep(x);
     for (fault_loop l = {0}; faults_next(&l);) {
-        if (rc)
-            fixture_reopen(x); /* so that statements are prepared anew */
-        else
-            device_go_back(x, begin);
-        faults_at(l.n, l.all);
-        rc = run_page(x);
-        faults_at(0, false);
-        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        rc = device_try(x, &l, rc ? NULL : begin, run_page);
         assert_string_equal(item(x, "a"), rc ? "mine|5|100|~" : "mine|5|100|theirs");
         assert_string_equal(item(x, "b"), rc ? "-" : "Bob|1|1|~");
         assert_string_equal(app_text(x, "SELECT group_concat(b || a) FROM pair"), rc ? "x1" : "y2");

@@ -177,14 +177,7 @@ static void S5_view_in_UTF_16_without_memory_forgets_all_of_it_or_nothing(void *
     snprintf(before, sizeof before, "%s", kept(x));
     sqlite3 *begin = device_keep(x);
     for (fault_loop l = {0}; faults_next(&l);) {
-        if (rc)
-            fixture_reopen(x); /* so that statements are prepared anew */
-        else
-            device_go_back(x, begin);
-        faults_at(l.n, l.all);
-        rc = run_snapshot(x);
-        faults_at(0, false);
-        if (rc) assert_int_equal(rc, SATCHEL_E_NOMEM);
+        rc = device_try(x, &l, rc ? NULL : begin, run_snapshot);
         assert_string_equal(kept(x), rc ? before : KEPT);
         failed += rc != 0;
     }
