@@ -12,12 +12,13 @@
 #include "server/store_private.h"
 #include "server/version.h"
 
-int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms) {
+int dialog_begin(dialog *c, store *s, uint64_t connection, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms) {
     device_info d;
     memset(c, 0, sizeof *c);
     int rc = store_device_by_fingerprint(s, fingerprint, &d);
     if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_E_CERTIFICATE : rc;
     memcpy(c->name, d.name, sizeof c->name);
+    c->connection = connection;
     c->device = d.id;
     switch (d.state) {
     case DEVICE_REVOKED:
@@ -392,6 +393,7 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     /* Once on a connection: it has been given one. */
     if (m.incarnation == 0) return c->phase == DIALOG_FORKED ? SATCHEL_E_ORDER : say_forked(c, w);
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
+    if ((rc = store_author_connects(w->s, &author, c->connection))) return rc;
     c->incarnation = m.incarnation;
     c->author = author.author;
     c->last_number = m.last_number;

@@ -15,6 +15,7 @@
 typedef enum dialog_phase { DIALOG_NEW, DIALOG_READY, DIALOG_FORKED } dialog_phase;
 
 typedef struct dialog {
+    uint64_t connection; /* ascending, as they were accepted */
     int64_t device;
     char name[LIMIT_NAME_BYTES + 1];
     dialog_phase phase;
@@ -60,7 +61,7 @@ typedef struct dialog_world {
 } dialog_world;
 
 /* Finds the device of a certificate: SATCHEL_OK, SATCHEL_E_REVOKED, _PAUSED, _WIPED, SATCHEL_E_CERTIFICATE (unknown), or a database code. */
-int dialog_begin(dialog *c, store *s, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms);
+int dialog_begin(dialog *c, store *s, uint64_t connection, const uint8_t fingerprint[CRYPTO_FINGERPRINT_BYTES], uint64_t now_ms);
 /* One message that is not a pull. On SATCHEL_OK the conversation goes on. A code of class PERMANENT is the device's mistake or state: `words` says what, the session
  * is told and must be closed, what the group did for it stays undone only if the code is of the database (then the whole group is rolled back). INGEST_AGAIN
  * as ingest_push gave it. */

@@ -92,7 +92,8 @@ static void unmark_ready(hub *h, session *c) {
 static void tell_and_close(hub *h, session *c, int rc, const char *words);
 
 static void queue_frame(hub *h, session *c, frame *f) {
-    output *o = f ? calloc(1, sizeof *o) : NULL;
+    /* Once one is left out, what follows it is out of order. */
+    output *o = f && !c->closing ? calloc(1, sizeof *o) : NULL;
     if (!o) {
         /* Out of memory: the device comes back and finds everything where it was. */
         frame_release(f);
@@ -501,6 +502,7 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     pthread_cond_init(&h->reader_cond, NULL);
     int rc = ingest_new(config->store, &h->ingest);
     if (!rc) rc = view_sets_new(store_db(config->store), &h->sets);
+    if (!rc) rc = store_begin_connections(config->store);
     if (rc) buf_printf(error, "the store's tables cannot be prepared: %s", sqlite3_errmsg(store_db(config->store)));
     if (!rc) rc = read_schema_hashes(h, error);
     if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);

@@ -88,7 +88,7 @@ static int choose_snapshot(hub *h, errand *e, const snapshot_kind *kind) {
     e->snapshot_page = 0;
     e->snapshot = 0;
     if (!snapshots_current(h->snaps, kind, oldest_snapshot(e), e->head, &info)) {
-        int rc = snapshots_start(h->snaps, kind, h->schema, h->config.now_ms(h->config.ctx));
+        int rc = snapshots_start(h->snaps, kind, h->schema);
         if (rc && rc != SATCHEL_E_BUSY) return rc;
         pthread_mutex_lock(&h->mutex);
         h->building = true;

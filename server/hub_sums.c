@@ -156,10 +156,15 @@ static void settle_comparison(hub *h, session *c, comparison *m, int rc) {
         hub_tell_and_close(h, c, SATCHEL_E_OVERLOAD, "the server could not read its store");
 }
 
+/* Whether a time has come; also when the clock was set back since, as nothing lies farther ahead than what may be owed. */
+static bool is_over(uint64_t until_ms, uint64_t now_ms) {
+    return until_ms <= now_ms || until_ms - now_ms > READ_BURST_MS + READ_DEBT_MS;
+}
+
 /* What was read, and looked through, for the session. */
 static void charge(session *c, const checksum_outcome *o, uint64_t now_ms) {
     uint64_t cost_ms = o->read / READ_A_MS + 4 * o->looked / LOOKS_A_MS;
-    if (c->sums_until_ms < now_ms) c->sums_until_ms = now_ms;
+    if (is_over(c->sums_until_ms, now_ms)) c->sums_until_ms = now_ms;
     c->sums_until_ms += cost_ms < READ_DEBT_MS ? cost_ms : READ_DEBT_MS;
 }
 
@@ -173,11 +178,11 @@ void hub_serve_sums(hub *h, unsigned reader, session *c) {
     m->round = c->round;
     m->view = c->view;
     uint64_t now_ms = h->config.now_ms(h->config.ctx);
-    m->may = c->view == c->d.target && !c->wants_snapshot && c->sums_until_ms <= now_ms + READ_BURST_MS;
+    m->may = c->view == c->d.target && !c->wants_snapshot && is_over(c->sums_until_ms, now_ms + READ_BURST_MS);
     m->by = (checksum_asker){.memo = h->memo,
                              .device = value_hash(c->fingerprint, sizeof c->fingerprint, 0),
                              .now_ms = now_ms,
-                             .may_look = now_ms >= h->look_after_ms};
+                             .may_look = is_over(h->look_after_ms, now_ms)};
     c->sums = (buf){0};
     c->busy = true;
     pthread_mutex_unlock(&h->mutex);

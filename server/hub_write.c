@@ -149,7 +149,7 @@ static int run_connect(group *gr, const input *i) {
     if (c) memcpy(fingerprint, c->fingerprint, sizeof fingerprint);
     pthread_mutex_unlock(&gr->h->mutex);
     if (!c) return SATCHEL_OK;
-    rc = dialog_begin(&w->d, gr->h->config.store, fingerprint, gr->now_ms);
+    rc = dialog_begin(&w->d, gr->h->config.store, i->session, fingerprint, gr->now_ms);
     if (rc && !db_is_failure(rc)) {
         close_work(w, rc, NULL);
         rc = SATCHEL_OK;

@@ -44,15 +44,15 @@ struct snapshots {
 
 static const char LAYOUT[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-    "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY, epoch BLOB, schema_epoch INT, view INT, seq INT, rows INT, pages INT,"
-    " done INT, at_ms INT);"
+    "CREATE TABLE IF NOT EXISTS snapshot(made INTEGER PRIMARY KEY, id INT UNIQUE, epoch BLOB, schema_epoch INT, view INT, seq INT,"
+    " rows INT, pages INT, done INT);"
     "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
     "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
     "DELETE FROM snapshot WHERE NOT done;";
 
 /* What an older version left is of no use. */
 static int drop_old_layout(sqlite3 *db) {
-    int sq = sqlite3_exec(db, "SELECT view FROM snapshot LIMIT 0", NULL, NULL, NULL);
+    int sq = sqlite3_exec(db, "SELECT made FROM snapshot LIMIT 0", NULL, NULL, NULL);
     return sq == SQLITE_ERROR ? sqlite3_exec(db, "DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS page", NULL, NULL, NULL)
                               : sq;
 }
@@ -235,15 +235,15 @@ static int builder_new(const char *store_path, const schema *shape, uint64_t vie
     return SATCHEL_OK;
 }
 
-int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape, uint64_t now_ms) {
+int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape) {
     pthread_mutex_lock(&s->mutex);
     builder *b = NULL;
     int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, kind->view, &b);
     if (!rc) {
         sqlite3_stmt *q = db_prepare(
-            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done,at_ms) VALUES(?,?,?,?,?,?,0,0,?)");
-        db_bind(q, "ibiiiii", (int64_t)b->info.id, kind->epoch, sizeof kind->epoch, (int64_t)shape->epoch, (int64_t)kind->view,
-                (int64_t)b->info.seq, (int64_t)b->info.rows, (int64_t)now_ms);
+            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done) VALUES(?,?,?,?,?,?,0,0)");
+        db_bind(q, "ibiiii", (int64_t)b->info.id, kind->epoch, sizeof kind->epoch, (int64_t)shape->epoch, (int64_t)kind->view,
+                (int64_t)b->info.seq, (int64_t)b->info.rows);
         rc = q ? db_run(q) : SATCHEL_E_INTERNAL;
         if (rc)
             builder_free(b);
@@ -385,10 +385,11 @@ static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) 
                         (int64_t)last, (int64_t)b->info.id);
 }
 
-/* Those that nobody needs. A device that is away for a moment may be in the middle of the one before the newest. */
+/* Those that nobody needs. A device that is away for a moment may be in the middle of the one before the newest; newest by the order in which they were made,
+ * since clocks are set back. */
 #define NEEDLESS                                                                                                                 \
-    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY view ORDER BY at_ms DESC,seq DESC) AS place,"                     \
-    "row_number() OVER (ORDER BY at_ms DESC,seq DESC) AS of_all FROM snapshot) WHERE place>2 OR of_all>?"
+    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY view ORDER BY made DESC) AS place,"                     \
+    "row_number() OVER (ORDER BY made DESC) AS of_all FROM snapshot) WHERE place>2 OR of_all>?"
 
 static int drop_needless(snapshots *s, const uint64_t *used, size_t n) {
     int rc, more = 0;

@@ -34,7 +34,7 @@ bool snapshots_current(snapshots *s, const snapshot_kind *kind, uint64_t floor, 
 /* The snapshot of this id, if it is still kept and of this kind. */
 bool snapshots_find(snapshots *s, uint64_t id, const snapshot_kind *kind, snapshot_info *out);
 /* Begins a new one; the schema, whose epoch is the kind's, is borrowed until it is done. Only one is built at a time: SATCHEL_E_BUSY. */
-int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape, uint64_t now_ms);
+int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape);
 /* Makes a few pages, one caller at a time: 1 if there are more to make, 0 when done or nothing is being built, or an error (the snapshot is dropped). When one is
  * done, older ones go but for the newest two of each view, at most SNAPSHOTS_KEPT in all, and those whose ids are among the n `used`. */
 #define SNAPSHOTS_KEPT 16

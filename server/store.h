@@ -204,6 +204,10 @@ typedef struct author_info {
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
 /* What an incarnation's file has by its first hello since the device was last forked may be in another's, too. */
 int store_author_shares(store *s, author_info *author, uint64_t last_number);
+/* Which connection of each incarnation was accepted last, of those that have said hello: known until the next begin, as connections are. */
+int store_begin_connections(store *s);
+/* SATCHEL_E_SUPERSEDED: a later one has said hello, so what this one tells is of before. */
+int store_author_connects(store *s, const author_info *author, uint64_t connection);
 /* Gives the device its next incarnation (N3) and records the event. */
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out);
 

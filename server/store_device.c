@@ -361,6 +361,23 @@ int store_author_shares(store *s, author_info *author, uint64_t last_number) {
                    (int64_t)author->author);
 }
 
+int store_begin_connections(store *s) {
+    return db_rc(sqlite3_exec(s->db,
+                              "CREATE TEMP TABLE IF NOT EXISTS satchel_connected(author INTEGER PRIMARY KEY, connection INT);"
+                              "DELETE FROM satchel_connected",
+                              NULL, NULL, NULL));
+}
+
+int store_author_connects(store *s, const author_info *author, uint64_t connection) {
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "INSERT INTO satchel_connected(author,connection) VALUES(?,?) ON CONFLICT(author) DO UPDATE"
+                   " SET connection=excluded.connection WHERE connection<=excluded.connection RETURNING 1");
+    db_bind(q, "ii", (int64_t)author->author, (int64_t)connection);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    return rc == 1 ? SATCHEL_OK : rc ? rc : SATCHEL_E_SUPERSEDED;
+}
+
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out) {
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT coalesce(max(incarnation),0)+1 FROM satchel_author WHERE device=?");
     db_bind(q, "i", device);

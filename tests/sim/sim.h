@@ -163,7 +163,6 @@ typedef struct sim_device {
     bool answered;        /* the server knew already when it was ordered to once more */
     unsigned barred_at;   /* transactions that there were then */
     bool answers_late;    /* on its next connection */
-    bool said_hello_late; /* at least once: after a newer connection's */
     uint64_t came_with;   /* the last number that it had when it connected */
     uint64_t sent;        /* the number up to which history_sent has marked all as durable */
     uint64_t saved_at;    /* 0: there is no saved copy */

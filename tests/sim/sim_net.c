@@ -281,7 +281,6 @@ static void count_repeat(sim *s, connection *c, uint32_t incarnation, const push
 /* Its device is cut off, comes back, and then what it had sent arrives. */
 static void linger(sim *s, connection *c) {
     sim_device *d = &s->device[c->device];
-    d->said_hello_late |= !c->said;
     net_let_go(s, c->device, HOUR, true);
     c->up_due = d->connects_at + sim_spread(s, 2 * SECOND);
     for (packet *p = c->up; p; p = p->next) p->due = c->up_due;

@@ -65,15 +65,12 @@ static void no_wake(void *ctx) {
     (void)ctx;
 }
 
-/* A hello that comes late tells a last number of before, and the server takes who says it for an older copy (server/dialog.c, on_hello): it makes an incarnation
- * that nobody takes up, and tells its admin of a copy that there is not. 1: that is passed over, until it does not any more. */
-#define LATE_HELLO_FORKS 1
-
-/* N2: what was sent is on the disk of who sent it, so that only a file that was copied or put back gives a number twice. */
+/* N2: what was sent is on the disk of who sent it, so that only a file that was copied or put back gives a number twice. N3: a hello that comes late, after a newer
+ * connection's, is no sign of one. */
 static void check_fork(sim *s, const char *name) {
     unsigned key = name ? (unsigned)strtoul(name + 1, NULL, 10) : SIM_DEVICES;
     for (unsigned i = 0; i < s->ndevices; i++)
-        if (s->device[i].key == key && (s->device[i].copied || (LATE_HELLO_FORKS && s->device[i].said_hello_late))) return;
+        if (s->device[i].key == key && s->device[i].copied) return;
     sim_fail(s, "the server takes %s, which nobody has copied, for a copy", name ? name : "a device");
 }
 

@@ -141,6 +141,31 @@ static void N5_snapshot_waits_for_the_results_of_its_seq(void **state) {
     assert_true(!strstr(text, "-2)") || strstr(text, "results") < strstr(text, "-2)"));
 }
 
+/* What an older connection of the same file says arrives after a newer one's: it is of before, and no sign of an older copy. */
+static void N3_late_hello_of_an_older_connection_is_superseded(void **state) {
+    world *w = *state;
+    link *late = dial(w, &w->phone, "phone"), *again = dial(w, &w->phone, "phone");
+    msg_hello before = make_hello(w, late);
+    link *fresh = online(w, &w->phone, "phone");
+    PUSH(fresh, 0, "~ item(1) n+=1");
+    settle(w);
+    hello_as(w, late, &before);
+    settle(w);
+    SAID(late, "error(E_SUPERSEDED later) closed");
+    SAID(fresh, "results(1:OK@2) page(1-2)");
+    /* Also when the newer one is over. */
+    hub_disconnect(w->h, fresh->session);
+    hello_as(w, again, &before);
+    settle(w);
+    SAID(again, "error(E_SUPERSEDED later) closed");
+    assert_string_equal(sql(&w->v, "SELECT max(incarnation) FROM satchel_author"), "1");
+    /* An older copy that connects later is one. */
+    link *copy = dial(w, &w->phone, "phone");
+    hello_as(w, copy, &before);
+    settle(w);
+    SAID(copy, "forked(2 from 1)");
+}
+
 static void N5_newer_connection_ends_the_older_one(void **state) {
     world *w = *state;
     link *old = online(w, &w->phone, "phone");
@@ -618,6 +643,7 @@ int main(void) {
         TEST(push_again_gets_the_stored_result),
         TEST(N3_fork_by_another_id_loses_nothing_and_ends_nothing),
         TEST(N3_hello_of_an_older_copy_is_a_fork),
+        TEST(N3_late_hello_of_an_older_connection_is_superseded),
         TEST(N3_welcome_names_the_newest_result_that_is_kept),
         TEST(N3_hello_without_an_incarnation_gets_one),
         TEST(N3_hello_without_an_incarnation_is_answered_once),

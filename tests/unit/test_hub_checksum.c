@@ -317,6 +317,19 @@ static void S6_device_that_asks_without_end_is_told_to_wait(void **state) {
     COMPARED(l, "repair(2)");
 }
 
+/* One look at the log is paid for with some time until the next. */
+static void S6_clock_that_is_set_back_puts_no_look_at_the_log_off(void **state) {
+    world *w = *state;
+    for (unsigned i = 0; i < 100; i++) server(w, "UPDATE item SET n=n+1 WHERE id=4");
+    link *l = asking(connect_phone(w, NULL));
+    wrong("UPDATE item SET n=7 WHERE id=1");
+    COMPARED(l, "repair(2 item:1,2)");
+    w->now_ms -= UINT64_C(86400000) * 3650;
+    settle(w);
+    l = asking(connect_phone(w, l));
+    COMPARED(l, "repair(2 item:1,2)");
+}
+
 static void S6_range_of_more_rows_than_the_limit_is_an_error(void **state) {
     world *w = *state;
     link *l = asking(connect_phone(w, NULL));
@@ -502,6 +515,7 @@ int main(void) {
         TEST(S6_row_that_is_put_back_lies_where_the_rules_say_today),
         TEST(S6_row_deleted_and_made_again_elsewhere_in_one_commit_is_not_taken_for_wrong),
         TEST(S6_device_that_asks_without_end_is_told_to_wait),
+        TEST(S6_clock_that_is_set_back_puts_no_look_at_the_log_off),
         TEST(S6_range_of_more_rows_than_the_limit_is_an_error),
         TEST(S6_whole_comparison_is_noted_with_what_came_out_and_where),
         TEST(S6_answer_that_the_device_did_not_take_counts_once),

@@ -88,6 +88,25 @@ static void device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor
     assert_non_null(strstr(w->log, "--restored"));
 }
 
+static void snapshot_made_after_the_clock_was_set_back_is_not_taken_for_the_oldest(void **state) {
+    world *w = *state;
+    for (unsigned i = 0; i < 4; i++) {
+        server(w, "UPDATE item SET n=n+1");
+        if (i == 3) w->now_ms -= UINT64_C(86400000) * 3650;
+        /* Another epoch's device gets one that is no older than its cursor. */
+        link *a = dial(w, &w->tablet, "tablet");
+        a->cursor = store_where(w->v.s).seq;
+        msg_hello m = make_hello(w, a);
+        m.epoch[0] ^= 1;
+        hello_as(w, a, &m);
+        settle(w);
+        pull(w, a, 16);
+        settle(w);
+        SAID(a, "welcome(snapshot) snapshot(0 last)");
+        hub_disconnect(w->h, a->session);
+    }
+}
+
 /* The device's epoch is one that this store was put back behind; it remembers one that the store knows. */
 static void N7_unknown_epoch_shares_what_a_known_one_before_it_does(void **state) {
     world *w = *state;
@@ -138,6 +157,7 @@ int main(void) {
         TEST(snapshot_is_shared_and_resumed_at_a_page),
         TEST(snapshot_that_is_gone_begins_anew),
         TEST(device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor),
+        TEST(snapshot_made_after_the_clock_was_set_back_is_not_taken_for_the_oldest),
         TEST(N7_unknown_epoch_shares_what_a_known_one_before_it_does),
         TEST(pruned_log_sends_a_slow_session_away_for_a_snapshot),
     };
