@@ -74,7 +74,23 @@ static void put_open(console *k, int64_t device, const char *name, buf *out) {
     console_put_integer(out, "pushed", (int64_t)y->pushed);
     console_put_integer(out, "pulled", (int64_t)y->pulled);
     console_put_text(out, "peer", y->peer);
+    if (y->hello.taken) {
+        console_put_integer(out, "clock_offset_ms", y->hello.clock_offset_ms);
+        console_put_text(out, "software", y->hello.software);
+        console_put_integer(out, "schema_epoch", y->hello.schema_epoch);
+    } else {
+        buf_printf(out, ",\"clock_offset_ms\":null,\"software\":null,\"schema_epoch\":null");
+    }
     buf_put_byte(out, '}');
+}
+
+/* As a list of one or none, terminated: what a query takes as ?5. */
+static int make_open(console *k, int64_t device, const char *name, buf *out) {
+    buf_put_byte(out, '[');
+    if (console_open_of(k, device)) put_open(k, device, name, out);
+    buf_put_byte(out, ']');
+    buf_put_byte(out, 0);
+    return out->rc;
 }
 
 /* ---- GET /v1/admin/devices/{id} ---- */
@@ -122,6 +138,20 @@ static int put_found(const console *k, int64_t id, buf *out) {
     return rc;
 }
 
+/* Each software and schema that it was here with, by its kept connections and the open one: since the first of them, the newest first. */
+static int put_versions(console *k, int64_t id, const char *name, buf *out) {
+    static const char SQL[] =
+        "SELECT min(begun_ms) AS since_ms,software,schema_epoch FROM (SELECT begun_ms,software,schema_epoch FROM satchel_sync"
+        " WHERE device=?4 UNION ALL SELECT value->>'begun_ms',value->>'software',value->>'schema_epoch' FROM json_each(?5))"
+        " WHERE schema_epoch IS NOT NULL GROUP BY software,schema_epoch ORDER BY since_ms DESC,schema_epoch DESC LIMIT 50";
+    buf open = {0};
+    int rc = make_open(k, id, name, &open);
+    buf_printf(out, ",\"versions\":");
+    if (!rc) rc = console_put_rows(k, SQL, id, (const char *)open.p, out);
+    buf_fini(&open);
+    return rc;
+}
+
 static int put_device(console *k, int64_t id, buf *out, buf *words) {
     char name[LIMIT_NAME_BYTES + 1];
     int64_t view_number = 0;
@@ -146,6 +176,7 @@ static int put_device(console *k, int64_t id, buf *out, buf *words) {
                               NULL, out);
     buf_printf(out, ",\"compared_found\":");
     if (!rc) rc = put_found(k, id, out);
+    if (!rc) rc = put_versions(k, id, name, out);
     buf_put_byte(out, '}');
     return rc;
 }
@@ -162,13 +193,7 @@ void console_device_syncs(api_call *c, api_reader *r) {
     console *k = console_begin(c, r);
     if (!k) return;
     int rc = name_of(k, id, name, &words);
-    if (!rc) {
-        buf_put_byte(&open, '[');
-        if (console_open_of(k, id)) put_open(k, id, name, &open);
-        buf_put_byte(&open, ']');
-        buf_put_byte(&open, 0);
-        rc = open.rc;
-    }
+    if (!rc) rc = make_open(k, id, name, &open);
     if (rc)
         console_end(c, r, k, rc, &words);
     else

@@ -79,8 +79,10 @@ const console_source CONSOLE_DEVICES = {DEVICES_FROM " AND d.id=?4", DEVICE, N(D
         {"end_text", "y.end_text", CONSOLE_TEXT, CONSOLE_SEARCHED}, {"sent_frames", "y.sent_frames", CONSOLE_INTEGER, 0},        \
         {"received_frames", "y.received_frames", CONSOLE_INTEGER, 0}, {"sent_bytes", "y.sent_bytes", CONSOLE_INTEGER, 0},        \
         {"received_bytes", "y.received_bytes", CONSOLE_INTEGER, 0}, {"pushed", "y.pushed", CONSOLE_INTEGER, 0},                  \
-        {"pulled", "y.pulled", CONSOLE_INTEGER, 0}, {                                                                            \
-        "peer", "y.peer", CONSOLE_TEXT, CONSOLE_SEARCHED                                                                         \
+        {"pulled", "y.pulled", CONSOLE_INTEGER, 0}, {"peer", "y.peer", CONSOLE_TEXT, CONSOLE_SEARCHED},                          \
+        {"clock_offset_ms", "y.clock_offset_ms", CONSOLE_INTEGER, 0},                                                            \
+        {"software", "y.software", CONSOLE_TEXT, CONSOLE_SEARCHED}, {                                                            \
+        "schema_epoch", "y.schema_epoch", CONSOLE_INTEGER, 0                                                                     \
     }
 static const console_column SYNC[] = {{"id", "y.id", CONSOLE_INTEGER, 0},
                                       {"device_id", "y.device", CONSOLE_INTEGER, 0},
@@ -91,9 +93,10 @@ static const console_source SYNCS = {"satchel_sync y JOIN satchel_device d ON d.
 /* With the one that is open, ?5. */
 const console_source CONSOLE_SYNCS_OF_DEVICE = {
     "(SELECT id,device,begun_ms,ended_ms,current_ms,end_rc,end_text,sent_frames,received_frames,sent_bytes,received_bytes,pushed,pulled,peer,"
-    "id AS place FROM satchel_sync WHERE device=?4 UNION ALL"
+    "clock_offset_ms,software,schema_epoch,id AS place FROM satchel_sync WHERE device=?4 UNION ALL"
     " SELECT NULL,?4,value->>'begun_ms',NULL,value->>'current_ms',0,NULL,value->>'sent_frames',value->>'received_frames',"
-    "value->>'sent_bytes',value->>'received_bytes',value->>'pushed',value->>'pulled',value->>'peer',9223372036854775807 FROM json_each(?5)) y"
+    "value->>'sent_bytes',value->>'received_bytes',value->>'pushed',value->>'pulled',value->>'peer',value->>'clock_offset_ms',value->>'software',"
+    "value->>'schema_epoch',9223372036854775807 FROM json_each(?5)) y"
     " JOIN satchel_device d ON d.id=y.device",
     SYNC,
     N(SYNC),

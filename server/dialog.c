@@ -335,6 +335,7 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
                         .schema_epoch = m->schema_epoch,
                         .software = m->software,
                         .nsoftware = m->nsoftware < LIMIT_NAME_BYTES ? m->nsoftware : LIMIT_NAME_BYTES};
+    w->seen(w->ctx, &seen);
     return store_device_seen(w->s, c->device, &seen);
 }
 

@@ -53,6 +53,8 @@ typedef struct dialog_world {
     unsigned min_version; /* of version.h; 0: any */
     /* Takes a message; copied. */
     void (*say)(void *ctx, const buf *message);
+    /* What a hello that is taken tells of its device; copied. */
+    void (*seen)(void *ctx, const device_seen *seen);
     /* A line for the log; the device is who speaks. */
     void (*log)(void *ctx, const log_fields *fields, const char *text);
     void *ctx;

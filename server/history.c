@@ -60,10 +60,16 @@ int history_put_sync(store *s, const history_sync *y) {
     sqlite3_stmt *q = db_prepare(
         &s->cache,
         "INSERT INTO satchel_sync(device,begun_ms,ended_ms,end_rc,sent_frames,received_frames,sent_bytes,received_bytes,"
-        "pushed,pulled,current_ms,end_text,peer) VALUES(?,?,?,?,?,?,?,?,?,?,nullif(?,0),nullif(?,''),?)");
+        "pushed,pulled,current_ms,end_text,peer,clock_offset_ms,schema_epoch,software)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,nullif(?,0),nullif(?,''),?,?,?,?)");
     db_bind(q, "iiiiiiiiiiiss", y->device, (int64_t)y->begun_ms, (int64_t)y->ended_ms, (int64_t)y->end_rc,
             (int64_t)y->sent_frames, (int64_t)y->received_frames, (int64_t)y->sent_bytes, (int64_t)y->received_bytes,
             (int64_t)y->pushed, (int64_t)y->pulled, (int64_t)y->current_ms, y->end_text, y->peer);
+    if (q && y->hello.taken) {
+        sqlite3_bind_int64(q, 14, y->hello.clock_offset_ms);
+        sqlite3_bind_int64(q, 15, y->hello.schema_epoch);
+        sqlite3_bind_text(q, 16, y->hello.software, -1, SQLITE_STATIC);
+    }
     int rc = q ? db_run(q) : db_rc(sqlite3_extended_errcode(s->db));
     if (rc) return rc;
     return db_exec(

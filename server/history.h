@@ -5,6 +5,7 @@
 #ifndef SERVER_HISTORY_H
 #define SERVER_HISTORY_H
 
+#include "protocol/limits.h"
 #include "server/store.h"
 
 #define HISTORY_SYNCS_MS (UINT64_C(30) * 86400000)
@@ -14,6 +15,14 @@
 
 #define HISTORY_WORDS_BYTES 160
 #define HISTORY_PEER_BYTES 46
+
+/* What a device told of itself. */
+typedef struct history_hello {
+    bool taken; /* a hello was: there is something to tell */
+    uint32_t schema_epoch;
+    int64_t clock_offset_ms;             /* its clock less the server's */
+    char software[LIMIT_NAME_BYTES + 1]; /* the products alone (version.h): what they run on is on the device's row */
+} history_hello;
 
 /* One connection of a device. */
 typedef struct history_sync {
@@ -25,6 +34,7 @@ typedef struct history_sync {
     int end_rc;              /* 0: the device went */
     char end_text[HISTORY_WORDS_BYTES];
     char peer[HISTORY_PEER_BYTES];
+    history_hello hello; /* the last one */
 } history_sync;
 
 int history_put_sync(store *s, const history_sync *y);

@@ -8,6 +8,7 @@
 #include "server/automation.h"
 #include "server/hub_private.h"
 #include "server/store_private.h"
+#include "server/version.h"
 
 #define GROUP_INPUTS 512u
 #define GROUP_BYTES (8u << 20)
@@ -17,6 +18,7 @@
 typedef struct work {
     uint64_t id;
     dialog d;
+    history_hello told; /* by a hello of this group */
     frame **said;
     size_t nsaid, room;
     int close_rc; /* close with this, after what is said */
@@ -77,6 +79,15 @@ static void on_say(void *ctx, const buf *message) {
         frame_release(f);
     else
         w->said[w->nsaid++] = f;
+}
+
+static void on_seen(void *ctx, const device_seen *seen) {
+    group *gr = ctx;
+    history_hello *told = &gr->current->told;
+    const char *platform;
+    size_t nplatform, n = version_products(seen->software, seen->nsoftware, &platform, &nplatform);
+    *told = (history_hello){.taken = true, .schema_epoch = seen->schema_epoch, .clock_offset_ms = seen->clock_offset_ms};
+    snprintf(told->software, sizeof told->software, "%.*s", (int)n, seen->software);
 }
 
 static void on_log(void *ctx, const log_fields *fields, const char *text) {
@@ -563,6 +574,7 @@ static void deliver_work(hub *h, work *w) {
     bool was_ready = c->d.phase == DIALOG_READY;
     c->d = w->d;
     c->sync.device = c->d.device;
+    if (w->told.taken) c->sync.hello = w->told;
     c->sync.pushed += w->pushed;
     if (w->hello || was_ready != (w->d.phase == DIALOG_READY)) {
         c->round++;
@@ -750,6 +762,7 @@ bool hub_write_step(hub *h) {
                               .now_ms = gr.now_ms,
                               .min_version = min_version,
                               .say = on_say,
+                              .seen = on_seen,
                               .log = on_log,
                               .ctx = &gr};
     bool had_inputs = gr.inputs != NULL;

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -13,6 +14,7 @@ import urllib.parse
 import checksums
 import company
 import harness
+import wire
 from api_client import MET, Answer, Api
 from company import literal
 from console_client import DESCRIPTION, Browser, first_password
@@ -181,6 +183,50 @@ class Sees(ConsoleCase):
         self.assertFalse(api.call("consoleDevice", id=id)["device"]["online"])
         everybody = harness.wait_until(lambda: [s for s in api.items("consoleSyncs") if s["device"] == "tablet"], "the others")
         self.assertEqual(sum(s["pushed"] for s in everybody), 1)
+
+    def test_connections_keep_clock_software_and_schema_and_versions_are_since_when(self):
+        server = self.begin()
+        api = admin(server)
+        id, epoch = api.id_of("phone"), server.epoch()
+        self.phone.prefix = harness.with_clock("+20m")
+        self.phone.sync()
+        self.phone.prefix = []
+        server.stop()
+        with contextlib.closing(sqlite3.connect(server.store)) as db, db:  # One that was kept before this was.
+            db.execute("UPDATE satchel_sync SET clock_offset_ms = NULL, schema_epoch = NULL, software = NULL WHERE id = (SELECT min(id) FROM satchel_sync WHERE device = ?)", [id])
+        server.schema = shutil.copytree(os.path.join(harness.ROOT, "server/crm"), self.path("schema"))
+        with open(self.path(f"schema/{epoch + 1:03}_more.sql"), "w", encoding="utf-8") as f:
+            f.write("ALTER TABLE contact ADD COLUMN more TEXT;\n")
+        server.start()
+        api.connection = None
+        for _ in range(2):  # It says its schema before it is given the new one.
+            self.phone.sync()
+        harness.wait_until(lambda: [s for s in api.items("consoleDeviceSyncs", id=id) if s["schema_epoch"] == epoch + 1], "what it said then")
+        ours = api.items("consoleDevices", filter__name="phone")[0]["software"]
+        link = wire.Wire(server.sync_port, self.phone.identity)
+        link.send(*server.hello(last_number=server.one("SELECT max(last_number) FROM satchel_author"))[:-1], "acme/2 satchel/0.1.0 (Plan 9; mips)")
+        link.receive_type(wire.WELCOME)
+        detail = api.call("consoleDevice", id=id)
+        self.assertEqual((detail["connection"]["software"], detail["connection"]["schema_epoch"]), ("acme/2 satchel/0.1.0", epoch + 1))
+        self.assertLess(abs(detail["connection"]["clock_offset_ms"]), 60000)
+        self.assertEqual([(v["software"], v["schema_epoch"]) for v in detail["versions"]], [("acme/2 satchel/0.1.0", epoch + 1), (ours, epoch + 1), (ours, epoch)])
+        self.assertEqual(detail["versions"][0]["since_ms"], detail["connection"]["begun_ms"])
+        link.close()
+        harness.wait_until(lambda: not api.call("consoleDevice", id=id)["connection"], "the end of the connection")
+        kept = harness.wait_until(lambda: [s for s in [api.items("consoleDeviceSyncs", id=id)] if s[0]["software"] == "acme/2 satchel/0.1.0"], "its note")[0]
+        told = [s for s in kept if s["schema_epoch"] is not None]
+        self.assertEqual([(s["software"], s["clock_offset_ms"]) for s in kept if s not in told], [(None, None)])
+        self.assertEqual(api.call("consoleDevice", id=id)["versions"], detail["versions"])
+        for v in detail["versions"]:
+            self.assertEqual(v["since_ms"], min(s["begun_ms"] for s in told if (s["software"], s["schema_epoch"]) == (v["software"], v["schema_epoch"])))
+        off = api.items("consoleDeviceSyncs", id=id, filter__clock_offset_ms="600000..")
+        self.assertEqual([(s["software"], s["schema_epoch"]) for s in off], [(ours, epoch)])
+        self.assertLess(abs(off[0]["clock_offset_ms"] - 1200000), 60000)
+        self.assertEqual(api.items("consoleDeviceSyncs", id=id, sort="-clock_offset_ms", limit=2)[0], off[0])
+        self.assertEqual([s["device"] for s in api.items("consoleSyncs", filter__software="acme/2 satchel/0.1.0")], ["phone"])
+        self.assertEqual(len(api.items("consoleDeviceSyncs", id=id, filter__schema_epoch=epoch + 1)), len([s for s in told if s["schema_epoch"] == epoch + 1]))
+        self.assertEqual([(s["clock_offset_ms"], s["software"], s["schema_epoch"]) for s in api.csv("consoleDeviceSyncs", id=id)],
+                         [tuple("" if s[c] is None else str(s[c]) for c in ("clock_offset_ms", "software", "schema_epoch")) for s in kept])
 
     def test_comparison_is_ordered_and_what_came_out_is_seen(self):
         server = self.begin()

@@ -113,6 +113,25 @@ static void connections_of_a_device_are_bounded_in_number_and_age(void **state) 
     assert_int_equal(number(v, "SELECT count(*) FROM satchel_sync WHERE device=5"), HISTORY_SYNCS_OF_DEVICE);
 }
 
+static void connection_tells_what_its_hello_told_or_nothing(void **state) {
+    serving *v = *state;
+    history_sync y = {.device = 5,
+                      .begun_ms = NOW,
+                      .ended_ms = NOW + 1,
+                      .hello = {.taken = true, .schema_epoch = 0, .clock_offset_ms = -70000, .software = "acme/2 satchel/0.1.0"}};
+    store_begin(v->s);
+    assert_int_equal(history_put_sync(v->s, &y), SATCHEL_OK);
+    y.device = 6;
+    y.hello.taken = false;
+    assert_int_equal(history_put_sync(v->s, &y), SATCHEL_OK);
+    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+    assert_int_equal(number(v, "SELECT clock_offset_ms=-70000 AND schema_epoch=0 AND software='acme/2 satchel/0.1.0'"
+                               " FROM satchel_sync WHERE device=5"),
+                     1);
+    assert_int_equal(number(v, "SELECT coalesce(clock_offset_ms,schema_epoch,software) IS NULL FROM satchel_sync WHERE device=6"),
+                     1);
+}
+
 static void percentile_is_one_of_the_numbers(void **state) {
     static const uint64_t MS[] = {1, 2, 3, 4, 100};
     (void)state;
@@ -170,6 +189,7 @@ int main(void) {
         TEST(figures_of_one_minute_are_summed_replaced_and_the_highest),
         TEST(prune_old_minutes_become_hours_as_their_kind_is),
         TEST(connections_of_a_device_are_bounded_in_number_and_age),
+        TEST(connection_tells_what_its_hello_told_or_nothing),
         cmocka_unit_test(percentile_is_one_of_the_numbers),
         TEST(measure_tells_lag_of_those_that_are_behind),
         TEST(measure_passes_settled_refusals_by),

@@ -225,6 +225,33 @@ static void older_satchel_than_the_least_is_refused_at_hello_and_let_in_again_wh
     assert_non_null(strstr(said(greet_with(w, "satchel/0.0.1")), "welcome"));
 }
 
+/* Each its own, though the device's row has the last alone by then. */
+static void connection_keeps_what_its_own_hello_told(void **state) {
+    world *w = *state;
+    link *l[5];
+    l[0] = greet_with(w, "acme/1 satchel/0.1.9 (Linux 6.1; x86_64)");
+    hub_set_min_version(w->h, version_parse("0.2.0", 5));
+    l[4] = greet_with(w, "acme/1 satchel/0.1.9"); /* refused */
+    l[1] = dial(w, &w->phone, "phone");
+    msg_hello m = make_hello(w, l[1]);
+    m.now_ms -= 70000;
+    m.software = "acme/2 satchel/0.2.0";
+    m.nsoftware = strlen(m.software);
+    hello_as(w, l[1], &m);
+    l[2] = dial(w, &w->phone, "phone");
+    settle(w);
+    l[3] = greet_with(w, "");
+    for (int i = 0; i < 5; i++) hub_disconnect(w->h, l[i]->session);
+    settle(w);
+    w->now_ms += 5000;
+    settle(w);
+    assert_string_equal(phone(w).software, "");
+    assert_string_equal(sql(&w->v,
+                            "SELECT group_concat(coalesce(software||' '||schema_epoch||' '||clock_offset_ms,'nothing'),';')"
+                            " FROM (SELECT * FROM satchel_sync ORDER BY software IS NULL,software DESC)"),
+                        "acme/2 satchel/0.2.0 1 -70000;acme/1 satchel/0.1.9 1 0; 1 0;nothing;nothing");
+}
+
 static void device_that_closes_for_another_reason_is_not_wiped(void **state) {
     world *w = *state;
     move(w, DEVICE_WIPE);
@@ -279,6 +306,7 @@ int main(void) {
         TEST(device_ordered_a_new_key_is_sent_away_and_told_by_its_old_one_until_the_new_one_is_here),
         TEST(device_that_is_not_to_come_has_no_orders),
         TEST(older_satchel_than_the_least_is_refused_at_hello_and_let_in_again_when_it_is_updated),
+        TEST(connection_keeps_what_its_own_hello_told),
         TEST(device_that_closes_for_another_reason_is_not_wiped),
         TEST(resnapshot_is_told_at_each_hello_until_a_cursor_is_acknowledged),
     };
