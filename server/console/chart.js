@@ -18,7 +18,7 @@ const CLOCK = [
 
 // Marks of an axis: of what is counted whole ones alone, of money whole units, of times those that people know.
 const COUNTS = Array.from({ length: 15 }, (_, e) => [1, 2, 5].map((n) => n * 10 ** e)).flat();
-const TIMES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6];
+const TIMES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6, 864e7, 432e8, 1728e8, 432e9];
 const BYTES = Array.from({ length: 48 }, (_, e) => 2 ** e);
 const MARKS = { bytes: BYTES, "bytes/min": BYTES, ms: TIMES, cents: COUNTS.map((n) => n * 100) };
 
@@ -71,7 +71,7 @@ function draw(at, { x, labels, series, zoom, range }) {
     axes: axes(labels, series[0]),
     scales: {
       x: bars ? { time: false, range: () => [-0.6, labels.length - 0.4] } : { time: true, range: range ? () => range.map((ms) => ms / 1000) : undefined },
-      y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] },
+      y: { range: (_, low, high) => [low < 0 ? low * 1.08 : 0, high > 0 ? high * 1.08 : 1] },
     },
     legend: { live: true },
     cursor: { drag: { x: Boolean(zoom), y: false, setScale: false }, points: { show: !bars, size: 7 } },

@@ -363,10 +363,25 @@ await check("the charts of the overview and of a device are drawn, with the API'
   }
   await visit(page, `#/devices/${device.phone.id}`);
   const syncs = (await api(page, `devices/${device.phone.id}/syncs?limit=500&sort=begun_ms`)).items;
-  await page.locator(".chart canvas").waitFor();
-  const [connections, ...others] = await chartsOf(page);
-  equal([others.length, connections.title, connections.rows.length > 1], [0, "Connections", true], "charts of a device");
+  await page.locator(".chart canvas").last().waitFor();
+  const [connections, clock, ...others] = await chartsOf(page);
+  equal([others.length, connections.title, clock.title, connections.rows.length > 1], [0, "Connections", "Clock", true], "charts of a device");
   equal(connections.rows.map((r) => r.slice(1)), syncs.map((y) => (y.end ? [null, y.ms] : [y.ms, null])), "its connections");
+  equal(clock.rows.map((r) => r[1]), syncs.map((y) => y.clock_offset_ms), "its clock");
+});
+
+await check("what a device's connections told of its clock and versions is drawn and listed as the API has it", async () => {
+  const id = device["clock -45m"].id;
+  await visit(page, `#/devices/${id}`);
+  const { versions } = await api(page, `devices/${id}`), syncs = (await api(page, `devices/${id}/syncs?sort=begun_ms`)).items;
+  await page.locator(".chart canvas").last().waitFor();
+  const clock = (await chartsOf(page)).find((c) => c.title === "Clock");
+  equal(clock.rows.map((r) => r[1]), syncs.map((y) => y.clock_offset_ms), "its clock");
+  ok(clock.rows.every((r) => Math.abs(r[1] + 2700000) < 60000), JSON.stringify(clock.rows));
+  const rows = await page.locator("table.versions tbody tr").evaluateAll((all) => all.map((tr) => [Date.parse(tr.querySelector("time").dateTime), tr.cells[1].innerText, Number(tr.cells[2].innerText)]));
+  equal(rows, versions.map((v) => [v.since_ms, v.software, v.schema_epoch]), "its versions");
+  equal([versions.length, versions.at(-1).since_ms], [1, syncs[0].begun_ms], "since it first came");
+  await page.screenshot({ path: path.join(world.shots, "device-clock.png"), fullPage: true });
 });
 
 await check("a chart is looked at more closely by drawing over it, and over other times", async () => {

@@ -67,7 +67,7 @@ class Console(company.Company):
             for i in ids[SILENT:SILENT + BEHIND]:
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?, acked_seq = ? WHERE id = ?", (now - 5 * 3600000, max(1, seq // 3), i))
             db.execute("UPDATE satchel_device SET software = ? WHERE id = ?", (f"{HOSTILE} (Linux; {HOSTILE})", ids[-1]))
-            db.execute("UPDATE satchel_sync SET end_rc = ?, end_text = ? WHERE device = ?", (MALFORMED, "the device closed: " + HOSTILE, ids[-1]))
+            db.execute("UPDATE satchel_sync SET end_rc = ?, end_text = ?, software = ? WHERE device = ?", (MALFORMED, "the device closed: " + HOSTILE, HOSTILE, ids[-1]))
             minutes = range(now // 60000 - 180, now // 60000 - 1)
             db.executemany("INSERT OR IGNORE INTO satchel_sample(name, minute, value) VALUES(?,?,?)",
                            [(name, m, chosen.randrange(level // 2, level * 3 // 2 + 1)) for name, level in FIGURES.items() for m in minutes])

@@ -23,20 +23,34 @@ export const SYNCS = [
   { name: "pulled", title: "Pages", right: true, show: (s) => count(s.pulled) },
   { name: "received_bytes", title: "Received", right: true, show: (s) => bytes(s.received_bytes) },
   { name: "sent_bytes", title: "Sent", right: true, show: (s) => bytes(s.sent_bytes) },
+  { name: "clock_offset_ms", title: "Clock", right: true, show: (s) => duration(s.clock_offset_ms) },
+  { name: "software", title: "Software" },
+  { name: "schema_epoch", title: "Schema", right: true },
   { name: "peer", title: "Address" },
 ];
 
-/** Each connection as a point: when it began, and how long it took. */
+/** Each connection as a point: when it began, how long it took, and how far the device's clock was off. */
 function Timeline({ id }) {
   const from = useData(`devices/${id}/syncs`, { limit: 500, sort: "-begun_ms" }, 15000);
   return html`<${Loaded} from=${from}>${({ items, as_of }) => {
     const rows = [...items].reverse();
     const range = rows.length ? [rows[0].begun_ms - 60000, Math.max(rows.at(-1).begun_ms, as_of.at_ms) + 60000] : undefined; // A single one has no span of its own.
     const of = (bad) => rows.map((s) => (Boolean(s.end) === bad ? s.ms : null));
-    return html`<${Chart} title="Connections" about="When each began, and how long it took" x=${rows.map((s) => s.begun_ms)} range=${range} series=${[
+    const x = rows.map((s) => s.begun_ms);
+    return html`<div class="charts"><${Chart} title="Connections" about="When each began, and how long it took" x=${x} range=${range} series=${[
       { name: "syncs", label: "went well", values: of(false), format: duration, unit: "ms", points: true, colour: 0 },
-      { name: "failed", label: "ended by an error", values: of(true), format: duration, unit: "ms", points: true, colour: 1 }]} />`;
+      { name: "failed", label: "ended by an error", values: of(true), format: duration, unit: "ms", points: true, colour: 1 }]} />
+      <${Chart} title="Clock" about="How far it was ahead of the server's; below zero: behind" x=${x} range=${range} series=${[
+      { name: "clock", label: "ahead", values: rows.map((s) => s.clock_offset_ms), format: duration, unit: "ms", points: true, colour: 2 }]} /></div>`;
   }}<//>`;
+}
+
+/** With what it was here, by the connections that are kept. */
+function Versions({ of }) {
+  return html`<section class="card"><h2>Versions</h2>${of.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Versions"><table class="versions"><caption>Software and schema that it connected with, and since when</caption>
+    <thead><tr><th scope="col">Since</th><th scope="col">Software</th><th scope="col" class="right">Schema</th></tr></thead>
+    <tbody>${of.map((v) => html`<tr key=${`${v.schema_epoch} ${v.software}`}><td><${Time} ms=${v.since_ms} /></td><td>${v.software || "–"}</td><td class="right">${v.schema_epoch}</td></tr>`)}</tbody></table></div>` :
+    html`<p class="empty">It has told none yet.</p>`}</section>`;
 }
 
 /** What came out when the device compared all its rows, and whether it is to do so again. */
@@ -103,7 +117,7 @@ function Tab({ tab, d, detail, query }) {
   }
   if (tab === "changes") return html`<${Table} path="changes" fixed=${{ device: d.name }} caption="Changes that it made" columns=${but(CHANGES, "device")} search=${false} live=${LIVE_MS} query=${query} />`;
   if (tab === "events") return html`<${Table} path="events" fixed=${{ "filter.device_id": d.id }} caption="What happened to it" columns=${EVENTS} link="at_ms" sort="-at_ms" live=${LIVE_MS} query=${query} />`;
-  return html`<${State} d=${d} detail=${detail} /><${Timeline} id=${d.id} />
+  return html`<${State} d=${d} detail=${detail} /><${Timeline} id=${d.id} /><${Versions} of=${detail.versions} />
     <${Table} path=${`devices/${d.id}/syncs`} caption="Connections" columns=${SYNCS} sort="-begun_ms" live=${15000} link="begun_ms" query=${query} search=${false} empty="It has not connected yet."
       id=${(s) => s.id ?? "open"} filters=${[{ name: "end", label: "End", hint: "E_..." }]} />`;
 }
