@@ -185,7 +185,12 @@ static const char FORMAT_8[] =
 /* Since when it is ordered that the device make a new key, 0: it is not. */
 static const char FORMAT_9[] = "ALTER TABLE satchel_device ADD COLUMN rotate_key_ms INT NOT NULL DEFAULT 0;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, FORMAT_8, FORMAT_9};
+/* When the device last said hello, and what then waited on it by table, as JSON; NULL: it did not tell. */
+static const char FORMAT_10[] = "ALTER TABLE satchel_device ADD COLUMN told_ms INT NOT NULL DEFAULT 0;"
+                                "ALTER TABLE satchel_device ADD COLUMN waiting TEXT;";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5,
+                                      FORMAT_6, FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {
