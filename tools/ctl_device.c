@@ -97,6 +97,7 @@ int ctl_device_show(ctl *c) {
         putchar('\n');
         ctl_table(tables, waiting, sizeof waiting / sizeof *waiting);
     }
+    if (!c->json && json_is_null(tables)) puts("\nThe device did not tell in which tables something waits.");
     if (!c->json && json_array_size(differed)) {
         putchar('\n');
         ctl_table(differed, found, sizeof found / sizeof *found);

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 import urllib.parse
 
@@ -223,6 +224,13 @@ class Sees(ConsoleCase):
         self.assertTrue(seen["pending_told_ms"] < told["pending_told_ms"] <= told["device"]["last_seen_ms"])
         shown = server.ctl("device", "show", "phone")
         self.assertEqual((shown["pending_tables"], shown["pending_told_ms"]), (told["pending_tables"], told["pending_told_ms"]))
+        show = [harness.program("satchelctl"), "--data", server.data, "device", "show", "phone"]
+        plain = lambda: subprocess.run(show, capture_output=True, text=True, check=True).stdout
+        self.assertRegex(plain(), r"WAITING IN +CHANGES\ncontact +3\ncontact_point +1\n")
+        with contextlib.closing(sqlite3.connect(server.store)) as db, db:
+            db.execute("UPDATE satchel_device SET waiting = NULL")
+        self.assertIsNone(api.call("consoleDevice", id=id)["pending_tables"])
+        self.assertIn("did not tell in which tables", plain())
         self.phone.sql("DROP TABLE mine")
         self.phone.sync()
         self.assertEqual(api.call("consoleDevice", id=id)["pending_tables"], [])
