@@ -125,7 +125,7 @@ message_type message_peek(const void *p, size_t n) {
 
 int hello_encode(const msg_hello *m, buf *out) {
     bool has_past = m->npast || m->has_view; /* an empty past only holds its place before the view */
-    message_put_head(out, MSG_HELLO, 14u + has_past + m->has_view);
+    message_put_head(out, MSG_HELLO, 14u + has_past + m->has_view + (m->nwaiting > 0));
     wire_put_uint(out, m->version);
     wire_put_uint(out, m->incarnation);
     if (m->has_epoch)
@@ -149,6 +149,11 @@ int hello_encode(const msg_hello *m, buf *out) {
         wire_put_uint(out, m->past[i].seq);
     }
     if (m->has_view) wire_put_uint(out, m->view);
+    if (m->nwaiting) wire_put_array(out, (uint64_t)m->nwaiting * 2);
+    for (unsigned i = 0; i < m->nwaiting; i++) {
+        wire_put_uint(out, m->waiting[i].table);
+        wire_put_uint(out, m->waiting[i].changes);
+    }
     return out->rc;
 }
 
@@ -158,6 +163,19 @@ static void get_past(wire *w, msg_hello *m) {
     for (; m->npast < items / 2 && !w->rc; m->npast++) {
         wire_get_exact(w, m->past[m->npast].epoch, EPOCH_BYTES);
         m->past[m->npast].seq = message_get_number(w);
+    }
+}
+
+static void get_waiting(wire *w, msg_hello *m) {
+    uint64_t items = wire_get_array(w, LIMIT_TABLES * 2);
+    if (!items || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
+    uint32_t before = 0;
+    for (; m->nwaiting < items / 2 && !w->rc; m->nwaiting++) {
+        table_waiting *t = &m->waiting[m->nwaiting];
+        t->table = message_get_u32(w);
+        t->changes = message_get_number(w);
+        if (t->table <= before || !t->changes) message_fail(w, SATCHEL_E_MALFORMED);
+        before = t->table;
     }
 }
 
@@ -172,9 +190,10 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     *m = (msg_hello){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_HELLO);
     m->version = get_version(&w);
-    m->has_view = fields == 17; /* with the type */
+    bool has_waiting = fields == 18; /* with the type */
+    m->has_view = has_waiting || fields == 17;
     bool has_past = m->has_view || fields == 16;
-    message_expect_fields(&w, fields, 14u + has_past + m->has_view);
+    message_expect_fields(&w, fields, 14u + has_past + m->has_view + has_waiting);
     if (w.rc) return w.rc;
     m->incarnation = message_get_u32(&w);
     m->has_epoch = !wire_skip_null(&w);
@@ -192,6 +211,7 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     m->software = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nsoftware);
     if (has_past) get_past(&w, m);
     if (m->has_view) m->view = message_get_number(&w);
+    if (has_waiting) get_waiting(&w, m);
     return wire_close(&w);
 }
 

@@ -58,6 +58,13 @@ typedef struct past_epoch {
     uint64_t seq;
 } past_epoch;
 
+/* What waits on a device in one table. */
+typedef struct table_waiting {
+    uint32_t table;
+    uint64_t
+        changes; /* rows that transactions without a result insert, change or delete; one that two of them touch counts twice */
+} table_waiting;
+
 typedef struct msg_hello {
     uint32_t version;
     uint32_t incarnation;       /* 1 for a new device */
@@ -79,6 +86,8 @@ typedef struct msg_hello {
     past_epoch past[LIMIT_PAST];
     bool has_view; /* false: a device that knows nothing of views, and can only hold everything */
     uint64_t view; /* which rows and columns it holds, as the server named them with its pages; 0: everything, or nothing yet */
+    unsigned nwaiting;                   /* 0: nothing waits, or it does not tell; else has_view */
+    table_waiting waiting[LIMIT_TABLES]; /* ascending table, each once */
 } msg_hello;
 
 typedef struct msg_welcome {

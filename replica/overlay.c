@@ -47,6 +47,19 @@ size_t overlay_size(const overlay *o) {
     return o->live;
 }
 
+unsigned overlay_waiting(overlay *o, table_waiting out[LIMIT_TABLES]) {
+    uint64_t changes[LIMIT_TABLES + 1] = {0}; /* ids count up from 1 over the life of the schema, which has no more */
+    unsigned n = 0;
+    for (uint32_t i = 0; i < o->nentry; i++) {
+        const entry *e = &o->entry[i];
+        const pending *p = e->number ? index_txn(o, e->number) : NULL;
+        if (p && !p->seq) changes[e->table]++;
+    }
+    for (uint32_t id = 1; id <= LIMIT_TABLES; id++)
+        if (changes[id]) out[n++] = (table_waiting){.table = id, .changes = changes[id]};
+    return n;
+}
+
 static int size_touched(overlay *o) {
     unsigned n = o->f->schema->ntable;
     if (n <= o->touched_cap) return SATCHEL_OK;

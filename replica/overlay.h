@@ -20,6 +20,8 @@ int overlay_refresh(overlay *o);
 void overlay_invalidate(overlay *o);
 /* Pending changes in the index. */
 size_t overlay_size(const overlay *o);
+/* Those of transactions without a result, by table, ascending: how many tables. A pass over the index, nothing is read. */
+unsigned overlay_waiting(overlay *o, table_waiting out[LIMIT_TABLES]);
 
 /* Applies one confirmed change (from a page, `seq` its commit; own entries accepted up to `seq` leave this row). */
 int overlay_apply(overlay *o, const delta_row *change, uint64_t seq);

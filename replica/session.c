@@ -166,6 +166,16 @@ static void put_past(const file_state *st, msg_hello *m) {
     for (unsigned i = 0; i < st->npast && m->npast < LIMIT_PAST; i++) m->past[m->npast++] = st->past[i];
 }
 
+/* Of the overlay's index, which whatever follows needs as well; it is read once and then kept up. While the app writes, hello goes without: it is
+ * for people. */
+static int count_waiting(file *f, msg_hello *m) {
+    if (!m->pending) return SATCHEL_OK;
+    int rc = file_begin(f);
+    if (rc) return rc == SATCHEL_E_BUSY ? SATCHEL_OK : rc;
+    m->nwaiting = overlay_waiting(f->overlay, m->waiting);
+    return file_end(f, SATCHEL_OK);
+}
+
 static int say_hello(session *s, uint64_t now_ms) {
     file *f = s->file;
     msg_hello m = {.version = PROTOCOL_VERSION, .now_ms = now_ms, .software = f->software, .nsoftware = strlen(f->software)};
@@ -173,6 +183,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     if (!rc) rc = file_read_state(f);
     if (!rc) rc = outbox_last_number(f, &m.last_number);
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
+    if (!rc) rc = count_waiting(f, &m);
     if (rc) return session_file_error(s, rc);
     const file_state *st = &f->state;
     m.incarnation = s->is_copy ? 0 : st->incarnation;

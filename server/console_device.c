@@ -152,6 +152,18 @@ static int put_versions(console *k, int64_t id, const char *name, buf *out) {
     return rc;
 }
 
+/* What waits on it by table, as it last told: JSON. */
+static int put_waiting(const console *k, int64_t id, buf *out) {
+    uint64_t told_ms = 0;
+    buf_printf(out, ",\"pending_tables\":");
+    int rc = store_device_waiting(&k->file->cache, id, out, &told_ms);
+    if (told_ms)
+        console_put_integer(out, "pending_told_ms", (int64_t)told_ms);
+    else
+        buf_printf(out, ",\"pending_told_ms\":null");
+    return rc;
+}
+
 static int put_device(console *k, int64_t id, buf *out, buf *words) {
     char name[LIMIT_NAME_BYTES + 1];
     int64_t view_number = 0;
@@ -177,6 +189,7 @@ static int put_device(console *k, int64_t id, buf *out, buf *words) {
     buf_printf(out, ",\"compared_found\":");
     if (!rc) rc = put_found(k, id, out);
     if (!rc) rc = put_versions(k, id, name, out);
+    if (!rc) rc = put_waiting(k, id, out);
     buf_put_byte(out, '}');
     return rc;
 }

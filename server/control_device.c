@@ -244,12 +244,25 @@ static int put_found(store *s, int64_t id, json_t *device) {
     return rc;
 }
 
+/* What waits on it by table, as it last told; null: it did not. */
+static int put_waiting(store *s, int64_t id, json_t *device) {
+    buf text = {0};
+    uint64_t told_ms = 0;
+    int rc = store_device_waiting(&s->cache, id, &text, &told_ms);
+    json_t *tables = text.n ? json_loadb((const char *)text.p, text.n, JSON_DECODE_ANY, NULL) : NULL;
+    json_object_set_new(device, "pending_tables", tables ? tables : json_null());
+    control_put_known(device, "pending_told_ms", told_ms);
+    buf_fini(&text);
+    return rc;
+}
+
 static int run_device_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g, (void)now_ms;
     device_info d;
     int rc = find_device(call, s, &d);
     json_t *device = rc ? NULL : device_json(&d);
     if (!rc) rc = control_failed(call, put_found(s, d.id, device), s, "cannot read its last comparison");
+    if (!rc) rc = control_failed(call, put_waiting(s, d.id, device), s, "cannot read what waits on it");
     if (device) json_object_set_new(call->reply, "device", device);
     return rc;
 }

@@ -334,7 +334,9 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
                         .clock_offset_ms = (int64_t)m->now_ms - (int64_t)w->now_ms,
                         .schema_epoch = m->schema_epoch,
                         .software = m->software,
-                        .nsoftware = m->nsoftware < LIMIT_NAME_BYTES ? m->nsoftware : LIMIT_NAME_BYTES};
+                        .nsoftware = m->nsoftware < LIMIT_NAME_BYTES ? m->nsoftware : LIMIT_NAME_BYTES,
+                        .waiting = m->waiting,
+                        .nwaiting = m->nwaiting};
     w->seen(w->ctx, &seen);
     return store_device_seen(w->s, c->device, &seen);
 }

@@ -240,8 +240,8 @@ int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape
     builder *b = NULL;
     int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, kind->view, &b);
     if (!rc) {
-        sqlite3_stmt *q = db_prepare(
-            &s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done) VALUES(?,?,?,?,?,?,0,0)");
+        sqlite3_stmt *q =
+            db_prepare(&s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done) VALUES(?,?,?,?,?,?,0,0)");
         db_bind(q, "ibiiii", (int64_t)b->info.id, kind->epoch, sizeof kind->epoch, (int64_t)shape->epoch, (int64_t)kind->view,
                 (int64_t)b->info.seq, (int64_t)b->info.rows);
         rc = q ? db_run(q) : SATCHEL_E_INTERNAL;
@@ -388,7 +388,7 @@ static int keep_page(snapshots *s, const builder *b, const frame *f, bool last) 
 /* Those that nobody needs. A device that is away for a moment may be in the middle of the one before the newest; newest by the order in which they were made,
  * since clocks are set back. */
 #define NEEDLESS                                                                                                                 \
-    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY view ORDER BY made DESC) AS place,"                     \
+    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY view ORDER BY made DESC) AS place,"                               \
     "row_number() OVER (ORDER BY made DESC) AS of_all FROM snapshot) WHERE place>2 OR of_all>?"
 
 static int drop_needless(snapshots *s, const uint64_t *used, size_t n) {

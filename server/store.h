@@ -170,7 +170,7 @@ int store_device_order(store *s, int64_t id, device_order order, uint64_t now_ms
 /* It has compared all its rows. `found`: some of the ranges that differed, as JSON [{"table": text, "keys": text, "device_rows": number, "store_rows": number}...]. *ordered:
  * an order has ended with it. */
 int store_device_compared(store *s, int64_t id, const device_compared *c, const buf *found, bool *ordered);
-/* What a hello or pull told; written with the next commit. */
+/* What a hello told; written with the next commit. */
 typedef struct device_seen {
     uint64_t now_ms;
     uint64_t acked_seq; /* the cursor that it came with; of a file put back it is lower than before */
@@ -179,6 +179,8 @@ typedef struct device_seen {
     uint32_t schema_epoch;
     const char *software; /* not terminated */
     size_t nsoftware;
+    const table_waiting *waiting; /* of `pending`, by table; those that the schema does not have are passed over */
+    unsigned nwaiting;            /* 0: not told */
 } device_seen;
 int store_device_seen(store *s, int64_t id, const device_seen *seen);
 /* The device has made `acked_seq` durable. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/record.h"
 #include "server/store_private.h"
 
 static void copy_text(char *to, size_t room, const unsigned char *from) {
@@ -290,17 +291,45 @@ int store_device_found(db_cache *c, int64_t id, buf *found) {
     return found->rc;
 }
 
+static void put_waiting(const store *s, const device_seen *seen, buf *out) {
+    const char *comma = "";
+    buf_put_byte(out, '[');
+    for (unsigned i = 0; i < seen->nwaiting; i++) {
+        const schema_table *t = schema_table_by_id(s->schema, seen->waiting[i].table);
+        if (!t) continue;
+        buf_printf(out, "%s{\"table\":", comma);
+        record_put_text(out, t->name, strlen(t->name));
+        buf_printf(out, ",\"changes\":%" PRIu64 "}", seen->waiting[i].changes);
+        comma = ",";
+    }
+    buf_put_byte(out, ']');
+}
+
 int store_device_seen(store *s, int64_t id, const device_seen *seen) {
+    buf waiting = {0};
+    if (seen->nwaiting) put_waiting(s, seen, &waiting);
     sqlite3_stmt *q = db_prepare(
         &s->cache,
-        "UPDATE satchel_device SET last_seen_ms=?,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?,"
-        "schema_epoch=?,software=coalesce(?,software) WHERE id=?");
-    db_bind(q, "iiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms,
-            (int64_t)seen->schema_epoch);
-    if (!q) return db_rc(sqlite3_extended_errcode(s->db));
-    if (seen->software) sqlite3_bind_text(q, 6, seen->software, (int)seen->nsoftware, SQLITE_STATIC);
-    sqlite3_bind_int64(q, 7, id);
-    return db_run(q);
+        "UPDATE satchel_device SET last_seen_ms=?1,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?4,"
+        "schema_epoch=?5,software=coalesce(?7,software),told_ms=?1,waiting=?8 WHERE id=?6");
+    db_bind(q, "iiiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms,
+            (int64_t)seen->schema_epoch, id);
+    if (q && seen->software) sqlite3_bind_text(q, 7, seen->software, (int)seen->nsoftware, SQLITE_STATIC);
+    if (q && waiting.n) sqlite3_bind_text(q, 8, (const char *)waiting.p, (int)waiting.n, SQLITE_STATIC);
+    int rc = waiting.rc ? waiting.rc : q ? db_run(q) : db_rc(sqlite3_extended_errcode(s->db));
+    buf_fini(&waiting);
+    return rc;
+}
+
+int store_device_waiting(db_cache *c, int64_t id, buf *waiting, uint64_t *told_ms) {
+    sqlite3_stmt *q = db_prepare(c, "SELECT iif(pending>0,coalesce(waiting,'null'),'[]'),told_ms FROM satchel_device WHERE id=?");
+    db_bind(q, "i", id);
+    int rc = db_next(c, q);
+    if (rc != 1) return rc ? rc : SATCHEL_E_NOT_FOUND;
+    buf_put(waiting, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    *told_ms = (uint64_t)sqlite3_column_int64(q, 1);
+    sqlite3_reset(q);
+    return waiting->rc;
 }
 
 int store_device_acked(store *s, int64_t id, uint64_t acked_seq, uint64_t now_ms) {
@@ -369,9 +398,9 @@ int store_begin_connections(store *s) {
 }
 
 int store_author_connects(store *s, const author_info *author, uint64_t connection) {
-    sqlite3_stmt *q = db_prepare(
-        &s->cache, "INSERT INTO satchel_connected(author,connection) VALUES(?,?) ON CONFLICT(author) DO UPDATE"
-                   " SET connection=excluded.connection WHERE connection<=excluded.connection RETURNING 1");
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "INSERT INTO satchel_connected(author,connection) VALUES(?,?) ON CONFLICT(author) DO UPDATE"
+                              " SET connection=excluded.connection WHERE connection<=excluded.connection RETURNING 1");
     db_bind(q, "ii", (int64_t)author->author, (int64_t)connection);
     int rc = db_next(&s->cache, q);
     if (rc == 1) sqlite3_reset(q);

@@ -185,10 +185,13 @@ static const char FORMAT_8[] =
 /* Since when it is ordered that the device make a new key, 0: it is not. */
 static const char FORMAT_9[] = "ALTER TABLE satchel_device ADD COLUMN rotate_key_ms INT NOT NULL DEFAULT 0;";
 
-/* What the device told of itself when it connected; NULL: its hello was not taken, or came before this was kept. */
+/* What the device told of itself when it connected; NULL: its hello was not taken, or came before this was kept. And when it last said hello, and what then waited
+ * on it by table, as JSON; NULL: it did not tell. */
 static const char FORMAT_10[] = "ALTER TABLE satchel_sync ADD COLUMN clock_offset_ms INT;"
                                 "ALTER TABLE satchel_sync ADD COLUMN schema_epoch INT;"
-                                "ALTER TABLE satchel_sync ADD COLUMN software TEXT;";
+                                "ALTER TABLE satchel_sync ADD COLUMN software TEXT;"
+                                "ALTER TABLE satchel_device ADD COLUMN told_ms INT NOT NULL DEFAULT 0;"
+                                "ALTER TABLE satchel_device ADD COLUMN waiting TEXT;";
 
 static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5,
                                       FORMAT_6, FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10};

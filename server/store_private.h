@@ -30,6 +30,9 @@ uint64_t store_next_seq(store *s);
 int store_reload_schema(store *s, buf *error);
 /* Appends what the device's last comparison found, if there was one (store_device_compared); on any connection to the store. */
 int store_device_found(db_cache *c, int64_t id, buf *found);
+/* Appends what waited on the device by table when it last said hello, as JSON [{"table": text, "changes": number}...]: "[]" once all of it has its result,
+ * "null" if it did not tell. *told_ms: when it was; 0: never. On any connection to the store. */
+int store_device_waiting(db_cache *c, int64_t id, buf *waiting, uint64_t *told_ms);
 
 /* For an UPDATE of satchel_device: a device that is not to come does nothing any more. */
 #define NO_ORDERS "verify_ms=0,rotate_key_ms=0"

@@ -66,6 +66,7 @@ int ctl_device_show(ctl *c) {
         {"schema_epoch", "schema epoch", CTL_NUMBER},
         {"acked_seq", "acknowledged up to", CTL_NUMBER},
         {"pending", "waiting on the device", CTL_NUMBER},
+        {"pending_told_ms", "as told", CTL_TIME},
         {"rejected_open", "rejected, open", CTL_NUMBER},
         {"conflicts", "values that lost", CTL_NUMBER},
         {"clock_offset_ms", "clock, device - server", CTL_MILLISECONDS},
@@ -82,14 +83,21 @@ int ctl_device_show(ctl *c) {
                                        {"keys", "KEYS", CTL_WORDS},
                                        {"device_rows", "ROWS THERE", CTL_NUMBER},
                                        {"store_rows", "HERE", CTL_NUMBER}};
+    static const ctl_column waiting[] = {{"table", "WAITING IN", CTL_TEXT}, {"changes", "CHANGES", CTL_NUMBER}};
     json_t *reply;
     int rc = ctl_call(c, request_of("device.show", c->word[2]), NULL, &reply);
     if (rc) return rc;
     const json_t *device = json_object_get(reply, "device"), *differed = json_object_get(device, "compared_found");
+    const json_t *tables = json_object_get(device, "pending_tables");
     if (c->json)
         ctl_print_json(device);
     else
         ctl_record(device, columns, sizeof columns / sizeof *columns);
+    if (!c->json && json_array_size(tables)) {
+        putchar('\n');
+        ctl_table(tables, waiting, sizeof waiting / sizeof *waiting);
+    }
+    if (!c->json && json_is_null(tables)) puts("\nThe device did not tell in which tables something waits.");
     if (!c->json && json_array_size(differed)) {
         putchar('\n');
         ctl_table(differed, found, sizeof found / sizeof *found);

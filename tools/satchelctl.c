@@ -179,7 +179,8 @@ static const command commands[] = {
      "Lists every device: when it was seen, up to which commit it has everything, how many of its transactions wait on it, how many were\n"
      "rejected and are open, how many of its values lost a conflict, how far its clock is off, and which software it has, on which platform.\n"},
     {"device show", "NAME", 1, 1, NULL, ctl_device_show, "show one device",
-     "Shows what the server knows of one device, with what came out when it compared its rows last.\n"},
+     "Shows what the server knows of one device, with what waited on it by table when it connected last, if it told, and what came out when it\n"
+     "compared its rows last.\n"},
     {"device rename", "OLD NEW", 2, 2, NULL, ctl_device_rename, "give a device another name",
      "Names the device NEW everywhere, also where it is told of in the past.\n"},
     {"device set", "NAME", 1, 1, device_options, ctl_device_set, "give a device another profile, user or store",

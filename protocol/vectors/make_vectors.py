@@ -129,12 +129,16 @@ def view(m):
     return [m["view"]] if "view" in m else []
 
 
+def waiting(m):
+    return [[x for t in m["waiting"] for x in (t["table"], t["changes"])]] if "waiting" in m else []
+
+
 def fields(m):
     kind = m["type"]
     if kind == "hello":
         return [m["version"], m["incarnation"], hexed(m["epoch"]), m["cursor"], m["schema_epoch"], hexed(m["schema_hash"]),
                 m["last_number"], m["settled_number"], m["loss_cursor"], m["now_ms"], m["pending"], m["snapshot"], m["snapshot_page"],
-                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else []) + view(m)
+                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else []) + view(m) + waiting(m)
     if kind == "welcome":
         return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], hexed(m["known_id"]), m["now_ms"],
                 m["backup_seq"], m["snapshot"]] + view(m)
@@ -269,6 +273,9 @@ VALID = {
         ("a device that holds a part", hello(past=[], view=12)),
         ("a device that holds everything, or nothing yet", hello(past=[], view=0)),
         ("a part, and an epoch before this one", hello(past=[{"epoch": "0123456789abcdef", "seq": 4500}], view=TOP)),
+        ("what waits by table", hello(past=[], view=0, waiting=[{"table": 2, "changes": 3}, {"table": 7, "changes": 1}])),
+        ("what waits, every number at its top", hello(past=[], view=12, waiting=[{"table": 2**32 - 1, "changes": TOP}])),
+        ("what waits in as many tables as are told", hello(past=[], view=0, waiting=[{"table": i + 1, "changes": i + 1} for i in range(1024)])),
     ],
     "welcome": [
         ("the cursor is good", welcome()),
@@ -482,6 +489,15 @@ INVALID = [
     ("half a past epoch before a view", enc([1] + fields(hello()) + [[bytes(8)], 12]), "E_MALFORMED"),
     ("a view of 2^63", enc([1] + fields(hello(past=[], view=2**63))), "E_LIMIT"),
     ("a hello with something after its view", enc([1] + fields(hello(past=[], view=12)) + [0]), "E_MALFORMED"),
+    ("a hello with something after what waits", enc([1] + fields(hello(past=[], view=12)) + [[2, 3], 0]), "E_MALFORMED"),
+    ("nothing that waits", enc([1] + fields(hello(past=[], view=12)) + [[]]), "E_MALFORMED"),
+    ("a table that waits without its changes", enc([1] + fields(hello(past=[], view=12)) + [[2, 3, 4]]), "E_MALFORMED"),
+    ("no changes that wait", enc([1] + fields(hello(past=[], view=12)) + [[2, 0]]), "E_MALFORMED"),
+    ("changes that wait in table 0", enc([1] + fields(hello(past=[], view=12)) + [[0, 3]]), "E_MALFORMED"),
+    ("a table that waits twice", enc([1] + fields(hello(past=[], view=12)) + [[2, 3, 2, 3]]), "E_MALFORMED"),
+    ("tables that wait and do not ascend", enc([1] + fields(hello(past=[], view=12)) + [[2, 3, 1, 3]]), "E_MALFORMED"),
+    ("1,025 tables that wait", enc([1] + fields(hello(past=[], view=12)) + [[x for i in range(1025) for x in (i + 1, 1)]]), "E_LIMIT"),
+    ("2^63 changes that wait", enc([1] + fields(hello(past=[], view=12)) + [[2, 2**63]]), "E_LIMIT"),
     ("the type is a text", enc(["hello"]), "E_MALFORMED"),
     ("an indefinite array", b"\x9f" + enc(11) + enc(3) + enc(1) + b"\xff", "E_NOT_DETERMINISTIC"),
     ("a byte behind the message", message({"type": "resolve", "number": 3, "action": 1}) + b"\0", "E_MALFORMED"),

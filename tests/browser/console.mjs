@@ -159,6 +159,13 @@ await check("how long changes wait at least, what a device held last and which s
   equal(await page.locator("tbody td[data-title=Rows]").allInnerTexts(), told.map((d) => (d.compared_rows === null ? "–" : String(d.compared_rows))), "rows");
   await page.locator("tbody td.name a").first().click();
   await page.getByText(/the oldest for at least \d/).waitFor();
+  const waiting = async () => /Waiting on it([^]*?)Refused/.exec((await page.locator(".facts").innerText()).replaceAll("\u00a0", " "))[1].replace(/\s+/g, " ");
+  ok(/transactions?, the oldest for at least [^,]* contact 1,200 changes visit 1 change as told .* ago/.test(await waiting()), await waiting());
+  const route = `**/v1/admin/devices/${told[0].id}`;
+  await page.route(route, async (r) => r.fulfill({ json: { ...await (await r.fetch()).json(), pending_tables: null } }));
+  await page.reload();
+  await page.getByText("it did not tell in which tables").waitFor();
+  await page.unroute(route);
   await visit(page, "#/devices");
   const [most] = (await api(page, "software?sort=-devices&limit=1")).items;
   await page.getByLabel("Software").selectOption(most.software);

@@ -63,7 +63,9 @@ class Console(company.Company):
             db.execute("UPDATE satchel_log SET at_ms = at_ms - 10800000")
             seq = db.execute("SELECT max(acked_seq) FROM satchel_device").fetchone()[0]
             for i in ids[:SILENT]:
-                db.execute("UPDATE satchel_device SET last_seen_ms = ?, pending = ? WHERE id = ?", (now - chosen.randrange(2 * DAY_MS, 12 * DAY_MS), chosen.randrange(4), i))
+                ago = chosen.randrange(2 * DAY_MS, 12 * DAY_MS)
+                db.execute("UPDATE satchel_device SET last_seen_ms = ?1, told_ms = ?1, pending = ?2, waiting = ?3 WHERE id = ?4",
+                           (now - ago, chosen.randrange(4), json.dumps([{"table": "contact", "changes": 1200}, {"table": "visit", "changes": 1}]), i))
             for i in ids[SILENT:SILENT + BEHIND]:
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?, acked_seq = ? WHERE id = ?", (now - 5 * 3600000, max(1, seq // 3), i))
             db.execute("UPDATE satchel_device SET software = ? WHERE id = ?", (f"{HOSTILE} (Linux; {HOSTILE})", ids[-1]))

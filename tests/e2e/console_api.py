@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 import urllib.parse
 
@@ -244,6 +245,40 @@ class Sees(ConsoleCase):
         self.assertEqual([f["table"] for f in after["compared_found"]], ["contact"])
         self.assertEqual([d["name"] for d in api.items("consoleDevices", sort="-compared_ms")][0], "phone")
         self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__device_id=id) if e["kind"].startswith("verif")], ["verified", "verify"])
+
+    def test_what_waits_on_a_device_is_seen_by_table_as_it_told(self):
+        server = self.begin()
+        api = admin(server)
+        id = api.id_of("phone")
+        seen = api.call("consoleDevice", id=id)
+        self.assertEqual(seen["pending_tables"], [])
+        # A migration that it cannot run, for a table of its own, comes between its hello and what it would send.
+        schema = self.path("schema")
+        shutil.copytree(os.path.join(harness.ROOT, "server/crm"), schema)
+        with open(os.path.join(schema, f"{server.epoch() + 1:03}_mine.sql"), "w", encoding="utf-8") as f:
+            f.write("CREATE TABLE mine(id INTEGER PRIMARY KEY); INSERT INTO satchel_table(name) VALUES('mine');")
+        self.phone.sql("CREATE TABLE mine(x); BEGIN; UPDATE contact SET family = 'King' WHERE id = x'01'; INSERT INTO contact(id, given) VALUES(x'02', 'Bob');"
+                       "COMMIT; INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'0b', x'02', 'email', 'bob@example.org');"
+                       "UPDATE contact SET job_title = 'Seller' WHERE id = x'02'")
+        server.stop()
+        server.start("--schema", schema)
+        self.phone.sync(expect=1)
+        told = harness.wait_until(lambda: (d := api.call("consoleDevice", id=id))["device"]["pending"] and d, "the hello")
+        self.assertEqual(told["device"]["pending"], 3)
+        self.assertEqual(told["pending_tables"], [{"table": "contact", "changes": 3}, {"table": "contact_point", "changes": 1}])
+        self.assertTrue(seen["pending_told_ms"] < told["pending_told_ms"] <= told["device"]["last_seen_ms"])
+        shown = server.ctl("device", "show", "phone")
+        self.assertEqual((shown["pending_tables"], shown["pending_told_ms"]), (told["pending_tables"], told["pending_told_ms"]))
+        show = [harness.program("satchelctl"), "--data", server.data, "device", "show", "phone"]
+        plain = lambda: subprocess.run(show, capture_output=True, text=True, check=True).stdout
+        self.assertRegex(plain(), r"WAITING IN +CHANGES\ncontact +3\ncontact_point +1\n")
+        with contextlib.closing(sqlite3.connect(server.store)) as db, db:
+            db.execute("UPDATE satchel_device SET waiting = NULL")
+        self.assertIsNone(api.call("consoleDevice", id=id)["pending_tables"])
+        self.assertIn("did not tell in which tables", plain())
+        self.phone.sql("DROP TABLE mine")
+        self.phone.sync()
+        self.assertEqual(api.call("consoleDevice", id=id)["pending_tables"], [])
 
     def test_new_key_is_ordered_and_seen_as_waiting_until_it_is_here(self):
         server = self.begin()

@@ -390,6 +390,11 @@ static void random_hello(seed *s, buf *out) {
         random_bytes(s, m.past[i].epoch, EPOCH_BYTES);
         m.past[i].seq = random_number(s);
     }
+    if (m.has_view) m.nwaiting = (unsigned)seed_below(s, 5);
+    for (unsigned i = 0; i < m.nwaiting; i++) {
+        m.waiting[i].table = (uint32_t)(1000 * i + 1 + seed_below(s, 1000));
+        m.waiting[i].changes = random_positive(s);
+    }
     hello_encode(&m, out);
 }
 

@@ -181,6 +181,48 @@ static void hello_tells_where_the_file_stands(void **state) {
     assert_string_equal(t->events, "state 1;");
 }
 
+/* What was accepted waits for nothing but its page; of a table that is gone nothing is told. */
+static void hello_tells_what_waits_by_table(void **state) {
+    talk *t = *state;
+    msg_hello m;
+    app_sql(
+        t->x,
+        "INSERT INTO tag(id) VALUES('accepted'); INSERT INTO pair(a, b) VALUES(1, 'b');"
+        "BEGIN; INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b'); COMMIT; UPDATE item SET price=1 WHERE id='a'");
+    accept_at(t->x, 1, 11);
+    assert_int_equal(fixture_migrate(t->x, "DROP TABLE pair"), SATCHEL_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+        assert_int_equal(sent(t), MSG_HELLO);
+        assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+        assert_int_equal(m.pending, 3);
+        assert_int_equal(m.nwaiting, 1);
+        assert_int_equal(m.waiting[0].table, ITEM);
+        assert_int_equal(m.waiting[0].changes, 3);
+        session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
+    }
+    app_sql(t->x, "INSERT INTO tag(id) VALUES('t')");
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.nwaiting, 2);
+    assert_int_equal(m.waiting[1].changes, 1);
+}
+
+/* It is a figure for people. */
+static void hello_while_the_app_writes_goes_without_what_waits(void **state) {
+    talk *t = *state;
+    msg_hello m;
+    assert_int_equal(file_sync(t->x->f), SATCHEL_OK);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a'); BEGIN; INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.pending, 1);
+    assert_int_equal(m.nwaiting, 0);
+    app_sql(t->x, "COMMIT");
+}
+
 static msg_hello hello_again(talk *t) {
     msg_hello m;
     session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
@@ -846,6 +888,8 @@ static void cut_messages_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(hello_tells_where_the_file_stands),
+        T(hello_tells_what_waits_by_table),
+        T(hello_while_the_app_writes_goes_without_what_waits),
         T(S4_hello_tells_the_view_that_is_held),
         T(not_in_step_before_the_view_has_come_that_the_welcome_told),
         T(welcome_opens_with_credit_and_pushes),

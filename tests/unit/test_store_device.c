@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/store_private.h"
 #include "tests/support/serving.h"
 
 static const uint8_t SECRET[16] = "a secret of 16 b", OTHER[16] = "another secret b";
@@ -325,6 +326,44 @@ static void authors_are_made_once_and_forks_count_up(void **state) {
     assert_string_equal(sql(v, "SELECT count(*) FROM satchel_event WHERE kind='fork'"), "2");
 }
 
+static void assert_waiting(serving *v, int64_t id, const char *json, uint64_t told_ms) {
+    buf waiting = {0};
+    uint64_t ms;
+    assert_int_equal(store_device_waiting(&v->s->cache, id, &waiting, &ms), SATCHEL_OK);
+    buf_put_byte(&waiting, 0);
+    assert_string_equal((const char *)waiting.p, json);
+    assert_int_equal(ms, told_ms);
+    buf_fini(&waiting);
+}
+
+static void seen(serving *v, int64_t id, const device_seen *seen) {
+    serving_begin(v);
+    assert_int_equal(store_device_seen(v->s, id, seen), SATCHEL_OK);
+    serving_commit(v);
+}
+
+static void device_seen_keeps_what_waits_by_table_until_it_is_answered(void **state) {
+    serving *v = *state;
+    int64_t id = serving_device(v, "phone").a.device;
+    const table_waiting told[] = {{.table = 1, .changes = 5}, {.table = 9, .changes = 2}};
+    assert_waiting(v, id, "[]", 0);
+    seen(v, id, &(device_seen){.now_ms = 9, .pending = 3, .waiting = told, .nwaiting = 2});
+    assert_waiting(v, id, "[{\"table\":\"item\",\"changes\":5}]", 9); /* table 9 is none of the schema's */
+    serving_begin(v);
+    assert_int_equal(store_device_answered(v->s, id, 2), SATCHEL_OK);
+    assert_int_equal(store_device_present(v->s, id, 20, 1), SATCHEL_OK);
+    serving_commit(v);
+    assert_waiting(v, id, "[{\"table\":\"item\",\"changes\":5}]", 9);
+    serving_begin(v);
+    assert_int_equal(store_device_answered(v->s, id, 1), SATCHEL_OK);
+    serving_commit(v);
+    assert_waiting(v, id, "[]", 9);
+    seen(v, id, &(device_seen){.now_ms = 30, .pending = 1});
+    assert_waiting(v, id, "null", 30);
+    seen(v, id, &(device_seen){.now_ms = 40});
+    assert_waiting(v, id, "[]", 40);
+}
+
 static void device_seen_tells_what_may_be_forgotten(void **state) {
     serving *v = *state;
     device phone = serving_device(v, "phone");
@@ -375,6 +414,7 @@ int main(void) {
         TEST(scope_of_a_code_becomes_the_device_s_and_set_changes_only_what_is_given),
         TEST(authors_are_made_once_and_forks_count_up),
         TEST(device_seen_tells_what_may_be_forgotten),
+        TEST(device_seen_keeps_what_waits_by_table_until_it_is_answered),
     };
     return cmocka_run_group_tests_name("store_device", tests, NULL, NULL);
 }

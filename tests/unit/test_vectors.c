@@ -115,6 +115,14 @@ static json_t *json_past(const msg_hello *m) {
     return list;
 }
 
+static json_t *json_waiting(const msg_hello *m) {
+    json_t *list = json_array();
+    for (unsigned i = 0; i < m->nwaiting; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:o}", "table", json_u64(m->waiting[i].table), "changes", json_u64(m->waiting[i].changes)));
+    return list;
+}
+
 static json_t *json_hello(const void *p, size_t n) {
     msg_hello m;
     assert_int_equal(hello_decode(p, n, &m), SATCHEL_OK);
@@ -128,6 +136,7 @@ static json_t *json_hello(const void *p, size_t n) {
                   "snapshot_page", json_u64(m.snapshot_page), "software", json_text(m.software, m.nsoftware));
     if (m.npast || m.has_view) json_object_set_new(o, "past", json_past(&m));
     if (m.has_view) json_object_set_new(o, "view", json_u64(m.view));
+    if (m.nwaiting) json_object_set_new(o, "waiting", json_waiting(&m));
     return o;
 }
 

@@ -63,6 +63,13 @@ function Compared({ d, found }) {
     ${found.length > 0 && html`<details><summary>where they differed</summary><ul class="codes">${found.map(where)}</ul></details>`}`;
 }
 
+/** What has no result yet; in which tables, as it told when it connected last, which of what was answered since says too much. */
+function Waiting({ d, tables, told_ms }) {
+  return html`${plural(d.pending, "transaction")}${d.pending_since_ms && html`, the oldest for <${AtLeast} since=${d.pending_since_ms} />`}
+    ${d.pending > 0 && (tables ? html`<ul class="codes">${tables.map((t) => html`<li key=${t.table}><code>${t.table}</code> ${plural(t.changes, "change")}</li>`)}</ul>
+      as told <${Ago} ms=${told_ms} />` : ", it did not tell in which tables")}`;
+}
+
 function State({ d, detail }) {
   const { data: held } = useData(`devices/${d.id}/rows`);
   return html`<${Facts} of=${[
@@ -70,7 +77,7 @@ function State({ d, detail }) {
     ["State", html`<${Badge} word=${d.state} /> since ${html`<${Time} ms=${d.state_ms} />`}`],
     ["Last seen", html`<${Ago} ms=${d.last_seen_ms} />`], ["Last push", html`<${Ago} ms=${d.last_push_ms} />`], ["Last pull", html`<${Ago} ms=${d.last_pull_ms} />`],
     ["Behind", `${plural(d.lag_seq, "commit")}, ${lag(d.lag_ms)}`],
-    ["Waiting on it", html`${plural(d.pending, "transaction")}${d.pending_since_ms && html`, the oldest for <${AtLeast} since=${d.pending_since_ms} />`}`],
+    ["Waiting on it", html`<${Waiting} d=${d} tables=${detail.pending_tables} told_ms=${detail.pending_told_ms} />`],
     ["Refused", html`<a href=${href(["devices", d.id, "refusals"])}>${plural(d.refusals_open, "open one", "open ones")}</a>`],
     ["Conflicts in 7 days", html`<a href=${href(["devices", d.id, "conflicts"])}>${count(d.conflicts_7d)}</a>`],
     ["Last error", d.last_error ? html`${d.last_error}, <${Ago} ms=${d.last_error_ms} />` : "none"],

@@ -103,6 +103,12 @@ def read_past(x):
     return [{"epoch": fixed(8)(epoch), "seq": u63(seq)} for epoch, seq in zip(x[::2], x[1::2])]
 
 
+def read_waiting(x):
+    if not is_list(x, 1, 2048) or len(x) % 2:
+        raise malformed("half a table")
+    return ascending("table", 1)([{"table": id32(table), "changes": positive(changes)} for table, changes in zip(x[::2], x[1::2])])
+
+
 def no_zero(x):
     if type(x) is int and x == 0:
         raise Failure("E_NOT_DETERMINISTIC", "0 for null")
@@ -154,7 +160,8 @@ MESSAGES = {1: ("hello", Grammar(
     ("version", version), ("incarnation", u32), ("epoch", optional(fixed(8))), ("cursor", u63), ("schema_epoch", u32), ("schema_hash", fixed(8)),
     ("last_number", u63), ("settled_number", u63), ("loss_cursor", u63), ("now_ms", u63), ("pending", u63), ("snapshot", no_zero),
     ("snapshot_page", u32), ("software", sized(str, 0, 128)), ("past", read_past, lambda x: [v for e in x for v in (e["epoch"], e["seq"])]),
-    ("view", u63), optional=("past", "view"))),
+    ("view", u63), ("waiting", read_waiting, lambda x: [v for t in x for v in (t["table"], t["changes"])]),
+    optional=("past", "view", "waiting"))),
     2: ("welcome", Grammar(
         ("version", version), ("epoch", fixed(8)), ("epoch_start", u63), ("head", u63), ("schema_epoch", u32), ("known_number", u63),
         ("known_id", optional(fixed(8))), ("now_ms", u63), ("backup_seq", u63), ("snapshot", is_bool), ("view", u63), optional=("view",))),
