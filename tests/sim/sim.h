@@ -107,7 +107,8 @@ typedef struct connection {
     unsigned device;
     uint64_t session; /* at the server; 0: the server has let go */
     uint64_t began;
-    bool held; /* by the device */
+    unsigned life; /* of the server that it leads to, which may be over before anybody notices */
+    bool held;     /* by the device */
     bool deaf_up, deaf_down;
     bool lingers;       /* it is cut when the device sends next, and what it carries arrives when another has begun */
     bool loses_answers; /* it is cut when the server answers a push */

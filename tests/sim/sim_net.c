@@ -150,6 +150,7 @@ void net_connect(sim *s, unsigned i) {
     c->session = hub_connect(s->hub, d->fingerprint);
     c->held = true;
     c->began = s->now;
+    c->life = s->nlives;
     c->slow_ms = d->answers_late ? 6 * SECOND + sim_spread(s, MINUTE) : 0;
     d->answers_late = false;
     /* Then its hello comes after another connection's. */
@@ -214,9 +215,9 @@ static void keep_push(sim *s, unsigned i, const void *bytes, size_t n) {
     sim_device *d = &s->device[i];
     uint32_t incarnation = d->s->file->state.incarnation;
     if (!is_impatient(s) || type_of(bytes, n) != MSG_PUSH) return;
-    if (d->pushes_incarnation != incarnation || d->pushes_life != s->nlives) net_forget_pushes(s, i);
+    if (d->pushes_incarnation != incarnation || d->pushes_life != d->connection->life) net_forget_pushes(s, i);
     d->pushes_incarnation = incarnation;
-    d->pushes_life = s->nlives;
+    d->pushes_life = d->connection->life;
     /* One in parts would have to be sent from its first on. */
     if (!each_push(s, NULL, bytes, n, NULL)) {
         net_forget_pushes(s, i);
