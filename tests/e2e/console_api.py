@@ -511,6 +511,14 @@ class Sees(ConsoleCase):
         self.assertEqual((old["failed"], old["code"], old["replayed_by"]), (False, "E_KEY_TAKEN", again["id"]))
         self.assertEqual(api.call("consoleOverview")["automations"]["failed_day"], 2)
         self.assertEqual({a["name"]: a["failed"] for a in api.items("consoleAutomations")}["bad"], 2)
+        # What is dismissed is as little among it.
+        self.assertEqual(browser.command("automation.dismiss", ids=[bea["id"]])["dismissed"], 1)
+        self.assertEqual([r["id"] for r in api.items("consoleAutomationRuns", filter__failed=1)], [again["id"]])
+        gone = api.items("consoleAutomationRuns", filter__id=bea["id"])[0]
+        self.assertEqual((gone["failed"], gone["replayed_by"], gone["settled_ms"] is not None), (False, None, True))
+        self.assertEqual(browser.command("automation.dismiss", 409, ids=[again["id"], bea["id"]])["code"], "E_RESOLVED")
+        self.assertEqual(api.call("consoleOverview")["automations"]["failed_day"], 1)
+        self.assertEqual({a["name"]: a["failed"] for a in api.items("consoleAutomations")}["bad"], 1)
 
     def test_what_was_put_in_force_is_listed_and_exported(self):
         server = self.begin()
