@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Past white space, comments and stray semicolons. */
+/* Past white space as SQLite has it, comments and stray semicolons. */
 const char *sql_skip_blank(const char *p);
 /* Past the keyword and what is blank behind it; NULL if it does not stand at p, or p is NULL. */
 const char *sql_past_word(const char *p, const char *word);

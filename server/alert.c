@@ -423,8 +423,8 @@ static int value_of_server(look *l, const watched *r, double *out, bool *is) {
     }
     case METRIC_AUTOMATIONS:
         return figure(l,
-                      "SELECT count(*) FROM satchel_automation a WHERE active AND (SELECT rc FROM satchel_automation_run r WHERE"
-                      " r.name=a.name ORDER BY id DESC LIMIT 1)<>0",
+                      "SELECT count(*) FROM satchel_automation_run INDEXED BY satchel_automation_run_failed WHERE rc<>0 AND"
+                      " settled_ms IS NULL",
                       NULL, 0, 0, out, is);
     case METRIC_NOTICES:
         *out = l->f->notice_failed_ms ? seconds_since(l, l->f->notice_failed_ms) : 0;

@@ -14,7 +14,7 @@
  *   device.wipe_wait_s          device   seconds since it was to be wiped, if it has not said that it is
  *   device.version_refused_s    device   seconds since its Satchel was refused as too old or too new, if it was when it came last; of one that is active
  *   server.backup_age_s         server   seconds since the newest backup; without one, since the store was made
- *   server.automations_failing  server   automations that are on and failed when they ran last
+ *   server.automations_failed   server   firings of automations that failed, and that nobody has run again or dismissed, as far back as the history goes (automation.h)
  *   server.notice_failing_s     server   seconds since mail or webhook began to fail
  *   server.disk_free_mib        server   what is free where the store lies
  *   server.conflicts            events   values that lost to a concurrent change

@@ -32,7 +32,7 @@ static const struct {
     [METRIC_WIPE] = {"device.wipe_wait_s", SECONDS, OF_GAUGE},
     [METRIC_VERSION] = {"device.version_refused_s", SECONDS, OF_GAUGE},
     [METRIC_BACKUP] = {"server.backup_age_s", SECONDS, OF_GAUGE},
-    [METRIC_AUTOMATIONS] = {"server.automations_failing", COUNT, OF_GAUGE},
+    [METRIC_AUTOMATIONS] = {"server.automations_failed", COUNT, OF_GAUGE},
     [METRIC_NOTICES] = {"server.notice_failing_s", SECONDS, OF_GAUGE},
     [METRIC_DISK] = {"server.disk_free_mib", MIB, OF_GAUGE},
     [METRIC_CONFLICTS] = {"server.conflicts", COUNT, OF_EVENTS},

@@ -59,21 +59,26 @@ typedef struct automation_replayed {
 } automation_replayed;
 /* Runs a firing that failed (entry `id` of the history) again, with the rule and the row as they are now; once. The event is what it was (seq, author, user, device, stamp_ms), its time now. What an
  * update had before is not kept: old.* is new.*, and of an insert NULL as ever. The condition is asked, unless it is left aside. Nothing is done, and words say why, with
- * SATCHEL_E_NOT_FOUND: entry, rule or row are gone; SATCHEL_E_RESOLVED: it was run again before; SATCHEL_E_MISUSE: it has not failed, the condition does not hold, the rule is off, a timer, or
+ * SATCHEL_E_NOT_FOUND: entry, rule or row are gone; SATCHEL_E_RESOLVED: it was run again or dismissed before; SATCHEL_E_MISUSE: it has not failed, the condition does not hold, the rule is off, a timer, or
  * about something else by now, or fired for a row's deletion. */
 int automation_replay(ingest *g, uint64_t id, bool unconditional, uint64_t now_ms, automation_replayed *out, buf *error);
+
+/* Settles a firing that failed and is not to be run again. SATCHEL_E_NOT_FOUND, SATCHEL_E_RESOLVED: it was run again or dismissed before, SATCHEL_E_MISUSE: it has not failed; with words. */
+int automation_dismiss(store *s, uint64_t id, uint64_t now_ms, buf *error);
 
 typedef struct automation_info {
     const char *name, *table, *event, *columns, *condition, *every, *actions, *about; /* may be NULL but for name and actions */
     bool overwrites, active;
     uint64_t last_ms;     /* of a timer: when it ran last or was made; else the newest in the history, 0: none */
-    uint64_t ran, failed; /* in the history; what was run again has not failed */
+    uint64_t ran, failed; /* in the history; what is settled has not failed */
 } automation_info;
 int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), void *ctx, buf *error);
 typedef struct automation_run_info {
     uint64_t id, seq, at_ms, ms, wrote;
-    uint64_t replays;                       /* the entry that this one is in the place of; 0: none */
-    uint64_t replayed_by, replayed_ms;      /* that in the place of this one, and when; 0: none */
+    uint64_t replays;                  /* the entry that this one is in the place of; 0: none */
+    uint64_t replayed_by, replayed_ms; /* that in the place of this one, and when; 0: none */
+    uint64_t
+        settled_ms; /* of what failed: when it was run again or dismissed, or, of a timer, when that ran well; 0: it waits for that */
     const char *name, *table, *key, *words; /* key as SQL literals; NULL: of a timer */
     int rc;
 } automation_run_info;

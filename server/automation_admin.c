@@ -144,6 +144,7 @@ int automation_try(ingest *g, const char *name, const char *table, const char *k
 /* An entry of the history. */
 typedef struct entry {
     uint64_t id, replayed_by; /* by: the entry in its place, 0: none */
+    bool settled;
     int rc;
     const automation_rule *rule;
     uint32_t table; /* 0: of a timer */
@@ -156,9 +157,11 @@ static int check_entry(const entry *e, buf *error) {
     unsigned long long id = e->id, by = e->replayed_by;
     if (by)
         buf_printf(error, "entry %llu was run again before, and entry %llu says what came of it", id, by);
+    else if (e->settled)
+        buf_printf(error, "entry %llu is settled: somebody has dismissed it, or its timer has run since", id);
     else if (!e->rc)
         buf_printf(error, "entry %llu has not failed; choose one that has", id);
-    return by ? SATCHEL_E_RESOLVED : e->rc ? SATCHEL_OK : SATCHEL_E_MISUSE;
+    return by || e->settled ? SATCHEL_E_RESOLVED : e->rc ? SATCHEL_OK : SATCHEL_E_MISUSE;
 }
 
 static int check_rule(const entry *e, buf *error) {
@@ -181,12 +184,13 @@ static int find_rule_of(ingest *g, const char *name, entry *e, buf *error) {
     return rc ? rc : check_rule(e, error);
 }
 
-static int find_entry(ingest *g, entry *e, buf *error) {
-    sqlite3_stmt *q = db_prepare(
-        &g->s->cache, "SELECT n.id,r.rc,r.tbl,r.event,r.author,r.stamp,r.seq,r.key,r.name FROM satchel_automation_run r"
-                      " LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE r.id=?");
+/* Of one that failed and waits. On SATCHEL_OK the statement stands on its row, column 9 the name of its rule. */
+static int read_entry(store *s, entry *e, sqlite3_stmt **out, buf *error) {
+    sqlite3_stmt *q = *out =
+        db_prepare(&s->cache, "SELECT n.id,r.rc,r.tbl,r.event,r.author,r.stamp,r.seq,r.key,r.settled_ms IS NOT NULL,r.name FROM"
+                              " satchel_automation_run r LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE r.id=?");
     db_bind(q, "i", (int64_t)e->id);
-    int rc = db_next(&g->s->cache, q);
+    int rc = db_next(&s->cache, q);
     if (rc < 0) return rc;
     if (!rc) {
         buf_printf(error, "the history of the automations has no entry %llu, or not any more", (unsigned long long)e->id);
@@ -199,11 +203,34 @@ static int find_entry(ingest *g, entry *e, buf *error) {
     e->cause.author = (uint32_t)sqlite3_column_int64(q, 4);
     e->cause.stamp = (uint64_t)sqlite3_column_int64(q, 5);
     e->cause.seq = (uint64_t)sqlite3_column_int64(q, 6);
+    e->settled = sqlite3_column_int(q, 8) != 0;
     buf_put(&e->key, sqlite3_column_blob(q, 7), (size_t)sqlite3_column_bytes(q, 7));
     rc = e->key.rc ? e->key.rc : check_entry(e, error);
-    if (!rc) rc = find_rule_of(g, (const char *)sqlite3_column_text(q, 8), e, error);
+    if (rc) sqlite3_reset(q);
+    return rc;
+}
+
+static int find_entry(ingest *g, entry *e, buf *error) {
+    sqlite3_stmt *q;
+    int rc = read_entry(g->s, e, &q, error);
+    if (rc) return rc;
+    rc = find_rule_of(g, (const char *)sqlite3_column_text(q, 9), e, error);
     sqlite3_reset(q);
     return rc;
+}
+
+static int settle(store *s, uint64_t id, uint64_t now_ms) {
+    return db_exec(&s->cache, "UPDATE satchel_automation_run SET settled_ms=? WHERE id=?", "ii", (int64_t)now_ms, (int64_t)id);
+}
+
+int automation_dismiss(store *s, uint64_t id, uint64_t now_ms, buf *error) {
+    entry e = {.id = id};
+    sqlite3_stmt *q;
+    buf_init(&e.key, 0);
+    int rc = read_entry(s, &e, &q, error);
+    if (!rc) sqlite3_reset(q);
+    buf_fini(&e.key);
+    return rc ? rc : settle(s, id, now_ms);
 }
 
 static int note_entry(ingest *g, const entry *e, buf *rows, buf *error) {
@@ -252,6 +279,7 @@ int automation_replay(ingest *g, uint64_t id, bool unconditional, uint64_t now_m
     buf_init(&e.key, 0);
     int rc = find_entry(g, &e, error);
     if (!rc) rc = replay(g, &e, unconditional, now_ms, out, error);
+    if (!rc) rc = settle(g->s, id, now_ms);
     buf_fini(&e.key);
     return rc;
 }
@@ -260,6 +288,13 @@ int automation_replay(ingest *g, uint64_t id, bool unconditional, uint64_t now_m
 
 static int set_last(store *s, const automation_rule *r, uint64_t now_ms) {
     return db_exec(&s->cache, "UPDATE satchel_automation SET last_ms=? WHERE name=?", "is", (int64_t)now_ms, r->name);
+}
+
+/* It has done now what it failed to do. */
+static int settle_timer(store *s, const automation_rule *r, uint64_t now_ms) {
+    return db_exec(&s->cache,
+                   "UPDATE satchel_automation_run SET settled_ms=? WHERE name=? AND rc<>0 AND settled_ms IS NULL AND tbl=0", "is",
+                   (int64_t)now_ms, r->name);
 }
 
 #define TRY_AFTER_MS UINT64_C(60000)
@@ -279,6 +314,7 @@ static int run_timer(ingest *g, automation_rule *r, uint64_t now_ms, bool *faile
     automation_put_timer(&rows, order.rule);
     int rc = rows.rc ? rows.rc : automation_fire_one(g, &order, &rows, now_ms, &fired, failed);
     if (!rc && !*failed) rc = set_last(g->s, r, now_ms);
+    if (!rc && !*failed) rc = settle_timer(g->s, r, now_ms);
     if (!rc) count_tries(r, now_ms, *failed);
     buf_fini(&rows);
     return rc;
@@ -383,10 +419,10 @@ int automation_list(store *s, int (*visit)(void *ctx, const automation_info *), 
     int rc = automation_read_text(s, &text, error), said = 0;
     sqlite3_stmt *q =
         rc ? NULL
-           : db_prepare(&s->cache, "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0 AND n.id IS NULL),0),a.active,"
-                                   "max(r.at_ms) FROM satchel_automation a LEFT JOIN satchel_automation_run r USING(name)"
-                                   " LEFT JOIN satchel_automation_run n ON n.replays=r.id"
-                                   " GROUP BY a.name ORDER BY a.name");
+           : db_prepare(&s->cache,
+                        "SELECT a.name,a.last_ms,count(r.id),coalesce(sum(r.rc<>0 AND r.settled_ms IS NULL),0),"
+                        "a.active,max(r.at_ms) FROM satchel_automation a LEFT JOIN satchel_automation_run r USING(name)"
+                        " GROUP BY a.name ORDER BY a.name");
     while (!rc && !said && (rc = db_next(&s->cache, q)) == 1) {
         said = show(&text, q, visit, ctx);
         rc = SATCHEL_OK;
@@ -402,9 +438,10 @@ int automation_history(store *s, const char *name, uint64_t limit, int (*visit)(
     buf key;
     buf_init(&key, 0);
     sqlite3_stmt *q = db_prepare(
-        &s->cache, "SELECT r.id,r.name,r.seq,r.tbl,r.key,r.at_ms,r.ms,r.wrote,r.rc,r.words,r.replays,n.id,n.at_ms FROM"
-                   " satchel_automation_run r LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE ?1 IS NULL OR r.name=?1"
-                   " ORDER BY r.id DESC LIMIT ?2");
+        &s->cache,
+        "SELECT r.id,r.name,r.seq,r.tbl,r.key,r.at_ms,r.ms,r.wrote,r.rc,r.words,r.replays,n.id,n.at_ms,r.settled_ms FROM"
+        " satchel_automation_run r LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE ?1 IS NULL OR r.name=?1"
+        " ORDER BY r.id DESC LIMIT ?2");
     db_bind(q, "si", name, (int64_t)limit);
     while ((rc = db_next(&s->cache, q)) == 1 && !said) {
         const schema_table *t = schema_table_by_id(s->schema, (uint32_t)sqlite3_column_int64(q, 3));
@@ -423,7 +460,8 @@ int automation_history(store *s, const char *name, uint64_t limit, int (*visit)(
                                     .words = (const char *)sqlite3_column_text(q, 9),
                                     .replays = (uint64_t)sqlite3_column_int64(q, 10),
                                     .replayed_by = (uint64_t)sqlite3_column_int64(q, 11),
-                                    .replayed_ms = (uint64_t)sqlite3_column_int64(q, 12)};
+                                    .replayed_ms = (uint64_t)sqlite3_column_int64(q, 12),
+                                    .settled_ms = (uint64_t)sqlite3_column_int64(q, 13)};
         said = visit(ctx, &info);
     }
     if (rc == 1) sqlite3_reset(q);

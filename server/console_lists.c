@@ -276,11 +276,12 @@ static const console_column RUN[] = {{"id", "r.id", CONSOLE_INTEGER, 0},
                                      {"ms", "r.ms", CONSOLE_INTEGER, 0},
                                      {"wrote", "r.wrote", CONSOLE_INTEGER, 0},
                                      {"code", "console_code(r.rc)", CONSOLE_TEXT, CONSOLE_SEARCHED},
-                                     {"failed", "r.rc<>0 AND n.id IS NULL", CONSOLE_BOOL, 0},
+                                     {"failed", "r.rc<>0 AND r.settled_ms IS NULL", CONSOLE_BOOL, 0},
                                      {"words", "r.words", CONSOLE_TEXT, CONSOLE_SEARCHED},
                                      {"replays", "r.replays", CONSOLE_INTEGER, 0},
                                      {"replayed_by", "n.id", CONSOLE_INTEGER, 0},
-                                     {"replayed_ms", "n.at_ms", CONSOLE_INTEGER, 0}};
+                                     {"replayed_ms", "n.at_ms", CONSOLE_INTEGER, 0},
+                                     {"settled_ms", "r.settled_ms", CONSOLE_INTEGER, 0}};
 static const console_source RUNS = {
     "satchel_automation_run r LEFT JOIN satchel_automation_run n ON n.replays=r.id", RUN, N(RUN), {"r.id"}, "-"};
 

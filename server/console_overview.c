@@ -38,8 +38,8 @@ static const struct {
                   "bytes_out", "bytes_out")},
 #undef RATE
     {"automations",
-     "SELECT count(*) AS runs_day,coalesce(sum(r.rc<>0 AND n.id IS NULL),0) AS failed_day FROM satchel_automation_run r"
-     " LEFT JOIN satchel_automation_run n ON n.replays=r.id WHERE r.at_ms>=?1-86400000"},
+     "SELECT count(*) AS runs_day,coalesce(sum(rc<>0 AND settled_ms IS NULL),0) AS failed_day FROM satchel_automation_run"
+     " WHERE at_ms>=?1-86400000"},
 };
 
 static void put_percentile(buf *out, const char *name, const uint64_t *ms, size_t n, unsigned per_mille) {

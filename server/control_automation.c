@@ -6,6 +6,7 @@
 #include "server/control_private.h"
 
 #define RUNS_MAX 10000
+#define IDS_MAX 1000
 
 static int run_publish(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     const char *name, *text;
@@ -61,6 +62,7 @@ static int put_run(void *ctx, const automation_run_info *r) {
     control_put_known(o, "replays", r->replays);
     control_put_known(o, "replayed_by", r->replayed_by);
     control_put_known(o, "replayed_ms", r->replayed_ms);
+    control_put_known(o, "settled_ms", r->settled_ms);
     return !control_list_add(l, o);
 }
 
@@ -122,6 +124,20 @@ static int run_replay(control_call *call, store *s, ingest *g, uint64_t now_ms) 
     return control_failed(call, rc, s, "cannot run it again");
 }
 
+static int run_dismiss(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    const json_t *ids = json_object_get(call->request, "ids"), *id;
+    size_t i;
+    (void)g;
+    if (!json_array_size(ids) || json_array_size(ids) > IDS_MAX)
+        return control_misuse(call, "which entries of the history? their ids, up to 1000");
+    json_array_foreach(ids, i, id) {
+        int rc = automation_dismiss(s, (uint64_t)json_integer_value(id), now_ms, &call->error);
+        if (rc) return control_failed(call, rc, s, "cannot dismiss it");
+    }
+    control_put_number(call->reply, "dismissed", json_array_size(ids));
+    return SATCHEL_OK;
+}
+
 const control_command control_automation_commands[] = {
     {"automation.publish", false, run_publish, NULL, PEOPLE_ADMIN, false},
     {"automation.list", false, run_list, NULL, PEOPLE_VIEWER, true},
@@ -131,5 +147,6 @@ const control_command control_automation_commands[] = {
     {"automation.try", false, run_try, NULL, PEOPLE_MANAGER, true},
     {"automation.run", false, run_run, NULL, PEOPLE_ADMIN, false},
     {"automation.replay", false, run_replay, NULL, PEOPLE_ADMIN, false},
+    {"automation.dismiss", false, run_dismiss, NULL, PEOPLE_ADMIN, false},
     {0},
 };

@@ -42,43 +42,8 @@ static int run_rejected(control_call *call, store *s, ingest *g, uint64_t now_ms
 typedef struct refusal_named {
     const char *device;
     uint64_t number;
+    int64_t author;
 } refusal_named;
-
-/* A name may have been given again since somebody was shown a transaction: the console gives its id as well, AUTHOR-NUMBER, and another than that one is not touched. The order is that
- * of refusal.c, which takes the first. */
-static int check_meant(control_call *call, store *s, const refusal_named *r) {
-    const char *id = control_text(call, "id");
-    int64_t author, number;
-    char end;
-    if (!json_object_get(call->request, "id")) return SATCHEL_OK;
-    if (!id || strlen(id) > 40 || sscanf(id, "%" SCNd64 "-%" SCNd64 "%c", &author, &number, &end) != 2 ||
-        number != (int64_t)r->number)
-        return control_misuse(call, "\"id\" is that of a refused transaction with this number");
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT f.author=?3,d.id=(SELECT o.device FROM satchel_author o WHERE o.author=?3)"
-                                            " FROM satchel_refused f JOIN satchel_result r USING(author,number)"
-                                            " JOIN satchel_author a USING(author) JOIN satchel_device d ON d.id=a.device"
-                                            " WHERE d.name=?1 AND f.number=?2 ORDER BY d.id DESC, f.state='open' DESC LIMIT 1");
-    db_bind(q, "sii", r->device, number, author);
-    int rc = db_next(&s->cache, q);
-    if (rc != 1) return rc;
-    bool same = sqlite3_column_int(q, 0) != 0, copy = sqlite3_column_int(q, 1) != 0;
-    sqlite3_reset(q);
-    if (same) return SATCHEL_OK;
-    if (copy)
-        return control_misuse(call, "a copy of the device's file sent another transaction of this number: settle that first");
-    buf_printf(&call->error,
-               "another device is named %s, and has a refused transaction %" PRIu64 " as well: rename one of the two", r->device,
-               r->number);
-    return SATCHEL_E_MISUSE;
-}
-
-static int take_refusal(control_call *call, store *s, refusal_named *out) {
-    json_t *number = json_object_get(call->request, "number");
-    out->device = control_text(call, "device");
-    out->number = (uint64_t)json_integer_value(number);
-    if (out->device && json_is_integer(number) && json_integer_value(number) >= 1) return check_meant(call, s, out);
-    return control_misuse(call, "which device, and which number?");
-}
 
 /* Words for what they have in common; `what` failed otherwise, unless there are words already. */
 static int tell(control_call *call, int rc, store *s, const refusal_named *r, const char *what) {
@@ -92,13 +57,34 @@ static int tell(control_call *call, int rc, store *s, const refusal_named *r, co
     return control_failed(call, rc, s, what);
 }
 
+/* A name may have been given again since somebody was shown a transaction, and copies of a file have the same numbers: the console gives its id as well, AUTHOR-NUMBER. */
+static int find_refusal(control_call *call, store *s, refusal_named *out) {
+    const char *id = control_text(call, "id");
+    bool has_id = json_object_get(call->request, "id") != NULL;
+    int64_t author, number;
+    char end;
+    if (has_id && (!id || strlen(id) > 40 || sscanf(id, "%" SCNd64 "-%" SCNd64 "%c", &author, &number, &end) != 2 ||
+                   number != (int64_t)out->number))
+        return control_misuse(call, "\"id\" is that of a refused transaction with this number");
+    int rc = refusal_find(s, out->device, out->number, has_id ? &author : NULL, &out->author);
+    return tell(call, rc, s, out, "cannot find it");
+}
+
+static int take_refusal(control_call *call, store *s, refusal_named *out) {
+    json_t *number = json_object_get(call->request, "number");
+    out->device = control_text(call, "device");
+    out->number = (uint64_t)json_integer_value(number);
+    if (out->device && json_is_integer(number) && json_integer_value(number) >= 1) return find_refusal(call, s, out);
+    return control_misuse(call, "which device, and which number?");
+}
+
 static int run_show(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     (void)g, (void)now_ms;
     refusal_named r;
     buf json = {0};
     int rc = take_refusal(call, s, &r);
     if (rc) return rc;
-    rc = refusal_show(s, r.device, r.number, &json);
+    rc = refusal_show(s, r.author, r.number, &json);
     json_t *o = rc ? NULL : json_loadb((const char *)json.p, json.n, RECORD_JSON_FLAGS, NULL);
     if (!rc && !o) rc = SATCHEL_E_NOMEM;
     if (o) json_object_update(call->reply, o);
@@ -111,10 +97,10 @@ static int run_retry(control_call *call, store *s, ingest *g, uint64_t now_ms) {
     refusal_named r;
     uint64_t seq = 0;
     json_t *edits = json_object_get(call->request, "edits");
+    if (edits && !json_is_array(edits)) return control_misuse(call, "\"edits\" must be an array");
     int rc = take_refusal(call, s, &r);
     if (rc) return rc;
-    if (edits && !json_is_array(edits)) return control_misuse(call, "\"edits\" must be an array");
-    rc = refusal_retry(s, g, r.device, r.number, edits, now_ms, &seq, &call->error);
+    rc = refusal_retry(s, g, r.author, r.number, edits, now_ms, &seq, &call->error);
     if (!rc) control_put_number(call->reply, "seq", seq);
     return tell(call, rc, s, &r, "cannot retry it");
 }
@@ -123,7 +109,7 @@ static int run_discard(control_call *call, store *s, ingest *g, uint64_t now_ms)
     (void)g;
     refusal_named r;
     int rc = take_refusal(call, s, &r);
-    return rc ? rc : tell(call, refusal_discard(s, r.device, r.number, now_ms), s, &r, "cannot discard it");
+    return rc ? rc : tell(call, refusal_discard(s, r.author, r.number, now_ms), s, &r, "cannot discard it");
 }
 
 const control_command control_rejected_commands[] = {

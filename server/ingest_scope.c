@@ -186,6 +186,11 @@ int ingest_may_have_made(ingest *g, const schema_table *t, const delta_row *row,
     int rc = judge(g, t, row, true);
     if (rc != SATCHEL_E_SCOPE || met) return rc;
     put_row_key(&g->unjudged, t, row->key);
+    if (g->unjudged.rc == SATCHEL_E_LIMIT)
+        return ingest_refuse(
+            g, SATCHEL_E_TOO_LARGE,
+            "too many inserts of one transaction are out of scope, or come before the rows by which they are in it:"
+            " write those first, in a transaction of their own");
     return g->unjudged.rc;
 }
 

@@ -15,26 +15,28 @@
 
 /* ---- finding it ---- */
 
-#define REFUSAL_COLUMNS "f.author,f.state,r.rc,r.message,r.tbl,r.depends,r.at_ms,f.base"
-
-/* Of a name that was given again, the device that has it now; of copies of a file, the one whose refusal is open. On SATCHEL_OK the statement stands on the row. */
-static int find(store *s, const char *device, uint64_t number, sqlite3_stmt **q) {
-    *q = db_prepare(&s->cache, "SELECT " REFUSAL_COLUMNS " FROM satchel_refused f JOIN satchel_result r USING(author,number)"
-                               " JOIN satchel_author a USING(author) JOIN satchel_device d ON d.id=a.device"
-                               " WHERE d.name=? AND f.number=? ORDER BY d.id DESC, f.state='open' DESC LIMIT 1");
-    db_bind(*q, "si", device, (int64_t)number);
-    int rc = db_next(&s->cache, *q);
-    if (rc == 1) return SATCHEL_OK;
-    return rc ? rc : store_fail(s, SATCHEL_E_NOT_FOUND, "this device has no refused transaction of this number");
+static int none(store *s) {
+    return store_fail(s, SATCHEL_E_NOT_FOUND, "this device has no refused transaction of this number");
 }
 
-static int find_open(store *s, const char *device, uint64_t number, int64_t *author) {
-    sqlite3_stmt *q;
-    int rc = find(s, device, number, &q);
-    if (rc) return rc;
-    const char *state = (const char *)sqlite3_column_text(q, 1);
-    bool open = state && !strcmp(state, "open");
+int refusal_find(store *s, const char *device, uint64_t number, const int64_t *wanted, int64_t *author) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT f.author FROM satchel_refused f JOIN satchel_author a USING(author)"
+                                            " JOIN satchel_device d ON d.id=a.device WHERE d.name=?1 AND f.number=?2"
+                                            " AND (NOT ?3 OR f.author=?4) ORDER BY d.id DESC, f.state='open' DESC LIMIT 1");
+    db_bind(q, "siii", device, (int64_t)number, (int64_t)(wanted != NULL), wanted ? *wanted : 0);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : none(s);
     *author = sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return SATCHEL_OK;
+}
+
+static int check_open(store *s, int64_t author, uint64_t number) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open' FROM satchel_refused WHERE author=? AND number=?");
+    db_bind(q, "ii", author, (int64_t)number);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : none(s);
+    bool open = sqlite3_column_int(q, 0) != 0;
     sqlite3_reset(q);
     return open ? SATCHEL_OK : store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
 }
@@ -73,9 +75,8 @@ static int settle_here(store *s, int64_t author, uint64_t number, const char *st
     return rc;
 }
 
-int refusal_discard(store *s, const char *device, uint64_t number, uint64_t now_ms) {
-    int64_t author;
-    int rc = find_open(s, device, number, &author);
+int refusal_discard(store *s, int64_t author, uint64_t number, uint64_t now_ms) {
+    int rc = check_open(s, author, number);
     return rc ? rc : settle_here(s, author, number, "discarded", now_ms);
 }
 
@@ -216,17 +217,20 @@ int refusal_changes(store *s, int64_t author, uint64_t number, buf *json) {
     return rc < 0 ? rc : json->rc;
 }
 
-int refusal_show(store *s, const char *device, uint64_t number, buf *json) {
-    sqlite3_stmt *q;
-    int rc = find(s, device, number, &q);
-    if (rc) return rc;
-    int64_t author = sqlite3_column_int64(q, 0);
+int refusal_show(store *s, int64_t author, uint64_t number, buf *json) {
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT d.name,f.state,r.rc,r.message,r.tbl,r.depends,r.at_ms,f.base FROM satchel_refused f"
+                              " JOIN satchel_result r USING(author,number) JOIN satchel_author a USING(author)"
+                              " JOIN satchel_device d ON d.id=a.device WHERE f.author=? AND f.number=?");
+    db_bind(q, "ii", author, (int64_t)number);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc ? rc : none(s);
     int code = sqlite3_column_int(q, 2);
     const schema_table *t = schema_table_by_id(store_schema(s), (uint32_t)sqlite3_column_int64(q, 4));
     buf_printf(json, "{\"number\":%" PRIu64 ",\"depends\":%lld,\"at_ms\":%lld,\"base\":%lld", number,
                (long long)sqlite3_column_int64(q, 5), (long long)sqlite3_column_int64(q, 6),
                (long long)sqlite3_column_int64(q, 7));
-    put_member(json, "device", device);
+    put_member(json, "device", (const char *)sqlite3_column_text(q, 0));
     put_member(json, "state", (const char *)sqlite3_column_text(q, 1));
     put_member(json, "code", satchel_rc_name(code));
     put_member(json, "rule", satchel_rc_rule(code));
@@ -369,11 +373,10 @@ static int ingest_it(ingest *g, const buf *delta, uint64_t now_ms, uint64_t *seq
     return rc;
 }
 
-int refusal_retry(store *s, ingest *g, const char *device, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
+int refusal_retry(store *s, ingest *g, int64_t author, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
                   buf *error) {
-    int64_t author = 0;
     buf delta = {0};
-    int rc = find_open(s, device, number, &author);
+    int rc = check_open(s, author, number);
     if (!rc) rc = join(s, author, number, &delta);
     if (!rc) rc = apply_edits(s, edits, &delta, error);
     if (!rc) rc = ingest_it(g, &delta, now_ms, seq, error);

@@ -18,11 +18,15 @@ int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *ope
 /* Settles what refusal_of found as "retried" or "discarded", which its device does know; nothing if somebody was first. */
 int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms);
 
+/* The author of the refused transaction that a device's name and a number mean. Of a name that was given again, that of the device that has it now; of copies of a file,
+ * whose transactions of one number are not the same one, that of which the refusal is open. `wanted` (NULL: any): that author's, or none. SATCHEL_E_NOT_FOUND. */
+int refusal_find(store *s, const char *device, uint64_t number, const int64_t *wanted, int64_t *author);
+
 /* Appends as one JSON object, values as in record.h:
  *   {"device","number","state","code","rule","message","table","depends","at_ms","base","changes":[
  *     {"table","op","key":{...},"wanted":{...},"server":{...}}, ...],"more"}
  * `server` is the row as it is now, null if there is none. Of a long one the first 1,000 changes are told, and "more" is true. SATCHEL_E_NOT_FOUND. */
-int refusal_show(store *s, const char *device, uint64_t number, buf *json);
+int refusal_show(store *s, int64_t author, uint64_t number, buf *json);
 /* Appends ,"changes":[...],"more":...} of one that there is, by its author. */
 int refusal_changes(store *s, int64_t author, uint64_t number, buf *json);
 
@@ -30,10 +34,10 @@ int refusal_changes(store *s, int64_t author, uint64_t number, buf *json);
  * nothing. `edits` (may be NULL) is an array of {"table","key":{...},"values":{...}}: values of changes of the transaction that are to be others, or to be
  * set as well. SATCHEL_E_NOT_FOUND, _RESOLVED; _MISUSE, and the codes of record.h: an edit is wrong; _TOO_LARGE: it can only be retried on the device;
  * what a transaction may be refused for; with words. */
-int refusal_retry(store *s, ingest *g, const char *device, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
+int refusal_retry(store *s, ingest *g, int64_t author, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
                   buf *error);
 
 /* Settles it by discarding it. SATCHEL_E_RESOLVED if somebody was first (N6), SATCHEL_E_NOT_FOUND. */
-int refusal_discard(store *s, const char *device, uint64_t number, uint64_t now_ms);
+int refusal_discard(store *s, int64_t author, uint64_t number, uint64_t now_ms);
 
 #endif

@@ -193,8 +193,17 @@ static const char FORMAT_10[] = "ALTER TABLE satchel_sync ADD COLUMN clock_offse
                                 "ALTER TABLE satchel_device ADD COLUMN told_ms INT NOT NULL DEFAULT 0;"
                                 "ALTER TABLE satchel_device ADD COLUMN waiting TEXT;";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5,
-                                      FORMAT_6, FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10};
+/* When a firing that failed was run again or dismissed, or its timer ran well; NULL: it waits for somebody. */
+static const char FORMAT_11[] =
+    "ALTER TABLE satchel_automation_run ADD COLUMN settled_ms INT;"
+    "UPDATE satchel_automation_run SET settled_ms=n.at_ms FROM satchel_automation_run n WHERE n.replays=satchel_automation_run.id;"
+    "CREATE INDEX satchel_automation_run_failed ON satchel_automation_run(name) WHERE rc<>0 AND settled_ms IS NULL;"
+    "UPDATE satchel_alert_rule SET metric='server.automations_failed' WHERE metric='server.automations_failing';"
+    "UPDATE satchel_alert_rule SET about='automations failed, and nobody has run that again or dismissed it'"
+    " WHERE name='automation-failing' AND about='automations failed when they ran last';";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4,  FORMAT_5, FORMAT_6,
+                                      FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10, FORMAT_11};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

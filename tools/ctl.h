@@ -128,6 +128,7 @@ int ctl_automation_off(ctl *c);
 int ctl_automation_try(ctl *c);
 int ctl_automation_run(ctl *c);
 int ctl_automation_replay(ctl *c);
+int ctl_automation_dismiss(ctl *c);
 int ctl_automation_history(ctl *c);
 int ctl_automation_publish(ctl *c);
 

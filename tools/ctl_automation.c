@@ -1,4 +1,4 @@
-/* ctl_automation.c - satchelctl automation list, show, on, off, try, run, replay, history, publish. */
+/* ctl_automation.c - satchelctl automation list, show, on, off, try, run, replay, dismiss, history, publish. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,8 +104,16 @@ int ctl_automation_run(ctl *c) {
     return rc;
 }
 
+#define AN_ENTRY "an entry of the history"
+
+int ctl_automation_dismiss(ctl *c) {
+    json_t *ids = ctl_ids(c, AN_ENTRY);
+    if (!ids) return CTL_USAGE;
+    return ctl_do(c, json_pack("{ss so}", "command", "automation.dismiss", "ids", ids), NULL, "Dismissed.");
+}
+
 int ctl_automation_replay(ctl *c) {
-    json_int_t id = ctl_id(c->word[2], "an entry of the history");
+    json_int_t id = ctl_id(c->word[2], AN_ENTRY);
     bool unconditional = ctl_value(c, "unconditional");
     json_t *reply;
     if (!id) return CTL_USAGE;
@@ -135,7 +143,7 @@ int ctl_automation_history(ctl *c) {
         {"ms", "MS", CTL_NUMBER},
         {"rc", "FAILED", CTL_TEXT},
         {"replayed_by", "AGAIN", CTL_NUMBER},
-        {"replayed_ms", "AGAIN AT", CTL_TIME},
+        {"settled_ms", "SETTLED", CTL_TIME},
         {"words", "WORDS", CTL_TEXT},
     };
     long limit = 50;

@@ -327,6 +327,8 @@ static const command commands[] = {
      "Runs the automation of an entry of automation history that failed again, once, for the row as it is now. What an update had before is not kept: old.* is what\n"
      "new.* is; where a condition does not hold for that, nothing is done, unless --unconditional leaves it aside. The entry says then by which it was run\n"
      "again, and has not failed any more. Exit status 1 if it fails again.\n"},
+    {"automation dismiss", "ID...", 1, 60, NULL, ctl_automation_dismiss, "settle what failed without running it again",
+     "Marks entries of automation history that failed as looked at: they count no more among what failed, and can be run again no more. Nothing changes in the data.\n"},
     {"automation history", "[NAME]", 0, 1, automation_history_options, ctl_automation_history, "list what automations did",
      "Lists, newest first, what automations wrote and for which row, what they left as somebody had written it, and why they failed.\n"},
     {"automation publish", "FILE|-", 1, 1, NULL, ctl_automation_publish, "put automations in force",

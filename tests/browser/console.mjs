@@ -1015,6 +1015,27 @@ await check("what failed of an automation is run again: in vain, and then, mende
   await page.screenshot({ path: path.join(world.shots, "automation-was-again.png") });
 });
 
+await check("what failed of an automation and is not to be run again is dismissed: one, and all that are picked", async () => {
+  const failed = async () => (await api(page, "automation_runs?filter.failed=1&filter.name=thank-you")).items.map((r) => r.id);
+  const [first, ...others] = await failed();
+  ok(others.length > 0, "there is more than one");
+  await visit(page, "#/automations/failed?filter.name=thank-you");
+  const row = page.locator("tbody tr").first();
+  await row.getByRole("button", { name: "Dismiss" }).click();
+  await page.getByRole("dialog").waitFor();
+  await page.screenshot({ path: path.join(world.shots, "automation-dismiss.png") });
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await act(page, row.getByRole("button", { name: "Dismiss" }));
+  equal(await failed(), others, "after one");
+  await page.waitForFunction((n) => document.querySelectorAll("tbody tr").length === n, others.length);
+  await page.getByLabel("Select all on this page").check();
+  await act(page, page.getByRole("region", { name: "Selected rows" }).getByRole("button", { name: "Dismiss" }));
+  equal(await failed(), [], "after the others");
+  await visit(page, `#/automations/runs?filter.id=${first}`);
+  ok(/dismissed/.test(await row.innerText()), await row.innerText());
+  await page.screenshot({ path: path.join(world.shots, "automation-dismissed.png") });
+});
+
 await check("a row is headed by what it is called", async () => {
   const row = await api(page, `tables/contact/rows/${key(first)}`);
   ok(row.label && !row.label.includes(first), `its label: ${row.label}`);

@@ -1,5 +1,6 @@
 """Automations: what follows from a change is there exactly once, whenever the server is killed; a failing rule hurts nobody; an admin sees, tries and switches."""
 import contextlib
+import json
 import os
 import sqlite3
 import time
@@ -111,6 +112,28 @@ class Automation(harness.Case):
         self.assertEqual([device.one("SELECT n FROM tally WHERE id = 7") for device in (a, b)], [5, 5])
         self.assert_same(server, a, b)
         self.assert_sound(server, a, b)
+
+    def test_what_failed_and_is_dismissed_is_no_more_among_what_failed(self):
+        server, a, _ = self.begin()
+        a.sync()
+        a.sql("".join(f"INSERT INTO item(id, n, l) VALUES('{x}', {n}, '{x}');" for n, x in enumerate("xyz")))
+        a.sync()
+
+        def failed():
+            return [e["id"] for e in server.ctl("automation", "history", "bad") if e["rc"] and not e["settled_ms"]]
+        first, second, third = failed()
+        before = server.content()
+        # All of them or none.
+        self.assertIn("has no entry 999", server.ctl("automation", "dismiss", str(first), "999", expect=1))
+        self.assertEqual(failed(), [first, second, third])
+        server.ctl("automation", "dismiss", str(first), str(third))
+        self.assertEqual(failed(), [second])
+        self.assertEqual({r["name"]: r["failed"] for r in server.ctl("automation", "list")}["bad"], 1)
+        for again in ("dismiss", "replay"):
+            self.assertIn(f"entry {third} is settled", server.ctl("automation", again, str(third), expect=1))
+        self.assertEqual(server.content(), before)
+        audited = server.read("SELECT rc = 0, subject FROM satchel_audit WHERE action = 'automation.dismiss' ORDER BY id")
+        self.assertEqual([(done, json.loads(subject)["ids"]) for done, subject in audited][:2], [(0, [first, 999]), (1, [first, third])])
 
     def test_timer_that_was_due_while_the_server_stood_still_runs_once(self):
         server, a, _ = self.begin()

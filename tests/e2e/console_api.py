@@ -367,7 +367,6 @@ class Sees(ConsoleCase):
         again.sync()
         api, browser = admin(server), Browser(server)
         browser.login("admin", first_password(server))
-        ids = server.ctl("device", "list")
 
         def named(r):
             return {"device": r["device"], "number": r["number"], "id": r["id"]}
@@ -375,36 +374,35 @@ class Sees(ConsoleCase):
         self.assertEqual((old["device"], old["number"], old["device_id"] < new["device_id"]), (new["device"], new["number"], True))
         self.assertNotEqual(old["id"], new["id"])
 
-        def check(expected, command, of, words, **more):
+        def check(command, of, status, words, **more):
             before = (server.content(), api.items("consoleRefusals"))
-            problem = browser.command(command, 422, **{**named(of), **more})
+            problem = browser.command(command, status, **{**named(of), **more})
             self.assertIn(words, problem["detail"])
             self.assertEqual((server.content(), api.items("consoleRefusals")), before)
-            self.assertEqual([r["state"] for r in before[1]], expected)
         for command in ("rejected.discard", "rejected.retry"):
-            check(["open", "open"], command, old, "rename one of the two")
-            check(["open", "open"], command, new, "with this number", id=new["id"] + "9")
-            check(["open", "open"], command, new, "with this number", id=7)
-        # What is meant is settled, and then the other is as far out of reach as before.
+            check(command, new, 422, "with this number", id=new["id"] + "9")
+            check(command, new, 422, "with this number", id=7)
+            check(command, new, 404, f"no transaction {new['number']} of a device phone", device="phone")
+            check(command, new, 404, f"no transaction {new['number']} of a device tablet", id=f"99-{new['number']}")
+        # What is meant is settled and nothing else, whichever device has the name now.
+        browser.command("rejected.discard", **named(old))
+        self.assertEqual([r["state"] for r in api.items("consoleRefusals", sort="at_ms")], ["discarded", "open"])
+        check("rejected.discard", old, 409, "somebody has settled")
         browser.command("rejected.discard", **named(new))
-        check(["discarded", "open"], "rejected.discard", old, "rename one of the two")
-        browser.command("device.rename", name=next(d["fingerprint"] for d in ids if d["id"] == old["device_id"]), to="the old tablet")
-        browser.command("rejected.show", **{**named(old), "device": "the old tablet"})
-        browser.command("rejected.discard", **{**named(old), "device": "the old tablet"})
-        self.assertEqual([r["state"] for r in api.items("consoleRefusals")], ["discarded", "discarded"])
-        # Copies of one file, each with one of this number: one after the other.
+        # Copies of one file, each with one of this number: in any order, and each hears of its own alone.
+        again.sync()
         copy = again.copy("copy")
         for device, x in ((again, "0c"), (copy, "0d")):
             device.sql(wanted[x])
             device.sync()
         both = api.items("consoleRefusals", filter__state="open")
         self.assertEqual((len(both), both[0]["number"]), (2, both[1]["number"]))
-        done = [browser.post("/v1/admin/commands/rejected.discard", named(r), None) for r in both]
-        self.assertEqual(sorted(a.status for a in done), [200, 422])
-        self.assertIn("a copy of the device's file", next(a for a in done if a.status == 422)["detail"])
-        left = api.items("consoleRefusals", filter__state="open")
-        browser.command("rejected.discard", **named(left[0]))
-        self.assertEqual(api.items("consoleRefusals", filter__state="open"), [])
+        for i, still in ((0, both[1:]), (1, [])):
+            browser.command("rejected.discard", **named(both[i]))
+            self.assertEqual([r["id"] for r in api.items("consoleRefusals", filter__state="open")], [r["id"] for r in still])
+            again.sync()
+            copy.sync()
+            self.assertEqual(sorted(len(d.read("SELECT n FROM satchel_rejected")) for d in (again, copy)), [0, len(still)])
 
     def test_removed_device_is_listed_no_more_and_history_names_it(self):
         server = self.begin()
@@ -594,6 +592,14 @@ class Sees(ConsoleCase):
         self.assertEqual((old["failed"], old["code"], old["replayed_by"]), (False, "E_KEY_TAKEN", again["id"]))
         self.assertEqual(api.call("consoleOverview")["automations"]["failed_day"], 2)
         self.assertEqual({a["name"]: a["failed"] for a in api.items("consoleAutomations")}["bad"], 2)
+        # What is dismissed is as little among it.
+        self.assertEqual(browser.command("automation.dismiss", ids=[bea["id"]])["dismissed"], 1)
+        self.assertEqual([r["id"] for r in api.items("consoleAutomationRuns", filter__failed=1)], [again["id"]])
+        gone = api.items("consoleAutomationRuns", filter__id=bea["id"])[0]
+        self.assertEqual((gone["failed"], gone["replayed_by"], gone["settled_ms"] is not None), (False, None, True))
+        self.assertEqual(browser.command("automation.dismiss", 409, ids=[again["id"], bea["id"]])["code"], "E_RESOLVED")
+        self.assertEqual(api.call("consoleOverview")["automations"]["failed_day"], 1)
+        self.assertEqual({a["name"]: a["failed"] for a in api.items("consoleAutomations")}["bad"], 1)
 
     def test_what_was_put_in_force_is_listed_and_exported(self):
         server = self.begin()

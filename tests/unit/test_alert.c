@@ -297,9 +297,18 @@ static void servers_metrics_open_what_they_are_for(void **state) {
     w->f.notice_failed_ms = w->v.now_ms - 16 * MINUTE;
     look(w);
     ALERTS("backup-old 0 closed ; automation-failing 0 open ; notice-failing 0 open");
-    SQL("SELECT value FROM satchel_alert WHERE rule='automation-failing'", "1.0");
+    SQL("SELECT value FROM satchel_alert WHERE rule='automation-failing'", "3.0");
     SQL("SELECT words FROM satchel_alert WHERE rule='notice-failing'",
         "mail or webhook of the alerts fail, see satchelctl alert list (16 min)");
+    SQL("SELECT words FROM satchel_alert WHERE rule='automation-failing'",
+        "automations failed, and nobody has run that again or dismissed it (3)");
+    /* What a rule has done since then is another firing, and one that is off or gone has not done it either. */
+    sql_exec(&w->v, "DELETE FROM satchel_automation; UPDATE satchel_automation_run SET settled_ms=1 WHERE name<>'c'");
+    look(w);
+    ALERTS("backup-old 0 closed ; automation-failing 0 open ; notice-failing 0 open");
+    sql_exec(&w->v, "UPDATE satchel_automation_run SET settled_ms=1");
+    look(w);
+    ALERTS("backup-old 0 closed ; automation-failing 0 closed ; notice-failing 0 open");
 }
 
 static void burst_of_refused_logins_opens_and_is_over_after_the_window(void **state) {

@@ -786,7 +786,7 @@ static void no_replay(world *w, uint64_t id, int code, const char *says) {
 /* "id" of each that counts as failed, oldest first, as the lists have it. */
 static int add_failed(void *ctx, const automation_run_info *r) {
     char *text = ctx, more[64];
-    if (r->rc && !r->replayed_by) {
+    if (r->rc && !r->settled_ms) {
         snprintf(more, sizeof more, "%llu %s", (unsigned long long)r->id, text);
         strcpy(text, more);
     }
@@ -846,7 +846,7 @@ static void what_failed_is_run_again_once_for_the_row_as_it_is_and_the_event_as_
     SQL("SELECT sum(replays) FROM satchel_automation_run", "8");
 }
 
-/* It has run again all the same, and the alert's metric goes by what ran last. */
+/* It has run again all the same. */
 static void what_failed_and_has_nothing_to_write_any_more_is_noted(void **state) {
     world *w = *state;
     publish(w, "INSERT INTO automation(name, tbl, event, actions) VALUES('ring', 'item', 'insert',"
@@ -858,6 +858,45 @@ static void what_failed_and_has_nothing_to_write_any_more_is_noted(void **state)
     replays(w, 1, 2, 0, 0, false);
     assert_failed(w, "", 0);
     SQL("SELECT rc,wrote,words FROM satchel_automation_run WHERE id=2", "0|0|NULL");
+}
+
+static int dismiss(world *w, uint64_t id, const char *says) {
+    buf error;
+    buf_init(&error, 0);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    int rc = automation_dismiss(w->v.s, id, w->v.now_ms, &error);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    buf_put_byte(&error, 0);
+    if (!strstr((const char *)error.p, says)) fail_msg("%s: %s", satchel_rc_name(rc), (const char *)error.p);
+    buf_fini(&error);
+    return rc;
+}
+
+static void what_failed_is_dismissed_once_instead_and_a_timers_is_settled_when_it_has_run(void **state) {
+    world *w = *state;
+    publish(
+        w,
+        "INSERT INTO automation(name, tbl, event, actions) VALUES('ring', 'item', 'insert', 'INSERT INTO phone(id, person) SELECT 1, 99');"
+        "INSERT INTO automation(name, every, actions) VALUES('tick', '1d', 'INSERT INTO phone(id, person) SELECT 2, 98');");
+    takes(w, &w->phone, w->base, 0, "+ item('a') n=2; + item('b') n=3");
+    run_timer(w, "tick", true);
+    run_timer(w, "tick", true);
+    assert_failed(w, "1 2 3 4 ", 4);
+    uint64_t before = head(w);
+    assert_int_equal(dismiss(w, 1, ""), SATCHEL_OK);
+    assert_failed(w, "2 3 4 ", 3);
+    assert_int_equal(head(w), before);
+    assert_int_equal(dismiss(w, 1, "entry 1 is settled: somebody has dismissed it"), SATCHEL_E_RESOLVED);
+    assert_int_equal(dismiss(w, 99, "has no entry 99"), SATCHEL_E_NOT_FOUND);
+    known(w, "+ person(99); + person(98)");
+    no_replay(w, 1, SATCHEL_E_RESOLVED, "entry 1 is settled");
+    replays(w, 2, 5, 1, 1, false);
+    assert_int_equal(dismiss(w, 2, "entry 2 was run again before"), SATCHEL_E_RESOLVED);
+    assert_int_equal(dismiss(w, 5, "entry 5 has not failed"), SATCHEL_E_MISUSE);
+    assert_failed(w, "3 4 ", 2);
+    run_timer(w, "tick", false);
+    assert_failed(w, "", 0);
+    assert_int_equal(dismiss(w, 4, "its timer has run since"), SATCHEL_E_RESOLVED);
 }
 
 static void what_cannot_be_run_again_is_refused_with_what_to_do(void **state) {
@@ -959,6 +998,7 @@ int main(void) {
         TEST(update_of_columns_that_no_rule_waits_for_is_not_noted),
         TEST(what_failed_is_run_again_once_for_the_row_as_it_is_and_the_event_as_it_was),
         TEST(what_failed_and_has_nothing_to_write_any_more_is_noted),
+        TEST(what_failed_is_dismissed_once_instead_and_a_timers_is_settled_when_it_has_run),
         TEST(what_cannot_be_run_again_is_refused_with_what_to_do),
         TEST(rules_with_a_mistake_are_refused_with_its_place),
     };

@@ -123,6 +123,14 @@ static int run_replay(world *w) {
     return finish(w, rc ? rc : replay(w, type, true));
 }
 
+static int run_dismiss(world *w) {
+    buf error;
+    buf_init(&error, 0);
+    int rc = automation_dismiss(w->v.s, orphan, w->v.now_ms, &error);
+    buf_fini(&error);
+    return finish(w, rc);
+}
+
 static int run_switch(world *w) {
     buf error;
     buf_init(&error, 0);
@@ -135,7 +143,7 @@ static const operation OPERATION[] = {
     {"cause", with_rules, run_cause, 0},       {"cause by SQL", with_rules, run_sql_cause, 0},
     {"timers", with_rules, run_due_timers, 0}, {"try", with_rules, run_try, 0},
     {"publish", NULL, run_publish, 0},         {"switch", with_rules, run_switch, 0},
-    {"replay", with_failures, run_replay, 0},
+    {"replay", with_failures, run_replay, 0},  {"dismiss", with_failures, run_dismiss, 0},
 };
 
 static void N10_automations_that_fail_at_an_instant_leave_nothing_and_have_their_effect_once_when_done_again(void **state) {

@@ -535,8 +535,10 @@ static void resolve_settles_a_refusal(void **state) {
 
 /* A job of the admin's. */
 static int discard_first(hub_job *job, store *s, ingest *g, uint64_t now_ms) {
+    int64_t author;
     (void)job, (void)g;
-    return refusal_discard(s, "phone", 1, now_ms);
+    int rc = refusal_find(s, "phone", 1, NULL, &author);
+    return rc ? rc : refusal_discard(s, author, 1, now_ms);
 }
 
 static void N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows(void **state) {

@@ -312,7 +312,7 @@ static int retry_here(world *w, uint64_t number, const char *edits, const char *
     json_t *o = edits ? json_loads(edits, 0, NULL) : NULL;
     assert_true(!edits || o);
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    int rc = refusal_retry(w->v.s, w->v.g, "phone", number, o, w->v.now_ms, &seq, &error);
+    int rc = refusal_retry(w->v.s, w->v.g, w->phone.a.author, number, o, w->v.now_ms, &seq, &error);
     if (rc)
         store_rollback(w->v.s);
     else
@@ -336,7 +336,7 @@ static void N6_admin_makes_a_refusal_in_parts_his_own_with_other_values(void **s
     assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
     uint64_t number = t.number;
     buf json = {0};
-    assert_int_equal(refusal_show(w->v.s, "phone", number, &json), SATCHEL_OK);
+    assert_int_equal(refusal_show(w->v.s, w->phone.a.author, number, &json), SATCHEL_OK);
     json_t *shown = json_loadb((char *)json.p, json.n, 0, NULL), *changes = json_object_get(shown, "changes");
     assert_int_equal(json_array_size(changes), 3);
     json_t *server = json_object_get(json_array_get(changes, 0), "server");
@@ -371,7 +371,7 @@ static void N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_ove
     buf words = {0}, json = {0};
     known(w, "+ item('a') l='was'");
     refuses(w, &w->phone, w->base, 0, "~ item('a') #98=3, #99=4", SATCHEL_E_UNKNOWN_COLUMN, "98");
-    assert_int_equal(refusal_show(w->v.s, "phone", 1, &json), SATCHEL_OK);
+    assert_int_equal(refusal_show(w->v.s, w->phone.a.author, 1, &json), SATCHEL_OK);
     json_t *shown = json_loadb((char *)json.p, json.n, RECORD_JSON_FLAGS, NULL);
     assert_non_null(shown);
     json_decref(shown);
@@ -390,9 +390,9 @@ static void N6_retry_of_what_an_admin_discarded_is_refused(void **state) {
     world *w = *state;
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(refusal_discard(w->v.s, "phone", 2, 1), SATCHEL_E_NOT_FOUND);
-    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 1), SATCHEL_OK);
-    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 2), SATCHEL_E_RESOLVED);
+    assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 2, 1), SATCHEL_E_NOT_FOUND);
+    assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 1, 1), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 1, 2), SATCHEL_E_RESOLVED);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     push_txn t = make_txn(&w->phone, w->base, 1);
     t.resolves = 1;
@@ -434,7 +434,7 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
     author_info fresh;
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
-    assert_int_equal(refusal_discard(w->v.s, "phone", 1, 1), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 1, 1), SATCHEL_OK);
     assert_int_equal(store_author_fork(w->v.s, w->phone.a.device, 1, &fresh), SATCHEL_OK);
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     sql_exec(
@@ -454,6 +454,40 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
     assert_true(of == fresh.author && open);
     assert_int_equal(refusal_of(w->v.s, fresh.author, 2, &of, &open), SATCHEL_OK);
     assert_int_equal(of, 0);
+}
+
+static int64_t found(world *w, const char *name, uint64_t number, const author_info *wanted) {
+    int64_t author, by = wanted ? wanted->author : 0;
+    int rc = refusal_find(w->v.s, name, number, wanted ? &by : NULL, &author);
+    if (rc) assert_int_equal(rc, SATCHEL_E_NOT_FOUND);
+    return rc ? -1 : author;
+}
+
+/* Of several with one name and one number that one is settled which is meant by its author, and the others stand. */
+static void N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author(void **state) {
+    world *w = *state;
+    device copy = copy_of_phone(w, 0);
+    copy.ids = 1000;
+    refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    refuses(w, &copy, w->base, 0, "+ strict(x'02') c=200", SATCHEL_E_CHECK, "");
+    refuses(w, &w->tablet, w->base, 0, "+ strict(x'03') c=300", SATCHEL_E_CHECK, "");
+    /* The phone was revoked, and the tablet has its name. */
+    sql_exec(&w->v,
+             "UPDATE satchel_device SET state=2 WHERE name='phone'; UPDATE satchel_device SET name='phone' WHERE name='tablet'");
+    assert_int_equal(found(w, "phone", 1, NULL), w->tablet.a.author);
+    assert_int_equal(found(w, "phone", 1, &w->phone.a), w->phone.a.author);
+    assert_int_equal(found(w, "phone", 1, &copy.a), copy.a.author);
+    assert_int_equal(found(w, "phone", 2, &copy.a), -1);
+    assert_int_equal(found(w, "tablet", 1, &w->tablet.a), -1);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, copy.a.author, 1, 1), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, copy.a.author, 1, 1), SATCHEL_E_RESOLVED);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    SQL("SELECT state FROM satchel_refused ORDER BY delta", "open ; discarded ; open");
+    const char *mend = "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]";
+    assert_int_equal(retry_here(w, 1, mend, NULL), SATCHEL_OK);
+    SQL("SELECT hex(id),c FROM strict", "01|9");
+    SQL("SELECT state,untold FROM satchel_refused ORDER BY delta", "retried|1 ; discarded|1 ; open|0");
 }
 
 /* What was written after they parted is another transaction under the same number. */
@@ -857,6 +891,7 @@ int main(void) {
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
         TEST(N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried),
         TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
+        TEST(N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author),
         TEST(N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted),
         TEST(N6_retry_that_may_be_forgotten_is_refused_as_too_late_if_an_admin_was_first),
         TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),

@@ -47,8 +47,20 @@ static const struct {
     {"BEGIN; INSERT INTO person(id) SELECT 6;\nINSERT INTO person(id, name) SELECT 7, name FROM satchel_user; COMMIT;",
      SATCHEL_E_MISUSE, "line 2: nobody reads passwords", 0, "1,2,3,4,5"},
     {"DELETE FROM person WHERE EXISTS(SELECT 1 FROM satchel_login);", SATCHEL_E_MISUSE, "nobody reads passwords", 0, "1,2,3,4,5"},
-    /* A mark of byte order is white space to SQLite: a statement that does nothing. */
-    {"DELETE FROM person WHERE id=5;\n\xef\xbb\xbf", SATCHEL_OK, "", 2, "1,2,3,4"},
+    /* A mark of byte order is white space to SQLite, but behind a word it is part of that. */
+    {"DELETE FROM person WHERE id=5;\n\xef\xbb\xbf", SATCHEL_OK, "", 1, "1,2,3,4"},
+    {"\xef\xbb\xbf"
+     "BEGIN",
+     SATCHEL_E_MISUSE, "COMMIT is missing", 0, "1,2,3,4"},
+    {";\xef\xbb\xbf -- one\n\xef\xbb\xbf"
+     "COMMIT",
+     SATCHEL_E_MISUSE, "without BEGIN", 0, "1,2,3,4"},
+    {"\xef\xbb\xbf"
+     "BEGIN; INSERT INTO person(id) VALUES(7); DELETE FROM person WHERE id=7; COMMIT",
+     SATCHEL_OK, "", 1, "1,2,3,4"},
+    {"BEGIN\xef\xbb\xbf;", SATCHEL_E_MISUSE, "syntax", 0, "1,2,3,4"},
+    {"BEGIN$;", SATCHEL_E_MISUSE, "syntax", 0, "1,2,3,4"},
+    {"\xef\xbb;", SATCHEL_E_MISUSE, "syntax", 0, "1,2,3,4"},
     {"BEGIN; DELETE FROM person; COMMIT", SATCHEL_OK, "", 1, "NULL"},
 };
 

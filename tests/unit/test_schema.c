@@ -574,6 +574,8 @@ static void schema_migrate_data_statements_are_refused(void **state) {
         "PRAGMA foreign_keys = ON",
         "ATTACH ':memory:' AS other",
         "BEGIN",
+        "\xef\xbb\xbf"
+        "BEGIN",
         "COMMIT",
         "ROLLBACK",
         "SAVEPOINT x",
@@ -600,6 +602,21 @@ static void schema_migrate_data_statements_are_refused(void **state) {
         char sql[256];
         snprintf(sql, sizeof sql, "CREATE TABLE other(a);\n%s;\n", bad[i]);
         refused_after(CONTACT, sql, SATCHEL_E_MIGRATION, 2, "");
+    }
+}
+
+/* What an editor puts before a text, and what SQLite passes over before any word. */
+static void C10_schema_migrate_passes_over_marks_of_byte_order_as_sqlite_does(void **state) {
+    (void)state;
+    for (int which = SCHEMA_REPLICA; which <= SCHEMA_SERVER; which++) {
+        side s;
+        open_side(&s, (schema_side)which);
+        must(&s, 1,
+             "\xef\xbb\xbf"
+             "CREATE TABLE t(a PRIMARY KEY, b);\n\xef\xbb\xbf CREATE \xef\xbb\xbf"
+             "UNIQUE INDEX t_b ON t(b);\n\xef\xbb\xbf");
+        assert_int_equal(number(&s, "SELECT \"unique\" FROM pragma_index_list('t') WHERE name='t_b'"), which == SCHEMA_SERVER);
+        close_side(&s);
     }
 }
 
@@ -852,6 +869,7 @@ int main(void) {
         cmocka_unit_test(schema_migrate_failure_leaves_nothing),
         cmocka_unit_test(schema_migrate_names_the_line_of_a_syntax_error),
         cmocka_unit_test(schema_migrate_data_statements_are_refused),
+        cmocka_unit_test(C10_schema_migrate_passes_over_marks_of_byte_order_as_sqlite_does),
         cmocka_unit_test(schema_migrate_table_shapes_are_refused_C4_C9_C10),
         cmocka_unit_test(schema_migrate_declarations_are_checked),
         cmocka_unit_test(schema_migrate_later_declaration_makes_a_key_natural_and_nothing_else),

@@ -302,6 +302,49 @@ static void insert_that_meets_a_row_of_its_own_transaction_may_come_before_its_p
     SCOPE_SQL("SELECT contact,allowed FROM pref", "new|0");
 }
 
+#define NOTES_OF_A_PART 60u
+
+/* Notes about nothing, with keys as long as may be. */
+static void put_notes(const company *c, unsigned part, buf *out) {
+    static delta_row row;
+    char id[LIMIT_KEY_BYTES - 8];
+    delta_writer w;
+    row = (delta_row){.table = schema_table_by_name(store_schema(c->v.s), "note")->id, .op = DELTA_PUT, .nkey = 1};
+    delta_writer_init(&w);
+    for (unsigned i = 0; i < NOTES_OF_A_PART; i++) {
+        snprintf(id, sizeof id, "%0*u", (int)sizeof id - 1, part * NOTES_OF_A_PART + i);
+        row.key[0] = value_text(id, sizeof id - 1);
+        delta_put_row(&w, &row);
+    }
+    buf_clear(out);
+    assert_int_equal(delta_finish(&w, out), SATCHEL_OK);
+    delta_writer_fini(&w);
+}
+
+/* Their keys are put aside, and there is an end to that: it is told, or the device would be at it for ever. */
+static void more_inserts_out_of_scope_than_can_be_put_aside_are_refused_with_what_to_do(void **state) {
+    company *c = *state;
+    push_txn t = make_txn(&c->ann, two_accounts(c), NOW);
+    unsigned parts = LIMIT_BUF_BYTES / (NOTES_OF_A_PART * (LIMIT_KEY_BYTES - 9)) + 1;
+    buf delta;
+    buf_init(&delta, 0);
+    for (t.last = false; !t.last; t.part++) {
+        put_notes(c, (unsigned)t.part, &delta);
+        t.delta = delta.p;
+        t.ndelta = delta.n;
+        t.last = t.part + 1 == parts;
+        assert_int_equal(push_txn_raw(&c->v, &c->ann, &t, NULL), SATCHEL_OK);
+    }
+    const msg_result *r = &c->v.last.result;
+    assert_int_equal(r->rc, SATCHEL_E_TOO_LARGE);
+    char said[LIMIT_TEXT_BYTES + 1];
+    snprintf(said, sizeof said, "%.*s", (int)r->ntext, r->text);
+    assert_non_null(strstr(said, "write those first, in a transaction of their own"));
+    assert_int_equal(r->table, schema_table_by_name(store_schema(c->v.s), "note")->id);
+    SCOPE_SQL("SELECT count(*) FROM note", "0");
+    buf_fini(&delta);
+}
+
 /* Its rights are those of its token, not a profile's. */
 static void program_writes_in_any_bucket(void **state) {
     company *c = *state;
@@ -370,6 +413,7 @@ int main(void) {
         SCOPE_TEST(parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it),
         SCOPE_TEST(parent_whose_key_is_over_the_limit_refuses_its_child),
         SCOPE_TEST(insert_that_meets_a_row_of_its_own_transaction_may_come_before_its_parent_too),
+        SCOPE_TEST(more_inserts_out_of_scope_than_can_be_put_aside_are_refused_with_what_to_do),
         SCOPE_TEST(program_writes_in_any_bucket),
         SCOPE_TEST(row_that_the_rules_cannot_place_leaves_no_trace_in_an_import),
     };

@@ -32,10 +32,21 @@ const again = (r) => confirm({
   done: (reply) => reply.failed && html`<p class="trouble" role="alert">It failed again, and wrote nothing; entry ${reply.id} says why.</p>`,
 });
 
+function dismiss(runs, then) {
+  confirm({
+    title: runs.length === 1 ? `Dismiss entry ${runs[0].id} of ${runs[0].name}` : `Dismiss ${runs.length} entries`, verb: "Dismiss", danger: true,
+    words: `What was to be written is not written. ${runs.length === 1 ? "The entry is" : "These entries are"} no more among what failed, and cannot be run again.`,
+    run: () => command("automation.dismiss", { ids: runs.map((r) => r.id) }), said: "Dismissed.", then,
+  });
+}
+
+const dismissable = (runs, done) => html`<button type="button" class="danger" onClick=${() => dismiss(runs, done)}>Dismiss</button>`;
+
 const entry = (id) => html`<a href=${href(["automations", "runs"], { "filter.id": id })}>entry ${id}</a>`;
 
-/** What there is to say of it, and what was run again as what. */
-const said = (r) => html`${r.words}${r.replays && html`<div>again, for ${entry(r.replays)}</div>`}${r.replayed_by && html`<div>run again <${Time} ms=${r.replayed_ms} /> as ${entry(r.replayed_by)}</div>`}`;
+/** What there is to say of it, what was run again as what, and what somebody has dismissed; what failed of a timer is settled by its next run, too. */
+const said = (r) => html`${r.words}${r.replays && html`<div>again, for ${entry(r.replays)}</div>`}${r.replayed_by && html`<div>run again <${Time} ms=${r.replayed_ms} /> as ${entry(r.replayed_by)}</div>`}${
+  r.settled_ms && !r.replayed_by && html`<div>${r.table ? "dismissed" : "settled"} <${Time} ms=${r.settled_ms} /></div>`}`;
 
 const does = (a) => html`<details><summary>${a.every ? `every ${a.every}` : `${a.event} of ${a.table}${a.columns ? ` (${a.columns})` : ""}`}</summary>
   ${a.condition && html`<p>if <code>${a.condition}</code></p>`}<pre tabindex="0">${a.actions}</pre></details>`;
@@ -57,6 +68,7 @@ function Runs({ query, failed }) {
   const [manager, admin] = [useMay("manager"), useMay("admin")];
   return html`<${Table} key=${failed} path="automation_runs" caption=${failed ? "What failed" : "What automations did"} sort="-at_ms" live=${10000} link="id" query=${query} fixed=${failed ? { "filter.failed": 1 } : {}}
     groups=${failed ? { name: "name", label: "automation" } : undefined} empty=${failed ? "No automation has failed." : "No automation has run."}
+    bulk=${failed && admin ? dismissable : null} named=${(r) => `entry ${r.id}`}
     filters=${[...(failed ? [] : [{ name: "name", label: "Automation" }]), { name: "code", label: "Code", hint: "E_..." }, { name: "table", label: "Table" }]}
     columns=${[{ name: "at_ms", title: "When", down: true, show: (r) => html`<${Time} ms=${r.at_ms} />` }, { name: "id", title: "Entry", right: true, show: (r) => String(r.id) },
       { name: "name", title: "Automation" },
@@ -66,7 +78,7 @@ function Runs({ query, failed }) {
       { name: "words", title: "In words", class: "words", show: said },
       ...(failed && manager ? [{ name: "do", title: "", sort: false, class: "do", show: (r) => html`${admin && (r.table
         ? html`<button type="button" onClick=${() => again(r)}>Run again</button>` : html`<button type="button" onClick=${() => now(r)}>Run now</button>`)}
-        <button type="button" onClick=${() => test({ name: r.name, table: r.table, key: r.key, every: !r.table })}>Try</button>` }] : [])]} />`;
+        <button type="button" onClick=${() => test({ name: r.name, table: r.table, key: r.key, every: !r.table })}>Try</button>${admin && dismissable([r])}` }] : [])]} />`;
 }
 
 export default function Automations({ route }) {
