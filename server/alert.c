@@ -296,9 +296,10 @@ static bool value_of(const look *l, const device_row *d, alert_metric m, double 
     }
 }
 
-/* Amid a rollout a device whose profile is P@next is one of P's (rollout.h). */
+/* Amid a rollout a device whose profile is P@next is one of P's (rollout.h); one without a profile is of "full", as people are told. */
 static bool is_of(const char *profile, const char *rule) {
     size_t n = strlen(rule);
+    if (!profile) return !strcmp(rule, "full");
     return strncmp(profile, rule, n) == 0 && (!profile[n] || !strcmp(profile + n, SCOPE_NEXT));
 }
 
@@ -308,7 +309,7 @@ static int judge_device(look *l, const device_row *d) {
     for (unsigned i = 0; !rc && i < l->nrule; i++) {
         const watched *r = &l->rule[i];
         if (r->metric >= METRIC_OF_DEVICES || !value_of(l, d, r->metric, &v)) continue;
-        if (r->any_profile || (d->profile && is_of(d->profile, r->profile))) rc = judge(l, i, d->id, v);
+        if (r->any_profile || is_of(d->profile, r->profile)) rc = judge(l, i, d->id, v);
     }
     return rc;
 }

@@ -459,6 +459,20 @@ static void profiles_next_one_is_watched_like_the_profile(void **state) {
     ALERTS("till-silent 1 closed");
 }
 
+static void device_that_holds_everything_is_of_the_profile_full(void **state) {
+    world *w = *state;
+    use(w, "'till-silent'");
+    sql_exec(&w->v, "UPDATE satchel_alert_rule SET profile='full',hours=NULL WHERE name='till-silent'");
+    phone(w, "profile=NULL");
+    phone_comes(w);
+    look(w);
+    wait(w, HOUR);
+    ALERTS("till-silent 1 open");
+    phone(w, "profile='till'");
+    look(w);
+    ALERTS("till-silent 1 closed");
+}
+
 static void hours_text_is_read_or_refused(void **state) {
     static const char *const wrong[] = {
         "", "8", "08:00", "20:00-08:00", "mon-xyz 08:00-20:00", "08:00-25:00", "08:61-09:00", "08:00-20:00 x", "mon 08:00-20:00"};
@@ -657,6 +671,7 @@ int main(void) {
         TEST(samples_are_watched_by_their_name),
         TEST(rows_that_had_to_be_put_right_open_an_alert),
         TEST(profile_bounds_a_rule_and_hours_when_it_opens),
+        TEST(device_that_holds_everything_is_of_the_profile_full),
         TEST(profiles_next_one_is_watched_like_the_profile),
         TEST(hours_text_is_read_or_refused),
         TEST(after_the_server_stood_still_devices_get_time_to_come),
