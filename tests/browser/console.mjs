@@ -230,7 +230,7 @@ const VIEWS = {
   "device-refused": `devices/${device.till.id}/refusals`, "device-conflicts": `devices/${device.phone.id}/conflicts`, "device-changes": `devices/${device.phone.id}/changes`, "device-events": `devices/${device.phone.id}/events`,
   charts: "charts", alerts: "alerts", "alert-rules": "alerts/rules", silences: "alerts/silences", conflicts: "conflicts", conflict: "conflicts/1", refusals: "refusals", refusal: null, changes: "changes",
   reports: "reports", "reports-all": "reports/all", report: "reports/pipeline_by_stage", data: "data", table: "data/contact", row: `data/contact/${key(first)}`, history: `data/contact/${key(first)}/history`,
-  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, automations: "automations", "automation-runs": "automations/runs", "automations-failed": "automations/failed",
+  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, "explain-users": "explain/users", "explain-user": `explain/user?user=${key(world.rep)}&profile=agent`, automations: "automations", "automation-runs": "automations/runs", "automations-failed": "automations/failed",
   people: "people", enrolment: "people/enrolment", tokens: "people/tokens", audit: "audit", system: "system", backups: "system/backups", events: "system/events",
 };
 VIEWS.refusal = `refusals/${encodeURIComponent((await api(page, "refusals?limit=1")).items?.[0]?.id)}`;
@@ -810,6 +810,32 @@ await check("the dry run of other rules tells what they would do; why a device h
   await page.screenshot({ path: path.join(world.shots, "scope-dry-run.png"), fullPage: true });
   await visit(page, `#/explain?device=phone&table=contact&key=${key(first)}`);
   ok(/phone is to hold contact/.test(await page.locator("main").innerText()), "the explanation");
+});
+
+await check("a user is chosen by name, and what his devices hold leads to each; of whom there is no device, what the first is to hold", async () => {
+  await visit(page, "#/explain");
+  await page.getByRole("link", { name: "Users", exact: true }).click();
+  await page.waitForFunction(() => location.hash.startsWith("#/explain/users"));
+  await settled(page);
+  const told = (await api(page, "device_users?sort=user_label&limit=50")).items;
+  equal(await page.locator("tbody tr td.name").allInnerTexts(), told.map((u) => u.user_label ?? u.user ?? "nobody"), "users");
+  const mine = told.find((u) => u.user === `x'${world.rep}'`);
+  ok(mine.user_label && mine.user_table === "user_account" && mine.profile === "agent", JSON.stringify(mine));
+  await page.getByRole("link", { name: mine.user_label }).first().click();
+  await page.waitForFunction(() => location.hash.startsWith("#/explain/user?"));
+  await settled(page);
+  const rows = async () => Number(/to hold ([0-9,]+) row/.exec(await page.locator(".headline").innerText())[1].replaceAll(",", ""));
+  const held = (await api(page, `devices/${device.desk.id}/rows`)).rows;
+  equal([await rows(), await page.locator("tbody tr td.name").allInnerTexts()], [held, ["desk"]], "what they hold, and his devices");
+  await page.getByRole("link", { name: "Explain" }).click();
+  await page.waitForFunction(() => location.hash.includes("device=desk"));
+  await visit(page, "#/explain/users");
+  await page.getByText("Somebody who has no device yet").click();
+  await page.getByLabel("User’s key").fill(`x'${world.rep}'`);
+  await page.locator("details select[name=profile]").selectOption("rep");
+  await button("View").click();
+  await page.getByText("There is no such device.").waitFor();
+  equal(await rows(), (await api(page, `holds?user=${key(world.rep)}&profile=rep`)).rows, "as a rep");
 });
 
 await check("a dry run that touches many devices tells whose they are, and shows the first, or those of whom one asks", async () => {

@@ -20,7 +20,8 @@ from console_client import DESCRIPTION, Browser, first_password
 READS = {name: path for name, (method, path, _) in DESCRIPTION.operations.items() if method == "get" and path.startswith("/v1/admin/")}
 # What has to be there besides, so that an operation has something to answer.
 GIVEN = {"consoleExplain": {"device": "phone", "table": "contact", "key": "x'01'"}, "consoleHistory": {"table": "contact", "key": "x'01'"},
-         "consoleRows": {"table": "contact"}, "consoleRow": {"table": "contact", "key": "x'01'"}, "consoleReport": {"view": "search_text"}}
+         "consoleRows": {"table": "contact"}, "consoleRow": {"table": "contact", "key": "x'01'"}, "consoleReport": {"view": "search_text"},
+         "consoleHolds": {"profile": "full"}}
 
 
 class Admin(Api):
@@ -97,7 +98,7 @@ class Describes(ConsoleCase):
             reader.call(name, 403, **given)
             viewer.call(name, 400, **given, bla=1)
             if "404" in DESCRIPTION.operations[name][2]["responses"]:
-                missing = {**given, **({"id": 999999} if "id" in given else {"view": "nobody"} if "view" in given else {"table": "nobody"})}
+                missing = {**given, **({"id": 999999} if "id" in given else {"view": "nobody"} if "view" in given else {"profile": "nobody"} if "profile" in given else {"table": "nobody"})}
                 viewer.call(name, 404, **missing)
         for _ in range(40):
             if wrong.raw("GET", "/v1/admin/overview")[0] == 429:
@@ -660,6 +661,43 @@ class Explains(company.Company):
         self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__unsettled="true")], ["ann", "bob"])
         self.assertEqual({p["name"]: p["unsettled"] for p in api.items("consoleProfiles") if p["devices"]}, {"rep": 2, "full": 0})
         self.assertEqual((api.call("consoleScope")["unsettled"], len(api.csv("consoleProfiles"))), (2, len(profiles)))
+
+
+    def test_users_are_listed_with_their_devices_and_what_they_are_to_hold_with_a_device_or_without(self):
+        server = self.begin()
+        _, _, rep, other = self.two_reps()
+        self.of_profile("ann-2", "rep", rep)
+        self.of_profile("till-1", "till", store=self.stores[0])
+        cara = next(r for r in self.reps if r not in (rep, other))
+        server.ctl("device", "add", "cara-phone", "--profile", "rep", "--user", literal(cara))
+        gone = self.of_profile("gone", "rep", other)
+        server.ctl("device", "revoke", gone.name)
+        api = admin(server)
+        users = api.items("consoleDeviceUsers", limit=2)
+        told = {(u["user"], u["store"], u["profile"]): (u["devices"], u["codes"]) for u in users}
+        shop = literal(self.stores[0])
+        self.assertEqual(told, {(literal(rep), None, "rep"): (2, 0), (literal(other), None, "rep"): (1, 0), (literal(cara), None, "rep"): (0, 1), (None, shop, "till"): (1, 0)})
+        names = {u["user"]: (u["user_table"], u["user_label"]) for u in users if u["user"]}
+        self.assertEqual(names, {literal(r): ("user_account", server.one("SELECT name FROM user_account WHERE id = ?", r)) for r in (rep, other, cara)})
+        till = api.call("consoleDeviceUsers", filter__profile="till")["items"][0]
+        self.assertEqual((till["user_label"], till["store_table"], till["store_label"]), (None, "store", server.one("SELECT name FROM store WHERE id = ?", self.stores[0])))
+        self.assertEqual([u["user"] for u in api.items("consoleDeviceUsers", q=names[literal(cara)][1])], [literal(cara)])
+        self.assertEqual((len(api.csv("consoleDeviceUsers")), api.items("consoleDeviceUsers", filter__user=literal(cara))[0]["last_seen_ms"]), (4, None))
+        # What is told for a user is what his devices are to hold; and of whom there is no device it is what the first one then is to.
+        for name, who in {"ann": {"user": literal(rep), "profile": "rep"}, "till-1": {"store": shop, "profile": "till"}}.items():
+            self.assertEqual(api.call("consoleHolds", **who)["items"], api.call("consoleDeviceRows", id=api.id_of(name))["items"])
+        first = {p: api.call("consoleHolds", user=literal(cara), profile=p) for p in ("rep", "manager")}
+        for profile in first:
+            self.of_profile("cara-" + profile, profile, cara)
+            self.assertEqual(first[profile]["items"], api.call("consoleDeviceRows", id=api.id_of("cara-" + profile))["items"])
+        self.assertNotEqual(first["rep"]["rows"], first["manager"]["rows"])
+        self.assertEqual(api.call("consoleHolds", profile="full")["rows"], sum(t["rows"] for t in api.items("consoleTables")))
+        nobody = api.call("consoleHolds", user="x'ff'", profile="rep")
+        self.assertTrue(0 < nobody["rows"] < first["rep"]["rows"])
+        self.assertIn("which profile", api.call("consoleHolds", 400, user=literal(cara))["detail"])
+        self.assertIn("SQL", api.call("consoleHolds", 400, user="cara", profile="rep")["detail"])
+        # The console's time is its own again after a rule was asked.
+        self.assertTrue(api.items("consoleReports"))
 
 
 class ZEverything(harness.Case):
