@@ -17,12 +17,17 @@
 /* Devices that may come, and codes that may still be used. */
 static const char USERS_SQL[] = "SELECT json_group_array(json_object(" NAMED(user) "," NAMED(
     store) ",'profile',coalesce(profile,'full'),"
-           "'devices',devices,'codes',codes,'online',online,'last_seen_ms',seen))"
-           " FROM (SELECT user,store,profile,sum(device) AS devices,sum(1-device) AS codes,sum(online) AS online,max(seen) AS seen FROM ("
-           "SELECT user,store,profile,1 AS device,console_online(id) AS online,iif(console_online(id),?1,nullif(last_seen_ms,0)) AS seen"
-           " FROM satchel_device WHERE state IN (1,4)"
-           " UNION ALL SELECT user,store,profile,0,0,NULL FROM satchel_enrol WHERE fingerprint IS NULL AND expires_ms>=?1)"
-           " GROUP BY user,store,profile)";
+           "'devices',devices,'codes',codes,'online',online,'silent',silent,'last_seen_ms',seen,"
+           "'silent_days',round((?1-iif(user IS NULL,seen,user_seen))/86400000.0,1),"
+           "'of_user',iif(user IS NULL,NULL,of_user),'limit',iif(user IS NULL,NULL,nullif(?2,0))))"
+           " FROM (SELECT user,store,profile,sum(device) AS devices,sum(1-device) AS codes,sum(online) AS online,"
+           "count(*) FILTER(WHERE active AND seen<?1-" CONSOLE_MS(
+               CONSOLE_SILENT_MS) ") AS silent,max(seen) AS seen,"
+                                  "max(max(seen)) OVER one AS user_seen,sum(count(*)) OVER one AS of_user FROM ("
+                                  "SELECT user,store,profile,1 AS device,state=1 AS active,console_online(id) AS online,"
+                                  "iif(console_online(id),?1,nullif(last_seen_ms,0)) AS seen FROM satchel_device WHERE state IN (1,4)"
+                                  " UNION ALL SELECT user,store,profile,0,0,0,NULL FROM satchel_enrol WHERE fingerprint IS NULL AND expires_ms>=?1)"
+                                  " GROUP BY user,store,profile WINDOW one AS (PARTITION BY user))";
 
 #define MEMBER(name, type, flags)                                                                                                \
     { #name, "value->>'" #name "'", type, flags }
@@ -36,14 +41,19 @@ static const console_column USER[] = {MEMBER(user, CONSOLE_TEXT, CONSOLE_SEARCHE
                                       MEMBER(devices, CONSOLE_INTEGER, 0),
                                       MEMBER(codes, CONSOLE_INTEGER, 0),
                                       MEMBER(online, CONSOLE_INTEGER, 0),
-                                      MEMBER(last_seen_ms, CONSOLE_INTEGER, 0)};
+                                      MEMBER(silent, CONSOLE_INTEGER, 0),
+                                      MEMBER(last_seen_ms, CONSOLE_INTEGER, 0),
+                                      MEMBER(silent_days, CONSOLE_REAL, 0),
+                                      MEMBER(of_user, CONSOLE_INTEGER, 0),
+                                      MEMBER(limit, CONSOLE_INTEGER, 0)};
 #undef MEMBER
 static const console_source USERS = {"json_each(?5)", USER, N(USER), {"key"}, "user_label"};
 
-static int read_text(const console *k, const char *sql, buf *out) {
+static int read_users(const console *k, buf *out) {
     sqlite3_stmt *q = NULL;
-    int rc = db_rc(sqlite3_prepare_v2(k->file->db, sql, -1, &q, NULL));
+    int rc = db_rc(sqlite3_prepare_v2(k->file->db, USERS_SQL, -1, &q, NULL));
     if (!rc) rc = db_rc(sqlite3_bind_int64(q, 1, k->now_ms));
+    if (!rc) rc = db_rc(sqlite3_bind_int64(q, 2, atomic_load(&k->service->devices_per_user)));
     int step = rc ? SQLITE_DONE : sqlite3_step(q);
     if (step == SQLITE_ROW)
         buf_put(out, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0) + 1);
@@ -57,7 +67,7 @@ void console_device_users(api_call *c, api_reader *r) {
     console *k = console_begin(c, r);
     buf list = {0};
     if (!k) return;
-    int rc = read_text(k, USERS_SQL, &list);
+    int rc = read_users(k, &list);
     if (rc)
         console_end(c, r, k, rc, NULL);
     else

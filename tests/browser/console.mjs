@@ -819,6 +819,8 @@ await check("a user is chosen by name, and what his devices hold leads to each; 
   await settled(page);
   const told = (await api(page, "device_users?sort=user_label&limit=50")).items;
   equal(await page.locator("tbody tr td.name").allInnerTexts(), told.map((u) => u.user_label ?? u.user ?? "nobody"), "users");
+  equal(await page.locator("tbody tr td[data-title='Days silent']").allInnerTexts(), told.map((u) => (u.silent_days === null ? "–" : String(u.silent_days))), "for how long they are silent");
+  ok(told.some((u) => u.silent > 0 && u.silent < u.devices), JSON.stringify(told));
   const mine = told.find((u) => u.user === `x'${world.rep}'`);
   ok(mine.user_label && mine.user_table === "user_account" && mine.profile === "agent", JSON.stringify(mine));
   await page.getByRole("link", { name: mine.user_label }).first().click();

@@ -700,6 +700,55 @@ class Explains(company.Company):
         self.assertTrue(api.items("consoleReports"))
 
 
+    def test_user_has_no_more_devices_and_codes_than_the_setting_says_and_is_told_for_how_long_they_are_silent(self):
+        settings = self.path("satcheld.conf")
+
+        def allow(server, most):
+            with open(settings, "w", encoding="utf-8") as f:
+                f.write(f"devices-per-user = {most}\n")
+            server.process.send_signal(signal.SIGHUP)
+            harness.wait_until(lambda: {u["limit"] for u in api.items("consoleDeviceUsers") if u["user"]} == {most or None}, "the setting")
+
+        with open(settings, "w", encoding="utf-8") as f:
+            f.write("devices-per-user = 2\n")
+        server = self.begin(["--config", settings])
+        rep, other, shop = literal(self.reps[0]), literal(self.reps[1]), literal(self.stores[0])
+        self.of_profile("ann", "rep", self.reps[0])
+        self.of_profile("till-1", "till", store=self.stores[0])
+        api = admin(server)
+        add = ("device", "add", "ann-2", "--profile", "manager", "--user", rep)
+        server.ctl(*add)
+        server.ctl(*add)  # the newer code takes the older one's place
+        told = {(u["user"], u["profile"]): (u["of_user"], u["limit"], u["silent_days"]) for u in api.items("consoleDeviceUsers")}
+        self.assertEqual(told, {(rep, "rep"): (2, 2, 0.0), (rep, "manager"): (2, 2, 0.0), (None, "till"): (None, None, 0.0)})
+        for refused in (("device", "add", "ann-3", "--profile", "rep", "--user", rep), ("device", "set", "till-1", "--user", rep)):
+            words = server.ctl(*refused, expect=1)
+            self.assertIn(f"the user {rep} has 1 device and 1 open enrolment code, and may have 2 in all: revoke a device of his", words)
+            self.assertIn("devices-per-user", words)
+        self.assertEqual([e["name"] for e in api.items("consoleEnrolments", filter__state="open")], ["ann-2"])
+        self.assertIsNone(api.items("consoleDevices", filter__name="till-1")[0]["user"])
+        # Whose it is already it stays, as who is nobody's may have as many as there are; and a user may have what was revoked again.
+        server.ctl("device", "set", "ann", "--user", rep, "--profile", "manager")
+        for name in ("till-2", "till-3", "till-4"):
+            server.ctl("device", "add", name, "--profile", "till", "--store", shop)
+        server.ctl("device", "revoke", "ann")
+        server.ctl("device", "add", "ann-3", "--profile", "rep", "--user", rep)
+        server.ctl("device", "add", "bob", "--profile", "rep", "--user", other)
+        allow(server, 1)
+        self.assertIn("2 open enrolment codes, and may have 1", server.ctl("device", "add", "ann-4", "--profile", "rep", "--user", rep, expect=1))
+        allow(server, 0)
+        server.ctl("device", "add", "ann-4", "--profile", "rep", "--user", rep)
+        # Three days later.
+        server.stop()
+        with sqlite3.connect(server.store) as db:
+            db.execute("UPDATE satchel_device SET last_seen_ms = last_seen_ms - 259200000, state = 1 WHERE name = 'ann'")
+        server.start()
+        api.connection = None
+        silent = {u["profile"]: (u["devices"], u["codes"], u["silent"], u["silent_days"]) for u in api.items("consoleDeviceUsers", filter__user=rep)}
+        self.assertEqual(silent, {"manager": (1, 1, 1, 3.0), "rep": (0, 2, 0, 3.0)})
+        self.assertEqual({u["user"] for u in api.items("consoleDeviceUsers", filter__silent_days="2..")}, {rep})
+
+
 class ZEverything(harness.Case):
     """Last by name: what the other tests have met is all that there is."""
 

@@ -80,13 +80,22 @@ function Somebody({ names }) {
 const called = (u, what) => u[`${what}_label`] || literal(u[what]);
 const linked = (u, what) => u[what] && (u[`${what}_table`] ? html`<${RowLink} table=${u[`${what}_table`]} rowKey=${u[what]} label=${called(u, what)} />` : literal(u[what]));
 
+/** Of the devices that the user may have, open codes among them. */
+function ofUser(u) {
+  if (u.limit === null) return u.of_user === null ? null : count(u.of_user);
+  const words = `${count(u.of_user)} of ${count(u.limit)}`;
+  return u.of_user < u.limit ? words : html`<${Badge} word=${words} tone="warn" />`;
+}
+
 function Users({ query }) {
   const scope = useData("scope");
   const names = [...(scope.data ? scope.data.profiles.map((p) => p.name) : []), "full"];
-  return html`<${Somebody} names=${names} /><${Table} path="device_users" caption="Whose eyes?" sort="user_label" live=${15000} query=${query} id=${(u) => [u.user, u.store, u.profile].join()} filters=${[{ name: "profile", label: "Profile", options: names }]} empty="No device is enrolled yet." columns=${[
+  return html`<${Somebody} names=${names} /><${Table} path="device_users" caption="Whose eyes?" sort="user_label" live=${15000} query=${query} id=${(u) => [u.user, u.store, u.profile].join()} filters=${[{ name: "profile", label: "Profile", options: names }, { name: "silent_days", label: "Days silent", hint: "30.." }]} empty="No device is enrolled yet." columns=${[
     { name: "user_label", title: "User", show: (u) => html`<a href=${viewAs(u)}>${u.user ? called(u, "user") : "nobody"}</a>`, class: "name" }, { name: "store_label", title: "Store", show: (u) => linked(u, "store") },
     { name: "profile", title: "Profile" }, { name: "devices", title: "Devices", right: true, show: (u) => count(u.devices) }, { name: "codes", title: "Open codes", right: true, show: (u) => count(u.codes) },
-    { name: "online", title: "Connected", right: true, show: (u) => count(u.online) }, { name: "last_seen_ms", title: "Last seen", down: true, show: (u) => html`<${Ago} ms=${u.last_seen_ms} />` }]} />`;
+    { name: "of_user", title: "Of the user", right: true, show: ofUser, help: "All devices of the user with open codes, and how many these may be" },
+    { name: "online", title: "Connected", right: true, show: (u) => count(u.online) }, { name: "silent", title: "Silent", right: true, show: (u) => count(u.silent), help: "Not seen for a day" },
+    { name: "silent_days", title: "Days silent", right: true, show: (u) => u.silent_days !== null && count(u.silent_days), help: "Since any device of the user was seen" }, { name: "last_seen_ms", title: "Last seen", down: true, show: (u) => html`<${Ago} ms=${u.last_seen_ms} />` }]} />`;
 }
 
 function User({ query }) {
