@@ -1181,6 +1181,27 @@ await check("a backup is made", async () => {
   ok((await page.locator("tbody").first().innerText()).includes("before-noon"), "it is not in the list");
 });
 
+await check("the newest backup is tried in a restore drill, and what came out stays; one that is damaged is told", async () => {
+  await visit(page, "#/system/backups");
+  const last = page.locator(".facts > div", { hasText: "Last restore drill" });
+  ok((await last.innerText()).includes("none yet"), "before");
+  const made = path.join(world.data, "backups/before-noon");
+  const drill = async (words) => {
+    const dialog = await act(page, button("Restore drill"), {}, "stays");
+    await dialog.getByText(words).waitFor();
+    await dialog.getByRole("button", { name: "Close" }).click();
+    await settled(page);
+    ok(!fs.existsSync(`${made}.drill`), "what it made is there yet");
+    return last.innerText();
+  };
+  ok(/whole now|whole \d/.test((await drill("is whole:")).replace(/\s+/g, " ").replace("not whole", "")), "whole");
+  await page.screenshot({ path: path.join(world.shots, "drill-whole.png") });
+  fs.appendFileSync(path.join(made, "store.db"), "x");
+  ok(/not whole/.test(await drill("is not whole:")), "damaged");
+  await page.screenshot({ path: path.join(world.shots, "drill-damaged.png") });
+  fs.truncateSync(path.join(made, "store.db"), fs.statSync(path.join(made, "store.db")).size - 1);
+});
+
 await check("figures move while one looks, without a reload: a code that is used, changes that devices make, a rule", async () => {
   const code = ctl("device", "add", "late comer", "--profile", "full").enrolment_code;
   const row = page.locator("tbody tr", { hasText: "late comer" });
@@ -1288,7 +1309,7 @@ await check("a manager does what a manager may, and cannot do what takes an admi
   await mona.getByLabel("Select all on this page").check();
   await act(mona, mona.getByRole("button", { name: "Acknowledge" }));
   equal((await api(page, "alerts?filter.rule=clock-skew&filter.state=acked")).items.map((a) => a.acked_by), Array(total).fill("user:mona"), "who acknowledged");
-  for (const [place, name] of [["alerts/rules", "Edit"], ["alerts/rules", "Make a rule"], ["alerts/rules", "Send a test"], [`devices/${device.phone.id}`, "Pause"], ["system/backups", "Make a backup"]]) {
+  for (const [place, name] of [["alerts/rules", "Edit"], ["alerts/rules", "Make a rule"], ["alerts/rules", "Send a test"], [`devices/${device.phone.id}`, "Pause"], ["system/backups", "Make a backup"], ["system/backups", "Restore drill"]]) {
     await visit(mona, `#/${place}`);
     equal(await mona.getByRole("button", { name, exact: true }).count(), 0, `${name} for a manager`);
   }

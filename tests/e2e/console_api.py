@@ -98,7 +98,8 @@ class Describes(ConsoleCase):
             reader.call(name, 403, **given)
             viewer.call(name, 400, **given, bla=1)
             if "404" in DESCRIPTION.operations[name][2]["responses"]:
-                missing = {**given, **({"id": 999999} if "id" in given else {"view": "nobody"} if "view" in given else {"profile": "nobody"} if "profile" in given else {"table": "nobody"})}
+                named = next((n for n in ("view", "profile") if n in given), "table")
+                missing = {**given, **({"id": 999999} if "id" in given else {named: "nobody"})}
                 viewer.call(name, 404, **missing)
         for _ in range(40):
             if wrong.raw("GET", "/v1/admin/overview")[0] == 429:
@@ -676,11 +677,13 @@ class Explains(company.Company):
         users = api.items("consoleDeviceUsers", limit=2)
         told = {(u["user"], u["store"], u["profile"]): (u["devices"], u["codes"]) for u in users}
         shop = literal(self.stores[0])
-        self.assertEqual(told, {(literal(rep), None, "rep"): (2, 0), (literal(other), None, "rep"): (1, 0), (literal(cara), None, "rep"): (0, 1), (None, shop, "till"): (1, 0)})
+        self.assertEqual(told, {(literal(rep), None, "rep"): (2, 0), (literal(other), None, "rep"): (1, 0), (literal(cara), None, "rep"): (0, 1),
+                                (None, shop, "till"): (1, 0)})
         names = {u["user"]: (u["user_table"], u["user_label"]) for u in users if u["user"]}
         self.assertEqual(names, {literal(r): ("user_account", server.one("SELECT name FROM user_account WHERE id = ?", r)) for r in (rep, other, cara)})
         till = api.call("consoleDeviceUsers", filter__profile="till")["items"][0]
-        self.assertEqual((till["user_label"], till["store_table"], till["store_label"]), (None, "store", server.one("SELECT name FROM store WHERE id = ?", self.stores[0])))
+        self.assertEqual((till["user_label"], till["store_table"]), (None, "store"))
+        self.assertEqual(till["store_label"], server.one("SELECT name FROM store WHERE id = ?", self.stores[0]))
         self.assertEqual([u["user"] for u in api.items("consoleDeviceUsers", q=names[literal(cara)][1])], [literal(cara)])
         self.assertEqual((len(api.csv("consoleDeviceUsers")), api.items("consoleDeviceUsers", filter__user=literal(cara))[0]["last_seen_ms"]), (4, None))
         # What is told for a user is what his devices are to hold; and of whom there is no device it is what the first one then is to.
