@@ -179,10 +179,10 @@ static int count_table(const console *k, const schema_table *t, void *rules, int
     return rules ? count_shared(k, rules, t, rows, bytes) : console_count_rows(k, t, 0, rows, bytes);
 }
 
-static int open_rules(const console *k, const eyes *e, scope **rules, const scope_profile **p, buf *words) {
+static int open_rules(console *k, const eyes *e, scope **rules, const scope_profile **p, buf *words) {
     int rc = scope_open_reader(k->file->db, k->schema, rules, words);
     /* It has taken the name for a time of its own, which the reader's views are not to go by. */
-    int back = scope_register_now(k->file->db, (int64_t *)&k->now_ms);
+    int back = scope_register_now(k->file->db, &k->now_ms);
     *p = NULL;
     if (rc || back) return rc ? rc : back;
     if (!strcmp(e->profile, "full")) return SATCHEL_OK;
@@ -191,7 +191,7 @@ static int open_rules(const console *k, const eyes *e, scope **rules, const scop
     return *p ? SATCHEL_OK : SATCHEL_E_NOT_FOUND;
 }
 
-static int put_holds(const console *k, const eyes *e, buf *out, buf *words) {
+static int put_holds(console *k, const eyes *e, buf *out, buf *words) {
     scope *rules = NULL;
     const scope_profile *p;
     int rc = open_rules(k, e, &rules, &p, words);
