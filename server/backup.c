@@ -6,15 +6,18 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "protocol/db.h"
 #include "protocol/functions.h"
 #include "protocol/satchel_rc.h"
 #include "server/os.h"
+#include "server/store.h"
 
 /* 2 MiB of SQLite's usual pages: between steps it is asked whether to go on. */
 #define STEP_PAGES 512
@@ -201,17 +204,21 @@ static int fail_here(making *m, const char *what) {
     return rc;
 }
 
-static int open_place(making *m) {
+static int open_parent(making *m) {
     int rc = bundle_split(m->r->target, m->parent_path, m->name, m->error);
     if (rc) return rc;
     m->parent.fd = open(m->parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     m->data.fd = open(m->r->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m->parent.fd < 0 || m->data.fd < 0)
         return os_fail(m->error, m->parent.fd < 0 ? m->parent_path : m->r->data, NULL, "cannot open the directory");
-    if ((rc = check_place(m))) return rc;
-    snprintf(m->stage, sizeof m->stage, "%s.part", m->name);
+    return SATCHEL_OK;
+}
+
+static int make_stage(making *m, const char *ending) {
+    snprintf(m->stage, sizeof m->stage, "%s.%s", m->name, ending);
     snprintf(m->stage_path, sizeof m->stage_path, "%s/%s", m->parent_path, m->stage);
-    if ((rc = bundle_remove(m->parent, m->stage, m->error))) return rc; /* of a server that was killed */
+    int rc = bundle_remove(m->parent, m->stage, m->error); /* of a server that was killed */
+    if (rc) return rc;
     if (mkdirat(m->parent.fd, m->stage, 0700)) return fail_here(m, "cannot be made");
     m->dir.fd = openat(m->parent.fd, m->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return m->dir.fd < 0 ? fail_here(m, "cannot be opened") : SATCHEL_OK;
@@ -227,25 +234,143 @@ static int settle(making *m) {
     return taken ? bundle_remove(m->parent, m->stage, m->error) : SATCHEL_OK;
 }
 
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+static int begin(making *m, const backup_request *r, const progress *watch, buf *error) {
+    *m = (making){.r = r, .watch = watch, .error = error};
+    m->parent = (bundle_dir){.fd = -1, .path = m->parent_path};
+    m->dir = (bundle_dir){.fd = -1, .path = m->stage_path};
+    m->data = (bundle_dir){.fd = -1, .path = r->data};
+    if (!atomic_flag_test_and_set(&busy)) return SATCHEL_OK;
+    buf_printf(error, "another backup is being made, or tried");
+    return SATCHEL_E_BUSY;
+}
+
+/* `undo`: what was made goes. */
+static void end(making *m, bool undo) {
+    buf unsaid = {0};
+    if (undo && m->dir.fd >= 0) bundle_remove(m->parent, m->stage, &unsaid);
+    buf_fini(&unsaid);
+    if (m->dir.fd >= 0) close(m->dir.fd);
+    if (m->parent.fd >= 0) close(m->parent.fd);
+    if (m->data.fd >= 0) close(m->data.fd);
+    atomic_flag_clear(&busy);
+}
+
 int backup_make(const backup_request *r, const progress *watch, bundle *out, buf *error) {
-    static atomic_flag busy = ATOMIC_FLAG_INIT;
-    making m = {.r = r, .watch = watch, .out = out, .error = error};
-    m.parent = (bundle_dir){.fd = -1, .path = m.parent_path};
-    m.dir = (bundle_dir){.fd = -1, .path = m.stage_path};
-    m.data = (bundle_dir){.fd = -1, .path = r->data};
-    if (atomic_flag_test_and_set(&busy)) {
-        buf_printf(error, "another backup is being made");
-        return SATCHEL_E_BUSY;
-    }
-    int rc = open_place(&m);
+    making m;
+    int rc = begin(&m, r, watch, error);
+    if (rc) return rc;
+    m.out = out;
+    rc = open_parent(&m);
+    if (!rc) rc = check_place(&m);
+    if (!rc) rc = make_stage(&m, "part");
     if (!rc) rc = fill(&m);
     if (!rc) rc = settle(&m);
-    buf unsaid = {0};
-    if (rc && m.dir.fd >= 0) bundle_remove(m.parent, m.stage, &unsaid);
-    buf_fini(&unsaid);
-    if (m.dir.fd >= 0) close(m.dir.fd);
-    if (m.parent.fd >= 0) close(m.parent.fd);
-    if (m.data.fd >= 0) close(m.data.fd);
-    atomic_flag_clear(&busy);
+    end(&m, rc != SATCHEL_OK);
     return rc;
+}
+
+/* ---- a drill ---- */
+
+/* What stands under the stage's name may be a backup, which is not to go; a stage has no manifest. */
+static int check_stage_is_free(making *m) {
+    char manifest[300];
+    snprintf(manifest, sizeof manifest, "%s.drill/" BUNDLE_MANIFEST, m->name);
+    if (faccessat(m->parent.fd, manifest, F_OK, 0)) return SATCHEL_OK;
+    buf_printf(m->error, "%s.drill: is a backup, and in the way; name it otherwise", m->r->target);
+    return SATCHEL_E_MISUSE;
+}
+
+/* As restore does. */
+static int copy_back(making *m, bundle_dir from) {
+    int rc = SATCHEL_OK;
+    for (unsigned i = 0; !rc && i < m->out->n; i++) {
+        const bundle_file *was = &m->out->file[i];
+        bundle_file is = *was;
+        rc = bundle_copy(from, m->dir, &is, m->watch, m->error);
+        if (rc || (is.bytes == was->bytes && !memcmp(is.sha256, was->sha256, sizeof is.sha256))) continue;
+        buf_printf(m->error, "%s: is not as it was when the backup was made", was->name);
+        rc = SATCHEL_E_CORRUPT;
+    }
+    return rc;
+}
+
+static int count_table(sqlite3 *db, const char *table, uint64_t *rows) {
+    sqlite3_stmt *q = NULL;
+    char *sql = sqlite3_mprintf("SELECT count(*) FROM \"%w\"", table);
+    int sq = sql ? sqlite3_prepare_v2(db, sql, -1, &q, NULL) : SQLITE_NOMEM;
+    if (sq == SQLITE_OK && (sq = sqlite3_step(q)) == SQLITE_ROW) *rows += (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_free(sql);
+    return sq == SQLITE_ROW ? SATCHEL_OK : db_rc(sq);
+}
+
+static int count_rows(making *m, uint64_t *rows) {
+    sqlite3 *db = NULL;
+    schema *shape = NULL;
+    int rc = open_copy(m, "PRAGMA query_only=1", &db);
+    if (!rc) rc = schema_load(db, &shape, m->error);
+    for (unsigned i = 0; !rc && i < shape->ntable; i++)
+        if (shape->table[i].until == SCHEMA_NEVER) rc = count_table(db, shape->table[i].name, rows);
+    schema_free(shape);
+    sqlite3_close(db);
+    return rc;
+}
+
+static int verify_copy(making *m, backup_drill *out) {
+    char path[PATH_BYTES + 16];
+    unsigned problems = 0;
+    buf report = {0};
+    snprintf(path, sizeof path, "%s/" BUNDLE_STORE, m->stage_path);
+    int rc = store_verify_files(path, NULL, m->watch, &report, &problems, NULL, m->error);
+    if (!rc && problems) buf_put(&out->wrong, report.p, report.n);
+    if (!rc) rc = count_rows(m, &out->rows);
+    buf_fini(&report);
+    return rc ? rc : out->wrong.rc;
+}
+
+static int try_backup(making *m, bundle_dir *from, backup_drill *out) {
+    uint64_t bytes = 0;
+    int rc = open_parent(m);
+    if (!rc) from->fd = open(from->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!rc && from->fd < 0) rc = os_fail(m->error, from->path, NULL, "cannot open the backup");
+    if (!rc) rc = bundle_read_manifest(*from, m->out, m->error);
+    if (rc) return rc;
+    out->seq = m->out->seq;
+    for (unsigned i = 0; i < m->out->n; i++) bytes += m->out->file[i].bytes;
+    rc = check_room(m, bytes);
+    if (!rc) rc = check_stage_is_free(m);
+    if (!rc) rc = make_stage(m, "drill");
+    if (!rc) rc = copy_back(m, *from);
+    return rc ? rc : verify_copy(m, out);
+}
+
+/* What is said of the backup, and not of the place where it is tried. */
+static bool is_found(int rc) {
+    return rc && rc != SATCHEL_E_MISUSE && rc != SATCHEL_E_FULL && rc != SATCHEL_E_READONLY && rc != SATCHEL_E_CLOSED &&
+           rc != SATCHEL_E_BUSY && rc != SATCHEL_E_NOMEM;
+}
+
+int backup_try(const backup_request *r, const progress *watch, backup_drill *out, buf *error) {
+    making m;
+    struct timespec begun, ended;
+    bundle_dir from = {.fd = -1, .path = r->target};
+    *out = (backup_drill){0};
+    int rc = begin(&m, r, watch, error);
+    if (rc) return rc;
+    bundle *b = calloc(1, sizeof *b);
+    m.out = b;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    rc = b ? try_backup(&m, &from, out) : SATCHEL_E_NOMEM;
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    out->ms = (uint64_t)((ended.tv_sec - begun.tv_sec) * 1000 + (ended.tv_nsec - begun.tv_nsec) / 1000000);
+    if (from.fd >= 0) close(from.fd);
+    end(&m, true);
+    free(b);
+    if (!is_found(rc)) return rc;
+    buf_clear(&out->wrong);
+    buf_printf(&out->wrong, "%s", error->n ? (const char *)error->p : satchel_rc_text(rc));
+    buf_clear(error);
+    return out->wrong.rc;
 }

@@ -20,4 +20,14 @@ typedef struct backup_request {
  * the check; _READONLY, _IO, _CLOSED. */
 int backup_make(const backup_request *r, const progress *watch, bundle *out, buf *error);
 
+/* What a restore drill found. */
+typedef struct backup_drill {
+    uint64_t seq, rows, ms; /* of the backup: up to which commit, and rows of the synced tables; how long it took */
+    buf wrong;              /* what is not as it should be, in words; empty: the backup is whole. The caller's */
+} backup_drill;
+
+/* Lays the backup `target` out beside itself, as a restore would, checks the store there as store_verify_files does, and removes it again. Nothing that was there is touched. SATCHEL_OK
+ * also where the backup is not whole, or not there: that is what was found. Otherwise it could not be tried: SATCHEL_E_MISUSE: `target` is no path; _BUSY; _FULL, _READONLY, _CLOSED. */
+int backup_try(const backup_request *r, const progress *watch, backup_drill *out, buf *error);
+
 #endif

@@ -46,6 +46,8 @@ static const setting settings[] = {
          "a device unseen for so long is waited for no more: it sends what it has and gets a snapshot; profiles may say otherwise"},
     {"min-version", "X.Y.Z", NULL, VERSION, AT(min_version), .reloads = true,
      .help = "devices with an older version of Satchel are told to update, and keep what they have not sent"},
+    {"devices-per-user", "N", "0", NUMBER, AT(devices_per_user), .high = 100000, .reloads = true,
+     .help = "how many devices a user may have, open enrolment codes among them; 0: without bound"},
     {"disk-reserve-mib", "N", "64", NUMBER, AT(disk_reserve_mib), .high = 1048576,
      .help = "with less free on the disk no changes are taken"},
     {"readers", "N", "2", NUMBER, AT(readers), .low = 1, .high = 64, .help = "threads that serve pulls"},

@@ -30,6 +30,7 @@ typedef struct config {
     unsigned history_days, horizon_days, disk_reserve_mib, readers, drain_seconds;
     unsigned device_connects, device_kib, address_connects; /* of front.h */
     unsigned min_version;                                   /* of version.h; 0: none */
+    unsigned devices_per_user;                              /* with open enrolment codes; 0: without bound */
     /* Of notice.h. */
     char *smtp_url, *smtp_from, *smtp_user, *smtp_password_file, *alert_mail;
     char *alert_webhook, *alert_webhook_secret_file, *alert_ca;

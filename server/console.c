@@ -242,6 +242,33 @@ static void sql_label(sqlite3_context *x, int argc, sqlite3_value **argv) {
     sqlite3_clear_bindings(q);
 }
 
+static bool has_row(console *k, unsigned table, const value *key) {
+    const schema_table *t = &k->schema->table[table];
+    sqlite3_stmt *q = t->nkey == 1 && t->until == SCHEMA_NEVER ? label_query(k, t) : NULL;
+    bool has = q && value_bind(q, 1, key) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW;
+    if (q) sqlite3_reset(q);
+    if (q) sqlite3_clear_bindings(q);
+    return has;
+}
+
+/* Many keys that are asked for one after the other are of one table: it is looked at first. */
+static void sql_home(sqlite3_context *x, int argc, sqlite3_value **argv) {
+    console *k = sqlite3_user_data(x);
+    const uint8_t *p = sqlite3_value_blob(argv[0]), *end = p ? p + sqlite3_value_bytes(argv[0]) : NULL;
+    unsigned n = k->schema->ntable;
+    value key;
+    (void)argc;
+    sqlite3_result_null(x);
+    if (!p || value_get(&p, end, &key) || p != end || (key.type != VALUE_BLOB && key.type != VALUE_TEXT)) return;
+    for (unsigned i = 0; i <= n; i++) {
+        unsigned table = i ? i - 1 : k->home;
+        if (table >= n || !has_row(k, table, &key)) continue;
+        k->home = table;
+        sqlite3_result_int64(x, k->schema->table[table].id);
+        return;
+    }
+}
+
 /* ---- making and ending ---- */
 
 static int register_functions(console *k) {
@@ -249,12 +276,12 @@ static int register_functions(console *k) {
         const char *name;
         int n;
         void (*call)(sqlite3_context *, int, sqlite3_value **);
-    } FUNCTION[] = {
-        {"console_table", 1, sql_table},       {"console_column", 2, sql_column}, {"console_rule", 1, sql_rule},
-        {"console_code", 1, sql_code},         {"console_reason", 1, sql_reason}, {"console_error", 1, sql_error},
-        {"console_literals", 1, sql_literals}, {"console_label", 2, sql_label},   {"console_made", 3, sql_made},
-        {"console_online", 1, sql_online},     {"console_holds", 2, sql_holds},   {"console_key", -1, sql_key},
-        {"console_clock", 2, sql_clock},       {"satchel_now", 0, sql_now},       {"console_software", 2, sql_software}};
+    } FUNCTION[] = {{"console_table", 1, sql_table},       {"console_column", 2, sql_column}, {"console_rule", 1, sql_rule},
+                    {"console_code", 1, sql_code},         {"console_reason", 1, sql_reason}, {"console_error", 1, sql_error},
+                    {"console_literals", 1, sql_literals}, {"console_label", 2, sql_label},   {"console_made", 3, sql_made},
+                    {"console_home", 1, sql_home},         {"console_online", 1, sql_online}, {"console_holds", 2, sql_holds},
+                    {"console_key", -1, sql_key},          {"console_clock", 2, sql_clock},   {"satchel_now", 0, sql_now},
+                    {"console_software", 2, sql_software}};
     int rc = functions_register(k->file->db);
     for (size_t i = 0; !rc && i < sizeof FUNCTION / sizeof *FUNCTION; i++)
         rc = db_rc(sqlite3_create_function_v2(k->file->db, FUNCTION[i].name, FUNCTION[i].n, SQLITE_UTF8, k, FUNCTION[i].call,

@@ -217,7 +217,7 @@ void console_device_syncs(api_call *c, api_reader *r) {
 
 /* ---- GET /v1/admin/devices/{id}/rows ---- */
 
-static int put_tables(const console *k, int64_t view_number, buf *out) {
+int console_put_tables(const console *k, console_count count, void *ctx, buf *out) {
     int64_t all = 0, all_bytes = 0;
     const char *comma = "";
     int rc = SATCHEL_OK;
@@ -228,7 +228,7 @@ static int put_tables(const console *k, int64_t view_number, buf *out) {
         const schema_table *t = &k->schema->table[i];
         int64_t rows = 0, bytes = 0;
         if (t->until != SCHEMA_NEVER) continue;
-        if (view_number >= 0) rc = console_count_rows(k, t, view_number, &rows, &bytes);
+        rc = count(k, t, ctx, &rows, &bytes);
         buf_printf(out, "%s{\"table\":", comma);
         record_put_text(out, t->name, strlen(t->name));
         console_put_integer(out, "rows", rows);
@@ -240,6 +240,12 @@ static int put_tables(const console *k, int64_t view_number, buf *out) {
     }
     buf_printf(out, "],\"rows\":%" PRId64 ",\"bytes\":%" PRId64 "}", all, all_bytes);
     return rc;
+}
+
+/* ctx: its view's number; -1: it was never asked for. */
+static int count_held(const console *k, const schema_table *t, void *ctx, int64_t *rows, int64_t *bytes) {
+    int64_t view_number = *(const int64_t *)ctx;
+    return view_number < 0 ? SATCHEL_OK : console_count_rows(k, t, view_number, rows, bytes);
 }
 
 static int make_rows(const console *k, const schema_table *t, int64_t view_number, console_data *d) {
@@ -281,7 +287,7 @@ void console_device_rows(api_call *c, api_reader *r) {
         }
         if (!rc) {
             api_answer(c, 200);
-            rc = put_tables(k, view_number, &c->out.body);
+            rc = console_put_tables(k, count_held, &view_number, &c->out.body);
         }
         console_end(c, r, k, rc, &words);
     }

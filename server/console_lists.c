@@ -390,6 +390,8 @@ const api_route console_routes[] = {
     GET("scope", NULL, " ", console_scope, PEOPLE_VIEWER),
     LIST("scope_versions", PEOPLE_VIEWER),
     GET("profiles", NULL, LIST_ARGS, console_profiles, PEOPLE_VIEWER),
+    GET("device_users", NULL, LIST_ARGS, console_device_users, PEOPLE_VIEWER),
+    GET("holds", NULL, " user store profile ", console_holds, PEOPLE_VIEWER),
     LIST("grants", PEOPLE_VIEWER),
     GET("samples", NULL, " name from_ms to_ms step ", console_samples, PEOPLE_VIEWER),
     LIST("alerts", PEOPLE_VIEWER),

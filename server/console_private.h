@@ -2,7 +2,7 @@
  *
  * GET /v1/admin/... : console.c begins and ends a read and gives its connection SQL functions; console_lists.c has the paths, and the lists, which are data (console_list.h);
  * console_overview.c how all is and figures over time, console_device.c one device, console_feed.c changes, console_history.c who wrote what, conflicts and refusals, console_rows.c
- * rows of data and reports, console_rules.c what is in force, console_profiles.c who has it. All but console_explain run on libuv's workers. */
+ * rows of data and reports, console_rules.c what is in force, console_profiles.c who has it, console_users.c whose the devices are. All but console_explain run on libuv's workers. */
 #ifndef SERVER_CONSOLE_PRIVATE_H
 #define SERVER_CONSOLE_PRIVATE_H
 
@@ -39,6 +39,7 @@
  *   console_error(rc)                                 console_code, but NULL where a connection ended as it should
  *   console_literals(blob)                            values that value_put wrote, as people read them; NULL for NULL
  *   console_label(table,key)                          what a row is called; NULL: it is not there, or has no text
+ *   console_home(key)                                 the table that has the row of a key; NULL: none has, or a number, which tells no table
  *   console_made(stamp,author,at_ms)                  when something was made; NULL for what the server made at its commit
  *   console_online(device) console_holds(view,set)    whether it is connected; whether a view has rows of the set
  *   console_key(value,...)                            values as people read them, with commas between
@@ -55,6 +56,7 @@ typedef struct console {
     size_t nopen;
     int open_rc;
     sqlite3_stmt **label; /* by place in the schema's tables; NULL: not asked for yet */
+    unsigned home;        /* where console_home found one last */
 } console;
 
 void console_free(console *k);
@@ -144,6 +146,9 @@ int console_view_of(const console *k, int64_t device, int64_t *view);
 int console_put_buckets(const console *k, const char *sql, int64_t id, buf *out);
 /* How many rows of a table a view has, and about how many bytes their values are. */
 int console_count_rows(const console *k, const schema_table *t, int64_t view, int64_t *rows, int64_t *bytes);
+/* Appends {"as_of":...,"items":[{"table","rows","bytes"},...],"rows":N,"bytes":N}, of all tables, each counted by `count` from 0 on. */
+typedef int (*console_count)(const console *k, const schema_table *t, void *ctx, int64_t *rows, int64_t *bytes);
+int console_put_tables(const console *k, console_count count, void *ctx, buf *out);
 /* Appends SQL that estimates the bytes of a row's values, by the table's first rows; 0 for none. */
 void console_put_row_bytes(buf *sql, const schema_table *t);
 
@@ -164,6 +169,8 @@ void console_history(api_call *c, api_reader *r);
 void console_explain(api_call *c); /* on the loop: it is asked on the writer */
 void console_scope(api_call *c, api_reader *r);
 void console_profiles(api_call *c, api_reader *r);
+void console_device_users(api_call *c, api_reader *r);
+void console_holds(api_call *c, api_reader *r);
 void console_samples(api_call *c, api_reader *r);
 void console_automations(api_call *c, api_reader *r);
 void console_backups(api_call *c, api_reader *r);

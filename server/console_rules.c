@@ -205,6 +205,13 @@ static int put_covered(const console *k, buf *out) {
         console_put_integer(out, "age_ms", k->now_ms > (int64_t)last_ms ? k->now_ms - (int64_t)last_ms : 0);
     else
         buf_printf(out, ",\"age_ms\":null");
+    buf_printf(out, ",\"drill\":");
+    if (!rc)
+        rc = console_put_object(
+            k,
+            "SELECT at_ms,text LIKE 'whole:%' AS \"?whole\",text AS words FROM satchel_event WHERE kind='drill'"
+            " ORDER BY id DESC LIMIT 1",
+            0, NULL, out);
     console_put_integer(out, "commits_since", (int64_t)k->at.seq - seq);
     buf_printf(out, ",\"epoch\":\"");
     api_put_epoch(out, k->at.epoch);

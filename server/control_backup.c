@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "protocol/satchel_rc.h"
 #include "server/backup.h"
@@ -11,6 +12,7 @@
 #include "server/control_private.h"
 #include "server/log.h"
 #include "server/os.h"
+#include "server/store_private.h"
 
 /* Where those are that were asked for over HTTPS. */
 #define BACKUPS "backups"
@@ -79,6 +81,82 @@ static int finish_backup(control_call *call, store *s, ingest *g, uint64_t now_m
     return control_failed(call, store_backed_up(s, b->seq, target, now_ms), s, "the backup is made, but it could not be noted");
 }
 
+/* ---- a restore drill ---- */
+
+/* The newest that the server made, into the request. */
+static int take_newest(control_call *call) {
+    char path[DATADIR_PATH_BYTES];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    snprintf(path, sizeof path, "%s/" BUNDLE_STORE, call->job.service->data);
+    int sq = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq == SQLITE_OK) sq = sqlite3_exec(db, "PRAGMA query_only=1; PRAGMA busy_timeout=10000", NULL, NULL, NULL);
+    /* As store_backed_up notes it. */
+    if (sq == SQLITE_OK)
+        sq = sqlite3_prepare_v2(
+            db, "SELECT substr(text,instr(text,': ')+2) FROM satchel_event WHERE kind='backup' ORDER BY id DESC LIMIT 1", -1, &q,
+            NULL);
+    int step = sq == SQLITE_OK ? sqlite3_step(q) : SQLITE_DONE, rc = db_rc(sq);
+    if (step == SQLITE_ROW && json_object_set_new(call->request, "target", json_string((const char *)sqlite3_column_text(q, 0))))
+        rc = SATCHEL_E_NOMEM;
+    if (!rc && step == SQLITE_DONE) rc = control_misuse(call, "there is no backup yet");
+    if (!rc && step != SQLITE_ROW) rc = db_rc(step);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return rc;
+}
+
+static void drop_drill(void *result) {
+    backup_drill *d = result;
+    if (d) buf_fini(&d->wrong);
+    free(d);
+}
+
+/* One that is named and is not there was named wrongly, which says nothing of any backup. */
+static int take_named(control_call *call) {
+    int rc = check_target(call);
+    return rc || !access(control_text(call, "target"), F_OK)
+               ? rc
+               : os_fail(&call->error, control_text(call, "target"), NULL, "cannot open the backup");
+}
+
+static int work_drill(control_call *call, const progress *watch) {
+    const service *sv = call->job.service;
+    backup_drill *d = calloc(1, sizeof *d);
+    call->state.result = d;
+    int rc = !d ? SATCHEL_E_NOMEM : control_text(call, "target") ? take_named(call) : take_newest(call);
+    if (rc) return rc;
+    hub_stats stats;
+    hub_get_stats(sv->hub, &stats);
+    backup_request r = {.data = sv->data, .target = control_text(call, "target"), .reserve = stats.disk_reserve};
+    return backup_try(&r, watch, d, &call->error);
+}
+
+/* What came out is kept among the events; "whole" or "not whole" stands first. */
+static int finish_drill(control_call *call, store *s, ingest *g, uint64_t now_ms) {
+    (void)g;
+    const backup_drill *d = call->state.result;
+    const char *target = control_text(call, "target"), *wrong = d->wrong.n ? (const char *)d->wrong.p : NULL;
+    char text[LIMIT_TEXT_BYTES];
+    if (wrong)
+        snprintf(text, sizeof text, "not whole: %s: %.*s", target, (int)strcspn(wrong, "\n"), wrong);
+    else
+        snprintf(text, sizeof text, "whole: %s, as of commit %llu, %llu rows, restored and checked in %.1f s", target,
+                 (unsigned long long)d->seq, (unsigned long long)d->rows, (double)d->ms / 1000);
+    log_line(wrong ? 'e' : 'i', NULL, "restore drill: %s", text);
+    control_put_text(call->reply, "target", target);
+    json_object_set_new(call->reply, "whole", json_boolean(!wrong));
+    control_put_text(call->reply, "wrong", wrong);
+    control_put_number(call->reply, "seq", d->seq);
+    control_put_number(call->reply, "rows", d->rows);
+    control_put_number(call->reply, "ms", d->ms);
+    int rc = db_exec(&s->cache, "INSERT INTO satchel_event(at_ms,device,kind,text) VALUES(?,NULL,'drill',?)", "is",
+                     (int64_t)now_ms, text);
+    return control_failed(call, rc, s, "the drill is over, but what came out could not be noted");
+}
+
+/* ---- the store as it is ---- */
+
 static int work_verify(control_call *call, const progress *watch) {
     char store_path[DATADIR_PATH_BYTES], snapshot_path[DATADIR_PATH_BYTES];
     const char *data = call->job.service->data;
@@ -138,6 +216,7 @@ static int work_digest(control_call *call, const progress *watch) {
 
 const control_work control_backup_works[] = {
     {"backup", work_backup, finish_backup, NULL, NULL, PEOPLE_ADMIN, false},
+    {"backup.drill", work_drill, finish_drill, NULL, drop_drill, PEOPLE_ADMIN, false},
     {"verify", work_verify, finish_verify, after_verify, drop_wants, PEOPLE_ADMIN, true},
     {"digest", work_digest, NULL, NULL, NULL, PEOPLE_ADMIN, true},
     {0},

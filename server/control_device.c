@@ -163,6 +163,30 @@ static int take_scope(control_call *call, store *s, bool must, scope_given *out)
     return control_failed(call, rc, s, "cannot read the profiles");
 }
 
+/* Whether the user that is given may have one more. Neither the device `besides` nor a code for `name`, which the new one takes the place of, counts; whose the device is already, he keeps. */
+static int check_user(control_call *call, store *s, const scope_given *given, int64_t besides, const char *name,
+                      uint64_t now_ms) {
+    unsigned most = atomic_load(&call->job.service->devices_per_user);
+    if (!most || !given->user.n) return SATCHEL_OK;
+    sqlite3_stmt *q =
+        db_prepare(&s->cache, "SELECT (SELECT count(*) FROM satchel_device WHERE user=?1 AND state IN (1,4) AND id<>?2),"
+                              "(SELECT count(*) FROM satchel_enrol WHERE user=?1 AND fingerprint IS NULL AND"
+                              " expires_ms>=?3 AND name IS NOT ?4),"
+                              "EXISTS(SELECT 1 FROM satchel_device WHERE user=?1 AND id=?2)");
+    db_bind(q, "biis", given->user.p, given->user.n, besides, (int64_t)now_ms, name);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return control_failed(call, rc ? rc : SATCHEL_E_INTERNAL, s, "cannot count the user's devices");
+    long long devices = sqlite3_column_int64(q, 0), codes = sqlite3_column_int64(q, 1);
+    bool kept = sqlite3_column_int(q, 2) != 0;
+    sqlite3_reset(q);
+    if (kept || devices + codes < (long long)most) return SATCHEL_OK;
+    buf_printf(&call->error,
+               "the user %s has %lld device%s and %lld open enrolment code%s, and may have %u in all: revoke a device of his, "
+               "let a code end, or raise devices-per-user in the server's settings",
+               control_text(call, "user"), devices, devices == 1 ? "" : "s", codes, codes == 1 ? "" : "s", most);
+    return SATCHEL_E_MISUSE;
+}
+
 /* ---- adding and listing ---- */
 
 static int offer_code(control_call *call, store *s, const char *name, const device_scope *scope, uint64_t now_ms) {
@@ -194,6 +218,7 @@ static int run_device_add(control_call *call, store *s, ingest *g, uint64_t now_
     scope_given given;
     if (!control_is_name(name)) return control_misuse(call, "a device's name has 1 to 128 bytes of printable UTF-8");
     int rc = take_scope(call, s, true, &given);
+    if (!rc) rc = check_user(call, s, &given, 0, name, now_ms);
     if (!rc) rc = offer_code(call, s, name, &given.scope, now_ms);
     scope_given_fini(&given);
     return rc;
@@ -290,6 +315,7 @@ static int run_device_set(control_call *call, store *s, ingest *g, uint64_t now_
     if (rc) return rc;
     rc = take_scope(call, s, false, &given);
     if (!rc && !given.scope.given) rc = control_misuse(call, "which profile, user or store?");
+    if (!rc) rc = check_user(call, s, &given, d.id, NULL, now_ms);
     if (!rc) rc = control_failed(call, store_device_set_scope(s, d.id, &given.scope, now_ms), s, "cannot change the device");
     if (!rc) rc = control_failed(call, store_device_by_fingerprint(s, d.fingerprint, &d), s, "cannot read the device");
     if (!rc) json_object_set_new(call->reply, "device", device_json(&d));

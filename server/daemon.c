@@ -216,10 +216,11 @@ static int reload_certificates(parts *p, bool asked, buf *error) {
     return rc;
 }
 
-/* The hub keeps to it, and the console tells it. */
-static void set_min_version(parts *p) {
+/* What may be another while it runs. The hub keeps to it, and the console tells it. */
+static void set_bounds(parts *p) {
     hub_set_min_version(p->hub, p->config->min_version);
     atomic_store(&p->service.min_version, p->config->min_version);
+    atomic_store(&p->service.devices_per_user, p->config->devices_per_user);
 }
 
 static void reload_settings(parts *p) {
@@ -232,7 +233,7 @@ static void reload_settings(parts *p) {
     } else {
         config_adopt(p->config, &fresh, &restart);
         log_open(p->config->log_format, p->config->log_level);
-        set_min_version(p);
+        set_bounds(p);
         if (restart.n) log_event(&f, "these settings have changed and need a restart: %s", (const char *)restart.p);
     }
     config_fini(&fresh);
@@ -435,7 +436,7 @@ static int open_hub(parts *p, buf *error) {
         .ctx = p,
     };
     int rc = hub_open(&hc, &p->hub, error);
-    if (!rc) set_min_version(p);
+    if (!rc) set_bounds(p);
     return rc;
 }
 

@@ -36,8 +36,9 @@ typedef struct service {
     struct front *front;
     uint64_t started_ms;
     uint64_t (*now_ms)(void *ctx);
-    atomic_uint min_version; /* of version.h, which devices are to have at least; 0: any */
-    bool draining;           /* no new work is taken */
+    atomic_uint min_version;      /* of version.h, which devices are to have at least; 0: any */
+    atomic_uint devices_per_user; /* active or paused, and open enrolment codes; 0: without bound */
+    bool draining;                /* no new work is taken */
 } service;
 
 typedef struct service_job service_job;

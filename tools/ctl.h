@@ -189,6 +189,7 @@ int ctl_sql(ctl *c);
 int ctl_import(ctl *c);
 int ctl_export(ctl *c);
 int ctl_backup(ctl *c);
+int ctl_backup_drill(ctl *c);
 int ctl_restore(ctl *c);
 
 #endif

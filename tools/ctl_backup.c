@@ -1,4 +1,4 @@
-/* ctl_backup.c - satchelctl backup, restore. A backup is made by the running server; a restore lays its files out while none runs. */
+/* ctl_backup.c - satchelctl backup, restore. A backup is made, and tried in a drill, by the running server; a restore lays its files out while none runs. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -75,15 +75,19 @@ static int check_backup(ctl *c, const char *path) {
     return rc;
 }
 
+/* A path from here, as the server is to be told it; NULL after telling. */
+static json_t *whole_path(const char *path) {
+    char here[2048] = "";
+    if (path[0] == '/' || getcwd(here, sizeof here)) return json_sprintf("%s%s%s", here, *here ? "/" : "", path);
+    perror("satchelctl: the working directory");
+    return NULL;
+}
+
 int ctl_backup(ctl *c) {
     const char *path = c->word[1];
     if (ctl_value(c, "verify")) return check_backup(c, path);
-    char here[2048] = "";
-    if (path[0] != '/' && !getcwd(here, sizeof here)) {
-        perror("satchelctl: the working directory");
-        return CTL_FAILED;
-    }
-    json_t *target = json_sprintf("%s%s%s", here, *here ? "/" : "", path);
+    json_t *target = whole_path(path);
+    if (!target) return CTL_FAILED;
     json_t *reply, *request = json_pack("{ss so* sb sb}", "command", "backup", "target", target, "progress", 1, "replace",
                                         ctl_value(c, "replace") != NULL);
     int rc = ctl_call(c, request, "backup", &reply);
@@ -96,6 +100,29 @@ int ctl_backup(ctl *c) {
                (long long)json_integer_value(json_object_get(reply, "bytes")));
     json_decref(reply);
     return CTL_DONE;
+}
+
+/* ---- drill ---- */
+
+int ctl_backup_drill(ctl *c) {
+    json_t *target = c->nword > 2 ? whole_path(c->word[2]) : NULL;
+    if (c->nword > 2 && !target) return CTL_FAILED;
+    json_t *reply, *request = json_pack("{ss so* sb}", "command", "backup.drill", "target", target, "progress", 1);
+    int rc = ctl_call(c, request, "drill", &reply);
+    if (rc) return rc;
+    bool whole = json_is_true(json_object_get(reply, "whole"));
+    const char *path = json_string_value(json_object_get(reply, "target"));
+    if (c->json)
+        ctl_print_json(reply);
+    else if (whole)
+        printf("%s: whole, as of commit %lld, %lld rows, restored and checked in %.1f s\n", path,
+               (long long)json_integer_value(json_object_get(reply, "seq")),
+               (long long)json_integer_value(json_object_get(reply, "rows")),
+               (double)json_integer_value(json_object_get(reply, "ms")) / 1000);
+    else
+        printf("%s: is not whole; make another backup\n%s\n", path, json_string_value(json_object_get(reply, "wrong")));
+    json_decref(reply);
+    return whole ? CTL_DONE : CTL_FAILED;
 }
 
 /* ---- restore ---- */

@@ -344,6 +344,10 @@ static const command commands[] = {
      "The server writes a consistent copy of its store, its keys and certificates, and a manifest with their sums, as a new directory DIR, while it\n"
      "goes on working. It is checked, and there is nothing under that name before it is whole. Devices keep what they sent until a backup has it:\n"
      "keep a copy on another machine. It holds the server's private keys.\n"},
+    {"backup drill", "[DIR]", 0, 1, NULL, ctl_backup_drill, "try whether a backup can be restored",
+     "The server restores the backup DIR (without: the newest that it made) into a directory of its own beside it, checks the store there as verify\n"
+     "does, and removes it again; it needs as much room once more. What came out is kept, and the console shows it. Exit status 1 if the backup is not\n"
+     "whole. A backup that has the name drill is written ./drill.\n"},
     {"restore", "DIR", 1, 1, restore_options, ctl_restore, "lay a backup out as the data directory",
      "Lays the backup DIR out as the data directory that --data names, while no server runs on it. The next start of satcheld begins a new epoch,\n"
      "and devices send again what they had sent since the backup was made.\n"},

@@ -12,7 +12,7 @@ const NAV = [
   ["Watch", [["overview", "Overview"], ["devices", "Devices"], ["charts", "Charts"], ["alerts", "Alerts"]]],
   ["Resolve", [["conflicts", "Conflicts"], ["refusals", "Refused changes"], ["changes", "Changes"]]],
   ["Business", [["reports", "Reports"], ["data", "Data"]]],
-  ["Rules", [["scope", "Scope"], ["explain", "View as device"], ["automations", "Automations"]]],
+  ["Rules", [["scope", "Scope"], ["explain", "View as device, user"], ["automations", "Automations"]]],
   ["System", [["people", "People & enrolment", "admin"], ["audit", "Audit", "admin"], ["system", "Schema & backups"]]],
 ];
 const VIEWS = NAV.flatMap(([, views]) => views.map(([name]) => name));

@@ -1,6 +1,6 @@
 // Small pieces that views share.
 import { createContext, html, useContext, useEffect, useState } from "./lib.js";
-import { ago, duration, iso, time, value } from "./format.js";
+import { ago, count, duration, iso, time, value } from "./format.js";
 import { href } from "./router.js";
 
 export const Session = createContext(null);
@@ -108,6 +108,13 @@ export function Value({ of, text = value(of) }) {
 export function RowLink({ table, rowKey, label }) {
   if (!table || !rowKey) return html`<span class="none">–</span>`;
   return html`<a href=${href(["data", table, rowKey])} title=${rowKey}>${label || html`<code>${rowKey}</code>`}</a>`;
+}
+
+/** How many rows of each table something holds; to(item): what leads to them. */
+export function HeldTables({ items, to = () => null }) {
+  const most = Math.max(1, ...items.map((t) => t.rows));
+  return html`<div class="bars">${items.filter((t) => t.rows).sort((a, b) => b.rows - a.rows).map((t) => html`<a key=${t.table} href=${to(t)}>
+    <span>${t.table}</span><meter min="0" max=${most} value=${t.rows} aria-label=${`Rows of ${t.table}`}></meter><span class="right">${count(t.rows)}</span></a>`)}</div>`;
 }
 
 export function Tabs({ of, now, label }) {

@@ -237,7 +237,7 @@ const VIEWS = {
   "device-refused": `devices/${device.till.id}/refusals`, "device-conflicts": `devices/${device.phone.id}/conflicts`, "device-changes": `devices/${device.phone.id}/changes`, "device-events": `devices/${device.phone.id}/events`,
   charts: "charts", alerts: "alerts", "alert-rules": "alerts/rules", silences: "alerts/silences", conflicts: "conflicts", conflict: "conflicts/1", refusals: "refusals", refusal: null, changes: "changes",
   reports: "reports", "reports-all": "reports/all", report: "reports/pipeline_by_stage", data: "data", table: "data/contact", row: `data/contact/${key(first)}`, history: `data/contact/${key(first)}/history`,
-  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, automations: "automations", "automation-runs": "automations/runs", "automations-failed": "automations/failed",
+  scope: "scope", "scope-try": "scope/try", grants: "scope/grants", explain: "explain", explained: `explain?device=phone&table=contact&key=${key(first)}`, "explain-users": "explain/users", "explain-user": `explain/user?user=${key(world.rep)}&profile=agent`, automations: "automations", "automation-runs": "automations/runs", "automations-failed": "automations/failed",
   people: "people", enrolment: "people/enrolment", tokens: "people/tokens", audit: "audit", system: "system", backups: "system/backups", events: "system/events",
 };
 VIEWS.refusal = `refusals/${encodeURIComponent((await api(page, "refusals?limit=1")).items?.[0]?.id)}`;
@@ -834,6 +834,34 @@ await check("the dry run of other rules tells what they would do; why a device h
   ok(/phone is to hold contact/.test(await page.locator("main").innerText()), "the explanation");
 });
 
+await check("a user is chosen by name, and what his devices hold leads to each; of whom there is no device, what the first is to hold", async () => {
+  await visit(page, "#/explain");
+  await page.getByRole("link", { name: "Users", exact: true }).click();
+  await page.waitForFunction(() => location.hash.startsWith("#/explain/users"));
+  await settled(page);
+  const told = (await api(page, "device_users?sort=user_label&limit=50")).items;
+  equal(await page.locator("tbody tr td.name").allInnerTexts(), told.map((u) => u.user_label ?? u.user ?? "nobody"), "users");
+  equal(await page.locator("tbody tr td[data-title='Days silent']").allInnerTexts(), told.map((u) => (u.silent_days === null ? "–" : String(u.silent_days))), "for how long they are silent");
+  ok(told.some((u) => u.silent > 0 && u.silent < u.devices), JSON.stringify(told));
+  const mine = told.find((u) => u.user === `x'${world.rep}'`);
+  ok(mine.user_label && mine.user_table === "user_account" && mine.profile === "agent", JSON.stringify(mine));
+  await page.getByRole("link", { name: mine.user_label }).first().click();
+  await page.waitForFunction(() => location.hash.startsWith("#/explain/user?"));
+  await settled(page);
+  const rows = async () => Number(/to hold ([0-9,]+) row/.exec(await page.locator(".headline").innerText())[1].replaceAll(",", ""));
+  const held = (await api(page, `devices/${device.desk.id}/rows`)).rows;
+  equal([await rows(), await page.locator("tbody tr td.name").allInnerTexts()], [held, ["desk"]], "what they hold, and his devices");
+  await page.getByRole("link", { name: "Explain" }).click();
+  await page.waitForFunction(() => location.hash.includes("device=desk"));
+  await visit(page, "#/explain/users");
+  await page.getByText("Somebody who has no device yet").click();
+  await page.getByLabel("User’s key").fill(`x'${world.rep}'`);
+  await page.locator("details select[name=profile]").selectOption("rep");
+  await button("View").click();
+  await page.getByText("There is no such device.").waitFor();
+  equal(await rows(), (await api(page, `holds?user=${key(world.rep)}&profile=rep`)).rows, "as a rep");
+});
+
 await check("a dry run that touches many devices tells whose they are, and shows the first, or those of whom one asks", async () => {
   const of = (n) => ({ device: `d${n}`, profile: "rep", user: n === 77 ? "'zoe'" : `${n}`, known: true, masks_change: false, gets: { contact: n + 1 }, loses: {} });
   const report = { moved: 9, devices: Array.from({ length: 120 }, (_, n) => of(n)) };
@@ -1196,6 +1224,27 @@ await check("a backup is made", async () => {
   ok((await page.locator("tbody").first().innerText()).includes("before-noon"), "it is not in the list");
 });
 
+await check("the newest backup is tried in a restore drill, and what came out stays; one that is damaged is told", async () => {
+  await visit(page, "#/system/backups");
+  const last = page.locator(".facts > div", { hasText: "Last restore drill" });
+  ok((await last.innerText()).includes("none yet"), "before");
+  const made = path.join(world.data, "backups/before-noon");
+  const drill = async (words) => {
+    const dialog = await act(page, button("Restore drill"), {}, "stays");
+    await dialog.getByText(words).waitFor();
+    await dialog.getByRole("button", { name: "Close" }).click();
+    await settled(page);
+    ok(!fs.existsSync(`${made}.drill`), "what it made is there yet");
+    return last.innerText();
+  };
+  ok(/whole now|whole \d/.test((await drill("is whole:")).replace(/\s+/g, " ").replace("not whole", "")), "whole");
+  await page.screenshot({ path: path.join(world.shots, "drill-whole.png") });
+  fs.appendFileSync(path.join(made, "store.db"), "x");
+  ok(/not whole/.test(await drill("is not whole:")), "damaged");
+  await page.screenshot({ path: path.join(world.shots, "drill-damaged.png") });
+  fs.truncateSync(path.join(made, "store.db"), fs.statSync(path.join(made, "store.db")).size - 1);
+});
+
 await check("figures move while one looks, without a reload: a code that is used, changes that devices make, a rule", async () => {
   const code = ctl("device", "add", "late comer", "--profile", "full").enrolment_code;
   const row = page.locator("tbody tr", { hasText: "late comer" });
@@ -1303,7 +1352,7 @@ await check("a manager does what a manager may, and cannot do what takes an admi
   await mona.getByLabel("Select all on this page").check();
   await act(mona, mona.getByRole("button", { name: "Acknowledge" }));
   equal((await api(page, "alerts?filter.rule=clock-skew&filter.state=acked")).items.map((a) => a.acked_by), Array(total).fill("user:mona"), "who acknowledged");
-  for (const [place, name] of [["alerts/rules", "Edit"], ["alerts/rules", "Make a rule"], ["alerts/rules", "Send a test"], [`devices/${device.phone.id}`, "Pause"], ["system/backups", "Make a backup"]]) {
+  for (const [place, name] of [["alerts/rules", "Edit"], ["alerts/rules", "Make a rule"], ["alerts/rules", "Send a test"], [`devices/${device.phone.id}`, "Pause"], ["system/backups", "Make a backup"], ["system/backups", "Restore drill"]]) {
     await visit(mona, `#/${place}`);
     equal(await mona.getByRole("button", { name, exact: true }).count(), 0, `${name} for a manager`);
   }

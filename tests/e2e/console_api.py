@@ -23,7 +23,8 @@ from console_client import DESCRIPTION, Browser, first_password
 READS = {name: path for name, (method, path, _) in DESCRIPTION.operations.items() if method == "get" and path.startswith("/v1/admin/")}
 # What has to be there besides, so that an operation has something to answer.
 GIVEN = {"consoleExplain": {"device": "phone", "table": "contact", "key": "x'01'"}, "consoleHistory": {"table": "contact", "key": "x'01'"},
-         "consoleRows": {"table": "contact"}, "consoleRow": {"table": "contact", "key": "x'01'"}, "consoleReport": {"view": "search_text"}}
+         "consoleRows": {"table": "contact"}, "consoleRow": {"table": "contact", "key": "x'01'"}, "consoleReport": {"view": "search_text"},
+         "consoleHolds": {"profile": "full"}}
 
 
 class Admin(Api):
@@ -100,7 +101,8 @@ class Describes(ConsoleCase):
             reader.call(name, 403, **given)
             viewer.call(name, 400, **given, bla=1)
             if "404" in DESCRIPTION.operations[name][2]["responses"]:
-                missing = {**given, **({"id": 999999} if "id" in given else {"view": "nobody"} if "view" in given else {"table": "nobody"})}
+                named = next((n for n in ("view", "profile") if n in given), "table")
+                missing = {**given, **({"id": 999999} if "id" in given else {named: "nobody"})}
                 viewer.call(name, 404, **missing)
         for _ in range(40):
             if wrong.raw("GET", "/v1/admin/overview")[0] == 429:
@@ -747,6 +749,95 @@ class Explains(company.Company):
         self.assertEqual([d["name"] for d in api.items("consoleDevices", filter__unsettled="true")], ["ann", "bob"])
         self.assertEqual({p["name"]: p["unsettled"] for p in api.items("consoleProfiles") if p["devices"]}, {"rep": 2, "full": 0})
         self.assertEqual((api.call("consoleScope")["unsettled"], len(api.csv("consoleProfiles"))), (2, len(profiles)))
+
+
+    def test_users_are_listed_with_their_devices_and_what_they_are_to_hold_with_a_device_or_without(self):
+        server = self.begin()
+        _, _, rep, other = self.two_reps()
+        self.of_profile("ann-2", "rep", rep)
+        self.of_profile("till-1", "till", store=self.stores[0])
+        cara = next(r for r in self.reps if r not in (rep, other))
+        server.ctl("device", "add", "cara-phone", "--profile", "rep", "--user", literal(cara))
+        gone = self.of_profile("gone", "rep", other)
+        server.ctl("device", "revoke", gone.name)
+        api = admin(server)
+        users = api.items("consoleDeviceUsers", limit=2)
+        told = {(u["user"], u["store"], u["profile"]): (u["devices"], u["codes"]) for u in users}
+        shop = literal(self.stores[0])
+        self.assertEqual(told, {(literal(rep), None, "rep"): (2, 0), (literal(other), None, "rep"): (1, 0), (literal(cara), None, "rep"): (0, 1),
+                                (None, shop, "till"): (1, 0)})
+        names = {u["user"]: (u["user_table"], u["user_label"]) for u in users if u["user"]}
+        self.assertEqual(names, {literal(r): ("user_account", server.one("SELECT name FROM user_account WHERE id = ?", r)) for r in (rep, other, cara)})
+        till = api.call("consoleDeviceUsers", filter__profile="till")["items"][0]
+        self.assertEqual((till["user_label"], till["store_table"]), (None, "store"))
+        self.assertEqual(till["store_label"], server.one("SELECT name FROM store WHERE id = ?", self.stores[0]))
+        self.assertEqual([u["user"] for u in api.items("consoleDeviceUsers", q=names[literal(cara)][1])], [literal(cara)])
+        self.assertEqual((len(api.csv("consoleDeviceUsers")), api.items("consoleDeviceUsers", filter__user=literal(cara))[0]["last_seen_ms"]), (4, None))
+        idle = api.call("consoleReport", view="idle_deals", limit=1000)["items"]
+        self.assertTrue(idle)
+        # What is told for a user is what his devices are to hold; and of whom there is no device it is what the first one then is to.
+        for name, who in {"ann": {"user": literal(rep), "profile": "rep"}, "till-1": {"store": shop, "profile": "till"}}.items():
+            self.assertEqual(api.call("consoleHolds", **who)["items"], api.call("consoleDeviceRows", id=api.id_of(name))["items"])
+        first = {p: api.call("consoleHolds", user=literal(cara), profile=p) for p in ("rep", "manager")}
+        for profile in first:
+            self.of_profile("cara-" + profile, profile, cara)
+            self.assertEqual(first[profile]["items"], api.call("consoleDeviceRows", id=api.id_of("cara-" + profile))["items"])
+        self.assertNotEqual(first["rep"]["rows"], first["manager"]["rows"])
+        self.assertEqual(api.call("consoleHolds", profile="full")["rows"], sum(t["rows"] for t in api.items("consoleTables")))
+        nobody = api.call("consoleHolds", user="x'ff'", profile="rep")
+        self.assertTrue(0 < nobody["rows"] < first["rep"]["rows"])
+        self.assertIn("which profile", api.call("consoleHolds", 400, user=literal(cara))["detail"])
+        self.assertIn("SQL", api.call("consoleHolds", 400, user="cara", profile="rep")["detail"])
+        self.assertEqual(api.call("consoleReport", view="idle_deals", limit=1000)["items"], idle)  # satchel_now() is the console's again
+
+
+    def test_user_has_no_more_devices_and_codes_than_the_setting_says_and_is_told_for_how_long_they_are_silent(self):
+        settings = self.path("satcheld.conf")
+
+        def allow(server, most):
+            with open(settings, "w", encoding="utf-8") as f:
+                f.write(f"devices-per-user = {most}\n")
+            server.process.send_signal(signal.SIGHUP)
+            harness.wait_until(lambda: {u["limit"] for u in api.items("consoleDeviceUsers") if u["user"]} == {most or None}, "the setting")
+
+        with open(settings, "w", encoding="utf-8") as f:
+            f.write("devices-per-user = 2\n")
+        server = self.begin(["--config", settings])
+        rep, other, shop = literal(self.reps[0]), literal(self.reps[1]), literal(self.stores[0])
+        self.of_profile("ann", "rep", self.reps[0])
+        self.of_profile("till-1", "till", store=self.stores[0])
+        api = admin(server)
+        add = ("device", "add", "ann-2", "--profile", "manager", "--user", rep)
+        server.ctl(*add)
+        server.ctl(*add)  # the newer code takes the older one's place
+        told = {(u["user"], u["profile"]): (u["of_user"], u["limit"], u["silent_days"]) for u in api.items("consoleDeviceUsers")}
+        self.assertEqual(told, {(rep, "rep"): (2, 2, 0.0), (rep, "manager"): (2, 2, 0.0), (None, "till"): (None, None, 0.0)})
+        for refused in (("device", "add", "ann-3", "--profile", "rep", "--user", rep), ("device", "set", "till-1", "--user", rep)):
+            words = server.ctl(*refused, expect=1)
+            self.assertIn(f"the user {rep} has 1 device and 1 open enrolment code, and may have 2 in all: revoke a device of his", words)
+            self.assertIn("devices-per-user", words)
+        self.assertEqual([e["name"] for e in api.items("consoleEnrolments", filter__state="open")], ["ann-2"])
+        self.assertIsNone(api.items("consoleDevices", filter__name="till-1")[0]["user"])
+        # Whose it is already it stays, as who is nobody's may have as many as there are; and a user may have what was revoked again.
+        server.ctl("device", "set", "ann", "--user", rep, "--profile", "manager")
+        for name in ("till-2", "till-3", "till-4"):
+            server.ctl("device", "add", name, "--profile", "till", "--store", shop)
+        server.ctl("device", "revoke", "ann")
+        server.ctl("device", "add", "ann-3", "--profile", "rep", "--user", rep)
+        server.ctl("device", "add", "bob", "--profile", "rep", "--user", other)
+        allow(server, 1)
+        self.assertIn("2 open enrolment codes, and may have 1", server.ctl("device", "add", "ann-4", "--profile", "rep", "--user", rep, expect=1))
+        allow(server, 0)
+        server.ctl("device", "add", "ann-4", "--profile", "rep", "--user", rep)
+        # Three days later.
+        server.stop()
+        with sqlite3.connect(server.store) as db:
+            db.execute("UPDATE satchel_device SET last_seen_ms = last_seen_ms - 259200000, state = 1 WHERE name = 'ann'")
+        server.start()
+        api.connection = None
+        silent = {u["profile"]: (u["devices"], u["codes"], u["silent"], u["silent_days"]) for u in api.items("consoleDeviceUsers", filter__user=rep)}
+        self.assertEqual(silent, {"manager": (1, 1, 1, 3.0), "rep": (0, 2, 0, 3.0)})
+        self.assertEqual({u["user"] for u in api.items("consoleDeviceUsers", filter__silent_days="2..")}, {rep})
 
 
 class ZEverything(harness.Case):

@@ -1,12 +1,15 @@
 """T18: a backup of a running server, work, the backup put back, and the devices come: nothing that the server had acknowledged to a device is lost."""
 import collections
+import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 
 import harness
+from console_api import admin
 
 CONTACTS = 24
 MIGRATION = "ALTER TABLE contact ADD COLUMN nickname TEXT DEFAULT 'none';\n"
@@ -220,6 +223,66 @@ class T18Restore(harness.Case):
         new = harness.Server(self, self.path("restored"))
         self.assertIn("use another backup", new.ctl("restore", backup, expect=1))
         self.assertEqual([n for n in os.listdir(self.dir) if n.startswith("restored")], [])
+
+    def test_T18_drill_restores_a_backup_beside_itself_and_keeps_what_came_out(self):
+        server, devices = self.company()
+        api = admin(server)
+        self.assertIn("no backup yet", server.ctl("backup", "drill", expect=1))
+        self.assertIsNone(api.call("consoleBackups")["drill"])
+        first, second = self.path("first"), self.path("second")
+        server.ctl("backup", first)
+        self.work(devices, 4)
+        server.ctl("backup", second)
+        before = sorted(os.listdir(self.dir))
+        os.mkdir(second + ".drill")  # as a server that was killed leaves it
+        open(os.path.join(second + ".drill", "store.db"), "wb").close()
+
+        def drill(*named, expect=0, words=""):
+            said = server.ctl("backup", "drill", *named, expect=expect)
+            self.assertEqual(sorted(os.listdir(self.dir)), before)
+            told = api.call("consoleBackups")["drill"]
+            self.assertEqual(told["whole"], not expect)
+            self.assertIn(words, told["words"])
+            return json.loads(said) if expect else said
+
+        newest = drill(words="whole: " + second)
+        with open(os.path.join(second, "manifest.json"), encoding="utf-8") as f:
+            manifest = json.load(f)
+        self.assertEqual((newest["target"], newest["whole"], newest["wrong"], newest["seq"]), (second, True, None, manifest["seq"]))
+        self.assertEqual(newest["rows"], sum(int(line.split()[1]) for line in server.ctl("digest")["digest"].splitlines()))
+        self.assertLess(drill(first, words="whole: " + first)["seq"], newest["seq"])
+        # A name that is none says nothing of a backup; nor is another backup in its way harmed.
+        self.assertIn("No such file", server.ctl("backup", "drill", self.path("third"), expect=1))
+        os.rename(first, second + ".drill")
+        self.assertIn("is a backup, and in the way", server.ctl("backup", "drill", expect=1))
+        os.rename(second + ".drill", first)
+        self.assertEqual(api.call("consoleBackups")["drill"]["words"].split(",")[0], "whole: " + first)
+        # The sums are right, but the store is not what its log says.
+        store = os.path.join(first, "store.db")
+        with sqlite3.connect(store) as db:
+            db.execute("PRAGMA journal_mode=DELETE")
+            db.execute("DELETE FROM satchel_log WHERE id = (SELECT max(id) FROM satchel_log)")
+        db.close()
+        with open(os.path.join(first, "manifest.json"), encoding="utf-8") as f:
+            manifest = json.load(f)
+        with open(store, "rb") as f:
+            content = f.read()
+        next(f for f in manifest["files"] if f["name"] == "store.db").update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        with open(os.path.join(first, "manifest.json"), "w", encoding="utf-8") as f:
+            json.dump(manifest, f)
+        self.assertTrue(drill(first, expect=1, words="not whole: " + first)["wrong"])
+        # A byte is another; the whole of it is gone.
+        with open(os.path.join(second, "store.db"), "r+b") as f:
+            f.seek(5000)
+            byte = f.read(1)
+            f.seek(5000)
+            f.write(bytes([byte[0] ^ 1]))
+        self.assertEqual(drill(expect=1, words="not whole: " + second)["wrong"], "store.db: is not as it was when the backup was made")
+        shutil.rmtree(second)
+        before.remove("second")
+        self.assertIn("cannot open the backup", drill(expect=1, words="not whole: " + second)["wrong"])
+        self.assertEqual([e["kind"] for e in api.items("consoleEvents", filter__kind="drill")], ["drill"] * 5)
+        self.assertIn("restore drill: not whole", server.read_log())
 
     def test_T18_restore_refuses_what_runs_or_is_full_and_keeps_it_aside_when_told(self):
         server, devices = self.company()

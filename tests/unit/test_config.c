@@ -122,6 +122,7 @@ static void read_of_a_wrong_file_names_file_and_line(void **state) {
         {"data = /x\nreaders = 2 3\n", ":2: readers takes a number from 1 to 64, not \"2 3\""},
         {"data = /x\nreaders = -1\n", ":2: readers takes a number"},
         {"data = /x\nmin-version = 1.2\n", ":2: min-version takes a version such as 0.1.0, not \"1.2\""},
+        {"data = /x\ndevices-per-user = some\n", ":2: devices-per-user takes a number from 0 to 100000, not \"some\""},
         {"data = /x\nlog-format = xml\n", ":2: log-format takes one of text|json, not \"xml\""},
         {"data = /x\nlog-format = tex\n", ":2: log-format takes"},
         {"data = /x\nreaders = 2\ndata = /y\n", ":3: data was set in line 1 already"},
@@ -202,12 +203,14 @@ static void adopt_takes_what_can_change_and_names_the_rest(void **state) {
     config fresh;
     buf restart = {0};
     assert_int_equal(read_file(w, "data = /x\nlog-level = info\nhost = a\n"), 0);
-    const char *text = "data = /x\nlog-level = debug\nlog-format = json\nreaders = 9\nmin-version = 0.2.0\n";
+    const char *text =
+        "data = /x\nlog-level = debug\nlog-format = json\nreaders = 9\nmin-version = 0.2.0\ndevices-per-user = 3\n";
     write_file(w, text, strlen(text));
     assert_int_equal(config_read_again(&w->c, &fresh, &w->error), 0);
     config_adopt(&w->c, &fresh, &restart);
     assert_string_equal((char *)restart.p, "host, readers");
     assert_int_equal(w->c.min_version, version_parse("0.2.0", 5));
+    assert_int_equal(w->c.devices_per_user, 3);
     assert_int_equal(w->c.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(w->c.log_format, LOG_JSON);
     assert_int_equal(w->c.readers, 2);

@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { bytes, count, duration, literal, plural } from "../format.js";
-import { Ago, AsOf, AtLeast, Badge, daysLeft, Facts, Head, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
+import { Ago, AsOf, AtLeast, Badge, daysLeft, Facts, Head, HeldTables, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
 import { go, href } from "../router.js";
 import { Table } from "../table.js";
 import { COLUMNS as CHANGES } from "./change_columns.js";
@@ -99,8 +99,7 @@ function State({ d, detail }) {
 function Holds({ id, name }) {
   const from = useData(`devices/${id}/rows`);
   return html`<${Loaded} from=${from}>${(d) => html`<p>${name} is to hold ${plural(d.rows, "row")}, about ${bytes(d.bytes)}. <a href=${href("explain", { device: name })}>Why does it have a row, or not?</a></p>
-    <div class="bars">${d.items.filter((t) => t.rows).sort((a, b) => b.rows - a.rows).map((t) => html`<a key=${t.table} href=${href(["devices", id, "rows"], { table: t.table })}>
-      <span>${t.table}</span><meter min="0" max=${Math.max(1, ...d.items.map((i) => i.rows))} value=${t.rows} aria-label=${`Rows of ${t.table}`}></meter><span class="right">${count(t.rows)}</span></a>`)}</div>
+    <${HeldTables} items=${d.items} to=${(t) => href(["devices", id, "rows"], { table: t.table })} />
     <${AsOf} asOf=${d.as_of} />`}<//>`;
 }
 

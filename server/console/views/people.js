@@ -85,7 +85,7 @@ async function enrol() {
 
 function Enrolment({ query }) {
   const admin = useMay("admin");
-  return html`<${Table} path="enrolments" caption="Enrolment codes" sort="-expires_ms" live=${LIVE_MS} link="expires_ms" by=${(e) => ({ name: e.name, expires_ms: e.expires_ms })} query=${query} id=${(e) => `${e.name} ${e.expires_ms}`} tools=${admin && html`<button type="button" class="primary" onClick=${enrol}>Enrol a device</button>`}
+  return html`<${Table} path="enrolments" caption="Enrolment codes" sort="-expires_ms" live=${LIVE_MS} link="expires_ms" by=${(e) => ({ name: e.name, expires_ms: e.expires_ms })} query=${query} id=${(e) => `${e.name} ${e.expires_ms}`} tools=${html`<a class="button" href=${href(["explain", "users"])}>Devices by user</a>${admin && html`<button type="button" class="primary" onClick=${enrol}>Enrol a device</button>`}`}
     empty="No code was given out yet." filters=${[{ name: "state", label: "State", options: ["open", "used", "expired"] }]}
     columns=${[{ name: "name", title: "Device", class: "name" }, { name: "profile", title: "Profile" }, { name: "user", title: "User", show: (e) => literal(e.user), class: "short" },
       { name: "store", title: "Store", show: (e) => literal(e.store), class: "short" }, { name: "state", title: "State", show: (e) => html`<${Badge} word=${e.state} />` },

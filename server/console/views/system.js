@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { command, useData } from "../api.js";
 import { confirm } from "../dialog.js";
 import { count, duration } from "../format.js";
-import { Author, Badge, Facts, Head, Loaded, Tabs, Time, useMay } from "../parts.js";
+import { Ago, Author, Badge, Facts, Head, Loaded, Tabs, Time, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Table } from "../table.js";
 
@@ -26,12 +26,19 @@ const backup = () => confirm({
   run: ({ target }) => command("backup", { target }), done: (reply) => html`<p>The backup is made: <code>${reply.target}</code></p>`,
 });
 
+const drill = () => confirm({
+  title: "Restore drill", verb: "Try it", words: "The newest backup is restored into a directory of its own beside it, checked whole, and removed again. It needs as much room once more; the server goes on working. What comes out is kept.",
+  run: () => command("backup.drill"), done: (reply) => (reply.whole ? html`<p>The backup <code>${reply.target}</code> is whole: ${count(reply.rows)} rows as of commit ${String(reply.seq)}, restored and checked in ${duration(reply.ms)}.</p>`
+    : html`<p class="trouble">The backup <code>${reply.target}</code> is not whole: ${reply.wrong}</p>`),
+});
+
 function Backups({ query }) {
   const from = useData("backups", { limit: 1 }, LIVE_MS);
   const admin = useMay("admin");
   return html`<${Loaded} from=${from}>${(d) => html`<${Facts} of=${[["Newest backup", d.age_ms === null ? html`<${Badge} word="none yet" tone="warn" />` : `${duration(d.age_ms)} ago`], ["Has everything up to commit", String(d.backup_seq)],
-      ["Commits since", count(d.commits_since)], ["Epoch", html`<code>${d.epoch}</code>`]]} />`}<//>
-    <h2>Backups</h2><${Table} path="backups" name="backups" caption="Backups" query=${query} sort="-at_ms" live=${LIVE_MS} link="at_ms" empty="There is no backup yet." tools=${admin && html`<button type="button" class="primary" onClick=${backup}>Make a backup</button>`}
+      ["Commits since", count(d.commits_since)], ["Epoch", html`<code>${d.epoch}</code>`],
+      ["Last restore drill", d.drill ? html`<${Badge} word=${d.drill.whole ? "whole" : "not whole"} tone=${d.drill.whole ? "good" : "bad"} /> <${Ago} ms=${d.drill.at_ms} />: ${d.drill.words.replace(/^(not )?whole: /, "")}` : html`<${Badge} word="none yet" tone="warn" />`]]} />`}<//>
+    <h2>Backups</h2><${Table} path="backups" name="backups" caption="Backups" query=${query} sort="-at_ms" live=${LIVE_MS} link="at_ms" empty="There is no backup yet." tools=${admin && html`<button type="button" onClick=${drill}>Restore drill</button><button type="button" class="primary" onClick=${backup}>Make a backup</button>`}
       columns=${[{ name: "at_ms", title: "When", down: true, show: (b) => html`<${Time} ms=${b.at_ms} />` }, { name: "seq", title: "Commit", right: true, show: (b) => String(b.seq) }, { name: "name", title: "Where", class: "wide" }]} />
     <h2>Epochs</h2><${Table} path="epochs" name="epochs" caption="Epochs: one more for each time that the server was restored" query=${query} sort="-start_seq" search=${false} id=${(e) => e.epoch}
       columns=${[{ name: "epoch", title: "Epoch", show: (e) => html`<code>${e.epoch}</code>` }, { name: "start_seq", title: "From commit", right: true, show: (e) => String(e.start_seq) },
