@@ -11,8 +11,9 @@ int db_rc(int sqlite_rc);
 /* Whether such a code says that the database failed, not what was asked of it: the whole transaction must be undone. */
 bool db_is_failure(int rc);
 
-/* Prepared statements of one connection, found by the address of their SQL literal. */
-#define DB_CACHE_SLOTS 256u
+/* Prepared statements of one connection, found by the address of their SQL literal. The server's store, which has most, has some 300 literals: a cache must not be
+ * full, because a statement that is in use cannot give way. */
+#define DB_CACHE_SLOTS 1024u
 typedef struct db_cache {
     sqlite3 *db;
     struct {

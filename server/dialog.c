@@ -394,7 +394,8 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     c->told_seq = 0;
     c->told = false;
     /* Once on a connection: it has been given one. */
-    if (m.incarnation == 0) return c->phase == DIALOG_FORKED ? SATCHEL_E_ORDER : say_forked(c, w);
+    if (m.incarnation == 0 && c->phase == DIALOG_FORKED) return SATCHEL_E_ORDER;
+    if (m.incarnation == 0) return (rc = store_device_connects(w->s, c->device, c->connection)) ? rc : say_forked(c, w);
     if ((rc = store_author(w->s, c->device, m.incarnation, &author))) return rc;
     if ((rc = store_author_connects(w->s, &author, c->connection))) return rc;
     c->incarnation = m.incarnation;

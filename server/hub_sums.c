@@ -192,7 +192,8 @@ void hub_serve_sums(hub *h, unsigned reader, session *c) {
     pthread_mutex_lock(&h->mutex);
     now_ms = h->config.now_ms(h->config.ctx);
     charge(c, &m->outcome, now_ms);
-    if (m->outcome.looked) h->look_after_ms = now_ms + m->outcome.looked / LOOKS_A_MS;
+    uint64_t pause_ms = m->outcome.looked / LOOKS_A_MS;
+    if (pause_ms) h->look_after_ms = now_ms + (pause_ms < READ_DEBT_MS ? pause_ms : READ_DEBT_MS);
     c->busy = c->again = false;
     if (c->gone) {
         hub_remove(h, c);

@@ -18,6 +18,14 @@
 #define SCOPE_FILE "scope.sql"
 #define AUTOMATION_FILE "automation.sql"
 
+/* Some editors begin a text with it; SQLite passes over it, but not every device's library that is to run the text. */
+static void drop_byte_order_mark(buf *text) {
+    static const uint8_t MARK[] = {0xef, 0xbb, 0xbf};
+    if (text->n < sizeof MARK || memcmp(text->p, MARK, sizeof MARK) != 0) return;
+    text->n -= sizeof MARK;
+    memmove(text->p, text->p + sizeof MARK, text->n);
+}
+
 static int read_file(const char *dir, const char *name, buf *out, buf *error) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -40,6 +48,7 @@ static int read_file(const char *dir, const char *name, buf *out, buf *error) {
         buf_printf(error, "%s: holds a zero byte; it must be SQL text", path);
         return SATCHEL_E_MIGRATION;
     }
+    drop_byte_order_mark(out);
     buf_put_byte(out, 0);
     return out->rc;
 }

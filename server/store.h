@@ -210,6 +210,8 @@ int store_author_shares(store *s, author_info *author, uint64_t last_number);
 int store_begin_connections(store *s);
 /* SATCHEL_E_SUPERSEDED: a later one has said hello, so what this one tells is of before. */
 int store_author_connects(store *s, const author_info *author, uint64_t connection);
+/* The same of a device's file that has no incarnation any more: whichever of the device's has connected later. */
+int store_device_connects(store *s, int64_t device, uint64_t connection);
 /* Gives the device its next incarnation (N3) and records the event. */
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out);
 

@@ -407,6 +407,15 @@ int store_author_connects(store *s, const author_info *author, uint64_t connecti
     return rc == 1 ? SATCHEL_OK : rc ? rc : SATCHEL_E_SUPERSEDED;
 }
 
+int store_device_connects(store *s, int64_t device, uint64_t connection) {
+    sqlite3_stmt *q = db_prepare(
+        &s->cache, "SELECT 1 FROM satchel_author JOIN satchel_connected USING(author) WHERE device=? AND connection>? LIMIT 1");
+    db_bind(q, "ii", device, (int64_t)connection);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    return rc == 1 ? SATCHEL_E_SUPERSEDED : rc;
+}
+
 int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *out) {
     sqlite3_stmt *q = db_prepare(&s->cache, "SELECT coalesce(max(incarnation),0)+1 FROM satchel_author WHERE device=?");
     db_bind(q, "i", device);

@@ -197,6 +197,8 @@ static const char FORMAT_10[] = "ALTER TABLE satchel_sync ADD COLUMN clock_offse
 static const char FORMAT_11[] =
     "ALTER TABLE satchel_automation_run ADD COLUMN settled_ms INT;"
     "UPDATE satchel_automation_run SET settled_ms=n.at_ms FROM satchel_automation_run n WHERE n.replays=satchel_automation_run.id;"
+    "UPDATE satchel_automation_run SET settled_ms=a.last_ms FROM satchel_automation a WHERE a.name=satchel_automation_run.name AND tbl=0 AND rc<>0"
+    " AND settled_ms IS NULL AND a.last_ms>=at_ms;"
     "CREATE INDEX satchel_automation_run_failed ON satchel_automation_run(name) WHERE rc<>0 AND settled_ms IS NULL;"
     "UPDATE satchel_alert_rule SET metric='server.automations_failed' WHERE metric='server.automations_failing';"
     "UPDATE satchel_alert_rule SET about='automations failed, and nobody has run that again or dismissed it'"

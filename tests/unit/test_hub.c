@@ -144,7 +144,7 @@ static void N5_snapshot_waits_for_the_results_of_its_seq(void **state) {
 /* What an older connection of the same file says arrives after a newer one's: it is of before, and no sign of an older copy. */
 static void N3_late_hello_of_an_older_connection_is_superseded(void **state) {
     world *w = *state;
-    link *late = dial(w, &w->phone, "phone"), *again = dial(w, &w->phone, "phone");
+    link *late = dial(w, &w->phone, "phone"), *again = dial(w, &w->phone, "phone"), *asked = dial(w, &w->phone, "phone");
     msg_hello before = make_hello(w, late);
     link *fresh = online(w, &w->phone, "phone");
     PUSH(fresh, 0, "~ item(1) n+=1");
@@ -159,6 +159,12 @@ static void N3_late_hello_of_an_older_connection_is_superseded(void **state) {
     settle(w);
     SAID(again, "error(E_SUPERSEDED later) closed");
     assert_string_equal(sql(&w->v, "SELECT max(incarnation) FROM satchel_author"), "1");
+    /* A file that is a copy and asks for an incarnation does so on a later connection. */
+    before.incarnation = 0;
+    hello_as(w, asked, &before);
+    settle(w);
+    SAID(asked, "error(E_SUPERSEDED later) closed");
+    before.incarnation = 1;
     /* An older copy that connects later is one. */
     link *copy = dial(w, &w->phone, "phone");
     hello_as(w, copy, &before);

@@ -191,6 +191,16 @@ static void open_restored_file_begins_a_new_epoch(void **state) {
 
 /* ---- migrations ---- */
 
+static void byte_order_mark_before_a_migration_is_not_handed_on(void **state) {
+    serving *v = *state;
+    char text[4096];
+    snprintf(text, sizeof text, "\xef\xbb\xbf%s", FIRST);
+    serving_write(v, "schema/001_first.sql", text);
+    serving_reopen(v);
+    assert_string_equal(sql(v, "SELECT instr(CAST(sql AS BLOB),x'EFBBBF') FROM satchel_migration"), "0");
+    serving_reopen(v);
+}
+
 static void migrations_run_in_order_and_only_once(void **state) {
     serving *v = *state;
     serving_write(v, "schema/001_first.sql", FIRST);
@@ -627,6 +637,7 @@ int main(void) {
         TEST(open_read_only_file_is_refused),
         TEST(open_restored_file_begins_a_new_epoch),
         TEST(migrations_run_in_order_and_only_once),
+        TEST(byte_order_mark_before_a_migration_is_not_handed_on),
         TEST(migrations_with_a_gap_are_refused_before_anything_runs),
         TEST(migrations_with_one_number_twice_are_refused),
         TEST(migrations_misnamed_or_missing_are_refused),
