@@ -198,7 +198,7 @@ class Server(File):
         return wire.hello(schema_epoch=self.epoch(), schema_hash=hashlib.sha256(sql).digest()[:8], now_ms=int(time.time() * 1000), **fields)
 
 
-MADE_S = 600  # what has waited longer would catch up with its timers
+MADE_S = 280  # what has waited longer would catch up with its timers, and open no alerts for a while (ALERT_GAP_MS)
 
 
 def copy_made(schema, data):
