@@ -107,7 +107,7 @@ export function Value({ of, text = value(of) }) {
 /** A row by what it is called, else by its key; leads to it. */
 export function RowLink({ table, rowKey, label }) {
   if (!table || !rowKey) return html`<span class="none">–</span>`;
-  return html`<a href=${href(["data", table, rowKey])} title=${rowKey}>${label || html`<code>${rowKey}</code>`}</a>`;
+  return html`<a class="row" href=${href(["data", table, rowKey])} title=${rowKey}>${label || html`<code>${rowKey}</code>`}</a>`;
 }
 
 /** How many rows of each table something holds; to(item): what leads to them. */

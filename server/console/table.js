@@ -19,7 +19,7 @@ function argumentsOf(query, name) {
 
 function Sort({ column, sort, change }) {
   const now = sort === column.name ? "ascending" : sort === `-${column.name}` ? "descending" : "none";
-  if (column.sort === false) return html`<th scope="col" class=${column.right ? "right" : ""} title=${column.help}>${column.title}</th>`;
+  if (column.sort === false) return html`<th scope="col" class=${`${column.right ? "right" : ""} ${column.class || ""}`} title=${column.help}>${column.title}</th>`;
   const next = now === "none" ? (column.right || column.down ? `-${column.name}` : column.name) : now === "ascending" ? `-${column.name}` : column.name;
   return html`<th scope="col" aria-sort=${now} class=${column.right ? "right" : ""}>
     <button type="button" class="sort" title=${column.help} onClick=${() => change({ sort: next, after: "" })}>${column.title}<span aria-hidden="true">${

@@ -17,8 +17,7 @@ const but = (columns, ...names) => columns.filter((c) => !names.includes(c.name)
 export const SYNCS = [
   { name: "begun_ms", title: "Began", down: true, show: (s) => html`<${Time} ms=${s.begun_ms} />` },
   { name: "ms", title: "Took", right: true, show: (s) => duration(s.ms) },
-  { name: "end", title: "End", show: (s) => (s.ended_ms === null ? html`<${Badge} word="open" tone="good" />` : s.end ? html`<${Badge} word=${s.end} tone="warn" />` : "it went") },
-  { name: "end_text", title: "In words", class: "words" },
+  { name: "end", title: "End", show: (s) => (s.ended_ms === null ? html`<${Badge} word="open" tone="good" />` : s.end ? html`<${Badge} word=${s.end} tone="warn" /> ${s.end_text}` : "it went"), class: "value" },
   { name: "pushed", title: "Pushed", right: true, show: (s) => count(s.pushed) },
   { name: "pulled", title: "Pages", right: true, show: (s) => count(s.pulled) },
   { name: "received_bytes", title: "Received", right: true, show: (s) => bytes(s.received_bytes) },
