@@ -107,7 +107,7 @@ static delta_row masked(const char *key) {
 /* S1, S5: what was kept of columns and rows that the view does not have, under both names of a table: of rows that are there, one of them beneath a
  * deletion, and of others. A table is gone. */
 static void before_view_that_forgets(fixture *x) {
-    char sql[2000];
+    char sql[4000];
     delta_row tag = row_of(TAG, DELTA_PUT, long_key(2900));
     app_sql(x, "UPDATE satchel_state SET epoch=x'0102030405060708'");
     make_snapshot(&(msg_snapshot){.view = 3}, (snapshot_range){.table = TAG, .nkey = 1}, &tag);
