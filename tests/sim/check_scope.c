@@ -14,7 +14,7 @@ typedef struct belonging {
 #define BELONGINGS 4096u
 static belonging given[BELONGINGS];
 static unsigned ngiven;
-static uint64_t looked; /* the store's seq at the last look */
+static uint64_t looked, looked_before; /* the store's seq at the last look, and at the one before */
 static uint64_t looked_changes;
 static unsigned looked_devices;
 
@@ -100,7 +100,7 @@ static void note_told(sim *s, unsigned key) {
 
 void check_scope_look(sim *s) {
     if (!scope_world(s) || !s->store || disk_is_dead(s->server_disk)) return;
-    uint64_t early = looked, changes = sim_store_changes(s);
+    uint64_t early = looked_before = looked, changes = sim_store_changes(s);
     if (changes == looked_changes && s->ndevices == looked_devices) {
         memcpy(users_before, users_now, sizeof users_before);
         mx_before = mx_now;
@@ -284,7 +284,10 @@ static void check_losses(sim *s, unsigned device, const buf *m) {
         row.op = DELTA_PUT;
         row.ncol = 0;
         check_mask(s, device, t, l.column);
-        check_row(s, device, &row, UINT64_MAX);
+        unsigned item = item_of(t, &row);
+        /* It may have been given away since this was said, between two looks. */
+        bool held = item < SIM_ROWS && may_hold(s, device, item, looked_before);
+        check_row(s, device, &row, held ? looked_before : UINT64_MAX);
     }
 }
 
