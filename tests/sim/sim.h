@@ -160,14 +160,14 @@ typedef struct sim_device {
     bool barred;                   /* its key is revoked on the server, or to be wiped, or was */
     bool was_barred; /* once: a server that was put back has forgotten it, and what it said before may still be on its way */
     uint64_t barred_since;
-    bool wiping, wiped;   /* it was told to erase itself; it has, and nobody uses it any more */
-    bool answered;        /* the server knew already when it was ordered to once more */
-    unsigned barred_at;   /* transactions that there were then */
-    bool answers_late;    /* on its next connection */
-    uint64_t came_with;   /* the last number that it had when it connected */
-    uint64_t sent;        /* the number up to which history_sent has marked all as durable */
-    uint64_t saved_at;    /* 0: there is no saved copy */
-    packet *pushes;       /* the last that it sent, of one incarnation and life of the server */
+    bool wiping, wiped; /* it was told to erase itself; it has, and nobody uses it any more */
+    bool answered;      /* the server knew already when it was ordered to once more */
+    unsigned barred_at; /* transactions that there were then */
+    bool answers_late;  /* on its next connection */
+    uint64_t came_with; /* the last number that it had when it connected */
+    uint64_t sent;      /* the number up to which history_sent has marked all as durable */
+    uint64_t saved_at;  /* 0: there is no saved copy */
+    packet *pushes;     /* the last that it sent, of one incarnation and life of the server */
     uint32_t pushes_incarnation;
     unsigned pushes_life;
     int64_t looked;                                       /* as of so many changes, history_look; -1: never */
