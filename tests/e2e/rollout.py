@@ -151,6 +151,45 @@ class Rollout(company.Company):
         ann.sync()
         self.assertEqual((self.profiles(), self.state(), ann.read("SELECT name, secret FROM client")), ({"ann": "rep"}, [], [("Ada", None)]))
 
+    def test_rollout_goes_on_after_a_restore_reaches_who_was_paused_and_waits_as_long_as_it_says(self):
+        server = self.hq = self.server(schema=OFFICE)
+        self.ann, self.bob = (self.device(name) for name in ("ann", "bob"))
+        for device in (self.ann, self.bob):
+            device.enroll(server, options=["--profile", "rep", "--user", "'north'"])
+        server.sql("INSERT INTO client(id, region, name, phone, secret) VALUES(x'01', 'north', 'Ada', '1', 's')")
+        old = server.ctl("scope", "show")["text"]
+        new = (old.replace("('rep', 'client', 'secret')", "('rep', 'visit', 'note')").replace("scope_profile(name, buckets)", "scope_profile(name, buckets, horizon_days)")
+               .replace("'SELECT ''region'', :user')", "'SELECT ''region'', :user', 3)").replace("''south''')", "''south''', NULL)"))
+        secrets = lambda: [d.one("SELECT secret FROM client") for d in (self.ann, self.bob)]
+        names = lambda: [d.one("SELECT name FROM client") for d in (server, self.ann, self.bob)]
+        horizons = lambda: server.read("SELECT name, horizon_days FROM satchel_profile WHERE name LIKE 'rep%' ORDER BY name")
+        server.ctl("rollout", "start", self.file(new))
+        server.ctl("device", "set", "ann", "--profile", "rep@next")
+        self.sync_all(self.ann, self.bob)
+        amid = ([("rep", "rep@next", 2, 1, 1)], ["s", None], [("rep", 30), ("rep@next", 3)])
+        self.assertEqual((self.state(), secrets(), horizons()), amid)
+        server.ctl("backup", self.path("backup"))
+        # He is paused when he is given the new rules, and until they are everybody's; what he wrote under the old ones is taken in.
+        server.ctl("device", "pause", "bob")
+        self.bob.sql("UPDATE client SET name = 'Ada King'")
+        server.ctl("rollout", "advance", 100)
+        self.assertIn("has paused this device", self.bob.run("sync", "--timeout", 2, expect=1).stderr)
+        self.assertEqual((self.state(), secrets()), ([("rep", "rep@next", 2, 2, 1)], ["s", None]))
+        server.ctl("rollout", "finish")
+        server.ctl("device", "resume", "bob")
+        self.sync_all(self.bob, self.ann)
+        self.assertEqual((self.state(), secrets(), horizons(), names()), ([], ["s", "s"], [("rep", 3)], ["Ada King"] * 3))
+        # The backup is of amid the rollout, and there it stands again: he has lost what only the new rules gave him, and nothing that he wrote.
+        server.stop()
+        server.ctl("restore", "--force", self.path("backup"))
+        server.start()
+        self.sync_all(self.bob, self.ann)
+        self.assertEqual((self.state(), secrets(), horizons(), names()), (*amid, ["Ada King"] * 3))
+        server.ctl("rollout", "abort")
+        self.sync_all(self.bob, self.ann)
+        self.assertEqual((self.state(), secrets(), horizons(), server.ctl("scope", "show")["text"]), ([], [None, None], [("rep", 30)], old))
+        self.assert_sound(server, self.ann, self.bob)
+
     def test_rollout_refuses_what_is_not_for_some_devices_alone(self):
         server = self.hq = self.server()
         text = server.ctl("scope", "show")["text"]
