@@ -1,6 +1,6 @@
 /* What a device shows: its own edits until they are answered, and never less than it has shown before.
  *
- * Looked at whenever its app begins a transaction. A file that lost power, was put back or copied, or met a server that was put back, begins anew;
+ * Looked at whenever its app begins a transaction, and while something waits when anything has come. A file that lost power, was put back or copied, or met a server that was put back, begins anew;
  * while it gives that server again what it had accepted, its own edits are not looked at. */
 #include "tests/sim/sim.h"
 

@@ -12,6 +12,7 @@ typedef struct picture {
 } picture;
 
 static picture before, after;
+static const picture *shown = &before; /* the newest */
 
 /* ---- pictures ---- */
 
@@ -243,13 +244,12 @@ unsigned facts_life_of(sim *s, unsigned i) {
 }
 
 const model_value *facts_shown(model_table t, const model_value *key) {
-    int at = find(&before, t, key);
-    return at < 0 ? NULL : before.row[at].v;
+    int at = find(shown, t, key);
+    return at < 0 ? NULL : shown->row[at].v;
 }
 
-/* Nothing is claimed while a pending transaction is not known, as one that was begun in another file. */
-static void show_pending(sim *s, unsigned i, unsigned epoch) {
-    static reads_pending pending[SIM_TXNS];
+/* How many wait; false while one of them is not known, as one that was begun in another file: nothing is claimed then. */
+static bool find_pending(sim *s, unsigned i, reads_pending pending[SIM_TXNS], unsigned *found) {
     unsigned n = 0;
     bool all = true;
     unsigned life = facts_life_of(s, i);
@@ -267,13 +267,28 @@ static void show_pending(sim *s, unsigned i, unsigned epoch) {
     }
     sqlite3_reset(q);
     disk_look(false);
+    *found = n;
+    return all;
+}
+
+static void show(sim *s, unsigned i, picture *p, bool if_it_waits) {
+    static reads_pending pending[SIM_TXNS];
+    sqlite3 *db = satchel_db(s->device[i].s);
+    unsigned epoch = epoch_of(s, db), n;
+    bool all = find_pending(s, i, pending, &n);
+    if (if_it_waits && (!n || !all)) return;
+    take_picture(s, db, epoch, p);
+    shown = p;
     if (all) check_reads_now(s, i, epoch, pending, n);
 }
 
 void facts_before(sim *s, unsigned i) {
-    sqlite3 *db = satchel_db(s->device[i].s);
-    take_picture(s, db, epoch_of(s, db), &before);
-    show_pending(s, i, epoch_of(s, db));
+    show(s, i, &before, false);
+}
+
+void facts_look(sim *s, unsigned i) {
+    static picture now;
+    show(s, i, &now, true);
 }
 
 static void free_facts(sim_txn *t) {

@@ -474,6 +474,8 @@ void history_restoring(sim *s);
 /* A transaction begins on a device (before its first statement) and is about to commit. */
 void facts_before(sim *s, unsigned i);
 void facts_after(sim *s, unsigned i, sim_txn *t);
+/* Something may have come: what waits on the device is still what it shows. */
+void facts_look(sim *s, unsigned i);
 /* What the transaction of that number in a device's file did; NULL: not known, as it was begun in another file. */
 const facts *facts_find(sim *s, unsigned i, uint64_t number);
 /* After facts_before: refused transaction `old` was run again as `number`. */
@@ -484,7 +486,7 @@ void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, co
 void facts_server_started(sim *s);
 /* The last commit that two lives of the server have in common. */
 uint64_t facts_common(const sim *s, unsigned a, unsigned b);
-/* What the picture of facts_before has in a row's columns; NULL: no such row. */
+/* What the newest picture has in a row's columns; NULL: no such row. */
 const model_value *facts_shown(model_table t, const model_value *key);
 unsigned facts_life_of(sim *s, unsigned i);
 /* Calls `each` for every row of the store, a column at its place in MODEL. */
@@ -542,7 +544,7 @@ typedef struct reads_pending {
     const facts *f;
     bool again; /* a server that was put back is given it once more */
 } reads_pending;
-/* When the app of a device begins a transaction, of which facts_before has made the picture; pending ones in their order. */
+/* What a device shows, of which facts.c has just made the picture; pending ones in their order. */
 void check_reads_now(sim *s, unsigned i, unsigned epoch, const reads_pending *pending, unsigned n);
 /* The device's file is another one, or has lost power. */
 void check_reads_anew(sim *s, unsigned i);

@@ -174,6 +174,7 @@ void history_look(sim *s, unsigned i) {
     sqlite3_reset(q);
     disk_look(false);
     check_shown(s, i);
+    facts_look(s, i);
 }
 
 /* A file that was put back gives numbers again: the latest. */
