@@ -117,7 +117,7 @@ int outbox_rewind(file *f, uint64_t epoch_start) {
     if (first && f->state.settled_number >= (uint64_t)first) f->state.settled_number = (uint64_t)first - 1;
     f->state.overlay++;
     overlay_invalidate(f->overlay);
-    return overlay_refresh(f->overlay);
+    return overlay_rewind(f->overlay, epoch_start);
 }
 
 /* ---- pruning and discarding ---- */

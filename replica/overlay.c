@@ -138,6 +138,40 @@ int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq) {
     return rc || !t ? rc : row_process(o, t, change->key, &why);
 }
 
+static int rewind_row(overlay *o, uint32_t table, const buf *key, uint64_t epoch_start) {
+    value v[LIMIT_KEY_COLUMNS];
+    const schema_table *t = schema_table_by_id(o->f->schema, table);
+    row_reason why = {.seq = epoch_start, .rewinds = true};
+    if (!t || t->until != SCHEMA_NEVER) return SATCHEL_OK;
+    int rc = rows_key_values(t, key->p, key->n, v);
+    return rc ? rc : row_process(o, t, v, &why);
+}
+
+/* The row of satchel_base behind that of `table` and `key`: 1, or 0 if there is none. */
+static int next_base(overlay *o, int64_t *table, buf *key) {
+    file *f = o->f;
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT tbl, key FROM satchel_base WHERE (tbl, key)>(?, ?) ORDER BY tbl, key LIMIT 1");
+    db_bind(q, "ib", *table, key->n ? key->p : (const void *)"", key->n);
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return file_db_error(f, "cannot read satchel_base");
+    if (rc == 0) return 0;
+    *table = sqlite3_column_int64(q, 0);
+    buf_clear(key);
+    buf_put(key, sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1));
+    sqlite3_reset(q);
+    return key->rc ? key->rc : 1;
+}
+
+int overlay_rewind(overlay *o, uint64_t epoch_start) {
+    int64_t table = 0;
+    buf key;
+    int rc = overlay_refresh(o);
+    buf_init(&key, 0);
+    while (!rc && (rc = next_base(o, &table, &key)) == 1) rc = rewind_row(o, (uint32_t)table, &key, epoch_start);
+    buf_fini(&key);
+    return rc;
+}
+
 /* ---- transactions that leave ---- */
 
 void overlay_accepted(overlay *o, uint64_t number, uint64_t seq) {

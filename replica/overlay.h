@@ -33,6 +33,8 @@ int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq);
 int overlay_clear_range(overlay *o, const snapshot_range *r, uint64_t seq, delta_op op);
 /* The snapshot of a view is here whole: what the app lost to in rows that it does not hold is forgotten, also in rows that never came here. */
 int overlay_forget_kept(overlay *o);
+/* N7: the server goes on from `epoch_start` again, and the outbox says what is pending once more. What the app sees stays; what stands beneath it is found anew. */
+int overlay_rewind(overlay *o, uint64_t epoch_start);
 /* Transaction `number` was accepted: it leaves when the cursor passes `seq`. */
 void overlay_accepted(overlay *o, uint64_t number, uint64_t seq);
 /* Takes transaction `t` out of the overlay: each of its rows shows what is left. The caller moves its state and calls this before. */

@@ -102,6 +102,7 @@ int index_key(overlay *o, uint32_t epoch, const changeset_change *change, const 
 typedef struct row_reason {
     const delta_row *change; /* the confirmed change; NULL: none, entries leave */
     uint64_t seq;            /* as of which it is confirmed; 0: none */
+    bool rewinds;            /* the server goes on from `seq` again: what stands beneath is found anew */
     uint64_t leave_to;       /* entries accepted up to here leave */
     uint64_t leave_number;   /* this transaction's entry leaves */
 } row_reason;

@@ -114,7 +114,7 @@ static int write_base(row_work *w) {
             db_exec(&f->sql, "DELETE FROM satchel_base WHERE tbl=? AND key=?", "ib", (int64_t)w->t->id, w->o->key.p, w->o->key.n);
         return rc ? file_db_error(f, "cannot write satchel_base") : SATCHEL_OK;
     }
-    if (w->had_base && !w->why->change && !w->had_hidden) return SATCHEL_OK;
+    if (w->had_base && !w->why->change && !w->had_hidden && !w->why->rewinds) return SATCHEL_OK;
     buf_init(&row, 0);
     buf_init(&unseen, 0);
     for (unsigned i = 0; i < w->nhidden; i++) {
@@ -241,6 +241,17 @@ static void change_confirmed(row_work *w, const delta_row *change) {
         break;
     }
     if (w->why->seq > x->seq) x->seq = w->why->seq;
+}
+
+/* N7: entries that had been confirmed are pending again, and the base holds them still; so the confirmed row is what stands there without any of
+ * them. What others did beneath comes again with the snapshot. Of a row that has left nothing stands there. */
+static int rewind_confirmed(row_work *w) {
+    bool left = w->confirmed.state == VIEW_LEFT;
+    for (unsigned i = 0; i < w->nhidden; i++)
+        if (w->hidden[i].seen > w->why->seq) w->hidden[i].seen = w->why->seq;
+    int rc = undo_all(w);
+    if (left) w->confirmed.state = VIEW_LEFT;
+    return rc;
 }
 
 /* ---- what is hidden (M16) ---- */
@@ -406,6 +417,8 @@ static int process(row_work *w) {
     if ((rc = view_init(w, &before))) return rc;
     view_copy(w, &before, &w->confirmed);
     if (w->why->change) change_confirmed(w, w->why->change);
+    if (w->why->rewinds) rc = rewind_confirmed(w);
+    if (rc) return rc;
     let_leave(w);
     rc = redo_remaining(w);
     if (!rc) note_hidden(w, w->why->change ? &before : NULL);

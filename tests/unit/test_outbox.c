@@ -375,6 +375,76 @@ static void N7_restored_server_is_given_again_what_it_lost(void **state) {
     buf_fini(&message);
 }
 
+static void rewind_to(fixture *x, uint64_t epoch_start) {
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    if (x->f->state.cursor > epoch_start) x->f->state.cursor = epoch_start;
+    assert_int_equal(file_end(x->f, outbox_rewind(x->f, epoch_start)), SATCHEL_OK);
+    assert_sound(x);
+}
+
+static void page_of(fixture *x, uint64_t seq, uint32_t column, value v) {
+    delta_row row = item_set("a", column, v);
+    assert_int_equal(page_apply(x, seq, &row, 1), SATCHEL_OK);
+}
+
+/* What lies beneath a pending change holds what had been confirmed, and is pending again. */
+static void N7_what_was_confirmed_beneath_a_pending_change_counts_once(void **state) {
+    fixture *x = *state;
+    outbox_give_item(x);
+    app_sql(x, "UPDATE item SET stock=stock+5 WHERE id='a'");
+    accept_at(x, 1, 11);
+    page_of(x, 11, ITEM_STOCK, value_integer(105));
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    page_of(x, 12, ITEM_PRICE, value_integer(7));
+    rewind_to(x, 10);
+    assert_string_equal(item(x, "a"), "mine|7|105|~");
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "Ann|7|105|~");
+    assert_sound(x);
+}
+
+/* Numbers of the past say nothing of those that the restored server gives. */
+static void N7_edit_that_is_accepted_below_where_its_row_stood_before_is_still_shown(void **state) {
+    fixture *x = *state;
+    outbox_give_item(x);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    page_of(x, 30, ITEM_PRICE, value_integer(7));
+    rewind_to(x, 10);
+    accept_at(x, 1, 14);
+    assert_sound(x);
+    page_of(x, 13, ITEM_NOTE, text_of("new"));
+    assert_string_equal(item(x, "a"), "mine|7|100|new");
+    page_of(x, 14, ITEM_NAME, text_of("mine"));
+    assert_string_equal(item(x, "a"), "mine|7|100|new");
+    assert_int_equal(bases(x), 0);
+}
+
+/* M16: since when a column is hidden is told in the numbers of the restored server, too. */
+static void N7_what_is_hidden_is_unseen_since_the_restored_server(void **state) {
+    fixture *x = *state;
+    outbox_give_item(x);
+    page_of(x, 20, ITEM_PRICE, value_integer(7));
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    page_of(x, 30, ITEM_NAME, text_of("theirs"));
+    assert_string_equal(app_text(x, "SELECT hex(unseen) FROM satchel_base"), "0214");
+    rewind_to(x, 15);
+    assert_string_equal(app_text(x, "SELECT hex(unseen) FROM satchel_base"), "020F");
+    rewind_to(x, 17);
+    assert_string_equal(app_text(x, "SELECT hex(unseen) FROM satchel_base"), "020F");
+}
+
+static void N7_row_that_left_beneath_a_pending_change_stays_away(void **state) {
+    fixture *x = *state;
+    outbox_give_item(x);
+    app_sql(x, "UPDATE item SET name='mine' WHERE id='a'");
+    delta_row gone = row_of(ITEM, DELTA_LEAVE, "a");
+    assert_int_equal(page_apply(x, 20, &gone, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "-");
+    rewind_to(x, 10);
+    assert_string_equal(item(x, "a"), "-");
+    assert_int_equal(app_integer(x, "SELECT state*100+seq FROM satchel_base"), 300);
+}
+
 static void N7_confirmed_is_kept_until_the_backup_has_passed_it(void **state) {
     fixture *x = *state;
     app_sql(x, "INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
@@ -517,6 +587,10 @@ int main(void) {
         OUTBOX_TEST(N6_discarded_refusal_is_told_once),
         OUTBOX_TEST(discard_of_what_was_sent_waits_for_its_result),
         OUTBOX_TEST(N7_restored_server_is_given_again_what_it_lost),
+        OUTBOX_TEST(N7_what_was_confirmed_beneath_a_pending_change_counts_once),
+        OUTBOX_TEST(N7_edit_that_is_accepted_below_where_its_row_stood_before_is_still_shown),
+        OUTBOX_TEST(N7_what_is_hidden_is_unseen_since_the_restored_server),
+        OUTBOX_TEST(N7_row_that_left_beneath_a_pending_change_stays_away),
         OUTBOX_TEST(N7_confirmed_is_kept_until_the_backup_has_passed_it),
         OUTBOX_TEST(N6_those_told_of_are_forgotten_up_to_a_number),
         OUTBOX_TEST(N6_refusal_names_its_row),
