@@ -172,6 +172,7 @@ typedef struct sim_device {
     unsigned pushes_life;
     int64_t looked;                                       /* as of so many changes, history_look; -1: never */
     bool has_items;                                       /* the table is there since it runs */
+    unsigned life;                                        /* of the server that it met last */
     uint8_t seen[SIM_TXNS / 8], seen_saved[SIM_TXNS / 8]; /* values (by transaction) that it has shown */
 } sim_device;
 

@@ -175,6 +175,10 @@ void history_look(sim *s, unsigned i) {
     disk_look(false);
     check_shown(s, i);
     facts_look(s, i);
+    /* It has met a server that was put back: what the file keeps by the numbers of the other life has to be right in this one. */
+    unsigned life = facts_life_of(s, i);
+    if (d->life != life) check_recorded_file(s, i);
+    d->life = life;
 }
 
 /* A file that was put back gives numbers again: the latest. */

@@ -75,6 +75,12 @@ class Overlay:
         found = self.db.execute("SELECT unseen FROM base WHERE tbl = ? AND key = ? AND unseen IS NOT NULL", (table_id, key)).fetchone()
         return cbor2.loads(found[0]) if found else {}
 
+    def rewind(self, epoch_start):
+        """N7: since when something is hidden is told in the numbers of the server that was put back, too."""
+        for table_id, key in self.db.execute("SELECT tbl, key FROM base WHERE unseen IS NOT NULL").fetchall():
+            unseen = {c: min(upto, epoch_start) for c, upto in self.unseen(table_id, key).items()}
+            self.db.execute("UPDATE base SET unseen = ? WHERE tbl = ? AND key = ?", (cbor2.dumps(unseen), table_id, key))
+
     def unseen_of(self, rows):
         """What the author of these changes had not seen, row by row in their order."""
         out = {}

@@ -235,6 +235,7 @@ class Store:
         """N7: what the server accepted after its backup waits again; bases and losses of that past are cut. The snapshot that follows shows all anew."""
         self.db.execute("UPDATE outbox SET state = ?, seq = NULL WHERE state IN (?, ?) AND seq > ?", (PENDING, ACCEPTED, CONFIRMED, epoch_start))
         self.db.execute("UPDATE outbox SET base = min(base, ?) WHERE state = ?", (epoch_start, PENDING))
+        self.overlay.rewind(epoch_start)
         self.db.execute("DELETE FROM loss WHERE seq > ?", (epoch_start,))
         self.set_state(loss_cursor=self.db.execute("SELECT coalesce(max(id), 0) FROM loss").fetchone()[0])
         self.settle()
