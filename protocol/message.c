@@ -123,9 +123,17 @@ message_type message_peek(const void *p, size_t n) {
 
 /* ---- simple messages ---- */
 
+/* What a hello may end with, each only behind the ones before it, which where there is nothing to tell are empty and hold their places. */
+typedef enum hello_tail { TAIL_PAST = 1, TAIL_VIEW, TAIL_WAITING, TAIL_STORAGE } hello_tail;
+#define HELLO_FIELDS 14u
+
 int hello_encode(const msg_hello *m, buf *out) {
-    bool has_past = m->npast || m->has_view; /* an empty past only holds its place before the view */
-    message_put_head(out, MSG_HELLO, 14u + has_past + m->has_view + (m->nwaiting > 0));
+    hello_tail tail = m->room_bytes ? TAIL_STORAGE
+                      : m->nwaiting ? TAIL_WAITING
+                      : m->has_view ? TAIL_VIEW
+                      : m->npast    ? TAIL_PAST
+                                    : 0;
+    message_put_head(out, MSG_HELLO, HELLO_FIELDS + tail);
     wire_put_uint(out, m->version);
     wire_put_uint(out, m->incarnation);
     if (m->has_epoch)
@@ -143,32 +151,37 @@ int hello_encode(const msg_hello *m, buf *out) {
     message_put_optional(out, m->snapshot);
     wire_put_uint(out, m->snapshot_page);
     wire_put_text(out, m->software, m->nsoftware);
-    if (has_past) wire_put_array(out, (uint64_t)m->npast * 2);
+    if (tail >= TAIL_PAST) wire_put_array(out, (uint64_t)m->npast * 2);
     for (unsigned i = 0; i < m->npast; i++) {
         wire_put_bytes(out, m->past[i].epoch, EPOCH_BYTES);
         wire_put_uint(out, m->past[i].seq);
     }
-    if (m->has_view) wire_put_uint(out, m->view);
-    if (m->nwaiting) wire_put_array(out, (uint64_t)m->nwaiting * 2);
+    if (tail >= TAIL_VIEW) wire_put_uint(out, m->view);
+    if (tail >= TAIL_WAITING) wire_put_array(out, (uint64_t)m->nwaiting * 2);
     for (unsigned i = 0; i < m->nwaiting; i++) {
         wire_put_uint(out, m->waiting[i].table);
         wire_put_uint(out, m->waiting[i].changes);
     }
+    if (tail >= TAIL_STORAGE) {
+        wire_put_array(out, 2);
+        wire_put_uint(out, m->held_bytes);
+        wire_put_uint(out, m->room_bytes);
+    }
     return out->rc;
 }
 
-static void get_past(wire *w, msg_hello *m) {
+static void get_past(wire *w, msg_hello *m, bool may_be_empty) {
     uint64_t items = wire_get_array(w, LIMIT_PAST * 2);
-    if ((!items && !m->has_view) || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
+    if ((!items && !may_be_empty) || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
     for (; m->npast < items / 2 && !w->rc; m->npast++) {
         wire_get_exact(w, m->past[m->npast].epoch, EPOCH_BYTES);
         m->past[m->npast].seq = message_get_number(w);
     }
 }
 
-static void get_waiting(wire *w, msg_hello *m) {
+static void get_waiting(wire *w, msg_hello *m, bool may_be_empty) {
     uint64_t items = wire_get_array(w, LIMIT_TABLES * 2);
-    if (!items || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
+    if ((!items && !may_be_empty) || items % 2) message_fail(w, SATCHEL_E_MALFORMED);
     uint32_t before = 0;
     for (; m->nwaiting < items / 2 && !w->rc; m->nwaiting++) {
         table_waiting *t = &m->waiting[m->nwaiting];
@@ -177,6 +190,13 @@ static void get_waiting(wire *w, msg_hello *m) {
         if (t->table <= before || !t->changes) message_fail(w, SATCHEL_E_MALFORMED);
         before = t->table;
     }
+}
+
+static void get_storage(wire *w, msg_hello *m) {
+    if (wire_get_array(w, UINT64_MAX) != 2) message_fail(w, SATCHEL_E_MALFORMED);
+    m->held_bytes = message_get_number(w);
+    m->room_bytes = message_get_number(w);
+    if (!m->held_bytes || m->room_bytes < m->held_bytes) message_fail(w, SATCHEL_E_MALFORMED);
 }
 
 static uint32_t get_version(wire *w) {
@@ -190,10 +210,9 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     *m = (msg_hello){0};
     uint64_t fields = message_open_any(&w, p, n, MSG_HELLO);
     m->version = get_version(&w);
-    bool has_waiting = fields == 18; /* with the type */
-    m->has_view = has_waiting || fields == 17;
-    bool has_past = m->has_view || fields == 16;
-    message_expect_fields(&w, fields, 14u + has_past + m->has_view + has_waiting);
+    uint64_t tail = fields <= HELLO_FIELDS ? 0 : fields - HELLO_FIELDS - 1; /* less the type */
+    message_expect_fields(&w, fields, HELLO_FIELDS + (unsigned)(tail > TAIL_STORAGE ? 0 : tail));
+    m->has_view = tail >= TAIL_VIEW;
     if (w.rc) return w.rc;
     m->incarnation = message_get_u32(&w);
     m->has_epoch = !wire_skip_null(&w);
@@ -209,9 +228,10 @@ int hello_decode(const void *p, size_t n, msg_hello *m) {
     m->snapshot = message_get_optional(&w);
     m->snapshot_page = message_get_u32(&w);
     m->software = wire_get_text(&w, LIMIT_NAME_BYTES, &m->nsoftware);
-    if (has_past) get_past(&w, m);
-    if (m->has_view) m->view = message_get_number(&w);
-    if (has_waiting) get_waiting(&w, m);
+    if (tail >= TAIL_PAST) get_past(&w, m, tail > TAIL_PAST);
+    if (tail >= TAIL_VIEW) m->view = message_get_number(&w);
+    if (tail >= TAIL_WAITING) get_waiting(&w, m, tail > TAIL_WAITING);
+    if (tail >= TAIL_STORAGE) get_storage(&w, m);
     return wire_close(&w);
 }
 

@@ -88,6 +88,8 @@ typedef struct msg_hello {
     uint64_t view; /* which rows and columns it holds, as the server named them with its pages; 0: everything, or nothing yet */
     unsigned nwaiting;                   /* 0: nothing waits, or it does not tell; else has_view */
     table_waiting waiting[LIMIT_TABLES]; /* ascending table, each once */
+    uint64_t held_bytes;                 /* that its files take; 0: it does not tell; else has_view */
+    uint64_t room_bytes;                 /* that they can come to: those, and what is free where they lie */
 } msg_hello;
 
 typedef struct msg_welcome {

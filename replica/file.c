@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -411,6 +413,20 @@ static void take_state(sqlite3_stmt *q, file_state *s) {
     take_past(s, sqlite3_column_blob(q, 20), (size_t)sqlite3_column_bytes(q, 20));
     s->view = column_u64(q, 21);
     s->check_due_ms = column_u64(q, 22);
+}
+
+bool file_storage(const file *f, uint64_t *held, uint64_t *room) {
+    char log_path[4096];
+    struct stat data, log;
+    struct statvfs disk;
+    /* A file system that counts no blocks does not know what is free. */
+    if (stat(f->path, &data) || !data.st_size || statvfs(f->path, &disk) || !disk.f_blocks) return false;
+    bool has_log = snprintf(log_path, sizeof log_path, "%s-wal", f->path) < (int)sizeof log_path && !stat(log_path, &log);
+    *held = (uint64_t)data.st_size + (has_log ? (uint64_t)log.st_size : 0);
+    if (__builtin_mul_overflow((uint64_t)disk.f_bavail, (uint64_t)disk.f_frsize, room) || *room > INT64_MAX - *held)
+        *room = INT64_MAX - *held;
+    *room += *held;
+    return true;
 }
 
 int file_read_state(file *f) {

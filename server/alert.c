@@ -257,6 +257,7 @@ typedef struct device_row {
     uint64_t seen_ms, enrolled_ms, state_ms, horizon_ms, refused_ms; /* refused_ms: the oldest that is open; 0: none */
     uint64_t version_ms; /* when it came last, if its Satchel was refused then; else 0 */
     int64_t pending, clock_offset_ms, behind;
+    double storage_percent; /* < 0: not told */
 } device_row;
 
 static double seconds_since(const look *l, uint64_t ms) {
@@ -291,6 +292,9 @@ static bool value_of(const look *l, const device_row *d, alert_metric m, double 
     case METRIC_VERSION:
         *out = seconds_since(l, d->version_ms);
         return active && d->version_ms;
+    case METRIC_STORAGE:
+        *out = d->storage_percent;
+        return active && d->storage_percent >= 0;
     default:
         return false;
     }
@@ -325,8 +329,8 @@ static int look_at_devices(look *l) {
     sqlite3_stmt *q = db_prepare(
         &l->s->cache,
         "SELECT d.id,d.state,d.profile,d.last_seen_ms,d.enrolled_ms,d.state_ms,p.horizon_days,o.at_ms,d.pending,d.clock_offset_ms,"
-        "d.schema_epoch,(SELECT iif(y.end_rc=?,y.ended_ms,0) FROM satchel_sync y WHERE y.device=d.id ORDER BY y.begun_ms DESC LIMIT 1)"
-        " FROM satchel_device d LEFT JOIN satchel_profile p ON p.name=d.profile LEFT JOIN"
+        "d.schema_epoch,(SELECT iif(y.end_rc=?,y.ended_ms,0) FROM satchel_sync y WHERE y.device=d.id ORDER BY y.begun_ms DESC LIMIT 1),"
+        "coalesce(100.0*d.held_bytes/d.room_bytes,-1) FROM satchel_device d LEFT JOIN satchel_profile p ON p.name=d.profile LEFT JOIN"
         " (SELECT a.device AS device,min(r.at_ms) AS at_ms FROM satchel_refused f JOIN satchel_result r ON r.author=f.author AND"
         " r.number=f.number JOIN satchel_author a ON a.author=f.author WHERE f.state='open' GROUP BY a.device) o ON o.device=d.id"
         " WHERE d.state IN (1,4,5)");
@@ -345,7 +349,8 @@ static int look_at_devices(look *l) {
                         .pending = sqlite3_column_int64(q, 8),
                         .clock_offset_ms = sqlite3_column_int64(q, 9),
                         .behind = (int64_t)epoch - sqlite3_column_int64(q, 10),
-                        .version_ms = (uint64_t)sqlite3_column_int64(q, 11)};
+                        .version_ms = (uint64_t)sqlite3_column_int64(q, 11),
+                        .storage_percent = sqlite3_column_double(q, 12)};
         if (!d.horizon_ms) d.horizon_ms = l->f->horizon_ms;
         if ((rc = judge_device(l, &d))) break;
     }

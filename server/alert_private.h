@@ -15,6 +15,7 @@ typedef enum alert_metric {
     METRIC_REFUSAL,
     METRIC_WIPE,
     METRIC_VERSION,
+    METRIC_STORAGE,
     METRIC_OF_DEVICES, /* so many are a device's */
     METRIC_BACKUP = METRIC_OF_DEVICES,
     METRIC_AUTOMATIONS,

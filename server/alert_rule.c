@@ -11,7 +11,7 @@
 
 /* ---- metrics and how their values become one ---- */
 
-typedef enum unit { COUNT, SECONDS, DAYS, MIB } unit;
+typedef enum unit { COUNT, SECONDS, DAYS, MIB, PERCENT } unit;
 #define BIT(aggregation) (1u << (aggregation))
 #define OF_GAUGE (BIT(AGG_LAST) | BIT(AGG_HELD))
 #define OF_EVENTS (BIT(AGG_SUM) | BIT(AGG_RATIO))
@@ -31,6 +31,7 @@ static const struct {
     [METRIC_REFUSAL] = {"device.refusal_age_s", SECONDS, OF_GAUGE},
     [METRIC_WIPE] = {"device.wipe_wait_s", SECONDS, OF_GAUGE},
     [METRIC_VERSION] = {"device.version_refused_s", SECONDS, OF_GAUGE},
+    [METRIC_STORAGE] = {"device.storage_percent", PERCENT, OF_GAUGE},
     [METRIC_BACKUP] = {"server.backup_age_s", SECONDS, OF_GAUGE},
     [METRIC_AUTOMATIONS] = {"server.automations_failed", COUNT, OF_GAUGE},
     [METRIC_NOTICES] = {"server.notice_failing_s", SECONDS, OF_GAUGE},
@@ -94,6 +95,9 @@ void alert_value_text(alert_metric m, double v, char *out, size_t room) {
         break;
     case MIB:
         snprintf(out, room, "%.0f MiB", v);
+        break;
+    case PERCENT:
+        snprintf(out, room, "%.1f %%", v);
         break;
     default:
         snprintf(out, room, "%.6g", v);

@@ -61,6 +61,8 @@ static json_t *device_json(const device_info *d) {
     control_put_number(o, "conflicts", d->conflicts);
     json_object_set_new(o, "clock_offset_ms", json_integer(d->clock_offset_ms));
     control_put_number(o, "clamped", d->clamped);
+    control_put_known(o, "held_bytes", d->held_bytes);
+    control_put_known(o, "room_bytes", d->room_bytes);
     control_put_number(o, "incarnations", d->incarnations);
     control_put_number(o, "schema_epoch", d->schema_epoch);
     put_software(o, d->software);

@@ -336,7 +336,9 @@ static int note_seen(dialog *c, dialog_world *w, const msg_hello *m) {
                         .software = m->software,
                         .nsoftware = m->nsoftware < LIMIT_NAME_BYTES ? m->nsoftware : LIMIT_NAME_BYTES,
                         .waiting = m->waiting,
-                        .nwaiting = m->nwaiting};
+                        .nwaiting = m->nwaiting,
+                        .held_bytes = m->held_bytes,
+                        .room_bytes = m->room_bytes};
     w->seen(w->ctx, &seen);
     return store_device_seen(w->s, c->device, &seen);
 }

@@ -116,6 +116,8 @@ typedef struct device_info {
     uint64_t pending;        /* transactions waiting on the device, as it last said */
     int64_t clock_offset_ms; /* device minus server, as last seen */
     uint64_t clamped;        /* stamps that lay more than LIMIT_CLOCK_AHEAD_MS ahead */
+    uint64_t held_bytes;     /* that its files take, as it last said; 0: it did not */
+    uint64_t room_bytes;     /* that they can come to */
     uint64_t rejected_open;
     uint64_t conflicts; /* own losses */
     uint32_t incarnations;
@@ -179,8 +181,9 @@ typedef struct device_seen {
     uint32_t schema_epoch;
     const char *software; /* not terminated */
     size_t nsoftware;
-    const table_waiting *waiting; /* of `pending`, by table; those that the schema does not have are passed over */
-    unsigned nwaiting;            /* 0: not told */
+    const table_waiting *waiting;    /* of `pending`, by table; those that the schema does not have are passed over */
+    unsigned nwaiting;               /* 0: not told */
+    uint64_t held_bytes, room_bytes; /* 0: not told */
 } device_seen;
 int store_device_seen(store *s, int64_t id, const device_seen *seen);
 /* The device has made `acked_seq` durable. */

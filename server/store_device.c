@@ -16,7 +16,8 @@ static void copy_text(char *to, size_t room, const unsigned char *from) {
     "(SELECT count(*) FROM satchel_refused r JOIN satchel_author a USING(author) WHERE a.device=d.id AND r.state='open'),"                                                    \
     "(SELECT count(*) FROM satchel_conflict c WHERE c.lost_author IN (SELECT author FROM satchel_author a WHERE a.device=d.id)),"                                             \
     "(SELECT count(*) FROM satchel_author a WHERE a.device=d.id),schema_epoch,software,state_ms,resnapshot=1 OR (resnapshot=2 AND acked_seq=0),profile,user,store,verify_ms," \
-    "rotate_key_ms,coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0) "                        \
+    "rotate_key_ms,coalesce(m.begun_ms,0),coalesce(m.ended_ms,0),coalesce(m.ranges,0),coalesce(m.rows,0),coalesce(m.differed,0),coalesce(m.passed,0),"                        \
+    "coalesce(held_bytes,0),coalesce(room_bytes,0) "                                                                                                                          \
     "FROM satchel_device d LEFT JOIN satchel_comparison m ON m.device=d.id "
 
 static void copy_literal(char to[DEVICE_LITERAL_BYTES], sqlite3_stmt *q, int column) {
@@ -62,6 +63,8 @@ static void read_device(sqlite3_stmt *q, device_info *d) {
                                     .rows = (uint64_t)sqlite3_column_int64(q, 25),
                                     .differed = (uint64_t)sqlite3_column_int64(q, 26),
                                     .passed = (uint64_t)sqlite3_column_int64(q, 27)};
+    d->held_bytes = (uint64_t)sqlite3_column_int64(q, 28);
+    d->room_bytes = (uint64_t)sqlite3_column_int64(q, 29);
 }
 
 static int one_device(store *s, sqlite3_stmt *q, device_info *out) {
@@ -311,11 +314,14 @@ int store_device_seen(store *s, int64_t id, const device_seen *seen) {
     sqlite3_stmt *q = db_prepare(
         &s->cache,
         "UPDATE satchel_device SET last_seen_ms=?1,acked_seq=CASE WHEN ?3 THEN min(acked_seq,?2) ELSE ?2 END,pending=?3,clock_offset_ms=?4,"
-        "schema_epoch=?5,software=coalesce(?7,software),told_ms=?1,waiting=?8 WHERE id=?6");
+        "schema_epoch=?5,software=coalesce(?7,software),told_ms=?1,waiting=?8,"
+        "held_bytes=nullif(?9,0),room_bytes=nullif(?10,0) WHERE id=?6");
     db_bind(q, "iiiiii", (int64_t)seen->now_ms, (int64_t)seen->acked_seq, (int64_t)seen->pending, seen->clock_offset_ms,
             (int64_t)seen->schema_epoch, id);
     if (q && seen->software) sqlite3_bind_text(q, 7, seen->software, (int)seen->nsoftware, SQLITE_STATIC);
     if (q && waiting.n) sqlite3_bind_text(q, 8, (const char *)waiting.p, (int)waiting.n, SQLITE_STATIC);
+    if (q) sqlite3_bind_int64(q, 9, (int64_t)seen->held_bytes);
+    if (q) sqlite3_bind_int64(q, 10, (int64_t)seen->room_bytes);
     int rc = waiting.rc ? waiting.rc : q ? db_run(q) : db_rc(sqlite3_extended_errcode(s->db));
     buf_fini(&waiting);
     return rc;

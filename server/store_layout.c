@@ -204,8 +204,15 @@ static const char FORMAT_11[] =
     "UPDATE satchel_alert_rule SET about='automations failed, and nobody has run that again or dismissed it'"
     " WHERE name='automation-failing' AND about='automations failed when they ran last';";
 
-static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4,  FORMAT_5, FORMAT_6,
-                                      FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10, FORMAT_11};
+/* Bytes that the device's files take and can come to, as its last hello told; NULL: it did not. */
+static const char FORMAT_12[] =
+    "ALTER TABLE satchel_device ADD COLUMN held_bytes INT;"
+    "ALTER TABLE satchel_device ADD COLUMN room_bytes INT;"
+    "INSERT OR IGNORE INTO satchel_alert_rule(name,metric,aggregation,window_s,op,threshold,severity,profile,hours,about) VALUES"
+    "('storage-tight','device.storage_percent','last',0,'>',80,'warning',NULL,NULL,'takes most of what its storage has room for');";
+
+static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4,  FORMAT_5,  FORMAT_6,
+                                      FORMAT_7, FORMAT_8, FORMAT_9, FORMAT_10, FORMAT_11, FORMAT_12};
 #define FORMAT (int)(sizeof FORMATS / sizeof *FORMATS)
 
 int store_format(void) {

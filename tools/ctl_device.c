@@ -71,6 +71,8 @@ int ctl_device_show(ctl *c) {
         {"conflicts", "values that lost", CTL_NUMBER},
         {"clock_offset_ms", "clock, device - server", CTL_MILLISECONDS},
         {"clamped", "stamps from the future", CTL_NUMBER},
+        {"held_bytes", "bytes of its files", CTL_NUMBER},
+        {"room_bytes", "bytes they can come to", CTL_NUMBER},
         {"incarnations", "incarnations", CTL_NUMBER},
         {"verify_ms", "comparison ordered", CTL_TIME},
         {"compared_ms", "compared last", CTL_TIME},

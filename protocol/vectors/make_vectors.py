@@ -133,12 +133,16 @@ def waiting(m):
     return [[x for t in m["waiting"] for x in (t["table"], t["changes"])]] if "waiting" in m else []
 
 
+def storage(m):
+    return [[m["storage"]["held"], m["storage"]["room"]]] if "storage" in m else []
+
+
 def fields(m):
     kind = m["type"]
     if kind == "hello":
         return [m["version"], m["incarnation"], hexed(m["epoch"]), m["cursor"], m["schema_epoch"], hexed(m["schema_hash"]),
                 m["last_number"], m["settled_number"], m["loss_cursor"], m["now_ms"], m["pending"], m["snapshot"], m["snapshot_page"],
-                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else []) + view(m) + waiting(m)
+                m["software"]] + ([[x for e in m["past"] for x in (hexed(e["epoch"]), e["seq"])]] if "past" in m else []) + view(m) + waiting(m) + storage(m)
     if kind == "welcome":
         return [m["version"], hexed(m["epoch"]), m["epoch_start"], m["head"], m["schema_epoch"], m["known_number"], hexed(m["known_id"]), m["now_ms"],
                 m["backup_seq"], m["snapshot"]] + view(m)
@@ -276,6 +280,8 @@ VALID = {
         ("what waits by table", hello(past=[], view=0, waiting=[{"table": 2, "changes": 3}, {"table": 7, "changes": 1}])),
         ("what waits, every number at its top", hello(past=[], view=12, waiting=[{"table": 2**32 - 1, "changes": TOP}])),
         ("what waits in as many tables as are told", hello(past=[], view=0, waiting=[{"table": i + 1, "changes": i + 1} for i in range(1024)])),
+        ("what its files take", hello(past=[], view=0, waiting=[], storage={"held": 12_500_000, "room": 4_000_000_000})),
+        ("what waits, and a disk that is full", hello(past=[], view=12, waiting=[{"table": 2, "changes": 3}], storage={"held": TOP, "room": TOP})),
     ],
     "welcome": [
         ("the cursor is good", welcome()),
@@ -490,6 +496,13 @@ INVALID = [
     ("a view of 2^63", enc([1] + fields(hello(past=[], view=2**63))), "E_LIMIT"),
     ("a hello with something after its view", enc([1] + fields(hello(past=[], view=12)) + [0]), "E_MALFORMED"),
     ("a hello with something after what waits", enc([1] + fields(hello(past=[], view=12)) + [[2, 3], 0]), "E_MALFORMED"),
+    ("a hello with something after its storage", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[1, 2], 0]), "E_MALFORMED"),
+    ("storage where what waits belongs", enc([1] + fields(hello(past=[], view=12)) + [[0, 2]]), "E_MALFORMED"),
+    ("files that take nothing", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[0, 2]]), "E_MALFORMED"),
+    ("files that take more than there is", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[3, 2]]), "E_MALFORMED"),
+    ("storage of one number", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[3]]), "E_MALFORMED"),
+    ("storage of three numbers", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[3, 4, 5]]), "E_MALFORMED"),
+    ("room of 2^63", enc([1] + fields(hello(past=[], view=12, waiting=[])) + [[3, 2**63]]), "E_LIMIT"),
     ("nothing that waits", enc([1] + fields(hello(past=[], view=12)) + [[]]), "E_MALFORMED"),
     ("a table that waits without its changes", enc([1] + fields(hello(past=[], view=12)) + [[2, 3, 4]]), "E_MALFORMED"),
     ("no changes that wait", enc([1] + fields(hello(past=[], view=12)) + [[2, 0]]), "E_MALFORMED"),

@@ -137,11 +137,19 @@ export function useTick(every = 5000) {
 }
 
 const LOW_DAYS = 5;
+const TIGHT_PERCENT = 80;
 
 /** How long a device may stay offline yet. */
 export function daysLeft(d) {
   if (d.days_left === null) return null;
   return d.days_left < LOW_DAYS ? html`<${Badge} word=${d.days_left < 0 ? "none" : String(d.days_left)} tone=${d.days_left < 0 ? "bad" : "warn"} />` : String(d.days_left);
+}
+
+/** What its files take of what they can come to. */
+export function storageUsed(d) {
+  if (d.storage_percent === null) return null;
+  const words = `${d.storage_percent} %`;
+  return d.storage_percent > TIGHT_PERCENT ? html`<${Badge} word=${words} tone="warn" />` : words;
 }
 
 export const lag = (ms) => (ms ? duration(ms) : "none");

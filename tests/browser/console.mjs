@@ -157,6 +157,14 @@ await check("how long changes wait at least, what a device held last and which s
   ok(/^at least \d/.test(await page.locator("tbody td[data-title='Oldest waiting']").first().innerText()), "in the list");
   const told = (await api(page, "devices?sort=-pending&limit=50")).items;
   equal(await page.locator("tbody td[data-title=Rows]").allInnerTexts(), told.map((d) => (d.compared_rows === null ? "–" : String(d.compared_rows))), "rows");
+  await visit(page, "#/devices?sort=-storage_percent");
+  const tight = page.locator("tbody tr").first();
+  equal((await tight.locator("td[data-title='Storage used']").innerText()).trim(), "90 %", "the tightest");
+  equal((await tight.locator("td[data-title=Storage]").innerText()).replaceAll("\u00a0", " ").trim(), "858.3 MiB", "its files");
+  ok((await api(page, "alerts?filter.state=open&filter.rule=storage-tight")).items.length === 1, "and an alert says so");
+  await tight.locator("td.name a").click();
+  await page.getByText(/858.3 MiB of the 953.7 MiB that there is room for/).waitFor();
+  await visit(page, "#/devices?sort=-pending");
   await page.locator("tbody td.name a").first().click();
   await page.getByText(/the oldest for at least \d/).waitFor();
   const waiting = async () => /Waiting on it([^]*?)Refused/.exec((await page.locator(".facts").innerText()).replaceAll("\u00a0", " "))[1].replace(/\s+/g, " ");

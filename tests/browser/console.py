@@ -66,6 +66,7 @@ class Console(company.Company):
                 ago = chosen.randrange(2 * DAY_MS, 12 * DAY_MS)
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?1, told_ms = ?1, pending = ?2, waiting = ?3 WHERE id = ?4",
                            (now - ago, chosen.randrange(4), json.dumps([{"table": "contact", "changes": 1200}, {"table": "visit", "changes": 1}]), i))
+            db.execute("UPDATE satchel_device SET held_bytes = 900000000, room_bytes = 1000000000 WHERE id = ?", (ids[0],))
             for i in ids[SILENT:SILENT + BEHIND]:
                 db.execute("UPDATE satchel_device SET last_seen_ms = ?, acked_seq = ? WHERE id = ?", (now - 5 * 3600000, max(1, seq // 3), i))
             db.execute("UPDATE satchel_device SET software = ? WHERE id = ?", (f"{HOSTILE} (Linux; {HOSTILE})", ids[-1]))

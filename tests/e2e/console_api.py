@@ -274,6 +274,10 @@ class Sees(ConsoleCase):
         show = [harness.program("satchelctl"), "--data", server.data, "device", "show", "phone"]
         plain = lambda: subprocess.run(show, capture_output=True, text=True, check=True).stdout
         self.assertRegex(plain(), r"WAITING IN +CHANGES\ncontact +3\ncontact_point +1\n")
+        device = told["device"]
+        self.assertEqual((device["held_bytes"], device["room_bytes"]), (shown["held_bytes"], shown["room_bytes"]))
+        self.assertTrue(os.path.getsize(self.phone.path) / 2 < device["held_bytes"] < device["room_bytes"])
+        self.assertAlmostEqual(device["storage_percent"], 100 * device["held_bytes"] / device["room_bytes"], delta=0.1)
         with contextlib.closing(sqlite3.connect(server.store)) as db, db:
             db.execute("UPDATE satchel_device SET waiting = NULL")
         self.assertIsNone(api.call("consoleDevice", id=id)["pending_tables"])

@@ -395,6 +395,11 @@ static void random_hello(seed *s, buf *out) {
         m.waiting[i].table = (uint32_t)(1000 * i + 1 + seed_below(s, 1000));
         m.waiting[i].changes = random_positive(s);
     }
+    if (m.has_view && seed_chance(s, 50)) {
+        uint64_t one = random_positive(s), other = random_positive(s);
+        m.held_bytes = one < other ? one : other;
+        m.room_bytes = one < other ? other : one;
+    }
     hello_encode(&m, out);
 }
 

@@ -676,11 +676,8 @@ bool disk_unlink(const char *path) {
     return f != NULL;
 }
 
-bool disk_log_bytes(const char *path, size_t *n) {
-    static const char end[] = "-wal";
+bool disk_file_bytes(const char *path, size_t *n) {
     const char *name;
-    size_t length = strlen(path);
-    if (length < sizeof end || strcmp(path + length - (sizeof end - 1), end) != 0) return false;
     disk *d = disk_of(path, &name);
     disk_file *f = d ? find(d, name) : NULL;
     if (f) *n = f->seen.n;

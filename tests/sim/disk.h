@@ -54,8 +54,8 @@ bool disk_has(const disk *d, const char *name);
 /* A change of a name on a disk, or of a real file in a directory of its name, is a call of that disk: false, with errno, if its process is gone. True for all
  * other paths. */
 bool disk_beside(const char *path);
-/* The bytes of a write-ahead log on a disk; false: there is none of that path. */
-bool disk_log_bytes(const char *path, size_t *n);
+/* The bytes of a file on a disk; false: there is none of that path. */
+bool disk_file_bytes(const char *path, size_t *n);
 /* As unlink(2): an open file is there until it is closed. False if no disk has the file. */
 bool disk_unlink(const char *path);
 

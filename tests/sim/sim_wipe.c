@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "protocol/message.h"
@@ -15,6 +16,8 @@
 #include "replica/transport.h"
 #include "replica/wipe.h"
 #include "tests/sim/sim.h"
+
+#define FREE_BYTES (1u << 30)
 
 static sim *world;
 
@@ -29,6 +32,7 @@ int __wrap_open(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_stat64(const char *path, struct stat64 *out);
+int __wrap_statvfs64(const char *path, struct statvfs64 *out);
 int __wrap_unlink(const char *path);
 int __wrap_unlinkat(int dir, const char *name, int flags);
 
@@ -61,11 +65,18 @@ int __wrap_rename(const char *from, const char *to) {
     return disk_beside(to) ? __real_rename(from, to) : -1;
 }
 
-/* Of the store's log, whose size the hub wants to know. */
+/* The hub wants to know how large its log is, and a device what it holds. */
 int __wrap_stat64(const char *path, struct stat64 *out) {
     size_t n;
-    if (!disk_log_bytes(path, &n)) return __real_stat64(path, out);
+    if (!disk_file_bytes(path, &n)) return __real_stat64(path, out);
     *out = (struct stat64){.st_size = (off64_t)n};
+    return 0;
+}
+
+int __wrap_statvfs64(const char *path, struct statvfs64 *out) {
+    size_t n;
+    if (!disk_file_bytes(path, &n)) return -1;
+    *out = (struct statvfs64){.f_frsize = 1, .f_blocks = FREE_BYTES, .f_bavail = FREE_BYTES};
     return 0;
 }
 

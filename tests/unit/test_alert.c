@@ -126,7 +126,7 @@ static void defaults_of_a_new_store_are_rules_that_make_sense(void **state) {
     world *w = *state;
     unsigned n = 0;
     assert_int_equal(alert_rules(&w->v.s->cache, check_rule, &n), SATCHEL_OK);
-    assert_int_equal(n, 15);
+    assert_int_equal(n, 16);
 }
 
 static void silent_device_opens_one_alert_that_closes_when_it_comes(void **state) {
@@ -244,6 +244,24 @@ static void devices_metrics_open_what_they_are_for(void **state) {
     phone(w, "state=5, state_ms=last_seen_ms");
     look(w);
     SQL("SELECT rule FROM satchel_alert WHERE state='open'", "wipe-waiting");
+}
+
+static void files_that_take_most_of_their_storage_open_and_say_how_much(void **state) {
+    world *w = *state;
+    use(w, "'storage-tight'");
+    phone_comes(w);
+    look(w);
+    ALERTS("");
+    phone(w, "held_bytes=800, room_bytes=1000");
+    look(w);
+    ALERTS("");
+    phone(w, "held_bytes=801");
+    look(w);
+    ALERTS("storage-tight 1 open");
+    SQL("SELECT words FROM satchel_alert", "phone takes most of what its storage has room for (80.1 %)");
+    phone(w, "held_bytes=NULL, room_bytes=NULL");
+    look(w);
+    ALERTS("storage-tight 1 closed");
 }
 
 static void device_whose_satchel_was_refused_opens_until_it_comes_in(void **state) {
@@ -664,6 +682,7 @@ int main(void) {
         TEST(held_condition_opens_when_it_held_for_the_whole_window),
         TEST(clock_that_is_put_back_makes_nothing_held_for_long),
         TEST(devices_metrics_open_what_they_are_for),
+        TEST(files_that_take_most_of_their_storage_open_and_say_how_much),
         TEST(device_whose_satchel_was_refused_opens_until_it_comes_in),
         TEST(refused_transaction_that_nobody_settles_opens_after_an_hour),
         TEST(servers_metrics_open_what_they_are_for),

@@ -411,7 +411,7 @@ static void pull_acknowledges_for_pruning_once_the_device_has_caught_up(void **s
     assert_string_equal(sql(&w->v, "SELECT acked_seq FROM satchel_device WHERE name='phone'"), "4");
 }
 
-static void what_waits_by_table_is_kept_as_hello_told_it(void **state) {
+static void what_waits_and_what_it_holds_are_kept_as_hello_told_it(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone");
     hub_disconnect(w->h, a->session);
@@ -421,10 +421,13 @@ static void what_waits_by_table_is_kept_as_hello_told_it(void **state) {
     m.pending = m.last_number = 1;
     m.nwaiting = 1;
     m.waiting[0] = (table_waiting){.table = 1, .changes = 2};
+    m.held_bytes = 300;
+    m.room_bytes = 900;
     hello_as(w, a, &m);
     settle(w);
     assert_string_equal(sql(&w->v, "SELECT pending||waiting FROM satchel_device WHERE name='phone'"),
                         "1[{\"table\":\"item\",\"changes\":2}]");
+    assert_string_equal(sql(&w->v, "SELECT held_bytes||' of '||room_bytes FROM satchel_device WHERE name='phone'"), "300 of 900");
     assert_int_equal(strtoull(sql(&w->v, "SELECT told_ms FROM satchel_device WHERE name='phone'"), NULL, 10), w->now_ms);
     hub_disconnect(w->h, a->session);
     a = dial(w, &w->phone, "phone");
@@ -432,7 +435,9 @@ static void what_waits_by_table_is_kept_as_hello_told_it(void **state) {
     a->pending = 1;
     hello(w, a);
     settle(w);
-    assert_string_equal(sql(&w->v, "SELECT pending||waiting IS NULL FROM satchel_device WHERE name='phone'"), "1");
+    assert_string_equal(
+        sql(&w->v, "SELECT pending||waiting IS NULL AND held_bytes||room_bytes IS NULL FROM satchel_device WHERE name='phone'"),
+        "1");
 }
 
 static void losses_reach_the_loser_at_once_or_at_its_next_hello(void **state) {
@@ -684,7 +689,7 @@ int main(void) {
         TEST(pull_beyond_the_limits_or_the_head_closes),
         TEST(pull_in_a_compressed_frame_is_a_pull),
         TEST(pull_acknowledges_for_pruning_once_the_device_has_caught_up),
-        TEST(what_waits_by_table_is_kept_as_hello_told_it),
+        TEST(what_waits_and_what_it_holds_are_kept_as_hello_told_it),
         TEST(losses_reach_the_loser_at_once_or_at_its_next_hello),
         TEST(loss_in_the_commit_of_its_hello_reaches_the_loser_at_once),
         TEST(losses_in_great_number_come_in_batches_as_they_are_sent),

@@ -84,7 +84,9 @@ static void hello_decode_truncated_at_each_byte_is_an_error(void **state) {
                    .has_view = true,
                    .view = 1000,
                    .nwaiting = 2,
-                   .waiting = {{.table = 3, .changes = 400}, {.table = 500, .changes = 1}}},
+                   .waiting = {{.table = 3, .changes = 400}, {.table = 500, .changes = 1}},
+                   .held_bytes = 300,
+                   .room_bytes = 70000},
               got;
     for (unsigned i = 0; i < m.npast; i++) m.past[i].seq = 1000 * i;
     buf b;
@@ -96,6 +98,8 @@ static void hello_decode_truncated_at_each_byte_is_an_error(void **state) {
     assert_int_equal(got.view, 1000);
     assert_int_equal(got.nwaiting, 2);
     assert_memory_equal(got.waiting, m.waiting, 2 * sizeof *m.waiting);
+    assert_int_equal(got.held_bytes, 300);
+    assert_int_equal(got.room_bytes, 70000);
     for (size_t n = 0; n < b.n; n++) assert_int_equal(hello_decode(b.p, n, &got), SATCHEL_E_MALFORMED);
     buf_fini(&b);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -221,6 +222,31 @@ static void hello_while_the_app_writes_goes_without_what_waits(void **state) {
     assert_int_equal(m.pending, 1);
     assert_int_equal(m.nwaiting, 0);
     app_sql(t->x, "COMMIT");
+}
+
+static void hello_tells_what_its_files_take_and_can_come_to(void **state) {
+    talk *t = *state;
+    msg_hello m;
+    struct stat data, log;
+    char path[4096];
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    snprintf(path, sizeof path, "%s-wal", t->x->f->path);
+    assert_int_equal(stat(t->x->f->path, &data) | stat(path, &log), 0);
+    assert_true(log.st_size > 0);
+    assert_int_equal(m.held_bytes, data.st_size + log.st_size);
+    assert_true(m.room_bytes > m.held_bytes);
+}
+
+static void hello_of_a_file_that_was_removed_tells_no_storage(void **state) {
+    talk *t = *state;
+    msg_hello m;
+    assert_int_equal(unlink(t->x->f->path), 0);
+    assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(hello_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.room_bytes, 0);
 }
 
 static msg_hello hello_again(talk *t) {
@@ -890,6 +916,8 @@ int main(void) {
         T(hello_tells_where_the_file_stands),
         T(hello_tells_what_waits_by_table),
         T(hello_while_the_app_writes_goes_without_what_waits),
+        T(hello_tells_what_its_files_take_and_can_come_to),
+        T(hello_of_a_file_that_was_removed_tells_no_storage),
         T(S4_hello_tells_the_view_that_is_held),
         T(not_in_step_before_the_view_has_come_that_the_welcome_told),
         T(welcome_opens_with_credit_and_pushes),

@@ -136,7 +136,10 @@ static json_t *json_hello(const void *p, size_t n) {
                   "snapshot_page", json_u64(m.snapshot_page), "software", json_text(m.software, m.nsoftware));
     if (m.npast || m.has_view) json_object_set_new(o, "past", json_past(&m));
     if (m.has_view) json_object_set_new(o, "view", json_u64(m.view));
-    if (m.nwaiting) json_object_set_new(o, "waiting", json_waiting(&m));
+    if (m.nwaiting || m.room_bytes) json_object_set_new(o, "waiting", json_waiting(&m));
+    if (m.room_bytes)
+        json_object_set_new(o, "storage",
+                            json_pack("{s:o, s:o}", "held", json_u64(m.held_bytes), "room", json_u64(m.room_bytes)));
     return o;
 }
 

@@ -48,7 +48,7 @@ function Alerts({ query }) {
       ...(manager ? [{ name: "do", title: "", sort: false, show: (a) => a.state !== "closed" && html`<button type="button" onClick=${() => silence(a)}>Silence</button>` }] : [])]} />`;
 }
 
-const METRICS = ["device.silent_s", "device.pending", "device.clock_skew_s", "device.schema_behind", "device.offline_days_left", "device.refusal_age_s", "device.wipe_wait_s", "device.version_refused_s",
+const METRICS = ["device.silent_s", "device.pending", "device.clock_skew_s", "device.schema_behind", "device.offline_days_left", "device.refusal_age_s", "device.wipe_wait_s", "device.version_refused_s", "device.storage_percent",
   "server.backup_age_s", "server.automations_failed", "server.notice_failing_s", "server.disk_free_mib", "server.conflicts", "server.auth_failures"];
 const AGGREGATIONS = [["last", "last: the value now"], ["held", "held: now, and for the whole window"], ["sum", "sum of the window"], ["ratio", "ratio: the window's sum to the mean of such windows in the week before"], ["min", "min of the window"],
   ["max", "max of the window"], ["avg", "avg: mean of the window"]];

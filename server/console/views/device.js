@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { bytes, count, duration, literal, plural } from "../format.js";
-import { Ago, AsOf, AtLeast, Badge, daysLeft, Facts, Head, HeldTables, lag, Loaded, Tabs, Time, useMay, useTick } from "../parts.js";
+import { Ago, AsOf, AtLeast, Badge, daysLeft, Facts, Head, HeldTables, lag, Loaded, storageUsed, Tabs, Time, useMay, useTick } from "../parts.js";
 import { go, href } from "../router.js";
 import { Table } from "../table.js";
 import { COLUMNS as CHANGES } from "./change_columns.js";
@@ -88,6 +88,7 @@ function State({ d, detail }) {
     ["Compared last", html`<${Compared} d=${d} found=${detail.compared_found} />`],
     ["Times its file was put back or copied", count(d.incarnations - 1)],
     ["Rows that it is to hold", held ? html`<a href=${href(["devices", d.id, "rows"])}>${count(held.rows)}</a>, about ${bytes(held.bytes)}` : "…"],
+    ["Storage that its files take", d.held_bytes === null ? "not told" : html`${bytes(d.held_bytes)} of the ${bytes(d.room_bytes)} that there is room for, ${storageUsed(d)}`],
     ["Rules in force", d.unsettled ? html`<${Badge} word="not heard of" tone="warn" />` : d.profile === "full" ? "it holds everything" : "heard of"],
     ["Buckets", detail.view === 0 ? "everything" : html`<details><summary>${plural(detail.buckets.length, "bucket")}</summary><ul class="codes">${detail.buckets.map((b) => html`<li key=${b}><code>${b}</code></li>`)}</ul></details>`],
     ["Not sent", Object.keys(detail.masked).length ? Object.entries(detail.masked).map(([t, c]) => `${t}: ${c}`).join("; ") : "no columns"],

@@ -1,8 +1,8 @@
 // Every device: who is in step, who is not, and why.
 import { html } from "../lib.js";
 import { useData } from "../api.js";
-import { count, duration, literal } from "../format.js";
-import { Ago, AtLeast, Badge, daysLeft, Head, lag, useMay } from "../parts.js";
+import { bytes, count, duration, literal } from "../format.js";
+import { Ago, AtLeast, Badge, daysLeft, Head, lag, storageUsed, useMay } from "../parts.js";
 import { href } from "../router.js";
 import { Table } from "../table.js";
 import Device from "./device.js";
@@ -25,6 +25,8 @@ const COLUMNS = [
   { name: "refusals_open", title: "Refused", right: true, show: (d) => (d.refusals_open ? html`<a href=${href("refusals", { "filter.device": d.name, "filter.state": "open" })}>${count(d.refusals_open)}</a>` : 0) },
   { name: "conflicts_7d", title: "Conflicts 7 d", right: true, show: (d) => count(d.conflicts_7d) },
   { name: "compared_rows", title: "Rows", right: true, show: (d) => count(d.compared_rows), help: "That it held when it compared them last" },
+  { name: "held_bytes", title: "Storage", right: true, show: (d) => bytes(d.held_bytes), help: "That its files took when it last said so" },
+  { name: "storage_percent", title: "Storage used", right: true, show: (d) => storageUsed(d), help: "Of what its files can come to: those, and what was free beside them" },
   { name: "clock_offset_ms", title: "Clock", right: true, show: (d) => duration(d.clock_offset_ms) },
   { name: "schema_epoch", title: "Schema", right: true, show: (d) => String(d.schema_epoch) },
   { name: "software", title: "Software" },

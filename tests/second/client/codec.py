@@ -104,9 +104,16 @@ def read_past(x):
 
 
 def read_waiting(x):
-    if not is_list(x, 1, 2048) or len(x) % 2:
+    if len(is_list(x, 0, 2048)) % 2:
         raise malformed("half a table")
     return ascending("table", 1)([{"table": id32(table), "changes": positive(changes)} for table, changes in zip(x[::2], x[1::2])])
+
+
+def read_storage(x):
+    held, room = map(positive, is_list(x, 2)[:2])
+    if len(x) > 2 or room < held:
+        raise malformed("less room than is taken")
+    return {"held": held, "room": room}
 
 
 def no_zero(x):
@@ -161,7 +168,7 @@ MESSAGES = {1: ("hello", Grammar(
     ("last_number", u63), ("settled_number", u63), ("loss_cursor", u63), ("now_ms", u63), ("pending", u63), ("snapshot", no_zero),
     ("snapshot_page", u32), ("software", sized(str, 0, 128)), ("past", read_past, lambda x: [v for e in x for v in (e["epoch"], e["seq"])]),
     ("view", u63), ("waiting", read_waiting, lambda x: [v for t in x for v in (t["table"], t["changes"])]),
-    optional=("past", "view", "waiting"))),
+    ("storage", read_storage, lambda x: [x["held"], x["room"]]), optional=("past", "view", "waiting", "storage"))),
     2: ("welcome", Grammar(
         ("version", version), ("epoch", fixed(8)), ("epoch_start", u63), ("head", u63), ("schema_epoch", u32), ("known_number", u63),
         ("known_id", optional(fixed(8))), ("now_ms", u63), ("backup_seq", u63), ("snapshot", is_bool), ("view", u63), optional=("view",))),
@@ -200,8 +207,8 @@ def decode(data):
         raise malformed("a repair of what was not compared")
     if name == "page" and content["from"] > content["to"]:
         raise malformed("a page that goes back")
-    if name == "hello" and content.get("past") == [] and "view" not in content:
-        raise malformed("a past of nothing")
+    if name == "hello" and (content.get("past") == [] and "view" not in content or content.get("waiting") == [] and "storage" not in content):
+        raise malformed("an end of nothing")
     if dump(items) != data:
         raise Failure("E_NOT_DETERMINISTIC", "not in deterministic encoding")
     return {"type": name, **content}
