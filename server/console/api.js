@@ -93,7 +93,7 @@ export const logout = () => post("/v1/logout", {});
  * at. What was there stays until the new answer is. path null: nothing is asked.
  */
 export function useData(path, params = {}, every = 0) {
-  const [state, set] = useState({ data: null, problem: null, loading: Boolean(path) });
+  const [state, set] = useState({ data: null, problem: null, loading: Boolean(path), of: null });
   const asked = useRef(null);
   const key = path === null ? null : address(path, params);
   const load = useCallback(() => {
@@ -102,8 +102,8 @@ export function useData(path, params = {}, every = 0) {
     const mine = (asked.current = new AbortController());
     set((s) => ({ ...s, loading: true }));
     return ask(key, { signal: mine.signal }).then(
-      (data) => mine === asked.current && set({ data, problem: null, loading: false }),
-      (problem) => mine === asked.current && !mine.signal.aborted && set((s) => ({ ...s, problem, loading: false })),
+      (data) => mine === asked.current && set({ data, problem: null, loading: false, of: key }),
+      (problem) => mine === asked.current && !mine.signal.aborted && set((s) => ({ ...s, problem, loading: false, of: key })),
     );
   }, [key]);
   useEffect(() => {
@@ -116,5 +116,6 @@ export function useData(path, params = {}, every = 0) {
       if (asked.current) asked.current.abort();
     };
   }, [load, every]);
-  return { ...state, reload: load };
+  // What is there until the new is asked for is of another address.
+  return { ...state, loading: state.loading || state.of !== key, reload: load };
 }

@@ -99,13 +99,13 @@ export async function sign(page, name, password) {
 /** Goes to a view and waits until nothing is loading. */
 export async function visit(page, hash) {
   await page.goto(`${world.url}/${hash}`);
-  // Where only the part behind # is another the page is told of it afterwards, and draws then.
-  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn))));
   await settled(page);
 }
 
 export async function settled(page) {
   await page.locator("main h1").first().waitFor();
+  // Where only the part behind # is another the page is told of it afterwards, and draws then.
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => setTimeout(drawn))))));
   await page.waitForFunction(() => !document.querySelector(".waiting") && !document.querySelector("[aria-busy=true]"));
 }
 
