@@ -208,6 +208,13 @@ static int replace(ingest *g, const push_txn *txn) {
     return rc || !txn->resolves || !of ? rc : refusal_settle(g->s, of, txn->resolves, "retried", g->now_ms);
 }
 
+static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
+    return db_exec(&g->s->cache,
+                   "DELETE FROM satchel_stage WHERE author=?1 AND number=?2"
+                   " AND NOT EXISTS(SELECT 1 FROM satchel_refused WHERE author=?1 AND number=?2)",
+                   "ii", (int64_t)author->author, (int64_t)number);
+}
+
 /* What came too late to settle a refusal is nothing to be settled in its turn, or its changes would be made twice. */
 static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
     bool open = rc != SATCHEL_E_RESOLVED;
@@ -215,6 +222,8 @@ static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
     if (!err) err = tell_refusal(g, rc, out);
     out->result.number = txn->number;
     if (!err) err = save_result(g, txn, &out->result);
+    /* Before it was put back the file may have begun to send another transaction of this number: its parts are none of this. */
+    if (!err && !txn->part) err = drop_stage(g, g->author, txn->number);
     if (!err)
         err = db_exec(&g->s->cache,
                       "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,delta) VALUES(?,?,?,?,?,?,?,?)",
@@ -330,13 +339,6 @@ void ingest_put_back(ingest *g, const ingest_position *before) {
 
 void ingest_undo_points(ingest *g, bool on) {
     g->undo_points = on;
-}
-
-static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
-    return db_exec(&g->s->cache,
-                   "DELETE FROM satchel_stage WHERE author=?1 AND number=?2"
-                   " AND NOT EXISTS(SELECT 1 FROM satchel_refused WHERE author=?1 AND number=?2)",
-                   "ii", (int64_t)author->author, (int64_t)number);
 }
 
 static int take(ingest *g, author_info *author, const push_txn *txn, uint64_t now_ms, ingest_result *out) {

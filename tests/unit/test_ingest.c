@@ -749,6 +749,22 @@ static void parts_are_staged_and_ingested_at_the_last(void **state) {
     assert_int_equal(head(w), seq + 1);
 }
 
+/* The phone's file was put back after parts of a large transaction had gone, and gives its number to another one. */
+static void N6_refusal_has_no_parts_of_what_the_file_had_begun_to_send_before_it_was_put_back(void **state) {
+    world *w = *state;
+    push_txn lost = make_txn(&w->phone, w->base, 0);
+    assert_int_equal(push_part(w, &lost, 0, false, "+ person(7) name='lost'"), SATCHEL_OK);
+    push_txn t = lost;
+    t.id[7] ^= 1;
+    assert_int_equal(push_part(w, &t, 0, true, "+ person(8) name='x'; + strict(x'01') c=100"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    assert_int_equal(
+        retry_here(w, t.number, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]", NULL),
+        SATCHEL_OK);
+    SQL("SELECT id,name FROM person", "8|x");
+    SQL("SELECT count(*) FROM satchel_stage", "0");
+}
+
 static void parts_out_of_order_are_e_order(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -905,6 +921,7 @@ int main(void) {
         TEST(P1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else),
         TEST(P1_tombstone_of_an_older_epoch_revives_with_new_defaults),
         TEST(parts_are_staged_and_ingested_at_the_last),
+        TEST(N6_refusal_has_no_parts_of_what_the_file_had_begun_to_send_before_it_was_put_back),
         TEST(parts_out_of_order_are_e_order),
         TEST(parts_begun_anew_forget_the_earlier_try),
         TEST(parts_of_a_refused_transaction_are_kept),
