@@ -227,13 +227,19 @@ static int view_is_known(dialog *c, dialog_world *w, const msg_hello *m, bool *k
     return was_to_hold(c, w, m, known);
 }
 
+/* Within a snapshot a device names no epoch, but first of its past the one that the snapshot is of. Who tells no past is taken to
+ * be of before the store was put back, if it ever was. */
+static bool may_be_of_another_past(const store_position *p, const msg_hello *m) {
+    return m->npast ? memcmp(m->past[0].epoch, p->epoch, EPOCH_BYTES) != 0 : p->epoch_start > 0;
+}
+
 /* Whether pages can go on from the device's cursor, or it needs a snapshot. A cursor ahead of this store means that the store was put back. */
 static int place_cursor(dialog *c, dialog_world *w, const msg_hello *m, buf *words) {
     store_position p = store_where(w->s);
     uint64_t end = 0;
     c->cursor = m->cursor;
     c->epoch_start = shared_past(w, m);
-    c->rewinds = p.epoch_start > 0; /* within a snapshot a device names no epoch */
+    c->rewinds = may_be_of_another_past(&p, m);
     int again;
     int rc = store_device_begin_resnapshot(w->s, c->device, &again);
     if (rc) return rc;

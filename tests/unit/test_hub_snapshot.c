@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "server/store_private.h"
 #include "tests/unit/hub_fixture.h"
 
 static void fill(world *w, int rows) {
@@ -124,6 +125,79 @@ static void N7_unknown_epoch_shares_what_a_known_one_before_it_does(void **state
     assert_int_equal(a->welcome.epoch_start, 2);
 }
 
+/* The store was put back to a commit, long ago or now. */
+static void put_back(world *w, uint64_t seq) {
+    char text[128];
+    hub_close(w->h);
+    w->h = NULL;
+    snprintf(text, sizeof text, "INSERT INTO satchel_epoch(n,epoch,start_seq,at_ms) VALUES(2,x'0102030405060708',%llu,0)",
+             (unsigned long long)seq);
+    sql_exec(&w->v, text);
+    serving_reopen(&w->v);
+    ingest_free(w->v.g);
+    w->v.g = NULL;
+    reopen_hub(w);
+}
+
+/* Of a device that has begun a snapshot of `epoch`, and has not all of it. */
+static void hello_amid_a_snapshot(world *w, link *l, const uint8_t epoch[EPOCH_BYTES]) {
+    msg_hello m = make_hello(w, l);
+    m.has_epoch = false;
+    m.npast = 1;
+    memcpy(m.past[0].epoch, epoch, EPOCH_BYTES);
+    m.past[0].seq = INT64_MAX;
+    hello_as(w, l, &m);
+    settle(w);
+}
+
+/* The backup was made before the first commit, so all losses that devices ever heard of are of the past. */
+static void N7_losses_of_who_is_amid_a_snapshot_begin_anew_with_a_store_put_back_to_its_beginning(void **state) {
+    world *w = *state;
+    store_position before = store_where(w->v.s);
+    put_back(w, 0);
+    link *b = online(w, &w->tablet, "tablet"), *a = dial(w, &w->phone, "phone");
+    b->cursor = 1;
+    a->loss_cursor = 5;
+    hello_amid_a_snapshot(w, a, before.epoch);
+    SAID(a, "welcome(snapshot)");
+    PUSH(b, 5, "~ item(1) a='second'");
+    settle(w);
+    PUSH(a, 0, "~ item(1) a='first'");
+    settle(w);
+    SAID(a, "results(1:OK@3) losses('second'>'first' 1)");
+}
+
+/* It has been in this epoch before: what its file has written since it was copied is its own, though the log has gone on. */
+static void N3_copy_amid_a_snapshot_of_a_store_that_was_once_put_back_shares_no_more_than_before(void **state) {
+    world *w = *state;
+    device copy = w->phone;
+    copy.ids ^= 77;
+    put_back(w, 1);
+    link *b = dial(w, &copy, "phone");
+    b->incarnation = 0;
+    hello(w, b);
+    settle(w);
+    SAID(b, "forked(2 from 1)");
+    b->incarnation = 2;
+    b->cursor = 1;
+    hello(w, b);
+    PUSH(b, 0, "+ item(2)", "+ item(3)");
+    settle(w);
+    SAID(b, "welcome results(1:OK@2,2:OK@3)");
+    link *a = online(w, &w->phone, "phone");
+    w->v.s->committed.floor = 3;
+    hub_disconnect(w->h, a->session);
+    a = dial(w, &w->phone, "phone");
+    a->d->number = a->pending = 1;
+    a->cursor = 1;
+    hello_amid_a_snapshot(w, a, store_where(w->v.s).epoch);
+    SAID(a, "welcome(snapshot)");
+    a->d->number = 0;
+    PUSH(a, 0, "~ item(1) a='mine'");
+    settle(w);
+    SAID(a, "results(1:OK@4)");
+}
+
 static void pruned_log_sends_a_slow_session_away_for_a_snapshot(void **state) {
     world *w = *state;
     link *a = online(w, &w->phone, "phone"), *b = online(w, &w->tablet, "tablet");
@@ -159,6 +233,8 @@ int main(void) {
         TEST(device_of_a_cut_timeline_gets_a_snapshot_and_may_name_its_old_cursor),
         TEST(snapshot_made_after_the_clock_was_set_back_is_not_taken_for_the_oldest),
         TEST(N7_unknown_epoch_shares_what_a_known_one_before_it_does),
+        TEST(N7_losses_of_who_is_amid_a_snapshot_begin_anew_with_a_store_put_back_to_its_beginning),
+        TEST(N3_copy_amid_a_snapshot_of_a_store_that_was_once_put_back_shares_no_more_than_before),
         TEST(pruned_log_sends_a_slow_session_away_for_a_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
