@@ -181,7 +181,7 @@ bool hub_upkeep(hub *h, uint64_t now_ms) {
     }
     bool more = false;
     uint64_t scope_at_ms = UINT64_MAX;
-    if (!rc) rc = scope_upkeep_due(s, &scope_at_ms);
+    if (!rc) rc = scope_upkeep_due(s, now_ms, &scope_at_ms);
     h->scope_due = scope_at_ms <= now_ms;
     if (!rc) rc = automation_due(h->ingest, now_ms, &h->timers_due);
     if (!rc) rc = store_tidy(s, h->stats.wal_bytes, &more);

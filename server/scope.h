@@ -108,7 +108,7 @@ int scope_revoke_grant(store *s, scope *c, int64_t id, uint64_t now_ms, buf *err
 typedef enum scope_part { SCOPE_GRANTS, SCOPE_DAY } scope_part;
 int scope_upkeep(store *s, scope *c, scope_part part, uint64_t now_ms, uint64_t *moved, buf *error);
 /* When that is due next; UINT64_MAX without rules. */
-int scope_upkeep_due(store *s, uint64_t *at_ms);
+int scope_upkeep_due(store *s, uint64_t now_ms, uint64_t *at_ms);
 /* The text in force. SATCHEL_E_NOT_FOUND. */
 int scope_published(store *s, buf *text);
 

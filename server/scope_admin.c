@@ -388,9 +388,14 @@ static int end_grants(scope *c, scope_moves *m, uint64_t now_ms) {
     return rc;
 }
 
+/* The rows lie as of a day that a clock has begun which was put back since. A little ahead it stays: no day begins twice. */
+static bool is_ahead(int64_t day_ms, uint64_t now_ms) {
+    return day_ms > (int64_t)now_ms + LIMIT_CLOCK_AHEAD_MS;
+}
+
 static int next_day(store *s, scope *c, scope_moves *m, uint64_t now_ms) {
     scanning sc = {.c = c, .m = m};
-    if (scope_midnight(now_ms) <= s->scope_now_ms) return SATCHEL_OK;
+    if (scope_midnight(now_ms) <= s->scope_now_ms && !is_ahead(s->scope_now_ms, now_ms)) return SATCHEL_OK;
     s->scope_now_ms = scope_midnight(now_ms);
     int rc = db_exec(&s->cache, "UPDATE satchel_scope SET now_ms=? WHERE version=?", "ii", s->scope_now_ms, c->version);
     for (unsigned i = 0; i < c->norder && !rc; i++)
@@ -417,11 +422,13 @@ int scope_upkeep(store *s, scope *c, scope_part part, uint64_t now_ms, uint64_t 
     return rc;
 }
 
-int scope_upkeep_due(store *s, uint64_t *at_ms) {
+int scope_upkeep_due(store *s, uint64_t now_ms, uint64_t *at_ms) {
     int64_t day, grant;
     *at_ms = UINT64_MAX;
-    int rc = db_integer(&s->cache, "SELECT now_ms+86400000 FROM satchel_scope ORDER BY version DESC LIMIT 1", -1, &day);
+    int rc = db_integer(&s->cache, "SELECT now_ms FROM satchel_scope ORDER BY version DESC LIMIT 1", -1, &day);
     if (!rc) rc = db_integer(&s->cache, "SELECT min(until_ms) FROM satchel_grant", INT64_MAX, &grant);
-    if (!rc && day >= 0) *at_ms = (uint64_t)(day < grant ? day : grant);
-    return rc;
+    if (rc || day < 0) return rc;
+    day = is_ahead(day, now_ms) ? (int64_t)now_ms : day + 86400000;
+    *at_ms = (uint64_t)(day < grant ? day : grant);
+    return SATCHEL_OK;
 }

@@ -326,12 +326,59 @@ static void window_ends_at_midnight(void **state) {
         assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
         assert_int_equal(moved, day == 2);
         company_check(c);
-        assert_int_equal(scope_upkeep_due(c->v.s, &due), SATCHEL_OK);
+        assert_int_equal(scope_upkeep_due(c->v.s, c->v.now_ms, &due), SATCHEL_OK);
         assert_true(due > c->v.now_ms && due <= c->v.now_ms + 86400000);
         c->v.now_ms += 86400000;
     }
     SCOPE_SQL("SELECT satchel_set FROM visit WHERE b=1", "0");
     buf_fini(&error);
+}
+
+static uint64_t upkeep(company *c) {
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    uint64_t moved = company_upkeep(c);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    company_check(c);
+    return moved;
+}
+
+static bool is_due(company *c) {
+    uint64_t at_ms;
+    assert_int_equal(scope_upkeep_due(c->v.s, c->v.now_ms, &at_ms), SATCHEL_OK);
+    return at_ms <= c->v.now_ms;
+}
+
+static void rows_that_a_clock_ahead_has_moved_are_back_once_it_was_put_right(void **state) {
+    company *c = *state;
+    char text[200];
+    snprintf(text, sizeof text,
+             "INSERT INTO account(id,terr) VALUES('a',1); INSERT INTO visit(a,b,account,at_ms) VALUES(1,1,'a',%llu)",
+             (unsigned long long)c->v.now_ms - 86400000);
+    company_sql(c, text);
+    c->v.now_ms += 400 * 86400000ull;
+    assert_true(is_due(c));
+    assert_int_equal(upkeep(c), 1);
+    SCOPE_SQL("SELECT satchel_set FROM visit", "0");
+    c->v.now_ms -= 400 * 86400000ull;
+    assert_true(is_due(c));
+    assert_int_equal(upkeep(c), 1);
+    assert_string_equal(company_buckets(c, "visit", "t.b=1"), "terr:1");
+    assert_false(is_due(c));
+}
+
+/* A clock that is put right by seconds at midnight begins no day twice. */
+static void day_that_has_begun_stays_when_the_clock_is_put_back_a_little(void **state) {
+    company *c = *state;
+    c->v.now_ms += 86400000 - c->v.now_ms % 86400000;
+    assert_true(is_due(c));
+    upkeep(c);
+    c->v.now_ms -= 2000;
+    assert_false(is_due(c));
+    SCOPE_SQL("SELECT now_ms%86400000 FROM satchel_scope", "0");
+    char day[32];
+    snprintf(day, sizeof day, "%llu", (unsigned long long)c->v.now_ms + 2000);
+    upkeep(c);
+    SCOPE_SQL("SELECT now_ms FROM satchel_scope", day);
 }
 
 static void grant_lends_a_row_and_what_follows_it(void **state) {
@@ -396,6 +443,8 @@ int main(void) {
         SCOPE_TEST(losing_text_becomes_a_row_that_lies_where_the_rules_say),
         SCOPE_TEST(refused_transaction_leaves_no_set_behind),
         SCOPE_TEST(window_ends_at_midnight),
+        SCOPE_TEST(rows_that_a_clock_ahead_has_moved_are_back_once_it_was_put_right),
+        SCOPE_TEST(day_that_has_begun_stays_when_the_clock_is_put_back_a_little),
         SCOPE_TEST(grant_lends_a_row_and_what_follows_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
