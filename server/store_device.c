@@ -258,11 +258,12 @@ int store_device_order(store *s, int64_t id, device_order order, uint64_t now_ms
 
 /* ---- what devices tell ---- */
 
-/* A comparison that began before the order was given may have passed what was meant. */
+/* A comparison that began before the order was given may have passed what was meant. An order that lies far ahead was given by a
+ * clock that was put back since. */
 static int end_verify(store *s, int64_t id, const device_compared *c, bool *ended) {
     char text[160];
-    int rc = db_exec(&s->cache, "UPDATE satchel_device SET verify_ms=0 WHERE id=? AND verify_ms BETWEEN 1 AND ?", "ii", id,
-                     (int64_t)c->begun_ms);
+    int rc = db_exec(&s->cache, "UPDATE satchel_device SET verify_ms=0 WHERE id=? AND (verify_ms BETWEEN 1 AND ? OR verify_ms>?)",
+                     "iii", id, (int64_t)c->begun_ms, (int64_t)c->ended_ms + LIMIT_CLOCK_AHEAD_MS);
     *ended = !rc && sqlite3_changes(s->db) > 0;
     if (!*ended) return rc;
     snprintf(text, sizeof text,

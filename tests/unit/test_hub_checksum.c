@@ -483,6 +483,18 @@ static void S6_ordered_comparison_is_asked_for_until_one_has_ended_that_began_si
     assert_string_equal(sql(&w->v, "SELECT verify_ms FROM satchel_device WHERE name='phone'"), "0");
 }
 
+/* A clock that was put right since: what was ordered while it was ahead was ordered before. */
+static void S6_comparison_that_was_ordered_under_a_clock_ahead_ends_with_the_next(void **state) {
+    world *w = *state;
+    w->now_ms += UINT64_C(86400000) * 365;
+    order(w);
+    w->now_ms -= UINT64_C(86400000) * 365;
+    link *l = asking(connect_phone(w, NULL));
+    assert_true(is_asked(w));
+    ask(w, l, ALL);
+    assert_false(is_asked(w));
+}
+
 static void S6_device_that_is_not_to_come_is_not_ordered_to_compare(void **state) {
     world *w = *state;
     device_info d;
@@ -521,6 +533,7 @@ int main(void) {
         TEST(S6_answer_that_the_device_did_not_take_counts_once),
         TEST(S6_rows_that_the_device_went_past_are_told),
         TEST(S6_ordered_comparison_is_asked_for_until_one_has_ended_that_began_since),
+        TEST(S6_comparison_that_was_ordered_under_a_clock_ahead_ends_with_the_next),
         TEST(S6_device_that_is_not_to_come_is_not_ordered_to_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
