@@ -181,16 +181,24 @@ static int open_alert(look *l, const watched *r, int64_t subject, double v) {
     return q ? db_run(q) : db_rc(sqlite3_extended_errcode(l->s->db));
 }
 
-/* Whether it has held for long enough. */
+/* Whether it has held for long enough. Since a time to come, by a clock that was put back, is since now. */
 static int has_held(look *l, unsigned rule, int64_t subject, bool *enough) {
     const watched *r = &l->rule[rule];
     known *since = find_known(&l->since, rule, subject);
-    *enough = since && l->now_ms >= since->since_ms && l->now_ms - since->since_ms >= r->window_s * 1000;
-    if (since) {
-        since->met = true;
-        return SATCHEL_OK;
-    }
-    return db_exec(&l->s->cache, "INSERT INTO satchel_alert_since VALUES(?,?,?)", "sii", r->name, subject, (int64_t)l->now_ms);
+    bool has_begun = since && l->now_ms >= since->since_ms;
+    *enough = has_begun && l->now_ms - since->since_ms >= r->window_s * 1000;
+    if (since) since->met = true;
+    if (has_begun) return SATCHEL_OK;
+    return db_exec(
+        &l->s->cache,
+        "INSERT INTO satchel_alert_since VALUES(?,?,?) ON CONFLICT(rule,subject) DO UPDATE SET since_ms=excluded.since_ms", "sii",
+        r->name, subject, (int64_t)l->now_ms);
+}
+
+/* The clock may have been put back since that was given. */
+static bool has_grace(const look *l) {
+    uint64_t until_ms = l->watch->grace_until_ms;
+    return l->now_ms < until_ms && until_ms - l->now_ms <= ALERT_GRACE_MS;
 }
 
 /* `v` is what the rule's metric is for the subject now. */
@@ -208,7 +216,7 @@ static int judge(look *l, unsigned rule, int64_t subject, double v) {
     if (!alert_condition(r->op, v, r->threshold)) return SATCHEL_OK;
     if (r->aggregation == AGG_HELD) rc = has_held(l, rule, subject, &enough);
     if (open) open->met = true;
-    if (rc || open || !enough || (subject && l->now_ms < l->watch->grace_until_ms)) return rc;
+    if (rc || open || !enough || (subject && has_grace(l))) return rc;
     return open_alert(l, r, subject, v);
 }
 

@@ -222,6 +222,20 @@ static void clock_that_is_put_back_makes_nothing_held_for_long(void **state) {
     ALERTS("");
 }
 
+/* What held under a clock ahead holds from when that was put right. */
+static void clock_that_was_ahead_keeps_nothing_from_being_held(void **state) {
+    world *w = *state;
+    use(w, "'changes-waiting'");
+    w->v.now_ms += 365 * DAY;
+    phone(w, "pending=2");
+    look(w);
+    w->v.now_ms -= 365 * DAY;
+    wait(w, 4 * HOUR);
+    ALERTS("");
+    wait(w, 2 * MINUTE);
+    ALERTS("changes-waiting 1 open");
+}
+
 static void devices_metrics_open_what_they_are_for(void **state) {
     world *w = *state;
     use(w, "'clock-skew','schema-behind','offline-days','refusal-open','wipe-waiting'");
@@ -529,6 +543,21 @@ static void after_the_server_stood_still_devices_get_time_to_come(void **state) 
     ALERTS("backup-old 0 open ; device-silent 1 open");
 }
 
+/* It started with a clock ahead, which was put right soon. */
+static void time_for_devices_to_come_is_over_though_the_clock_was_put_back(void **state) {
+    world *w = *state;
+    use(w, "'device-silent'");
+    phone_comes(w);
+    look(w);
+    alert_watch_free(w->watch);
+    w->watch = alert_watch_new();
+    w->v.now_ms += 365 * DAY;
+    look(w);
+    w->v.now_ms -= 363 * DAY;
+    look(w);
+    ALERTS("device-silent 1 open");
+}
+
 /* ---- telling ---- */
 
 static void opening_and_end_are_to_be_told_once_on_each_way(void **state) {
@@ -681,6 +710,7 @@ int main(void) {
         TEST(device_that_is_revoked_or_paused_and_rule_that_is_off_close),
         TEST(held_condition_opens_when_it_held_for_the_whole_window),
         TEST(clock_that_is_put_back_makes_nothing_held_for_long),
+        TEST(clock_that_was_ahead_keeps_nothing_from_being_held),
         TEST(devices_metrics_open_what_they_are_for),
         TEST(files_that_take_most_of_their_storage_open_and_say_how_much),
         TEST(device_whose_satchel_was_refused_opens_until_it_comes_in),
@@ -695,6 +725,7 @@ int main(void) {
         TEST(profiles_next_one_is_watched_like_the_profile),
         TEST(hours_text_is_read_or_refused),
         TEST(after_the_server_stood_still_devices_get_time_to_come),
+        TEST(time_for_devices_to_come_is_over_though_the_clock_was_put_back),
         TEST(opening_and_end_are_to_be_told_once_on_each_way),
         TEST(silenced_alert_is_told_when_the_silence_ends_if_it_lasts),
         TEST(acknowledged_alert_is_told_no_more_unless_it_was),
