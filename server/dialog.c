@@ -501,7 +501,7 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     int64_t of;
     bool open;
     rc = refusal_of(w->s, c->author, m.number, &of, &open);
-    return rc || !of ? rc : refusal_settle(w->s, of, m.number, "discarded", w->now_ms);
+    return rc || !of ? rc : refusal_settle(w->s, c->author, of, m.number, "discarded", w->now_ms);
 }
 
 /* ---- losses ---- */

@@ -205,7 +205,7 @@ static int replace(ingest *g, const push_txn *txn) {
     int64_t of;
     bool open;
     int rc = txn->resolves ? refusal_of(g->s, g->author->author, txn->resolves, &of, &open) : SATCHEL_OK;
-    return rc || !txn->resolves || !of ? rc : refusal_settle(g->s, of, txn->resolves, "retried", g->now_ms);
+    return rc || !txn->resolves || !of ? rc : refusal_settle(g->s, g->author->author, of, txn->resolves, "retried", g->now_ms);
 }
 
 static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
@@ -276,7 +276,7 @@ static int settle(ingest *g, uint64_t number) {
     if (!open)
         return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before",
                              (unsigned long long)number);
-    return refusal_settle(g->s, of, number, "retried", g->now_ms);
+    return refusal_settle(g->s, g->author->author, of, number, "retried", g->now_ms);
 }
 
 int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {

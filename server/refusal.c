@@ -57,8 +57,10 @@ int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *ope
     return SATCHEL_OK;
 }
 
-int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms) {
-    int rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=0 WHERE author=? AND number=? AND untold", "ii", of,
+int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char *state, uint64_t now_ms) {
+    int rc = SATCHEL_OK;
+    if (by == of) /* another copy of its file says nothing of what it knows */
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=0 WHERE author=? AND number=? AND untold", "ii", of,
                      (int64_t)number);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=? AND state='open'",
@@ -68,7 +70,7 @@ int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uin
 
 /* By an admin: the device does not know of it yet. */
 static int settle_here(store *s, int64_t author, uint64_t number, const char *state, uint64_t now_ms) {
-    int rc = refusal_settle(s, author, number, state, now_ms);
+    int rc = refusal_settle(s, author, author, number, state, now_ms);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=1 WHERE author=? AND number=?", "ii", author, (int64_t)number);
     if (!rc) s->settled_author = author;

@@ -15,8 +15,8 @@
  * may have the number in common. *of: the incarnation that it was told to; 0: it is not known here, since it was found on the device, or made by a server that
  * was put back since. */
 int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open);
-/* Settles what refusal_of found as "retried" or "discarded", which its device does know; nothing if somebody was first. */
-int refusal_settle(store *s, int64_t of, uint64_t number, const char *state, uint64_t now_ms);
+/* Settles what refusal_of found as "retried" or "discarded", which the incarnation `by` knows; nothing if somebody was first. */
+int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char *state, uint64_t now_ms);
 
 /* The author of the refused transaction that a device's name and a number mean. Of a name that was given again, that of the device that has it now; of copies of a file,
  * whose transactions of one number are not the same one, that of which the refusal is open. `wanted` (NULL: any): that author's, or none. SATCHEL_E_NOT_FOUND. */

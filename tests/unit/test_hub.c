@@ -591,6 +591,40 @@ static void N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_
     SAID(a, "");
 }
 
+/* A copy of the file settles it too, having it in common; the file that it was told to has not heard of the admin by that. */
+static void N6_refusal_that_an_admin_settled_is_told_though_a_copy_says_that_it_knows(void **state) {
+    world *w = *state;
+    device copy = w->phone;
+    link *a = online(w, &w->phone, "phone"), *b = dial(w, &copy, "phone");
+    PUSH(a, 0, "+ item(2) n=5000");
+    settle(w);
+    SAID(a, "results(1:E_CHECK)");
+    hub_disconnect(w->h, a->session);
+    copy.number = b->settled = 1;
+    b->incarnation = 0;
+    hello(w, b);
+    settle(w);
+    SAID(b, "forked(2 from 2)");
+    b->incarnation = 2;
+    hello(w, b);
+    test_job j = {.job = {.run = discard_first, .done = done_job}, .got = 1};
+    assert_true(hub_submit(w->h, &j.job));
+    settle(w);
+    assert_int_equal(j.got, SATCHEL_OK);
+    msg_resolve resolve = {.number = 1, .action = 1};
+    buf out;
+    buf_init(&out, 0);
+    assert_int_equal(resolve_encode(&resolve, &out), SATCHEL_OK);
+    send_message(w, b, &out, false);
+    settle(w);
+    SAID(b, "welcome(snapshot)");
+    a = dial(w, &w->phone, "phone");
+    a->settled = 1;
+    hello(w, a);
+    settle(w);
+    SAID(a, "welcome(snapshot) results(1:E_RESOLVED)");
+}
+
 /* The writer takes both at once: what the admin did is told after the welcome that does not know of it. */
 static void N6_refusal_that_an_admin_settles_while_the_device_says_hello_is_told_at_once(void **state) {
     world *w = *state;
@@ -695,6 +729,7 @@ int main(void) {
         TEST(losses_in_great_number_come_in_batches_as_they_are_sent),
         TEST(resolve_settles_a_refusal),
         TEST(N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_it_knows),
+        TEST(N6_refusal_that_an_admin_settled_is_told_though_a_copy_says_that_it_knows),
         TEST(N6_refusal_that_an_admin_settles_while_the_device_says_hello_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
