@@ -375,6 +375,7 @@ int session_open_phase(session *s) {
 int session_hello_again(session *s, uint64_t now_ms) {
     s->nflight = 0;
     s->flight_bytes = 0;
+    s->told = s->ntold = s->told_after = 0; /* the server may have passed over what was told after it forked */
     s->again = true;
     return say_hello(s, now_ms);
 }

@@ -573,6 +573,30 @@ static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 0);
 }
 
+/* The server passes over what was sent before it was told that it forked. */
+static void N6_discard_that_was_told_before_a_fork_is_told_again(void **state) {
+    talk *t = *state;
+    msg_resolve m;
+    msg_welcome w = welcome(t);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    open_talk(t);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('b')");
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    while (sent(t)) continue;
+    assert_int_equal(outbox_discard(t->x->f, 1), SATCHEL_OK);
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    forked_encode(2, 2, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_HELLO);
+    assert_int_equal(say_welcome(t, &w), SATCHEL_OK);
+    assert_int_equal(say_told(t), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.number, 1);
+}
+
 static void N6_discard_of_a_lower_number_is_told_as_well(void **state) {
     talk *t = *state;
     msg_resolve m;
@@ -939,6 +963,7 @@ int main(void) {
         T(N3_settled_number_of_another_copy_is_seen),
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
+        T(N6_discard_that_was_told_before_a_fork_is_told_again),
         T(N6_discard_of_a_lower_number_is_told_as_well),
         T(N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal),
         T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
