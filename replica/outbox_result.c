@@ -108,6 +108,9 @@ int outbox_fork(file *f, uint32_t incarnation) {
 
 int outbox_rewind(file *f, uint64_t epoch_start) {
     int64_t first;
+    /* Else pages go on from the cursor, and never tell again what stands beneath pending changes as of it. */
+    bool holds_lost = !f->state.placed || f->state.cursor > epoch_start;
+    if (f->state.cursor > epoch_start) f->state.cursor = epoch_start;
     /* Those of before a fork too go under this file's own incarnation: a copy that sends them as well is known by their ids (N3). */
     int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=0, seq=NULL, incarnation=? WHERE state IN (1, 2) AND seq>?", "ii",
                      (int64_t)f->state.incarnation, (int64_t)epoch_start);
@@ -117,7 +120,7 @@ int outbox_rewind(file *f, uint64_t epoch_start) {
     if (first && f->state.settled_number >= (uint64_t)first) f->state.settled_number = (uint64_t)first - 1;
     f->state.overlay++;
     overlay_invalidate(f->overlay);
-    return overlay_rewind(f->overlay, epoch_start);
+    return holds_lost ? overlay_rewind(f->overlay, epoch_start) : overlay_refresh(f->overlay);
 }
 
 /* ---- pruning and discarding ---- */

@@ -244,7 +244,8 @@ static void change_confirmed(row_work *w, const delta_row *change) {
 }
 
 /* N7: entries that had been confirmed are pending again, and the base holds them still; so the confirmed row is what stands there without any of
- * them. What others did beneath comes again with the snapshot. Of a row that has left nothing stands there. */
+ * them. What others did beneath comes again with the snapshot, and until then stays as unseen as it was (M16), whatever is found. Of a row that has left
+ * nothing stands there. */
 static int rewind_confirmed(row_work *w) {
     bool left = w->confirmed.state == VIEW_LEFT;
     for (unsigned i = 0; i < w->nhidden; i++)
@@ -421,7 +422,7 @@ static int process(row_work *w) {
     if (rc) return rc;
     let_leave(w);
     rc = redo_remaining(w);
-    if (!rc) note_hidden(w, w->why->change ? &before : NULL);
+    if (!rc && !w->why->rewinds) note_hidden(w, w->why->change ? &before : NULL);
     if (!rc) rc = write_shown(w);
     return rc ? rc : write_base(w);
 }

@@ -48,7 +48,6 @@ static int enter_epoch(file *f, const msg_welcome *m) {
     st->has_epoch = true;
     memcpy(st->epoch, m->epoch, EPOCH_BYTES);
     if (!other) return SATCHEL_OK;
-    if (st->cursor > m->epoch_start) st->cursor = m->epoch_start;
     st->head = m->head;
     int rc = rewind_losses(f, m->epoch_start);
     return rc ? rc : outbox_rewind(f, m->epoch_start);
