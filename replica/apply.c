@@ -48,10 +48,14 @@ static int stage_clear(file *f) {
     return rc ? file_db_error(f, "cannot clear satchel_stage") : SATCHEL_OK;
 }
 
+int apply_forget_parts(file *f) {
+    return f->state.stage_seq ? stage_clear(f) : SATCHEL_OK;
+}
+
 /* Part 0 begins anew; any other must follow the last one of the same commit. */
 static int stage_check(file *f, const msg_page *head) {
     int64_t parts;
-    if (head->part == 0) return f->state.stage_seq ? stage_clear(f) : SATCHEL_OK;
+    if (head->part == 0) return apply_forget_parts(f);
     if (db_integer(&f->sql, "SELECT count(*) FROM satchel_stage", 0, &parts))
         return file_db_error(f, "cannot read satchel_stage");
     if (f->state.stage_seq != head->to || head->part != (uint64_t)parts)
@@ -134,7 +138,7 @@ static int check_snapshot(file *f, const msg_snapshot *head) {
                          (unsigned long long)head->id, s->snapshot_page, (unsigned long long)s->snapshot);
     }
     s->snapshot_total = head->total_rows;
-    return s->stage_seq ? stage_clear(f) : SATCHEL_OK;
+    return apply_forget_parts(f);
 }
 
 static int apply_range(file *f, const snapshot_range *range, const msg_snapshot *head) {

@@ -14,5 +14,7 @@
 int apply_page(file *f, const void *message, size_t n);
 /* A whole MSG_SNAPSHOT message. *done is set with the last page. SATCHEL_E_ORDER if it is not the next one. */
 int apply_snapshot(file *f, const void *message, size_t n, bool *done);
+/* Inside file_begin. The parts that are staged are of a commit that does not come (N7). */
+int apply_forget_parts(file *f);
 
 #endif

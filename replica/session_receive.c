@@ -50,6 +50,7 @@ static int enter_epoch(file *f, const msg_welcome *m) {
     if (!other) return SATCHEL_OK;
     st->head = m->head;
     int rc = rewind_losses(f, m->epoch_start);
+    if (!rc) rc = apply_forget_parts(f);
     return rc ? rc : outbox_rewind(f, m->epoch_start);
 }
 

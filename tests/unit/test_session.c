@@ -731,6 +731,26 @@ static void N7_epochs_before_are_shared_no_further_than_those_after(void **state
     assert_int_equal(hello.past[2].seq, 9);
 }
 
+/* The commit that they are parts of may not be there any more: then no page of it comes, and none that takes its place. */
+static void N7_parts_of_a_commit_that_is_gone_are_dropped(void **state) {
+    talk *t = *state;
+    delta_row row = item_put("a", "Ann", 1, 1);
+    msg_welcome m = welcome(t);
+    m.head = 12;
+    open_with(t, &m);
+    assert_int_equal(say_page(t, 0, 11, row), SATCHEL_OK);
+    page_build(t->x, &(msg_page){.from = 11, .to = 12, .more = true}, 12, &row, 1, &t->message);
+    assert_int_equal(say(t, NOW), SATCHEL_OK);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_stage"), 1);
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    memcpy(m.epoch, "EPOCHtwo", 8);
+    m.epoch_start = m.head = 11;
+    open_with(t, &m);
+    assert_true(session_in_step(t->s));
+    assert_int_equal(t->x->f->state.stage_seq, 0);
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_stage"), 0);
+}
+
 /* ---- pages ---- */
 
 static void each_page_gives_its_credit_back(void **state) {
@@ -969,6 +989,7 @@ int main(void) {
         T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),
+        T(N7_parts_of_a_commit_that_is_gone_are_dropped),
         T(each_page_gives_its_credit_back),
         T(in_step_when_all_is_sent_answered_and_seen),
         T(snapshot_tells_its_progress_and_places_the_cursor),
