@@ -117,6 +117,7 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     if (!rc) rc = take_welcome(s, &m, now_ms);
     if (!rc) rc = prune(s);
     if (rc) return rc;
+    session_announce(s); /* what is pending again may show what had gone */
     s->schema_epoch = m.schema_epoch;
     s->awaits_news = true;
     s->target = m.head;

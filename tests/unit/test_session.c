@@ -751,6 +751,31 @@ static void N7_parts_of_a_commit_that_is_gone_are_dropped(void **state) {
     assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_stage"), 0);
 }
 
+/* What is pending again may show a row again that somebody has deleted since the backup. */
+static void N7_app_is_told_what_a_restored_server_changes(void **state) {
+    talk *t = *state;
+    delta_row echo = row_of(TAG, DELTA_PUT, "t");
+    row_set(&echo, TAG_LABEL, text_of("one"));
+    msg_welcome m = welcome(t);
+    m.head = 12;
+    app_sql(t->x, "INSERT INTO tag VALUES('t', 'one')");
+    open_with(t, &m);
+    while (sent(t)) continue;
+    app_sql(t->x, "UPDATE tag SET label='two' WHERE id='t'");
+    assert_int_equal(say_result(t, &(msg_result){.number = 1, .seq = 11, .effective = 9}, 1), SATCHEL_OK);
+    assert_int_equal(say_page(t, 0, 11, echo), SATCHEL_OK);
+    assert_int_equal(say_page(t, 11, 12, row_of(TAG, DELTA_DELETE, "t")), SATCHEL_OK);
+    assert_string_equal(app_text(t->x, "SELECT label FROM tag"), "-");
+    session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    t->changed[0] = 0;
+    memcpy(m.epoch, "EPOCHtwo", 8);
+    m.epoch_start = m.head = 10;
+    m.snapshot = true;
+    begin_with(t, &m);
+    assert_string_equal(app_text(t->x, "SELECT label FROM tag"), "two");
+    assert_string_equal(t->changed, "tag;");
+}
+
 /* ---- pages ---- */
 
 static void each_page_gives_its_credit_back(void **state) {
@@ -990,6 +1015,7 @@ int main(void) {
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),
         T(N7_parts_of_a_commit_that_is_gone_are_dropped),
+        T(N7_app_is_told_what_a_restored_server_changes),
         T(each_page_gives_its_credit_back),
         T(in_step_when_all_is_sent_answered_and_seen),
         T(snapshot_tells_its_progress_and_places_the_cursor),
