@@ -40,7 +40,8 @@ static int take(file *f, outbox_txn *t, const msg_result *r) {
     f->state.hlc = hlc_receive(f->state.hlc, r->effective);
     overlay_accepted(f->overlay, t->number, r->seq);
     /* N5 forbids it, but a result that comes late must not leave its changes counted twice. */
-    return r->seq <= f->state.cursor ? overlay_confirm(f->overlay, f->state.cursor) : SATCHEL_OK;
+    if (r->seq <= f->state.cursor) return overlay_confirm(f->overlay, f->state.cursor);
+    return f->state.snapshot && r->seq <= f->state.snapshot_seq ? overlay_show(f->overlay, t) : SATCHEL_OK;
 }
 
 static int refuse(file *f, const outbox_txn *t, const msg_result *r, uint64_t now_ms) {

@@ -37,6 +37,8 @@ int overlay_forget_kept(overlay *o);
 int overlay_rewind(overlay *o, uint64_t epoch_start);
 /* Transaction `number` was accepted: it leaves when the cursor passes `seq`. */
 void overlay_accepted(overlay *o, uint64_t number, uint64_t seq);
+/* What was accepted within a snapshot that holds it: rows of pages that have come show it once. */
+int overlay_show(overlay *o, const outbox_txn *t);
 /* Takes transaction `t` out of the overlay: each of its rows shows what is left. The caller moves its state and calls this before. */
 int overlay_leave(overlay *o, const outbox_txn *t);
 /* Everything accepted up to `seq` leaves and becomes confirmed (or is removed, when the backup has passed it). */

@@ -229,6 +229,25 @@ static void snapshot_replaces_what_lies_in_its_ranges(void **state) {
     assert_sound(x);
 }
 
+/* Of a file that was put back: its transaction had been taken from another incarnation, so its result comes only after it was sent again. */
+static void N4_result_that_comes_within_a_snapshot_that_holds_it_counts_once(void **state) {
+    fixture *x = *state;
+    assert_int_equal(give(x, 10, "a", 100), SATCHEL_OK);
+    assert_int_equal(give(x, 11, "z", 100), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=stock+5");
+    delta_row a = item_put("a", "a", 1, 105), z = item_put("z", "z", 1, 105);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7}, NULL, "k", &a, 1), SATCHEL_OK);
+    accept_at(x, 1, 18);
+    assert_string_equal(item(x, "a"), "a|1|105|~");
+    assert_string_equal(item(x, "z"), "z|1|105|~");
+    assert_sound(x);
+    assert_int_equal(snapshot(x, &(msg_snapshot){.id = 7, .page = 1, .last = true}, "k", NULL, &z, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "a|1|105|~");
+    assert_string_equal(item(x, "z"), "z|1|105|~");
+    assert_int_equal(bases(x), 0);
+    assert_sound(x);
+}
+
 static void snapshot_resumes_at_its_next_page_after_a_restart(void **state) {
     fixture *x = *state;
     delta_row a = item_put("a", "a", 1, 1), q = item_put("q", "q", 1, 1);
@@ -625,6 +644,7 @@ int main(void) {
         T(S4_view_of_a_snapshot_comes_with_its_last_page),
         T(S4_cursor_is_of_no_use_within_a_snapshot_that_no_welcome_announced),
         T(S4_file_that_was_put_back_tells_the_view_that_it_held),
+        T(N4_result_that_comes_within_a_snapshot_that_holds_it_counts_once),
         T(apply_without_memory_is_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
