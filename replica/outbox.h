@@ -71,7 +71,8 @@ int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64
 int outbox_settle(file *f);
 /* Inside file_begin. N3: everything that waits goes on under `incarnation`. */
 int outbox_fork(file *f, uint32_t incarnation);
-/* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; the cursor and bases are cut. */
+/* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; the cursor and bases are
+ * cut. */
 int outbox_rewind(file *f, uint64_t epoch_start);
 /* Inside file_begin. Removes confirmed rows up to state.backup_seq and what was discarded with nobody to tell, some hundreds at once; *more if
  * there may be more. */

@@ -244,8 +244,8 @@ static void change_confirmed(row_work *w, const delta_row *change) {
 }
 
 /* N7: entries that had been confirmed are pending again, and the base holds them still; so the confirmed row is what stands there without any of
- * them. What others did beneath comes again with the snapshot, and until then stays as unseen as it was (M16), whatever is found. Of a row that has left
- * nothing stands there. */
+ * them. What others did beneath comes again with the snapshot, and until then stays as unseen as it was (M16), whatever is found.
+ * Of a row that has left nothing stands there. */
 static int rewind_confirmed(row_work *w) {
     bool left = w->confirmed.state == VIEW_LEFT;
     for (unsigned i = 0; i < w->nhidden; i++)

@@ -229,7 +229,8 @@ static void snapshot_replaces_what_lies_in_its_ranges(void **state) {
     assert_sound(x);
 }
 
-/* Of a file that was put back: its transaction had been taken from another incarnation, so its result comes only after it was sent again. */
+/* Of a file that was put back: its transaction had been taken from another incarnation, so its result comes only after it was sent
+ * again. */
 static void N4_result_that_comes_within_a_snapshot_that_holds_it_counts_once(void **state) {
     fixture *x = *state;
     assert_int_equal(give(x, 10, "a", 100), SATCHEL_OK);
