@@ -574,8 +574,8 @@ static void schema_migrate_data_statements_are_refused(void **state) {
         "PRAGMA foreign_keys = ON",
         "ATTACH ':memory:' AS other",
         "BEGIN",
-        "\xef\xbb\xbf"
-        "BEGIN",
+        ("\xef\xbb\xbf"
+         "BEGIN"),
         "COMMIT",
         "ROLLBACK",
         "SAVEPOINT x",
