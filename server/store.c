@@ -101,14 +101,20 @@ static int check_identity(store *s, const char *path, int *format, buf *error) {
     return SATCHEL_OK;
 }
 
-/* `as` NULL: with a random name. */
+/* `as` names the epoch that a restore began before this file was ever opened again: it begins where the backup ends. With NULL, and a random name, it may have
+ * been at work since it was put back, and nobody knows from where on. What is certain is the past up to the last epoch and backup that are noted in it, for they
+ * were before this copy was made; and below the log's floor nothing could be told apart. What devices send again in vain has its result here. */
 static int begin_epoch(store *s, const uint8_t *as, uint64_t now_ms) {
     uint8_t epoch[EPOCH_BYTES];
     int rc = as ? SATCHEL_OK : crypto_random(epoch, sizeof epoch);
     if (rc) return rc;
     if (as) memcpy(epoch, as, sizeof epoch);
-    return db_exec(&s->cache, "INSERT INTO satchel_epoch(epoch,start_seq,at_ms) VALUES(?,(SELECT seq FROM satchel_server),?)",
-                   "bi", epoch, sizeof epoch, (int64_t)now_ms);
+    return db_exec(
+        &s->cache,
+        "INSERT INTO satchel_epoch(epoch,start_seq,at_ms)"
+        " SELECT ?,CASE WHEN ? THEN seq ELSE max(floor,backup_seq,(SELECT coalesce(max(start_seq),0) FROM satchel_epoch)) END,?"
+        " FROM satchel_server",
+        "bii", epoch, sizeof epoch, (int64_t)(as != NULL), (int64_t)now_ms);
 }
 
 /* Makes the store, or brings one of an older format up to this one: whole, or not at all. */

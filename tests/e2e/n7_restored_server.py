@@ -59,6 +59,27 @@ class N7RestoredServer(harness.Case):
         self.assertEqual(server.one("SELECT visit_count FROM contact"), 1)
         self.assert_same(server, phone, tablet)
 
+    def test_N7_restored_without_saying_so_and_gone_on_with(self):
+        server, phone, tablet = self.begin()
+        phone.sql("UPDATE contact SET job_title = 'phone' WHERE id = x'01'")
+        phone.sql("UPDATE contact SET visit_count = visit_count + 1 WHERE id = x'01'")
+        phone.sync()
+        self.restore(server)
+        server.start()
+        # Its commits have the numbers of those that were lost: nobody can tell by them.
+        for n in range(4):
+            tablet.sql(f"UPDATE contact SET visit_count = visit_count + {10 ** (n + 1)} WHERE id = x'01'")
+        tablet.sync()
+        phone.sync()
+        self.assertEqual(server.one("SELECT visit_count FROM contact"), 11110)
+        server.stop()
+        server.start("--restored")
+        self.sync_all(phone, tablet, rounds=3)
+        self.assertEqual(server.one("SELECT visit_count FROM contact"), 11111)
+        self.assertEqual(server.one("SELECT job_title FROM contact"), "phone")
+        self.assert_same(server, phone, tablet)
+        self.assert_sound(server, phone, tablet)
+
     def test_N7_second_server_on_one_data_directory_is_refused(self):
         server = self.server()
         again = harness.Server(self, server.data).start(expect_failure=True)

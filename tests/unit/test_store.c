@@ -181,12 +181,35 @@ static void open_restored_file_begins_a_new_epoch(void **state) {
     assert_int_equal(store_open(&c, &v->s, &error), SATCHEL_OK);
     store_position p = store_where(v->s);
     assert_memory_not_equal(p.epoch, old, EPOCH_BYTES);
-    assert_int_equal(p.epoch_start, 1);
+    assert_int_equal(p.epoch_start, 0);
     assert_true(store_epoch_known(v->s, old, &end));
-    assert_int_equal(end, 1);
+    assert_int_equal(end, 0);
     old[0] ^= 1;
     assert_false(store_epoch_known(v->s, old, &end));
     buf_fini(&error);
+}
+
+/* Put back by hand, it may have gone on for a while before somebody said so: what it took then lies above what devices have in common with it. */
+static void open_restored_file_of_which_nobody_knows_since_when_begins_at_the_backup_before(void **state) {
+    serving *v = *state;
+    opens_first(v);
+    device d = serving_device(v, "phone");
+    assert_int_equal(push(v, &d, 0, 0, "+ item(1)"), SATCHEL_OK);
+    assert_int_equal(store_begin(v->s), SATCHEL_OK);
+    assert_int_equal(store_backed_up(v->s, 1, "b", 1), SATCHEL_OK);
+    assert_int_equal(store_commit(v->s), SATCHEL_OK);
+    assert_int_equal(push(v, &d, 1, 0, "+ item(2)"), SATCHEL_OK);
+    uint8_t bundle[EPOCH_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint64_t START[] = {1, 2, 2};
+    for (unsigned i = 0; i < 3; i++) {
+        serving_close(v);
+        buf error = {0};
+        store_config c = {.path = v->path, .now_ms = v->now_ms, .restored = true, .restored_as = i == 1 ? bundle : NULL};
+        assert_int_equal(store_open(&c, &v->s, &error), SATCHEL_OK);
+        assert_int_equal(store_where(v->s).seq, 2);
+        assert_int_equal(store_where(v->s).epoch_start, START[i]); /* never before the last epoch */
+        buf_fini(&error);
+    }
 }
 
 /* ---- migrations ---- */
@@ -572,6 +595,7 @@ static void restored_as_an_epoch_that_has_begun_goes_on_from_there(void **state)
         buf_fini(&error);
         store_position p = store_where(v->s);
         assert_memory_equal(p.epoch, epoch, EPOCH_BYTES);
+        assert_int_equal(p.epoch_start, p.seq);
         assert_string_equal(sql(v, "SELECT count(*) FROM satchel_epoch"), "2");
     }
 }
@@ -654,6 +678,7 @@ int main(void) {
         TEST(open_conflicts_are_listed_without_a_look_at_the_others),
         TEST(listings_show_devices_conflicts_and_refusals_in_words),
         TEST(N7_devices_may_let_go_of_what_a_backup_has_or_what_is_older_than_the_history),
+        TEST(open_restored_file_of_which_nobody_knows_since_when_begins_at_the_backup_before),
         TEST(restored_as_an_epoch_that_has_begun_goes_on_from_there),
         TEST(tidy_gives_free_pages_back_and_cuts_the_log),
         TEST(digest_is_equal_for_equal_content_alone),
