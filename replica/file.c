@@ -415,18 +415,18 @@ static void take_state(sqlite3_stmt *q, file_state *s) {
     s->check_due_ms = column_u64(q, 22);
 }
 
-bool file_storage(const file *f, uint64_t *held, uint64_t *room) {
+void file_storage(const file *f, uint64_t *held, uint64_t *room) {
     char log_path[4096];
     struct stat data, log;
     struct statvfs disk;
+    *held = *room = 0;
     /* A file system that counts no blocks does not know what is free. */
-    if (stat(f->path, &data) || !data.st_size || statvfs(f->path, &disk) || !disk.f_blocks) return false;
+    if (stat(f->path, &data) || !data.st_size || statvfs(f->path, &disk) || !disk.f_blocks) return;
     bool has_log = snprintf(log_path, sizeof log_path, "%s-wal", f->path) < (int)sizeof log_path && !stat(log_path, &log);
     *held = (uint64_t)data.st_size + (has_log ? (uint64_t)log.st_size : 0);
     if (__builtin_mul_overflow((uint64_t)disk.f_bavail, (uint64_t)disk.f_frsize, room) || *room > INT64_MAX - *held)
         *room = INT64_MAX - *held;
     *room += *held;
-    return true;
 }
 
 int file_read_state(file *f) {

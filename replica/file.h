@@ -120,8 +120,8 @@ void file_rollback(file *f);
 int file_end(file *f, int rc);
 /* Reads the state row outside a transaction (hello, status). */
 int file_read_state(file *f);
-/* The bytes that the database and its log take, and what they can come to where they lie: those and what is free. False: that cannot be told. */
-bool file_storage(const file *f, uint64_t *held, uint64_t *room);
+/* The bytes that the database and its log take, and what they can come to where they lie: those and what is free. Both 0: that cannot be told. */
+void file_storage(const file *f, uint64_t *held, uint64_t *room);
 
 /* Runs migration `m` in the open transaction: tables, capture triggers, schema_epoch; then loads the new descriptor. SATCHEL_E_SCHEMA
  * unless it is the next one; SATCHEL_E_MIGRATION and others with words in f->error. */

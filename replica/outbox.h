@@ -72,10 +72,13 @@ int outbox_settle(file *f);
 /* Inside file_begin. N3: everything that waits goes on under `incarnation`. */
 int outbox_fork(file *f, uint32_t incarnation);
 /* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; the cursor and bases are
- * cut. */
-int outbox_rewind(file *f, uint64_t epoch_start);
-/* Inside file_begin. Removes confirmed rows up to state.backup_seq and what was discarded with nobody to tell, some hundreds at once; *more if
- * there may be more. */
+ * cut. What may have been settled after it, too, is as it was before: refusals that others settled are open again, and their numbers are appended to *reopened as
+ * varints; of discards the server is to be told again. */
+int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened);
+/* Inside file_begin, at a welcome that tells this head: what was known to be settled before lies at it or below. */
+int outbox_place_settled(file *f, uint64_t head);
+/* Inside file_begin. Removes what state.backup_seq has passed (confirmed rows up to it, those settled before it) and what was discarded with nobody to tell,
+ * some hundreds at once; *more if there may be more. */
 int outbox_prune(file *f, bool *more);
 /* For overlay_confirm: the cursor has passed the transaction. It is kept for N7, or removed when the backup has passed it too. */
 int outbox_confirm(file *f, const outbox_txn *t);
@@ -86,7 +89,8 @@ int outbox_discard(file *f, uint64_t number);
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number);
 /* How many there are up to a number. */
 int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n);
-/* Inside file_begin. The server has been told of the discards up to `number`. */
+/* Inside file_begin. The server has been told of the discards up to `number`. They are kept until a backup has passed them, for in an older one the refusals are
+ * open. */
 int outbox_told(file *f, uint64_t number);
 
 #endif

@@ -107,7 +107,48 @@ int outbox_fork(file *f, uint32_t incarnation) {
     return SATCHEL_OK;
 }
 
-int outbox_rewind(file *f, uint64_t epoch_start) {
+/* Whether what was settled as of `seq` may have been lost by a server that was put back to ?1: those of the commit itself may have come after the backup. */
+#define MAY_BE_LOST "coalesce(seq,0) NOT BETWEEN 1 AND ?1-1"
+/* Kept as long as somebody else's word alone settled it. */
+#define HAS_CHANGES "(changes IS NOT NULL OR parts>0)"
+
+static int next_lost(file *f, uint64_t epoch_start, outbox_txn *t) {
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, code FROM satchel_outbox WHERE state>=3 AND code<>0 AND " HAS_CHANGES
+                                          " AND (state=4 OR code=?2) AND " MAY_BE_LOST " ORDER BY n LIMIT 1");
+    db_bind(q, "ii", (int64_t)epoch_start, (int64_t)SATCHEL_E_RESOLVED);
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return explain(f, rc);
+    if (rc == 0) return 0;
+    *t = (outbox_txn){.number = (uint64_t)sqlite3_column_int64(q, 0), .code = sqlite3_column_int(q, 1)};
+    sqlite3_reset(q);
+    return 1;
+}
+
+/* One that was late itself stands for what nobody has any more, and whether that was made the server cannot know. */
+static int reopen(file *f, const outbox_txn *t, buf *reopened) {
+    bool late = t->code == SATCHEL_E_RESOLVED;
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, seq=NULL WHERE n=?", "i", (int64_t)t->number);
+    if (!rc && late)
+        rc = db_exec(&f->sql, "UPDATE satchel_outbox SET code=?, message=? WHERE n=?", "isi", (int64_t)SATCHEL_E_FORGOTTEN,
+                     "the server was put back to before the refusal that this resolves was settled; retry it if it is missing,"
+                     " discard it if it is there",
+                     (int64_t)t->number);
+    buf_put_varint(reopened, t->number);
+    return rc ? explain(f, rc) : reopened->rc;
+}
+
+/* What is not on the server any more is undone here: the settling of refusals by others, and that the server was told of discards. */
+static int rewind_settled(file *f, uint64_t epoch_start, buf *reopened) {
+    outbox_txn t = {0};
+    int rc;
+    while ((rc = next_lost(f, epoch_start, &t)) == 1)
+        if ((rc = reopen(f, &t, reopened))) return rc;
+    if (rc) return rc;
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE state>=3 AND state=4 AND " MAY_BE_LOST, "i",
+                              (int64_t)epoch_start));
+}
+
+int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened) {
     int64_t first;
     /* Else pages go on from the cursor, and never tell again what stands beneath pending changes as of it. */
     bool holds_lost = !f->state.placed || f->state.cursor > epoch_start;
@@ -119,9 +160,18 @@ int outbox_rewind(file *f, uint64_t epoch_start) {
     if (!rc) rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE state=0", 0, &first);
     if (rc) return explain(f, rc);
     if (first && f->state.settled_number >= (uint64_t)first) f->state.settled_number = (uint64_t)first - 1;
+    rc = rewind_settled(f, epoch_start, reopened);
+    if (rc) return rc;
     f->state.overlay++;
     overlay_invalidate(f->overlay);
     return holds_lost ? overlay_rewind(f->overlay, epoch_start) : overlay_refresh(f->overlay);
+}
+
+int outbox_place_settled(file *f, uint64_t head) {
+    return explain(f, db_exec(&f->sql,
+                              "UPDATE satchel_outbox SET seq=? WHERE state>=3 AND ((state=4 AND seq=0) OR (state=3 AND code=? AND"
+                              " seq IS NULL))",
+                              "ii", (int64_t)head, (int64_t)SATCHEL_E_RESOLVED));
 }
 
 /* ---- pruning and discarding ---- */
@@ -131,8 +181,8 @@ int outbox_rewind(file *f, uint64_t epoch_start) {
 int outbox_prune(file *f, bool *more) {
     *more = false;
     for (unsigned i = 0; i < PRUNE_AT_ONCE; i++) {
-        sqlite3_stmt *q =
-            db_prepare(&f->sql, "SELECT n, stamp FROM satchel_outbox WHERE (state=2 AND seq<=?) OR (state=4 AND code=0) LIMIT 1");
+        sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, stamp FROM satchel_outbox WHERE (state=2 AND seq<=?1)"
+                                              " OR (state=4 AND (code=0 OR (seq>0 AND seq<?1))) LIMIT 1");
         db_bind(q, "i", (int64_t)f->state.backup_seq);
         int rc = db_next(&f->sql, q);
         if (rc <= 0) return explain(f, rc);
@@ -145,13 +195,17 @@ int outbox_prune(file *f, bool *more) {
     return SATCHEL_OK;
 }
 
-/* The changes are of no more use. A code that is not 0 says that the server knows of a refusal and is to be told. */
+/* A code that is not 0 says that the server knows of a refusal and is to be told. */
+static int mark_settled(file *f, const outbox_txn *t) {
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET state=4, seq=NULL, settled_ms=? WHERE n=?", "ii",
+                              (int64_t)f->env.now_ms(f->env.ctx), (int64_t)t->number));
+}
+
+/* By its own people: the changes are of no more use. */
 static int mark_discarded(file *f, const outbox_txn *t) {
     int rc = db_exec(&f->sql, "DELETE FROM satchel_outbox_part WHERE n=?", "i", (int64_t)t->number);
-    if (!rc)
-        rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=4, parts=0, changes=NULL, settled_ms=? WHERE n=?", "ii",
-                     (int64_t)f->env.now_ms(f->env.ctx), (int64_t)t->number);
-    return explain(f, rc);
+    if (!rc) rc = db_exec(&f->sql, "UPDATE satchel_outbox SET parts=0, changes=NULL WHERE n=?", "i", (int64_t)t->number);
+    return rc ? explain(f, rc) : mark_settled(f, t);
 }
 
 int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
@@ -161,7 +215,7 @@ int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
     if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK;
     if (rc || t.state != TXN_REFUSED || t.code == SATCHEL_E_RESOLVED) return rc;
     *ended = true;
-    return mark_discarded(f, &t);
+    return mark_settled(f, &t);
 }
 
 /* The server never heard of it. To it a refusal that this one was to resolve is open, and is what was discarded. */
@@ -181,6 +235,7 @@ static int discard(file *f, uint64_t number) {
         rc = overlay_leave(f->overlay, &t);
         return rc ? rc : discard_ungiven(f, &t);
     }
+    if (t.state == TXN_REFUSED && t.code == SATCHEL_E_RESOLVED) return mark_settled(f, &t);
     if (t.state == TXN_REFUSED) return t.incarnation ? mark_discarded(f, &t) : discard_ungiven(f, &t);
     return file_fail(f, SATCHEL_E_RESOLVED, "transaction %llu was accepted or resolved before", (unsigned long long)number);
 }
@@ -190,9 +245,10 @@ int outbox_discard(file *f, uint64_t number) {
     return rc ? rc : file_end(f, discard(f, number));
 }
 
+#define UNTOLD "state>=3 AND state=4 AND code<>0 AND seq IS NULL"
+
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
-    sqlite3_stmt *q =
-        db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE state>=3 AND state=4 AND n>? AND code<>0 ORDER BY n LIMIT 1");
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE " UNTOLD " AND n>? ORDER BY n LIMIT 1");
     db_bind(q, "i", (int64_t)after);
     int rc = db_next(&f->sql, q);
     if (rc < 0) return explain(f, rc);
@@ -204,7 +260,7 @@ int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
 }
 
 int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT count(*) FROM satchel_outbox WHERE state>=3 AND state=4 AND n<=? AND code<>0");
+    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT count(*) FROM satchel_outbox WHERE " UNTOLD " AND n<=?");
     db_bind(q, "i", (int64_t)up_to);
     int rc = db_next(&f->sql, q);
     if (rc < 0) return explain(f, rc);
@@ -214,13 +270,5 @@ int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n) {
 }
 
 int outbox_told(file *f, uint64_t number) {
-    uint64_t n = 0;
-    int rc;
-    while ((rc = outbox_next_untold(f, n, &n)) == 1 && n <= number) {
-        outbox_txn t;
-        rc = outbox_get(f, n, &t);
-        if (!rc) rc = remove_txn(f, &t);
-        if (rc) return rc;
-    }
-    return rc < 0 ? rc : SATCHEL_OK;
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=0 WHERE " UNTOLD " AND n<=?", "i", (int64_t)number));
 }

@@ -138,13 +138,20 @@ int overlay_apply_snapshot(overlay *o, const delta_row *change, uint64_t seq) {
     return rc || !t ? rc : row_process(o, t, change->key, &why);
 }
 
+/* The table and the key's values of a row of satchel_base. *t is NULL if there is no such table any more. */
+static int read_base_key(overlay *o, uint32_t table, const void *key, size_t n, const schema_table **t,
+                         value v[LIMIT_KEY_COLUMNS]) {
+    *t = schema_table_by_id(o->f->schema, table);
+    if (*t && (*t)->until != SCHEMA_NEVER) *t = NULL;
+    return *t ? rows_key_values(*t, key, n, v) : SATCHEL_OK;
+}
+
 static int rewind_row(overlay *o, uint32_t table, const buf *key, uint64_t epoch_start) {
     value v[LIMIT_KEY_COLUMNS];
-    const schema_table *t = schema_table_by_id(o->f->schema, table);
+    const schema_table *t;
     row_reason why = {.seq = epoch_start, .rewinds = true};
-    if (!t || t->until != SCHEMA_NEVER) return SATCHEL_OK;
-    int rc = rows_key_values(t, key->p, key->n, v);
-    return rc ? rc : row_process(o, t, v, &why);
+    int rc = read_base_key(o, table, key->p, key->n, &t, v);
+    return rc || !t ? rc : row_process(o, t, v, &why);
 }
 
 /* The row of satchel_base behind that of `table` and `key`: 1, or 0 if there is none. */
@@ -442,13 +449,12 @@ void overlay_announce(overlay *o, void (*changed)(void *ctx, const char *table),
     free(touched);
 }
 
-static int verify_base(overlay *o, uint32_t id, const void *key, size_t n, const char **fault) {
+static int verify_base(overlay *o, uint32_t table, const void *key, size_t n, const char **fault) {
     value v[LIMIT_KEY_COLUMNS];
-    const schema_table *t = schema_table_by_id(o->f->schema, id);
+    const schema_table *t;
     *fault = NULL;
-    if (!t || t->until != SCHEMA_NEVER) return SATCHEL_OK;
-    int rc = rows_key_values(t, key, n, v);
-    return rc ? rc : row_verify(o, t, v, fault);
+    int rc = read_base_key(o, table, key, n, &t, v);
+    return rc || !t ? rc : row_verify(o, t, v, fault);
 }
 
 int overlay_verify(overlay *o, buf *report) {

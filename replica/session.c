@@ -185,7 +185,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
     if (!rc) rc = count_waiting(f, &m);
     if (rc) return session_file_error(s, rc);
-    if (!file_storage(f, &m.held_bytes, &m.room_bytes)) m.held_bytes = m.room_bytes = 0;
+    file_storage(f, &m.held_bytes, &m.room_bytes);
     const file_state *st = &f->state;
     m.incarnation = s->is_copy ? 0 : st->incarnation;
     m.has_epoch = st->has_epoch && st->placed;

@@ -41,7 +41,7 @@ static void remember_epoch(file_state *st, uint64_t end) {
 }
 
 /* N7: a server of another epoch was restored from a backup; what it accepted above its start is given to it again. */
-static int enter_epoch(file *f, const msg_welcome *m) {
+static int enter_epoch(file *f, const msg_welcome *m, buf *reopened) {
     file_state *st = &f->state;
     bool other = st->has_epoch && memcmp(st->epoch, m->epoch, EPOCH_BYTES) != 0;
     if (other) remember_epoch(st, m->epoch_start);
@@ -51,14 +51,15 @@ static int enter_epoch(file *f, const msg_welcome *m) {
     st->head = m->head;
     int rc = rewind_losses(f, m->epoch_start);
     if (!rc) rc = apply_forget_parts(f);
-    return rc ? rc : outbox_rewind(f, m->epoch_start);
+    return rc ? rc : outbox_rewind(f, m->epoch_start, reopened);
 }
 
-static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms) {
+static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms, buf *reopened) {
     file *f = s->file;
     int rc = file_begin(f);
     if (rc) return session_file_error(s, rc);
-    rc = enter_epoch(f, m);
+    rc = enter_epoch(f, m, reopened);
+    if (!rc) rc = outbox_place_settled(f, m->head);
     f->state.placed = !m->snapshot;
     if (!m->snapshot) f->state.snapshot = f->state.snapshot_page = 0;
     if (f->state.head < m->head) f->state.head = m->head;
@@ -102,6 +103,19 @@ static int check_known(session *s, const msg_welcome *m) {
     return session_fail(s, SATCHEL_E_CLOSED, "the file was restored or copied; it comes back for an incarnation of its own");
 }
 
+static void tell_reopened(session *s, const buf *numbers) {
+    const uint8_t *p = numbers->p, *end = p + numbers->n;
+    outbox_txn t;
+    uint64_t number;
+    while (numbers->n && buf_get_varint(&p, end, &number))
+        if (!outbox_get(s->file, number, &t))
+            session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REFUSED,
+                                             .rc = t.code,
+                                             .number = number,
+                                             .table = "",
+                                             .text = "the server was put back to before this was settled"});
+}
+
 int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     msg_welcome m;
     int rc = welcome_decode(p, n, &m);
@@ -113,8 +127,12 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     if (m.schema_epoch < s->file->state.schema_epoch)
         return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
                             s->file->state.schema_epoch);
+    buf reopened;
+    buf_init(&reopened, 0);
     rc = check_known(s, &m);
-    if (!rc) rc = take_welcome(s, &m, now_ms);
+    if (!rc) rc = take_welcome(s, &m, now_ms, &reopened);
+    if (!rc) tell_reopened(s, &reopened);
+    buf_fini(&reopened);
     if (!rc) rc = prune(s);
     if (rc) return rc;
     session_announce(s); /* what is pending again may show what had gone */

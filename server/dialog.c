@@ -149,14 +149,15 @@ static int say_known_results(dialog *c, dialog_world *w) {
     return rc;
 }
 
-int dialog_settled(dialog *c, dialog_world *w) {
+/* To a device from another past also what it said that it knew: it has taken that back. */
+static int say_settled(dialog *c, dialog_world *w, bool all) {
     static const char RETRIED[] = "an admin has retried it", DISCARDED[] = "an admin has discarded it";
     result_batch *b = batch_new();
     if (!b) return SATCHEL_E_NOMEM;
     sqlite3_stmt *q =
         db_prepare(&w->s->cache, "SELECT number,state='retried' FROM satchel_refused INDEXED BY satchel_refused_untold"
-                                 " WHERE author=? AND untold ORDER BY number");
-    db_bind(q, "i", (int64_t)c->author);
+                                 " WHERE author=? AND untold AND untold<=? ORDER BY number");
+    db_bind(q, "ii", (int64_t)c->author, all ? (int64_t)REFUSED_TOLD : (int64_t)REFUSED_UNTOLD);
     int rc;
     while ((rc = db_next(&w->s->cache, q)) == 1) {
         const char *text = sqlite3_column_int(q, 1) ? RETRIED : DISCARDED;
@@ -168,6 +169,10 @@ int dialog_settled(dialog *c, dialog_world *w) {
     if (!rc) rc = say_results(w, b);
     batch_free(b);
     return rc;
+}
+
+int dialog_settled(dialog *c, dialog_world *w) {
+    return say_settled(c, w, false);
 }
 
 /* N7: how far the past of a device whose epoch is not known here is this store's: through the latest epoch that both know. */
@@ -419,7 +424,7 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     rc = say_welcome(c, w, &author);
     if (!rc) rc = say_schema(w, m.schema_epoch);
     if (!rc) rc = say_known_results(c, w);
-    if (!rc) rc = dialog_settled(c, w);
+    if (!rc) rc = say_settled(c, w, c->rewinds);
     if (!rc) rc = dialog_losses(c, w);
     c->phase = DIALOG_READY;
     return rc;

@@ -60,8 +60,8 @@ int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *ope
 int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char *state, uint64_t now_ms) {
     int rc = SATCHEL_OK;
     if (by == of) /* another copy of its file says nothing of what it knows */
-        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=0 WHERE author=? AND number=? AND untold", "ii", of,
-                     (int64_t)number);
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=? WHERE author=? AND number=? AND untold", "iii",
+                     (int64_t)REFUSED_TOLD, of, (int64_t)number);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=? AND state='open'",
                      "siii", state, (int64_t)now_ms, of, (int64_t)number);
@@ -72,7 +72,8 @@ int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char
 static int settle_here(store *s, int64_t author, uint64_t number, const char *state, uint64_t now_ms) {
     int rc = refusal_settle(s, author, author, number, state, now_ms);
     if (!rc)
-        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=1 WHERE author=? AND number=?", "ii", author, (int64_t)number);
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=? WHERE author=? AND number=?", "iii", (int64_t)REFUSED_UNTOLD,
+                     author, (int64_t)number);
     if (!rc) s->settled_author = author;
     return rc;
 }

@@ -11,6 +11,9 @@
 
 #include "server/ingest.h"
 
+/* satchel_refused.untold of what an admin settled: whether the device has said that it knows. 0: no admin did. */
+enum { REFUSED_UNTOLD = 1, REFUSED_TOLD = 2 };
+
 /* The refusal that an incarnation means by a number: its own, else one that was told to another incarnation of its device, an open one first, if their files
  * may have the number in common. *of: the incarnation that it was told to; 0: it is not known here, since it was found on the device, or made by a server that
  * was put back since. */

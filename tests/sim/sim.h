@@ -282,10 +282,11 @@ struct sim {
     uint8_t stood[SIM_TXNS / 8]; /* transactions that the server had when it was put back, at any time */
     uint64_t floor;              /* the highest of the log that the store had when it was closed */
     bool server_power_lost, restored;
-    bool restoring;  /* at its next start */
-    unsigned starts; /* of the server */
-    bool published;  /* other rules, at least once */
-    bool rotten;     /* a device has rows that are not what it was sent */
+    bool restoring;       /* at its next start */
+    uint64_t restored_as; /* the name of the epoch that then begins, as satchelctl restore gives it */
+    unsigned starts;      /* of the server */
+    bool published;       /* other rules, at least once */
+    bool rotten;          /* a device has rows that are not what it was sent */
 
     sim_device device[SIM_DEVICES];
     unsigned ndevices;

@@ -123,6 +123,7 @@ static void backup_or_restore(sim *s) {
     disk_remove(s->server_disk, "snapshot.db");
     disk_copy(s->server_disk, "backup.db", s->server_disk, "store.db");
     s->restoring = s->restored = true;
+    s->restored_as = sim_random(s);
     history_restored(s);
 }
 

@@ -126,6 +126,7 @@ void sim_server_start(sim *s) {
     add_migrations(s);
     server_path("store.db", path);
     store_config sc = {.path = path, .schema_dir = "./schema", .now_ms = server_now(s), .restored = s->restoring};
+    if (s->restoring) sc.restored_as = (const uint8_t *)&s->restored_as;
     int rc = store_open(&sc, &s->store, &error);
     if (!rc && s->restoring) check_scope_restored(store_where(s->store).seq);
     if (!rc) s->restoring = false;

@@ -235,6 +235,15 @@ void refuse_with(fixture *x, uint64_t number, int rc, const char *text) {
     store_result(x, &(msg_result){.number = number, .rc = rc, .text = text, .ntext = strlen(text)});
 }
 
+int rewind_file(fixture *x, uint64_t epoch_start) {
+    buf reopened;
+    buf_init(&reopened, 0);
+    int rc = file_begin(x->f);
+    rc = file_end(x->f, rc ? rc : outbox_rewind(x->f, epoch_start, &reopened));
+    buf_fini(&reopened);
+    return rc;
+}
+
 void assert_sound(fixture *x) {
     buf report;
     buf_init(&report, 0);

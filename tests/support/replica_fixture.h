@@ -59,6 +59,8 @@ void page_build(fixture *x, const msg_page *head, uint64_t seq, const delta_row 
 /* Stores a result. */
 void accept_at(fixture *x, uint64_t number, uint64_t seq);
 void refuse_with(fixture *x, uint64_t number, int rc, const char *text);
+/* The server was put back to there. Returns its code. */
+int rewind_file(fixture *x, uint64_t epoch_start);
 /* The overlay's invariants hold, and the file is whole. */
 void assert_sound(fixture *x);
 /* Rows in satchel_base. */

@@ -583,12 +583,21 @@ static void N6_refusal_that_an_admin_settled_is_told_until_the_device_says_that_
     assert_int_equal(resolve_encode(&resolve, &out), SATCHEL_OK);
     send_message(w, a, &out, false);
     settle(w);
-    assert_string_equal(sql(&w->v, "SELECT number,state,untold FROM satchel_refused"), "1|discarded|0 ; 2|open|0");
+    assert_string_equal(sql(&w->v, "SELECT number,state,untold FROM satchel_refused"), "1|discarded|2 ; 2|open|0");
     j.got = 1;
     assert_true(hub_submit(w->h, &j.job));
     settle(w);
     assert_int_equal(j.got, SATCHEL_E_RESOLVED);
     SAID(a, "");
+    /* Who comes from another past has it open again, and has let go that it knew (N7). */
+    a = dial(w, &w->phone, "phone");
+    msg_hello m = make_hello(w, a);
+    m.last_number = m.settled_number = 2;
+    m.has_epoch = true;
+    memset(m.epoch, 7, sizeof m.epoch);
+    hello_as(w, a, &m);
+    settle(w);
+    SAID(a, "welcome(snapshot) results(1:E_CHECK,2:E_CHECK) results(1:E_RESOLVED)");
 }
 
 /* A copy of the file settles it too, having it in common; the file that it was told to has not heard of the admin by that. */

@@ -363,8 +363,7 @@ static void N7_restored_server_is_given_again_what_it_lost(void **state) {
     accept_at(x, 2, 12);
     delta_row echo = item_set("a", ITEM_PRICE, value_integer(2));
     assert_int_equal(page_apply(x, 12, &echo, 1), SATCHEL_OK); /* 1 and 2 are confirmed */
-    assert_int_equal(file_begin(x->f), SATCHEL_OK);
-    assert_int_equal(file_end(x->f, outbox_rewind(x->f, 11)), SATCHEL_OK);
+    assert_int_equal(rewind_file(x, 11), SATCHEL_OK);
     assert_int_equal(app_integer(x, "SELECT group_concat(state, '') FROM (SELECT state FROM satchel_outbox ORDER BY n)"), 200);
     assert_int_equal(x->f->state.settled_number, 1);
     at = (outbox_cursor){.number = x->f->state.settled_number};
@@ -376,8 +375,7 @@ static void N7_restored_server_is_given_again_what_it_lost(void **state) {
 }
 
 static void rewind_to(fixture *x, uint64_t epoch_start) {
-    assert_int_equal(file_begin(x->f), SATCHEL_OK);
-    assert_int_equal(file_end(x->f, outbox_rewind(x->f, epoch_start)), SATCHEL_OK);
+    assert_int_equal(rewind_file(x, epoch_start), SATCHEL_OK);
     assert_sound(x);
 }
 
@@ -559,8 +557,7 @@ static void settling_forking_and_rewinding_of_what_is_so_already(void **state) {
     assert_int_equal(file_end(x->f, outbox_fork(x->f, 2)), SATCHEL_OK);
     assert_int_equal(x->f->state.sent_number, 2);
     /* What waits already is no news to a restored server. */
-    assert_int_equal(file_begin(x->f), SATCHEL_OK);
-    assert_int_equal(file_end(x->f, outbox_rewind(x->f, 11)), SATCHEL_OK);
+    assert_int_equal(rewind_file(x, 11), SATCHEL_OK);
     assert_int_equal(x->f->state.settled_number, 1);
     assert_int_equal(app_integer(x, "SELECT n FROM satchel_outbox WHERE state=0"), 2);
 }

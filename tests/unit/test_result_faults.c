@@ -82,8 +82,7 @@ static int run_fork(fixture *x) {
 }
 
 static int run_rewind(fixture *x) {
-    int rc = file_begin(x->f);
-    return file_end(x->f, rc ? rc : outbox_rewind(x->f, 11));
+    return rewind_file(x, 11);
 }
 
 static int run_prune(fixture *x) {

@@ -81,6 +81,11 @@ static void N3_superseded_file_asks_for_an_incarnation_of_its_own(void **state) 
     assert_int_equal(hello.incarnation, 5);
 }
 
+static void nothing_is_untold(talk *t) {
+    uint64_t number;
+    assert_int_equal(outbox_next_untold(t->x->f, 0, &number), 0);
+}
+
 static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     talk *t = *state;
     msg_resolve m;
@@ -99,7 +104,7 @@ static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(say_result(t, &(msg_result){.number = 2, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
-    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 0);
+    nothing_is_untold(t);
 }
 
 /* The server passes over what was sent before it was told that it forked. */
@@ -147,7 +152,7 @@ static void N6_discard_of_a_lower_number_is_told_as_well(void **state) {
     }
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(say_result(t, &(msg_result){.number = 3, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
-    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n<3"), 0);
+    nothing_is_untold(t);
 }
 
 static void N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal(void **state) {
@@ -167,7 +172,7 @@ static void N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal(voi
     assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(say_result(t, &(msg_result){.number = 3, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
-    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n<3"), 0);
+    nothing_is_untold(t);
 }
 
 static void N6_what_an_admin_settled_ends_and_is_told_to_be_known(void **state) {
@@ -195,6 +200,33 @@ static void N6_what_an_admin_settled_ends_and_is_told_to_be_known(void **state) 
     assert_int_equal(say_result(t, &settled, 1), SATCHEL_OK);
     assert_null(strstr(t->events, "event"));
     assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_outbox WHERE n=1"), 1);
+}
+
+/* Known to be settled from one conversation to the next, and then the server knows nothing of it. */
+static void N7_what_an_admin_settled_after_the_backup_is_refused_anew(void **state) {
+    talk *t = *state;
+    msg_welcome m = welcome(t);
+    m.known_number = 1;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    for (unsigned i = 0; i < 2; i++) {
+        m.head = 20;
+        open_with(t, &m);
+        msg_result settled = {.number = 1, .rc = SATCHEL_E_RESOLVED, .text = "an admin has retried it", .ntext = 23};
+        assert_int_equal(say_result(t, &settled, 1), SATCHEL_OK);
+        while (sent(t)) continue;
+        session_end(t->s, SATCHEL_E_CLOSED, "", NOW);
+    }
+    assert_int_equal(app_integer(t->x, "SELECT count(*) FROM satchel_rejected"), 0);
+    memcpy(m.epoch, "EPOCHtwo", 8);
+    m.epoch_start = m.head = 19;
+    m.known_number = 0;
+    m.has_known_id = false;
+    t->events[0] = 0;
+    open_with(t, &m);
+    assert_non_null(strstr(t->events, "event 2 1 ;"));
+    assert_int_equal(app_integer(t->x, "SELECT code FROM satchel_rejected"), SATCHEL_E_CHECK);
+    assert_int_not_equal(sent(t), MSG_RESOLVE);
 }
 
 static void N7_new_epoch_is_given_again_what_its_backup_lacks(void **state) {
@@ -317,6 +349,7 @@ int main(void) {
         T(N6_discard_of_a_lower_number_is_told_as_well),
         T(N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal),
         T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
+        T(N7_what_an_admin_settled_after_the_backup_is_refused_anew),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),
         T(N7_epochs_before_are_shared_no_further_than_those_after),
         T(N7_parts_of_a_commit_that_is_gone_are_dropped),

@@ -85,6 +85,102 @@ static void N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so(v
     assert_sound(x);
 }
 
+static int64_t state_of(fixture *x, uint64_t number) {
+    char sql[80];
+    snprintf(sql, sizeof sql, "SELECT state FROM satchel_outbox WHERE n=%llu", (unsigned long long)number);
+    return app_integer(x, sql);
+}
+
+static void told_up_to(fixture *x, uint64_t number) {
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_told(x->f, number)), SATCHEL_OK);
+}
+
+static void welcome_at(fixture *x, uint64_t head) {
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_place_settled(x->f, head)), SATCHEL_OK);
+}
+
+/* The commit by which an admin retried it is on the server no more, and the changes may be nowhere else. */
+static void N7_refusal_that_was_settled_after_the_backup_is_open_again(void **state) {
+    fixture *x = *state;
+    bool moot;
+    refuse_sql(x, "INSERT INTO item(id, note) VALUES('b', hex(zeroblob(2000)))", SATCHEL_E_UNIQUE);
+    for (unsigned known = 0; known < 3; known++) {
+        settled_there(x, 1, true);
+        if (known > 0) told_up_to(x, 1);
+        if (known > 1) welcome_at(x, 20);
+        outbox_prune_up_to(x, 20); /* it may have been made when the backup was */
+        assert_int_equal(state_of(x, 1), TXN_DISCARDED);
+        assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+        assert_int_equal(app_integer(x, "SELECT code FROM satchel_rejected"), SATCHEL_E_UNIQUE);
+        assert_sound(x);
+    }
+    settled_there(x, 1, true);
+    told_up_to(x, 1);
+    welcome_at(x, 20);
+    assert_int_equal(rewind_file(x, 21), SATCHEL_OK);
+    assert_int_equal(state_of(x, 1), TXN_DISCARDED);
+    assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT length(note) FROM item WHERE id='b'"), 4000);
+    assert_sound(x);
+}
+
+static void N7_what_was_settled_is_kept_until_the_backup_has_passed_it(void **state) {
+    fixture *x = *state;
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_UNIQUE);
+    settled_there(x, 1, true);
+    told_up_to(x, 1);
+    outbox_prune_up_to(x, 30);
+    welcome_at(x, 20);
+    outbox_prune_up_to(x, 20);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    outbox_prune_up_to(x, 21);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
+    assert_sound(x);
+}
+
+static void N7_server_is_told_again_of_a_discard_that_it_lost(void **state) {
+    fixture *x = *state;
+    uint64_t number = 0;
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_UNIQUE);
+    assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    told_up_to(x, 1);
+    welcome_at(x, 20);
+    assert_int_equal(rewind_file(x, 21), SATCHEL_OK);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 0);
+    assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+    assert_int_equal(outbox_next_untold(x->f, 0, &number), 1);
+    assert_int_equal(number, 1);
+    assert_int_equal(state_of(x, 1), TXN_DISCARDED);
+    assert_sound(x);
+}
+
+static void forestalled(fixture *x, bool seen) {
+    bool moot;
+    refuse_sql(x, TWO_ROWS, SATCHEL_E_RESOLVED);
+    welcome_at(x, 20);
+    if (seen) assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
+    assert_int_equal(rewind_file(x, 21), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected WHERE code=-57"), seen ? 1 : 0);
+    assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT code FROM satchel_rejected"), SATCHEL_E_FORGOTTEN);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=2"), 1);
+    assert_sound(x);
+}
+
+/* What it was to resolve is here no more, and what the admin made of that is not on the server. */
+static void N7_retry_that_an_admin_forestalled_after_the_backup_may_be_made_again(void **state) {
+    forestalled(*state, false);
+}
+
+static void N7_so_may_one_of_which_the_user_has_taken_note(void **state) {
+    forestalled(*state, true);
+}
+
 /* What the app did is refused, and a retry of it under way. */
 static void retried(fixture *x) {
     bool moot;
@@ -489,6 +585,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         OUTBOX_TEST(N6_retry_runs_the_changes_as_a_new_transaction),
         OUTBOX_TEST(N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so),
+        OUTBOX_TEST(N7_refusal_that_was_settled_after_the_backup_is_open_again),
+        OUTBOX_TEST(N7_what_was_settled_is_kept_until_the_backup_has_passed_it),
+        OUTBOX_TEST(N7_server_is_told_again_of_a_discard_that_it_lost),
+        OUTBOX_TEST(N7_retry_that_an_admin_forestalled_after_the_backup_may_be_made_again),
+        OUTBOX_TEST(N7_so_may_one_of_which_the_user_has_taken_note),
         OUTBOX_TEST(N6_discard_of_a_retry_that_was_never_sent_tells_the_refusal_in_its_place),
         OUTBOX_TEST(N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place),
         OUTBOX_TEST(N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself),

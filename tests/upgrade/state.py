@@ -87,7 +87,8 @@ def observe(server, devices):
         "content": {table: [", ".join(map(short, row)) for row in rows] for table, rows in server.content().items()},
         "rejected": sorted("{device} {number} {code} {state}".format_map(r) for r in server.ctl("rejected", "--all")),
         "devices": {d.name: {
-            "outbox": dict(d.read("SELECT state, count(*) FROM satchel_outbox GROUP BY state ORDER BY state")),
+            # For how long a discard is kept that the server has heard of is each version's own affair.
+            "outbox": dict(d.read("SELECT state, count(*) FROM satchel_outbox WHERE state<4 GROUP BY state ORDER BY state")),
             "last_number": d.one("SELECT coalesce(max(n), 0) FROM satchel_outbox"),
             "rejected": [f"{n} {name}" for n, name in d.read("SELECT n, name FROM satchel_rejected ORDER BY n")],
             "conflicts": sorted(", ".join(map(short, r)) for r in d.read(
