@@ -37,19 +37,28 @@ static int check_unsent(satchel *s, uint64_t give_up, uint64_t *unsent) {
         (unsigned long long)pending, (unsigned long long)refused);
 }
 
-/* As far as it can be reached: its data go in any case. */
-static void tell_server(satchel *s) {
+typedef struct server_left {
+    int rc; /* why it is not known */
     char host[256], device[65];
-    renew_server server = {.dir = s->file->identity, .host = host};
+    uint16_t port;
+} server_left;
+
+static void read_server(satchel *s, server_left *l) {
+    l->rc = file_get_server(s->file, l->host, &l->port, l->device);
+}
+
+/* As far as it can be reached: its data go in any case. */
+static void tell_server(satchel *s, const server_left *l) {
+    renew_server server = {.dir = s->file->identity, .host = l->host, .port = l->port};
     buf error = {0};
-    int rc = file_get_server(s->file, host, &server.port, device);
-    if (!rc) rc = renew_leave(&server, &error);
+    int rc = l->rc ? l->rc : renew_leave(&server, &error);
     if (rc && s->log) s->log(s->log_ctx, rc, error.n ? (const char *)error.p : satchel_rc_text(rc));
     buf_fini(&error);
 }
 
 /* A wipe of which nobody has to be told; what is killed in the middle of it goes on at the next opening. It begins in the transaction that has counted:
- * between the two nobody commits what would be lost. */
+ * between the two nobody commits what would be lost. The server is told only then: to it there is no way back, and a file that stayed could send nothing
+ * any more. */
 static int order(satchel *s) {
     int rc = wipe_order(s->file->path, "", 0);
     if (rc) return handle_fail(s, rc, "cannot write beside %s", s->file->path);
@@ -58,9 +67,10 @@ static int order(satchel *s) {
     return SATCHEL_OK;
 }
 
-static int erase(satchel *s) {
+static int leave(satchel *s, const server_left *server) {
     wipe w = {.path = s->file->path, .identity = s->file->identity, .software = s->file->software};
     int marker = wipe_claim(w.path);
+    tell_server(s, server);
     int rc = marker < 0 ? SATCHEL_E_BUSY : wipe_erase(&w);
     if (!rc) rc = wipe_report(&w, marker, NULL);
     if (marker >= 0) close(marker);
@@ -69,6 +79,7 @@ static int erase(satchel *s) {
 
 int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent) {
     uint64_t ignored;
+    server_left server = {0};
     if (!unsent) unsent = &ignored;
     *unsent = 0;
     int rc = poll_hold(s);
@@ -78,11 +89,11 @@ int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent) {
     if (!rc && (rc = file_begin(s->file))) handle_fail(s, rc, "%s", (const char *)s->file->error.p);
     if (!rc) {
         rc = check_unsent(s, give_up, unsent);
-        if (!rc) tell_server(s);
+        if (!rc) read_server(s, &server);
         if (!rc) rc = order(s);
         file_rollback(s->file);
     }
-    if (!rc) rc = erase(s);
+    if (!rc) rc = leave(s, &server);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

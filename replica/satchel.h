@@ -146,7 +146,8 @@ SATCHEL_API int satchel_rotate_key(satchel *s);
  * Stops a background thread; other calls of this handle wait meanwhile, and afterwards only satchel_close is of use. Close other handles first.
  *   SATCHEL_E_UNSENT     nothing was done
  *   SATCHEL_E_BUSY       another handle or process syncs the file, or a transaction is open; nothing was done
- *   SATCHEL_E_IO, _READONLY  it could not erase everything; the next satchel_open goes on with that */
+ *   SATCHEL_E_IO, _FULL, _READONLY  nothing was done, as nothing can be written beside the database; or it could not erase everything, and the next
+ *                        satchel_open goes on with that */
 SATCHEL_API int satchel_sign_out(satchel *s, uint64_t give_up, uint64_t *unsent);
 
 /* Does what there is to do (connect, send, receive, apply) and waits for more, until `timeout_ms` has passed (0: do not wait; negative: no

@@ -109,6 +109,21 @@ class T13SignOut(harness.Case):
         phone.run("status", expect=1)
         self.assert_gone(phone)
 
+    def test_T13_sign_out_that_cannot_begin_to_erase_has_not_left_the_server(self):
+        server = self.server()
+        phone = self.device("phone", server)
+        phone.sync()
+        os.mkdir(phone.path + "-wipe.new")  # where the marker is made
+        phone.run("sign-out", expect=1)
+        self.assertEqual(server.ctl("device", "show", "phone")["state"], "active")
+        phone.sql("INSERT INTO contact(id, given, family) VALUES(x'01', 'Ada', 'Byron')")
+        phone.sync()
+        self.assertEqual(server.one("SELECT given FROM contact"), "Ada")
+        os.rmdir(phone.path + "-wipe.new")
+        phone.run("sign-out")
+        self.assert_gone(phone)
+        self.assertEqual(server.ctl("device", "show", "phone")["state"], "revoked")
+
     def test_T13_sign_out_by_another_name_of_the_file_erases_the_file(self):
         """A link to it: SQLite's files lie beside the file itself, and so does the marker."""
         server = self.server()
