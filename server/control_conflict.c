@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/clock.h"
 #include "protocol/delta.h"
 #include "protocol/satchel_rc.h"
 #include "server/control_private.h"
@@ -80,7 +81,7 @@ static int run_accept(control_call *call, store *s, ingest *g, uint64_t now_ms) 
 typedef struct restoring {
     const schema_table *table;
     const schema_column *column;
-    buf key, lost; /* as value_put wrote them */
+    buf key, lost; /* as value_put wrote them; of a group's columns one after another */
     delta_row row;
 } restoring;
 
@@ -120,27 +121,114 @@ static int find_lost(store *s, json_int_t id, bool settled, restoring *r) {
     return rc ? rc : value_get(&lost, r->lost.p + r->lost.n, &r->row.v[0]);
 }
 
-/* What stands there now, as value_put writes it; *there: there is such a row. */
-static int read_current(store *s, const restoring *r, bool *there, buf *out) {
-    char *sql = sqlite3_mprintf("SELECT \"%w\" FROM \"%w\" WHERE ", r->column->name, r->table->name);
-    for (unsigned i = 0; sql && i < r->table->nkey; i++)
-        sql = sqlite3_mprintf("%z%s\"%w\"=?", sql, i ? " AND " : "", r->table->key[i]->name);
-    sqlite3_stmt *q = NULL;
-    int rc = sql ? db_rc(sqlite3_prepare_v2(s->db, sql, -1, &q, NULL)) : SATCHEL_E_NOMEM;
-    for (unsigned i = 0; !rc && i < r->table->nkey; i++) rc = db_rc(value_bind(q, (int)i + 1, &r->row.key[i]));
-    int step = rc ? SQLITE_DONE : sqlite3_step(q);
-    *there = step == SQLITE_ROW;
-    if (*there) {
-        value v = value_of_column(q, 0);
-        value_put(out, &v);
-        rc = out->rc;
-    } else if (!rc && step != SQLITE_DONE) {
-        rc = db_rc(step);
-    }
-    sqlite3_finalize(q);
-    sqlite3_free(sql);
+static int prepare_current(store *s, const restoring *r, sqlite3_stmt **q) {
+    sqlite3_str *sql = sqlite3_str_new(s->db);
+    sqlite3_str_appendall(sql, "SELECT satchel_clock");
+    for (unsigned i = 0; i < r->row.ncol; i++)
+        sqlite3_str_appendf(sql, ",\"%w\"", schema_column_by_id(r->table, r->row.col[i].id)->name);
+    sqlite3_str_appendf(sql, " FROM \"%w\"", r->table->name);
+    for (unsigned i = 0; i < r->table->nkey; i++)
+        sqlite3_str_appendf(sql, "%s\"%w\"=?", i ? " AND " : " WHERE ", r->table->key[i]->name);
+    char *text = sqlite3_str_finish(sql);
+    int rc = text ? db_rc(sqlite3_prepare_v2(s->db, text, -1, q, NULL)) : SATCHEL_E_NOMEM;
+    sqlite3_free(text);
+    for (unsigned i = 0; !rc && i < r->table->nkey; i++) rc = db_rc(value_bind(*q, (int)i + 1, &r->row.key[i]));
     return rc;
 }
+
+/* What stands now in the row's columns that are to be written, as value_put writes it, and under which clock; *there: there is such a row. */
+static int read_current(store *s, const restoring *r, bool *there, field_clock *clock, buf *out) {
+    row_clock of;
+    sqlite3_stmt *q = NULL;
+    int rc = prepare_current(s, r, &q), step = rc ? SQLITE_DONE : sqlite3_step(q);
+    *there = step == SQLITE_ROW;
+    if (*there) rc = clock_decode(&of, sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+    if (*there && !rc) *clock = clock_get(&of, r->column->unit);
+    for (unsigned i = 0; *there && !rc && i < r->row.ncol; i++) {
+        value v = value_of_column(q, (int)i + 1);
+        value_put(out, &v);
+        rc = out->rc;
+    }
+    if (!rc && step != SQLITE_ROW && step != SQLITE_DONE) rc = db_rc(step);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+/* ---- a group, which is lost and comes back whole (M2) ---- */
+
+/* Entries of the same loss. */
+#define TOGETHER                                                                                                                 \
+    "(tbl,key,seq,lost_stamp,lost_author)=(SELECT tbl,key,seq,lost_stamp,lost_author FROM satchel_conflict WHERE id=?1)"
+
+/* 1 and what was lost in a column, or 0. */
+static int find_part(store *s, json_int_t id, uint32_t column, buf *out) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT lost FROM satchel_conflict WHERE " TOGETHER " AND col=?2 LIMIT 1");
+    db_bind(q, "ii", (int64_t)id, (int64_t)column);
+    int rc = db_next(&s->cache, q);
+    if (rc != 1) return rc;
+    if (sqlite3_column_bytes(q, 0))
+        put_bytes(out, q, 0);
+    else
+        value_put(out, &(value){.type = VALUE_NULL});
+    sqlite3_reset(q);
+    return out->rc ? out->rc : 1;
+}
+
+/* 1 if nobody has written the group since it was lost. */
+static int is_as_kept(store *s, json_int_t id, const field_clock *now) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT 1 FROM satchel_conflict WHERE id=? AND kept_stamp=? AND kept_author=?");
+    db_bind(q, "iii", (int64_t)id, (int64_t)now->stamp, (int64_t)now->author);
+    int rc = db_next(&s->cache, q);
+    if (rc == 1) sqlite3_reset(q);
+    return rc;
+}
+
+/* A column that did not differ has no entry: it was what was kept. */
+static int gather_parts(control_call *call, store *s, json_int_t id, restoring *r, const field_clock *clock, const buf *now) {
+    const uint8_t *p = now->p, *end = p + now->n;
+    buf_clear(&r->lost);
+    for (unsigned i = 0; i < r->row.ncol; i++) {
+        const uint8_t *from = p;
+        int rc = value_get(&p, end, &r->row.v[i]), found = rc ? rc : find_part(s, id, r->row.col[i].id, &r->lost);
+        if (found < 0) return found;
+        if (found) continue;
+        if ((found = is_as_kept(s, id, clock)) < 0) return found;
+        if (!found)
+            return control_misuse(
+                call, "its group was written again since, and not all of what it lost is known: write the whole group anew");
+        buf_put(&r->lost, from, (size_t)(p - from));
+    }
+    return r->lost.rc;
+}
+
+static int gather_group(control_call *call, store *s, json_int_t id, restoring *r) {
+    bool there;
+    field_clock clock = {0};
+    buf now = {0};
+    r->row.ncol = 0;
+    for (unsigned i = 0; i < r->table->nall; i++) {
+        const schema_column *c = &r->table->all[i];
+        if (c->rule == RULE_GROUP && c->unit == r->column->unit && c->until == SCHEMA_NEVER)
+            r->row.col[r->row.ncol++] = (delta_column){.id = c->id, .kind = DELTA_SET};
+    }
+    int rc = read_current(s, r, &there, &clock, &now);
+    if (!rc && there) rc = gather_parts(call, s, id, r, &clock, &now);
+    const uint8_t *p = r->lost.p, *end = p + r->lost.n;
+    for (unsigned i = 0; !rc && there && i < r->row.ncol; i++) rc = value_get(&p, end, &r->row.v[i]);
+    buf_fini(&now);
+    return rc;
+}
+
+static int settle_parts(store *s, json_int_t id, const restoring *r, uint64_t now_ms) {
+    int rc = SATCHEL_OK;
+    for (unsigned i = 0; !rc && i < r->row.ncol; i++)
+        rc = db_exec(&s->cache,
+                     "UPDATE satchel_conflict SET state='restored',resolved_ms=?2 WHERE " TOGETHER " AND col=?3 AND state='open'",
+                     "iii", (int64_t)id, (int64_t)now_ms, (int64_t)r->row.col[i].id);
+    return rc;
+}
+
+/* ---- the value ---- */
 
 /* As the server's own author, who knows the present state. */
 static int write_lost(control_call *call, ingest *g, const restoring *r, uint64_t now_ms) {
@@ -165,8 +253,9 @@ static int write_lost(control_call *call, ingest *g, const restoring *r, uint64_
 static int restore(control_call *call, store *s, ingest *g, restoring *r, uint64_t now_ms) {
     buf before = {0}, after = {0};
     bool there;
+    field_clock clock = {0};
     const uint8_t *p;
-    int rc = read_current(s, r, &there, &before);
+    int rc = read_current(s, r, &there, &clock, &before);
     if (!rc && !there) rc = control_misuse(call, "the row is not there any more");
     if (!rc) {
         p = before.p;
@@ -174,7 +263,7 @@ static int restore(control_call *call, store *s, ingest *g, restoring *r, uint64
     }
     bool same = !rc && before.n == r->lost.n && !memcmp(before.p, r->lost.p, before.n);
     if (!rc && !same) rc = write_lost(call, g, r, now_ms);
-    if (!rc) rc = read_current(s, r, &there, &after);
+    if (!rc) rc = read_current(s, r, &there, &clock, &after);
     if (!rc && (after.n != r->lost.n || memcmp(after.p, r->lost.p, after.n) != 0))
         rc = control_misuse(call, "the rule of the column keeps the other value");
     buf_fini(&before);
@@ -189,8 +278,10 @@ static int run_restore(control_call *call, store *s, ingest *g, uint64_t now_ms)
     if (!rc && (!r->column || r->column->until != SCHEMA_NEVER || r->column->rule == RULE_COUNTER))
         rc = control_misuse(
             call, "it is about the row as a whole, a counter, or a column that is no more: there is no value to put back");
+    if (!rc && r->column->rule == RULE_GROUP) rc = gather_group(call, s, id, r);
     if (!rc) rc = restore(call, s, g, r, now_ms);
     if (!rc) rc = settle(s, id, "restored", now_ms);
+    if (!rc && r->column->rule == RULE_GROUP) rc = settle_parts(s, id, r, now_ms);
     free_restoring(r);
     return tell(call, rc, s, id, "cannot restore it");
 }
@@ -205,8 +296,9 @@ static int put_one(void *ctx, const conflict_info *c) {
 /* What stands there now; NULL: there is no such row, or it is about the row as a whole or a column that is no more. */
 static int put_now(control_call *call, store *s, const restoring *r) {
     buf bytes = {0}, text = {0};
+    field_clock clock = {0};
     bool there = false, has_value = r->column && r->column->until == SCHEMA_NEVER;
-    int rc = has_value ? read_current(s, r, &there, &bytes) : SATCHEL_OK;
+    int rc = has_value ? read_current(s, r, &there, &clock, &bytes) : SATCHEL_OK;
     if (there) value_put_literals(&text, bytes.p, bytes.n);
     buf_put_byte(&text, 0);
     if (!rc) rc = text.rc;

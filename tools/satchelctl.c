@@ -255,7 +255,7 @@ static const command commands[] = {
      "Marks conflicts as looked at. Nothing changes in the data.\n"},
     {"conflict restore", "ID", 1, 1, NULL, ctl_conflict_restore, "put the value that lost back",
      "Writes the value that lost, as a new change of the server's own, which every device gets that holds the row. It is refused if the row is not there\n"
-     "any more, for a counter, and where the rule of the column keeps the other value.\n"},
+     "any more, for a counter, and where the rule of the column keeps the other value. A column of a group comes back with all that was lost of the group.\n"},
     {"conflicts", "", 0, 0, conflicts_options, ctl_conflict_list, "the same as conflict list", "As conflict list.\n"},
     {"rejected", "", 0, 0, rejected_options, ctl_rejected, "list refused transactions",
      "Lists the transactions of devices that were refused and that nobody has settled.\n"},

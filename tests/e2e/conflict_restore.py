@@ -52,6 +52,48 @@ class ConflictRestore(harness.Case):
         self.assertEqual(self.state(number), "open")
         self.assertEqual(self.hq.one("SELECT count(*) FROM contact"), 1)
 
+    def quarrel_about_name(self, phone, tablet):
+        """As quarrel, about columns that are one group. The conflicts' ids by column."""
+        self.phone.sql(f"UPDATE contact SET {phone} WHERE id = {ADA}")
+        time.sleep(0.05)
+        self.tablet.sql(f"UPDATE contact SET {tablet} WHERE id = {ADA}")
+        self.sync_all(self.phone, self.tablet)
+        return {c["column"]: c["id"] for c in self.hq.ctl("conflicts")}
+
+    def name(self, device):
+        return device.read(f"SELECT given, family FROM contact WHERE id = {ADA}")
+
+    def test_M2_restored_value_of_a_group_brings_back_what_was_written_with_it(self):
+        ids = self.quarrel_about_name("given = 'Augusta', family = 'Byron'", "given = 'Eve', family = 'Moneypenny'")
+        self.assertEqual(set(ids), {"given", "family"})
+        self.hq.ctl("conflict", "restore", str(ids["given"]))
+        self.sync_all(self.phone, self.tablet, rounds=1)
+        self.assertEqual(self.name(self.phone), [("Augusta", "Byron")])
+        self.assertEqual((self.state(ids["given"]), self.state(ids["family"])), ("restored", "restored"))
+        self.assert_same(self.hq, self.phone, self.tablet)
+
+    def test_M2_restore_of_half_a_group_is_refused_once_the_other_half_is_not_known(self):
+        """Both kept the family name that was there: no entry tells of it."""
+        self.phone.sql(f"UPDATE contact SET family = 'Byron' WHERE id = {ADA}")
+        self.sync_all(self.phone, self.tablet)
+        ids = self.quarrel_about_name("given = 'Augusta'", "given = 'Anne'")
+        self.assertEqual(set(ids), {"given"})
+        self.tablet.sql(f"UPDATE contact SET given = 'Eve', family = 'Moneypenny' WHERE id = {ADA}")
+        self.sync_all(self.phone, self.tablet)
+        self.assertIn("its group was written again since", self.hq.ctl("conflict", "restore", str(ids["given"]), expect=1))
+        self.assertEqual((self.state(ids["given"]), self.name(self.tablet)), ("open", [("Eve", "Moneypenny")]))
+        self.tablet.sql(f"DELETE FROM contact WHERE id = {ADA}")
+        self.tablet.sync()
+        self.assertIn("not there any more", self.hq.ctl("conflict", "restore", str(ids["given"]), expect=1))
+
+    def test_M2_restore_of_half_a_group_is_made_while_the_other_half_stands(self):
+        self.phone.sql(f"UPDATE contact SET family = 'Byron' WHERE id = {ADA}")
+        self.sync_all(self.phone, self.tablet)
+        ids = self.quarrel_about_name("given = 'Augusta'", "given = 'Anne'")
+        self.hq.ctl("conflict", "restore", str(ids["given"]))
+        self.sync_all(self.phone, self.tablet, rounds=1)
+        self.assertEqual(self.name(self.tablet), [("Augusta", "Byron")])
+
     def test_accept_changes_no_data_and_takes_all_or_none(self):
         one, other = self.quarrel(ADA), self.quarrel(BOB)
         seq = self.hq.ctl("status")["position"]["seq"]
