@@ -389,11 +389,12 @@ static int as_insert(const schema_table *t, delta_row *row) {
 }
 
 /* Says of each upsert whether it is an insert or an update. */
-static int resolve_upserts(store *s, ingest *g, txn *t) {
+static int resolve_upserts(store *s, ingest *g, uint32_t author, txn *t) {
     delta_row *row = malloc(sizeof *row);
     delta_writer out;
     delta_reader r;
     wire w;
+    uint64_t base = t->has_base ? t->base : UINT64_MAX;
     int rc = row ? SATCHEL_OK : SATCHEL_E_NOMEM, more;
     buf resolved = {0};
     delta_writer_init(&out);
@@ -401,7 +402,7 @@ static int resolve_upserts(store *s, ingest *g, txn *t) {
     delta_open(&r, &w);
     for (unsigned i = 0; !rc && (more = delta_next(&r, row)) != 0; i++) {
         const schema_table *shape = more == 1 ? schema_table_by_id(store_schema(s), row->table) : NULL;
-        int there = shape && t->upsert[i] ? ingest_has_row(g, shape, row->key) : 1;
+        int there = shape && t->upsert[i] ? ingest_has_row(g, shape, row->key, author, base) : 1;
         rc = !shape ? SATCHEL_E_INTERNAL : there < 0 ? there : there ? SATCHEL_OK : as_insert(shape, row);
         if (!rc) delta_put_row(&out, row);
     }
@@ -500,7 +501,7 @@ static int ingest_one(const api_call *c, store *s, ingest *g, txn *t, uint64_t n
     if (!check_base(s, t)) return SATCHEL_OK;
     ingest_result result = {0};
     uint64_t conflicts = ingest_conflicts(g);
-    int rc = t->has_upsert ? resolve_upserts(s, g, t) : SATCHEL_OK;
+    int rc = t->has_upsert ? resolve_upserts(s, g, c->who.token.author, t) : SATCHEL_OK;
     ingest_program_txn in = {.author = c->who.token.author,
                              .writes_server = (c->who.token.rights & API_SERVER) != 0,
                              .base = t->has_base ? t->base : UINT64_MAX,

@@ -53,8 +53,9 @@ typedef struct ingest_program_txn {
 } ingest_program_txn;
 /* A refused one leaves nothing at all: it is told in out->result alone. A database code as ingest_push, with everything undone. */
 int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, ingest_result *out);
-/* Whether the table has a row with this key: 1, 0, or a database code. */
-int ingest_has_row(ingest *g, const schema_table *t, const value *key);
+/* Whether the table has a row with this key, or somebody else deleted it above `base`, so that to who wrote as of then it is there: 1, 0, or a database
+ * code. */
+int ingest_has_row(ingest *g, const schema_table *t, const value *key, uint32_t author, uint64_t base);
 /* Reads a row of satchel_result, columns number, rc, seq, effective, depends, tbl, key, message; key and text point into `hold`. */
 int ingest_read_result(sqlite3_stmt *q, buf *hold, msg_result *r);
 /* Where it stands, beside the store's own rows: to be put back when what came since is rolled back there. */

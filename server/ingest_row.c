@@ -719,10 +719,25 @@ int ingest_revive(ingest *g, const schema_table *t, const value *key) {
     return rc;
 }
 
-int ingest_has_row(ingest *g, const schema_table *t, const value *key) {
+/* Whether it was deleted, without the author's knowing. */
+static int is_deleted_unseen(ingest *g, const schema_table *t, const value *key, uint32_t author, uint64_t base) {
+    tombstone dead = {0};
+    delta_row head; /* only what is read of it here */
+    if (!ingest_table(g, t)->has_tombstones) return 0;
+    head.table = t->id;
+    head.nkey = t->nkey;
+    memcpy(head.key, key, head.nkey * sizeof head.key[0]);
+    int rc = ingest_put_key(g, &head);
+    if (rc) return rc == SATCHEL_E_TOO_LARGE ? 0 : rc; /* no row can have this key */
+    rc = tombstone_find(g, t->id, &dead);
+    buf_fini(&dead.row);
+    return rc == 1 ? !merge_is_known(&dead.clock, &(field_clock){.author = author}, base) : rc;
+}
+
+int ingest_has_row(ingest *g, const schema_table *t, const value *key, uint32_t author, uint64_t base) {
     int found = stored_open(g, t, key, &g->row);
     if (found == 1) stored_close(&g->row);
-    return found;
+    return found ? found : is_deleted_unseen(g, t, key, author, base);
 }
 
 int ingest_row(ingest *g, delta_row *row) {

@@ -353,6 +353,24 @@ class Conflicts(ApiCase):
         self.assertEqual(phone.one("SELECT country FROM artist"), "AO")
         self.assert_same(server, phone)
 
+    def test_M14_upsert_of_a_row_that_was_deleted_since_its_base_revives_it_as_an_update_does(self):
+        server, api, phone = self.begin_with_phone()
+        api.write(change("artist", "update", {"artist_no": 1}, fans={"add": 3}))
+        base = api.call("readRow", 200, table="artist", key=1)
+        phone.sync()
+        phone.sql("DELETE FROM artist WHERE artist_no = 1")
+        phone.sync()
+        done = api.write(change("artist", "upsert", {"artist_no": 1}, name="B", sort_name=None, fans={"add": 4}), base=base["seq"], epoch=base["epoch"])
+        self.assertEqual(server.read("SELECT name, country, fans FROM artist"), [("B", "PT", 7)])
+        self.assertEqual([(c["rule"], c["kept_author"], c["lost_author"]) for c in done["conflicts"]], [("lww", "shop", "phone")])
+        phone.sync()
+        self.assert_same(server, phone)
+        # Who knows that it is deleted makes it anew.
+        phone.sql("DELETE FROM artist WHERE artist_no = 1")
+        phone.sync()
+        api.write(change("artist", "upsert", {"artist_no": 1}, name="C", fans={"add": 4}))
+        self.assertEqual(server.read("SELECT name, country, fans FROM artist"), [("C", None, 4)])
+
     def test_without_base_the_program_knows_what_it_overwrites(self):
         server, api, phone = self.begin_with_phone()
         phone.sql("UPDATE artist SET country = 'BR' WHERE artist_no = 1")

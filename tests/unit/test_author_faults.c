@@ -61,7 +61,7 @@ static int run_new(world *w) {
 
 static int run_has_row(world *w) {
     value key = value_text("a", 1);
-    int rc = ingest_has_row(w->v.g, schema_table_by_name(store_schema(w->v.s), "item"), &key);
+    int rc = ingest_has_row(w->v.g, schema_table_by_name(store_schema(w->v.s), "item"), &key, 0, UINT64_MAX);
     return rc == 1 ? SATCHEL_OK : rc;
 }
 
