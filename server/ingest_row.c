@@ -298,8 +298,9 @@ static int put_on_tombstone(ingest *g, const schema_table *t, delta_row *in, con
         int rc = log_conflict(g, in, 0, RULE_LWW, dead, NULL, NULL, true);
         return rc ? rc : log_lost_values(g, t, in, dead);
     }
-    int rc = tombstone_drop(g, in->table);
-    if (!rc) rc = put_new(g, t, in);
+    /* In this order: whoever goes on after a row that is refused (import) must not have lost what was deleted. */
+    int rc = put_new(g, t, in);
+    if (!rc) rc = tombstone_drop(g, in->table);
     return rc ? rc : ingest_note_return(g, t, in->key, dead->seq);
 }
 

@@ -193,6 +193,22 @@ class ImportExport(harness.Case):
             kept = [json.loads(line) for line in f]
         self.assertEqual((len(kept), kept[0]["satchel_text"], kept[2]["nane"]), (5, "nothing", "x"))
 
+    def test_M14_row_that_is_refused_over_a_deleted_one_leaves_what_was_deleted(self):
+        server = self.server(schema=self.schema())
+        server.sql("INSERT INTO customer(id, name, visits) VALUES(x'01', 'Ada', 3)")
+        phone, tablet = self.device("phone", server), self.device("tablet", server)
+        self.sync_all(phone, tablet, rounds=1)
+        phone.sql("DELETE FROM customer WHERE id = x'01'")
+        tablet.sql("UPDATE customer SET age = 36 WHERE id = x'01'")  # as of before
+        phone.sync()
+        answer, _ = self.ctl(server, "import", "customer", self.file("rows.csv", "id,name,age\nx'01',Bad,-1\nx'02',Ben,1\n"), expect=1)
+        self.assertEqual(([e["code"] for e in answer["errors"]], answer["inserted"]), (["E_CHECK"], 1))
+        tablet.sync()
+        self.assertEqual(server.read("SELECT name, age, visits FROM customer WHERE id = x'01'"), [("Ada", 36, 3)])
+        self.assertEqual(tablet.one("SELECT count(*) FROM satchel_rejected"), 0)
+        self.sync_all(phone, tablet)
+        self.assert_same(server, phone, tablet)
+
     def test_source_keys_find_the_same_rows_again(self):
         server = self.server(schema=self.schema())
         customers = "no,name,boss,since,seen,visits\nC2,Ann,,2001,10,5\nC1,Bob,C2,2002,20,\n"
