@@ -96,14 +96,8 @@ static int adopt_result(ingest *g, const author_info *author, int64_t from, cons
                    "iii", (int64_t)author->author, from, (int64_t)txn->number);
 }
 
-/* What a copy of this file has sent already, under another incarnation, is known by number and id (N3): to a restored server, the later one may come
- * first. */
-static int find_elsewhere(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
-    if (author->alone) return SATCHEL_OK;
-    sqlite3_stmt *q =
-        db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",author FROM satchel_author JOIN satchel_result USING(author)"
-                                 " WHERE device=? AND author<>? AND number=? AND id=?");
-    db_bind(q, "iiib", author->device, (int64_t)author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES);
+static int take_found(ingest *g, const author_info *author, const push_txn *txn, sqlite3_stmt *q, ingest_result *out,
+                      bool *found) {
     int rc = db_next(&g->s->cache, q);
     if (rc != 1) return rc;
     *found = true;
@@ -111,6 +105,33 @@ static int find_elsewhere(ingest *g, const author_info *author, const push_txn *
     rc = ingest_read_result(q, &out->hold, &out->result);
     sqlite3_reset(q);
     return rc ? rc : adopt_result(g, author, from, txn);
+}
+
+/* A clock that is wrong by less makes nothing of before an enrolment look as if it were of after. */
+#define DAY_MS INT64_C(86400000)
+
+/* What was written before its device was enrolled and came with the file may be another device's, whose file was put back without its key: a telephone's
+ * backup, on the next one. There are few such, and each is looked for with every author. What was refused is the other's to settle, and is judged anew here. */
+static int find_with_others(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
+    if (txn->number > author->shared) return SATCHEL_OK;
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",a.author FROM satchel_device d CROSS JOIN satchel_author a CROSS JOIN"
+                                 " satchel_result r ON r.author=a.author WHERE d.id=? AND d.enrolled_ms>? AND a.device<>d.id AND"
+                                 " number=? AND r.id=? AND rc=0");
+    db_bind(q, "iiib", author->device, (int64_t)hlc_ms(txn->stamp) - DAY_MS, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES);
+    return take_found(g, author, txn, q, out, found);
+}
+
+/* What a copy of this file has sent already, under another incarnation, is known by number and id (N3): to a restored server, the later one may come
+ * first. */
+static int find_elsewhere(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {
+    if (author->alone) return find_with_others(g, author, txn, out, found);
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "SELECT " RESULT_COLUMNS ",author FROM satchel_author JOIN satchel_result USING(author)"
+                                 " WHERE device=? AND author<>? AND number=? AND id=?");
+    db_bind(q, "iiib", author->device, (int64_t)author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES);
+    int rc = take_found(g, author, txn, q, out, found);
+    return rc || *found ? rc : find_with_others(g, author, txn, out, found);
 }
 
 static int find_result(ingest *g, const author_info *author, const push_txn *txn, ingest_result *out, bool *found) {

@@ -1,4 +1,6 @@
 """N3: a device's file that was copied or put back from an older copy goes on as a new incarnation; nothing is lost or counted twice."""
+import shutil
+
 import harness
 
 
@@ -46,6 +48,27 @@ class N3CopiedFile(harness.Case):
         clone.set_state("sent_number = (SELECT max(n) FROM satchel_outbox)")
         phone.sync()
         self.finish(server, ["phone 1", "clone 1"], clone, phone, other)
+
+    def test_N3_file_put_back_without_its_key_and_enrolled_as_another_device_doubles_nothing(self):
+        """As a telephone's backup brings it to the next one, whose key store is empty."""
+        server, phone, other = self.begin()
+        phone.sync()
+        self.visit(phone, "in the backup")
+        phone.sql("INSERT INTO contact_point(id, contact_id, kind, value) VALUES(x'99', x'dead', 'email', 'a@b')")
+        backup = phone.copy("backup")
+        phone.sync()
+        shutil.rmtree(backup.identity)
+        backup.name = "next"
+        self.visit(backup, "after it")
+        backup.enroll(server)
+        self.visit(phone, "meanwhile")
+        self.sync_all(phone, backup, other)
+        self.assertEqual(server.one("SELECT visit_count FROM contact"), 3)
+        self.assertEqual((phone.status()["refused"], backup.status()["refused"], len(server.ctl("rejected"))), (1, 1, 2))
+        backup.run("rejected", "discard", backup.one("SELECT n FROM satchel_rejected"))
+        self.sync_all(phone, backup, other)
+        self.assert_same(server, phone, backup, other)
+        self.assert_sound(server, phone, backup, other)
 
     def test_N3_older_file_put_back_goes_on_nothing_lost_or_doubled(self):
         server, phone, other = self.begin()
