@@ -69,7 +69,10 @@ int wipe_order(const char *path, const char *host, uint16_t port) {
     if (write(fd, text, (size_t)n) != n || fsync(fd) || rename(making, marker)) rc = credentials_errno(errno);
     if (rc) unlink(making);
     close(fd);
-    return rc ? rc : sync_directory(path);
+    if (rc) return rc;
+    rc = sync_directory(path);
+    if (rc) unlink(marker);
+    return rc;
 }
 
 int wipe_claim(const char *path) {
