@@ -333,7 +333,7 @@ int file_open(const char *path, const file_options *o, file **out) {
     file *f = calloc(1, sizeof *f);
     *out = f;
     if (!f) return SATCHEL_E_NOMEM;
-    f->unsynced = true; /* whoever had the file open before */
+    f->unsynced = f->unproven = true; /* whoever had the file open before */
     buf_init(&f->error, LIMIT_BUF_BYTES);
     int rc = copy_options(f, path, o);
     if (!rc) rc = cipher_check(o->key, o->key_bytes, &f->error);
@@ -471,6 +471,29 @@ static int end_left_over(file *f) {
     return sqlite3_get_autocommit(f->db) ? SATCHEL_OK : file_fail(f, SATCHEL_E_NOMEM, "cannot roll back what was begun before");
 }
 
+/* In pieces smaller than any page: a VFS that encrypts takes what has the size of one for one. */
+static int write_again(sqlite3_file *log) {
+    uint8_t piece[500];
+    sqlite3_int64 size = 0;
+    int rc = log->pMethods->xFileSize(log, &size);
+    for (sqlite3_int64 at = 0; !rc && at < size; at += (int)sizeof piece) {
+        int n = size - at < (sqlite3_int64)sizeof piece ? (int)(size - at) : (int)sizeof piece;
+        rc = log->pMethods->xRead(log, piece, n, at);
+        if (!rc) rc = log->pMethods->xWrite(log, piece, n, at);
+    }
+    return rc;
+}
+
+/* The lock on writing keeps the log from growing or beginning anew meanwhile; who reads it reads the same bytes. */
+int file_mend_log(file *f, sqlite3 *db) {
+    sqlite3_file *log = NULL;
+    if (!atomic_exchange(&f->log_failed, false)) return SATCHEL_OK;
+    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (!rc && log->pMethods) rc = write_again(log);
+    if (rc) f->log_failed = true;
+    return db_rc(rc);
+}
+
 int file_begin(file *f) {
     buf_clear(&f->error);
     int rc = end_left_over(f);
@@ -479,7 +502,8 @@ int file_begin(file *f) {
     if (rc) return file_db_error(f, "cannot begin a transaction");
     f->in_txn = true;
     f->changes = sqlite3_total_changes64(f->db);
-    rc = file_read_state(f);
+    rc = file_mend_log(f, f->db);
+    rc = rc ? file_fail(f, rc, "cannot write the log anew: %s", satchel_rc_text(rc)) : file_read_state(f);
     if (!rc) rc = overlay_refresh(f->overlay);
     if (rc) file_rollback(f);
     return rc;
@@ -494,6 +518,7 @@ static int set_durable(file *f, bool on) {
 
 int file_begin_durable(file *f) {
     int rc = end_left_over(f);
+    if (f->unproven) f->log_failed = true;
     if (!rc) rc = set_durable(f, true);
     if (!rc) rc = file_begin(f);
     if (rc) set_durable(f, false);
@@ -515,12 +540,16 @@ int file_commit(file *f) {
     int rc = ended ? SATCHEL_E_IO : write_state(f);
     if (!rc) rc = db_exec(&f->sql, "COMMIT", "");
     if (rc) {
+        f->log_failed = true;
         rc = ended ? file_fail(f, rc, "the transaction has ended before its commit") : file_db_error(f, "cannot commit");
         file_rollback(f);
         return rc;
     }
     f->in_txn = false;
-    if (sqlite3_total_changes64(f->db) != f->changes) f->unsynced = !f->durable;
+    if (sqlite3_total_changes64(f->db) != f->changes) {
+        f->unsynced = !f->durable;
+        f->unproven = f->unproven && !f->durable;
+    }
     return set_durable(f, false);
 }
 

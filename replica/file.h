@@ -11,6 +11,7 @@
 #define REPLICA_FILE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -81,9 +82,11 @@ typedef struct file {
     file_state state;
     file_state saved; /* as it was read; only a difference is written */
     bool in_txn;
-    bool durable;    /* the open transaction's commit waits for the disk */
-    bool unsynced;   /* something was committed that may not be on the disk */
-    int64_t changes; /* sqlite3_total_changes64 at file_begin */
+    bool durable;           /* the open transaction's commit waits for the disk */
+    bool unsynced;          /* something was committed that may not be on the disk */
+    bool unproven;          /* until the first durable transaction: whoever had the file open before may have seen a sync fail */
+    atomic_bool log_failed; /* a commit, so maybe a sync of the log: see file_mend_log; set by the app's thread, too */
+    int64_t changes;        /* sqlite3_total_changes64 at file_begin */
     env env;
     char *path;
     char *identity; /* directory of key.pem, cert.pem, ca.pem and lock */
@@ -111,6 +114,11 @@ int file_configure(sqlite3 *db, const file_options *o, buf *error);
 int file_begin(file *f);
 /* The same, and when file_commit returns this transaction and every commit before it, the app's included, are on the disk (N2). */
 int file_begin_durable(file *f);
+/* In a write transaction of `db`, a connection to this file: after a sync of the log that failed it writes all of the log anew, for the next sync to bring to the
+ * disk. Without that it would be trusted in vain: Linux takes what an fsync could not write as written, the next one says that all is well, and after a loss of
+ * power SQLite ends the log where something is missing, before all that was committed later ("Can Applications Recover from fsync Failures?", USENIX ATC
+ * 2020). A database code if it could not; then the next transaction tries it. */
+int file_mend_log(file *f, sqlite3 *db);
 /* Everything committed so far is on the disk on return; costs nothing when it is already. */
 int file_sync(file *f);
 /* Writes the state row and commits; after a failure rolls back. */

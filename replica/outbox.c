@@ -15,6 +15,7 @@
 
 struct outbox_writer {
     sqlite3 *db;
+    file *file; /* its sync side, of which only what other threads may use */
     db_cache sql;
     capture *capture;
     schema *schema;
@@ -95,7 +96,8 @@ static int sink_begin(void *ctx, bool again) {
         if (!rc) rc = refuse_old_again(w);
         if (rc) return rc;
     }
-    return w->env.random(w->env.ctx, w->id, sizeof w->id);
+    int rc = file_mend_log(w->file, w->db);
+    return rc ? rc : w->env.random(w->env.ctx, w->id, sizeof w->id);
 }
 
 static int resolve_old(outbox_writer *w) {
@@ -134,6 +136,7 @@ static int sink_part(void *ctx, unsigned number, bool last, const void *changese
 
 static void sink_end(void *ctx, bool committed) {
     outbox_writer *w = ctx;
+    if (!committed) w->file->log_failed = true;
     if (committed && w->committed) w->committed(w->committed_ctx);
 }
 
@@ -144,15 +147,15 @@ static void roll_back(outbox_writer *w) {
     if (!sqlite3_get_autocommit(w->db)) db_end(&w->sql, ROLLBACK);
 }
 
-int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
+int outbox_writer_open(sqlite3 *db, file *f, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error) {
     outbox_writer *w = calloc(1, sizeof *w);
     *out = w;
     if (!w) return SATCHEL_E_NOMEM;
-    *w = (outbox_writer){.db = db, .env = *e, .committed = committed, .committed_ctx = ctx};
+    *w = (outbox_writer){.db = db, .file = f, .env = f->env, .committed = committed, .committed_ctx = ctx};
     db_cache_init(&w->sql, db);
     capture_sink sink = {.ctx = w, .open = sink_open, .begin = sink_begin, .part = sink_part, .end = sink_end};
     int rc = capture_open(db, &sink, &w->capture);
-    if (!rc) rc = env_register_now(db, e);
+    if (!rc) rc = env_register_now(db, &f->env);
     if (!rc) rc = schema_load(db, &w->schema, error);
     if (!rc) capture_set_schema(w->capture, w->schema);
     if (!rc && !db_prepare(&w->sql, ROLLBACK)) rc = db_rc(sqlite3_extended_errcode(db));

@@ -17,8 +17,8 @@
 typedef struct outbox_writer outbox_writer;
 
 /* Opens capture on `db` with the file's schema. `committed` (may be NULL) is called after each captured commit, in the app's
- * thread, inside sqlite3_step: it must not use `db`. The env is copied. */
-int outbox_writer_open(sqlite3 *db, const env *e, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error);
+ * thread, inside sqlite3_step: it must not use `db`. The file must outlive the writer. */
+int outbox_writer_open(sqlite3 *db, file *f, void (*committed)(void *ctx), void *ctx, outbox_writer **out, buf *error);
 void outbox_writer_close(outbox_writer *w);
 /* Why the last commit was refused: words ("" if it was not) and code. */
 const char *outbox_writer_error(const outbox_writer *w);

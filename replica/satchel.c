@@ -140,7 +140,7 @@ static int open_app(satchel *s, const char *path, const file_options *o) {
     int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) ? db_rc(sqlite3_extended_errcode(db))
                                                                                              : SATCHEL_OK;
     if (!rc) rc = file_configure(db, o, &words);
-    if (!rc) rc = outbox_writer_open(db, &s->file->env, on_committed, s, &s->writer, &words);
+    if (!rc) rc = outbox_writer_open(db, s->file, on_committed, s, &s->writer, &words);
     if (rc) {
         handle_fail(s, rc, "%s", words.n ? (const char *)words.p : satchel_rc_text(rc));
         outbox_writer_close(s->writer);

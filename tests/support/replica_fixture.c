@@ -51,7 +51,7 @@ static void open_both(fixture *x) {
     assert_int_equal(sqlite3_open(x->path, &x->app), SQLITE_OK);
     o.busy_timeout_ms = 100;
     assert_int_equal(file_configure(x->app, &o, &words), SATCHEL_OK);
-    assert_int_equal(outbox_writer_open(x->app, &o.env, on_committed, x, &x->w, &words), SATCHEL_OK);
+    assert_int_equal(outbox_writer_open(x->app, x->f, on_committed, x, &x->w, &words), SATCHEL_OK);
     buf_fini(&words);
 }
 

@@ -97,10 +97,9 @@ static void C8_numbers_of_two_connections_do_not_meet(void **state) {
     sqlite3 *db;
     outbox_writer *w;
     buf words;
-    env e = fixture_env(x);
     buf_init(&words, 0);
     assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
-    assert_int_equal(outbox_writer_open(db, &e, NULL, NULL, &w, &words), SATCHEL_OK);
+    assert_int_equal(outbox_writer_open(db, x->f, NULL, NULL, &w, &words), SATCHEL_OK);
     app_sql(x, "INSERT INTO item(id) VALUES('a')");
     assert_int_equal(sqlite3_exec(db, "INSERT INTO item(id) VALUES('b')", NULL, NULL, NULL), SQLITE_OK);
     app_sql(x, "INSERT INTO item(id) VALUES('c')");

@@ -37,11 +37,11 @@ static int run_open(fixture *x) {
     buf words;
     buf_init(&words, 0);
     int rc = file_open(x->path, &o, &f);
-    file_close(f);
     assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
-    if (!rc) rc = outbox_writer_open(db, &o.env, NULL, NULL, &w, &words);
+    if (!rc) rc = outbox_writer_open(db, f, NULL, NULL, &w, &words);
     outbox_writer_close(w);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    file_close(f);
     buf_fini(&words);
     return rc;
 }
