@@ -173,3 +173,23 @@ int db_integer(db_cache *c, const char *sql, int64_t otherwise, int64_t *out) {
 void db_explain(sqlite3 *db, const char *what, buf *error) {
     buf_printf(error, "%s: %s", what, db ? sqlite3_errmsg(db) : "out of memory");
 }
+
+/* In pieces smaller than any page: a VFS that encrypts takes what has the size of one for one. */
+static int write_again(sqlite3_file *log) {
+    uint8_t piece[500];
+    sqlite3_int64 size = 0;
+    int rc = log->pMethods->xFileSize(log, &size);
+    for (sqlite3_int64 at = 0; !rc && at < size; at += (int)sizeof piece) {
+        int n = size - at < (sqlite3_int64)sizeof piece ? (int)(size - at) : (int)sizeof piece;
+        rc = log->pMethods->xRead(log, piece, n, at);
+        if (!rc) rc = log->pMethods->xWrite(log, piece, n, at);
+    }
+    return rc;
+}
+
+int db_rewrite_log(sqlite3 *db) {
+    sqlite3_file *log = NULL;
+    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (!rc && log->pMethods) rc = write_again(log);
+    return db_rc(rc);
+}

@@ -17,6 +17,8 @@
 #include "replica/satchel.h"
 
 #define BUSY_TIMEOUT_MS 5000
+/* From so many pages on the log is copied into the database after a commit: SQLite's own number. */
+#define CHECKPOINT_PAGES 1000
 
 /* Satchel's own tables. The outbox's small columns come before `changes`, so that scanning them reads no overflow page. The
  * partial index serves satchel_rejected and the search for discards to tell; a local commit does not touch it. Who wants it says
@@ -338,6 +340,7 @@ int file_open(const char *path, const file_options *o, file **out) {
     int rc = copy_options(f, path, o);
     if (!rc) rc = cipher_check(o->key, o->key_bytes, &f->error);
     if (!rc) rc = open_database(f, o);
+    if (!rc) file_watch_log(f, f->db);
     if (!rc) rc = open_rest(f);
     if (rc && !f->error.n) file_fail(f, rc, "%s", satchel_rc_text(rc));
     return rc;
@@ -471,27 +474,27 @@ static int end_left_over(file *f) {
     return sqlite3_get_autocommit(f->db) ? SATCHEL_OK : file_fail(f, SATCHEL_E_NOMEM, "cannot roll back what was begun before");
 }
 
-/* In pieces smaller than any page: a VFS that encrypts takes what has the size of one for one. */
-static int write_again(sqlite3_file *log) {
-    uint8_t piece[500];
-    sqlite3_int64 size = 0;
-    int rc = log->pMethods->xFileSize(log, &size);
-    for (sqlite3_int64 at = 0; !rc && at < size; at += (int)sizeof piece) {
-        int n = size - at < (sqlite3_int64)sizeof piece ? (int)(size - at) : (int)sizeof piece;
-        rc = log->pMethods->xRead(log, piece, n, at);
-        if (!rc) rc = log->pMethods->xWrite(log, piece, n, at);
-    }
+int file_mend_log(file *f, sqlite3 *db) {
+    if (!atomic_exchange(&f->log_failed, false)) return SATCHEL_OK;
+    int rc = db_rewrite_log(db);
+    if (rc) f->log_failed = true;
     return rc;
 }
 
-/* The lock on writing keeps the log from growing or beginning anew meanwhile; who reads it reads the same bytes. */
-int file_mend_log(file *f, sqlite3 *db) {
-    sqlite3_file *log = NULL;
-    if (!atomic_exchange(&f->log_failed, false)) return SATCHEL_OK;
-    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (!rc && log->pMethods) rc = write_again(log);
-    if (rc) f->log_failed = true;
-    return db_rc(rc);
+/* As SQLite does it by itself, but that says nothing of a sync that failed, and would then copy what only the memory still has, and take it for written. */
+static int on_log(void *ctx, sqlite3 *db, const char *name, int pages) {
+    file *f = ctx;
+    if (pages < CHECKPOINT_PAGES || f->log_failed) return SQLITE_OK;
+    int rc = db_rc(sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+    if (rc == SATCHEL_E_IO) f->log_failed = true;
+    return SQLITE_OK;
+}
+
+void file_watch_log(file *f, sqlite3 *db) {
+    if (f)
+        sqlite3_wal_hook(db, on_log, f);
+    else
+        sqlite3_wal_autocheckpoint(db, CHECKPOINT_PAGES);
 }
 
 int file_begin(file *f) {

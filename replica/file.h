@@ -114,11 +114,12 @@ int file_configure(sqlite3 *db, const file_options *o, buf *error);
 int file_begin(file *f);
 /* The same, and when file_commit returns this transaction and every commit before it, the app's included, are on the disk (N2). */
 int file_begin_durable(file *f);
-/* In a write transaction of `db`, a connection to this file: after a sync of the log that failed it writes all of the log anew, for the next sync to bring to the
- * disk. Without that it would be trusted in vain: Linux takes what an fsync could not write as written, the next one says that all is well, and after a loss of
- * power SQLite ends the log where something is missing, before all that was committed later ("Can Applications Recover from fsync Failures?", USENIX ATC
- * 2020). A database code if it could not; then the next transaction tries it. */
+/* In a write transaction of `db`, a connection to this file: after a commit or checkpoint that failed it writes the log anew (db_rewrite_log). A database code if it
+ * could not; then the next transaction tries it. */
 int file_mend_log(file *f, sqlite3 *db);
+/* Checkpoints of `db`, a connection to this file, are looked at, too: one that fails is as a sync that failed, and there is none until the log was written anew. An app
+ * may set its own instead. NULL ends it. */
+void file_watch_log(file *f, sqlite3 *db);
 /* Everything committed so far is on the disk on return; costs nothing when it is already. */
 int file_sync(file *f);
 /* Writes the state row and commits; after a failure rolls back. */

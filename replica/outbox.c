@@ -153,6 +153,7 @@ int outbox_writer_open(sqlite3 *db, file *f, void (*committed)(void *ctx), void 
     if (!w) return SATCHEL_E_NOMEM;
     *w = (outbox_writer){.db = db, .file = f, .env = f->env, .committed = committed, .committed_ctx = ctx};
     db_cache_init(&w->sql, db);
+    file_watch_log(f, db);
     capture_sink sink = {.ctx = w, .open = sink_open, .begin = sink_begin, .part = sink_part, .end = sink_end};
     int rc = capture_open(db, &sink, &w->capture);
     if (!rc) rc = env_register_now(db, &f->env);
@@ -164,6 +165,7 @@ int outbox_writer_open(sqlite3 *db, file *f, void (*committed)(void *ctx), void 
 
 void outbox_writer_close(outbox_writer *w) {
     if (!w) return;
+    file_watch_log(NULL, w->db); /* statements that are open keep the connection, and maybe for longer than the file */
     db_cache_fini(&w->sql);
     capture_close(w->capture);
     schema_free(w->schema);

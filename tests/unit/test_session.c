@@ -27,7 +27,7 @@ static struct {
     ino_t inode;    /* 0: none is watched */
     unsigned fails; /* so many syncs to come */
     size_t n;
-    uint8_t byte[1 << 20];
+    uint8_t byte[1 << 24];
 } disk_log;
 
 static bool is_log(int fd) {
@@ -353,6 +353,22 @@ static void N2_what_a_failed_commit_of_the_app_gave_up_is_written_again_by_the_n
     assert_int_equal(sqlite3_exec(t->x->app, "INSERT INTO item(id) VALUES('b')", NULL, NULL, NULL), SQLITE_IOERR_FSYNC);
     assert_int_equal(disk_log.fails, 0);
     app_sql(t->x, "INSERT INTO item(id) VALUES('c')");
+    assert_int_equal(bytes_missing(), 0);
+}
+
+/* SQLite says nothing of it, and the next checkpoint would copy pages from a log that is not on the disk. */
+static void N2_what_a_failed_checkpoint_gave_up_is_written_again_before_the_next(void **state) {
+    talk *t = *state;
+    open_talk(t);
+    while (sent(t)) continue;
+    app_sql(t->x, "PRAGMA synchronous=NORMAL");
+    watch_log(t->x->path);
+    disk_log.fails = 1;
+    app_sql(t->x, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<1200)"
+                  "INSERT INTO item(id, note) SELECT 'k'||i, hex(randomblob(2000)) FROM c");
+    assert_int_equal(disk_log.fails, 0);
+    assert_true(bytes_missing() > 1000 * 4096);
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
     assert_int_equal(bytes_missing(), 0);
 }
 
@@ -703,6 +719,7 @@ int main(void) {
         T(N2_what_a_failed_sync_gave_up_is_written_again_before_a_number_is_sent),
         T(N2_what_a_failed_sync_gave_up_is_written_again_before_a_cursor_is_told),
         T(N2_what_a_failed_commit_of_the_app_gave_up_is_written_again_by_the_next),
+        T(N2_what_a_failed_checkpoint_gave_up_is_written_again_before_the_next),
         T(N2_what_a_failed_sync_gave_up_before_the_file_was_opened_is_written_again),
         T(N2_cursor_is_durable_before_it_is_told),
         T(wake_pushes_what_the_app_committed),
