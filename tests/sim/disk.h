@@ -27,11 +27,13 @@ void disk_free(disk *d);
 void disk_die_at(disk *d, uint64_t call);
 bool disk_is_dead(const disk *d);
 /* After a death, when every file was closed: what the programs saw is there again (a killed process), or, with `power_lost`, what had been synced and some
- * of what had not: nothing of it, all, the first writes, or any 512-byte sectors. Ends disk_fill and disk_fail_at. */
+ * of what had not: nothing of it, all, the first writes, or any 512-byte sectors; and none, or some pages, of what a failed sync gave up. Ends disk_fill and
+ * disk_fail_at. */
 void disk_revive(disk *d, bool power_lost);
 /* While full, writes that make a file longer fail with SQLITE_FULL. */
 void disk_fill(disk *d, bool full);
-/* The call-th writing, syncing or reading call from now fails once. */
+/* The call-th writing, syncing or reading call from now fails once. A sync that does leaves what it was to cover for the next one, or, half of the time, gives it
+ * up, as Linux does: programs see it, later syncs pass over it, and a loss of power takes any pages of it that were not written again and synced. */
 void disk_fail_at(disk *d, uint64_t call);
 
 /* The simulator's own looking (nested): no call fails or counts meanwhile. */
