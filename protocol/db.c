@@ -184,7 +184,7 @@ static int write_again(sqlite3_file *log) {
         rc = log->pMethods->xRead(log, piece, n, at);
         if (!rc) rc = log->pMethods->xWrite(log, piece, n, at);
     }
-    return rc;
+    return rc || !size ? rc : log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
 }
 
 int db_rewrite_log(sqlite3 *db) {

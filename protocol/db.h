@@ -44,10 +44,10 @@ int db_next(db_cache *c, sqlite3_stmt *stmt);
 /* The first column of the first row as an integer; `otherwise` if there is no row or it is NULL. */
 int db_integer(db_cache *c, const char *sql, int64_t otherwise, int64_t *out);
 
-/* Writes each byte of the main database's write-ahead log again as it is, for the next sync to bring to the disk; in a write transaction, whose lock keeps the
- * log from growing or beginning anew meanwhile, while who reads it reads the same bytes. It is for after a sync of the log that failed: Linux takes what an
- * fsync could not write as written, the next one says that all is well, and after a loss of power SQLite ends the log where something is missing, before all
- * that was committed later (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). */
+/* Writes each byte of the main database's write-ahead log again as it is, and syncs it; in a write transaction, whose lock keeps the log from growing or beginning
+ * anew meanwhile, while who reads it reads the same bytes. It is for after a sync of the log that failed: Linux takes what an fsync could not write as written,
+ * the next one says that all is well, and after a loss of power SQLite ends the log where something is missing, before all that was committed later (Rebello
+ * et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). */
 int db_rewrite_log(sqlite3 *db);
 
 /* Appends the error of the connection to `error` with `what` before it. */

@@ -500,10 +500,12 @@ int hub_open(const hub_config *config, hub **out, buf *error) {
     pthread_mutex_init(&h->mutex, NULL);
     pthread_cond_init(&h->writer_cond, NULL);
     pthread_cond_init(&h->reader_cond, NULL);
-    int rc = ingest_new(config->store, &h->ingest);
+    int rc = store_rewrite_log(config->store);
+    if (rc) buf_printf(error, "the store's log cannot be written: %s", satchel_rc_text(rc));
+    if (!rc) rc = ingest_new(config->store, &h->ingest);
     if (!rc) rc = view_sets_new(store_db(config->store), &h->sets);
     if (!rc) rc = store_begin_connections(config->store);
-    if (rc) buf_printf(error, "the store's tables cannot be prepared: %s", sqlite3_errmsg(store_db(config->store)));
+    if (rc && !error->n) buf_printf(error, "the store's tables cannot be prepared: %s", sqlite3_errmsg(store_db(config->store)));
     if (!rc) rc = read_schema_hashes(h, error);
     if (!rc) rc = snapshots_open(config->snapshot_path, config->store_path, &h->snaps, error);
     h->page_readers = calloc(h->config.readers, sizeof *h->page_readers);

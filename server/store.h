@@ -283,6 +283,9 @@ int store_last_backup(store *s, uint64_t *at_ms);
  * A device that was not seen for its horizon (its profile's, else horizon_ms) does not count: it is fenced, finds the log gone when it comes back, sends what it has and
  * gets a snapshot. The results of what it sent stay until it has heard them. *removed counts log rows: call again soon while it is large. */
 int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon_ms, uint64_t *removed);
+/* Outside a transaction, at a start: what the log has is on the disk (db_rewrite_log). A process that ended after a commit whose sync had failed leaves that commit
+ * in the log as one that succeeded, and maybe in the system's memory alone; what is committed and acknowledged behind it would go with it. */
+int store_rewrite_log(store *s);
 /* Outside a transaction, in idle moments: gives back to the disk what is free in the file, a few MiB at once, and cuts a write-ahead log (of wal_bytes)
  * that grew beside a long reader. *more: call again soon. A store of format 1 keeps its free pages, and uses them again. */
 int store_tidy(store *s, uint64_t wal_bytes, bool *more);

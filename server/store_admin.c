@@ -322,6 +322,14 @@ int store_prune(store *s, uint64_t now_ms, uint64_t history_ms, uint64_t horizon
     return rc;
 }
 
+int store_rewrite_log(store *s) {
+    int rc = store_begin(s);
+    if (rc) return rc;
+    rc = db_rewrite_log(s->db);
+    store_rollback(s);
+    return rc;
+}
+
 /* Free pages are used again, so only much of them is given back; and a step of it is one short transaction. */
 #define FREE_LEAST 16
 #define FREE_SHARE 16

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "protocol/satchel_rc.h"
+#include "tests/support/disk_log.h"
 #include "tests/unit/hub_fixture.h"
 
 /* ---- bad input ---- */
@@ -272,8 +273,19 @@ static void kept_connections_and_figures_that_cannot_be_written_cost_no_push(voi
     assert_string_equal(sql(&w->v, "SELECT count(*) FROM satchel_sync"), "1");
 }
 
+/* A process before this one may have ended after a commit that the disk has not. */
+static void N2_store_is_on_the_disk_before_anybody_is_served(void **state) {
+    world *w = *state;
+    disk_log_watch(w->v.path);
+    sql_exec(&w->v, "UPDATE item SET a='two'"); /* not synced, here */
+    assert_true(disk_log_missing() > 0);
+    reopen_hub(w);
+    assert_int_equal(disk_log_missing(), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(N2_store_is_on_the_disk_before_anybody_is_served),
         TEST(malformed_frame_closes_that_session_only),
         TEST(malformed_delta_undoes_its_push_and_is_named),
         TEST(oversize_frame_or_too_much_unread_is_e_limit),

@@ -1,5 +1,4 @@
 /* The device's side of the conversation, frame by frame: N2, N5, and what it does with a server that errs. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,88 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "tests/support/disk_log.h"
 #include "tests/unit/session_fixture.h"
-
-/* ---- the disk ---- */
-
-static unsigned disk_syncs;
-
-/* A write-ahead log as Linux keeps it: what an fsync that failed could not write is clean from then on, and on no disk. */
-typedef enum reach { NEVER_WRITTEN, WRITTEN, ON_DISK, GIVEN_UP } reach;
-static struct {
-    ino_t inode;    /* 0: none is watched */
-    unsigned fails; /* so many syncs to come */
-    size_t n;
-    uint8_t byte[1 << 24];
-} disk_log;
-
-static bool is_log(int fd) {
-    struct stat is;
-    return disk_log.inode && !fstat(fd, &is) && is.st_ino == disk_log.inode;
-}
-
-static void move_written(reach to) {
-    for (size_t i = 0; i < disk_log.n; i++)
-        if (disk_log.byte[i] == WRITTEN) disk_log.byte[i] = to;
-}
-
-static bool sync_fails(int fd) {
-    disk_syncs++;
-    if (!is_log(fd)) return false;
-    bool fails = disk_log.fails > 0;
-    disk_log.fails -= fails;
-    move_written(fails ? GIVEN_UP : ON_DISK);
-    errno = EIO;
-    return fails;
-}
-
-/* These two stand before libc's: SQLite's way to the disk. */
-int fdatasync(int fd) {
-    return sync_fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
-}
-
-int fsync(int fd) {
-    return sync_fails(fd) ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-static ssize_t (*real_pwrite)(int fd, const void *p, size_t n, off_t at);
-
-static ssize_t noted_pwrite(int fd, const void *p, size_t n, off_t at) {
-    size_t end = (size_t)at + n;
-    if (is_log(fd)) {
-        assert_true(end <= sizeof disk_log.byte);
-        memset(disk_log.byte + at, WRITTEN, n);
-        if (disk_log.n < end) disk_log.n = end;
-    }
-    return real_pwrite(fd, p, n, at);
-}
-
-/* What lies in the log by now is on the disk. */
-static void watch_log(const char *path) {
-    char log[4096];
-    struct stat is;
-    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    const char *name = vfs->xGetSystemCall(vfs, "pwrite64") ? "pwrite64" : "pwrite";
-    if (!real_pwrite) real_pwrite = (ssize_t(*)(int, const void *, size_t, off_t))vfs->xGetSystemCall(vfs, name);
-    assert_int_equal(vfs->xSetSystemCall(vfs, name, (sqlite3_syscall_ptr)noted_pwrite), SQLITE_OK);
-    snprintf(log, sizeof log, "%s-wal", path);
-    assert_int_equal(stat(log, &is), 0);
-    memset(&disk_log, 0, sizeof disk_log);
-    disk_log.inode = is.st_ino;
-}
-
-static size_t bytes_missing(void) {
-    size_t n = 0;
-    for (size_t i = 0; i < disk_log.n; i++) n += disk_log.byte[i] == WRITTEN || disk_log.byte[i] == GIVEN_UP;
-    return n;
-}
 
 /* ---- hello and welcome ---- */
 
@@ -314,15 +239,15 @@ static void N2_what_a_failed_sync_gave_up_is_written_again_before_a_number_is_se
     talk *t = *state;
     open_talk(t);
     while (sent(t)) continue;
-    watch_log(t->x->path);
+    disk_log_watch(t->x->path);
     app_sql(t->x, "PRAGMA synchronous=NORMAL; INSERT INTO item(id) VALUES('a'); INSERT INTO item(id) VALUES('b')");
-    disk_log.fails = 1;
+    disk_log_fails = 1;
     assert_int_equal(session_wake(t->s, NOW), SATCHEL_E_IO);
-    assert_int_equal(disk_log.fails, 0);
+    assert_int_equal(disk_log_fails, 0);
     session_end(t->s, SATCHEL_E_IO, NULL, NOW);
     open_talk(t);
     while (sent(t) != MSG_PUSH) continue;
-    assert_int_equal(bytes_missing(), 0);
+    assert_int_equal(disk_log_missing(), 0);
 }
 
 static void N2_what_a_failed_sync_gave_up_is_written_again_before_a_cursor_is_told(void **state) {
@@ -331,15 +256,15 @@ static void N2_what_a_failed_sync_gave_up_is_written_again_before_a_cursor_is_to
     m.head = 10;
     open_with(t, &m);
     while (sent(t)) continue;
-    watch_log(t->x->path);
-    disk_log.fails = 1;
+    disk_log_watch(t->x->path);
+    disk_log_fails = 1;
     assert_int_equal(say_page(t, 0, 10, item_put("a", "Ann", 1, 1)), SATCHEL_OK);
     assert_int_equal(sent(t), MSG_PULL);
-    assert_int_equal(disk_log.fails, 0);
+    assert_int_equal(disk_log_fails, 0);
     assert_int_equal(read_pull(t).cursor, 0);
     session_end(t->s, SATCHEL_E_CLOSED, NULL, NOW);
     assert_int_equal(session_begin(t->s, NOW), SATCHEL_OK);
-    assert_int_equal(bytes_missing(), 0);
+    assert_int_equal(disk_log_missing(), 0);
 }
 
 /* What a commit of the app's gives up are frames of others', too. */
@@ -347,13 +272,13 @@ static void N2_what_a_failed_commit_of_the_app_gave_up_is_written_again_by_the_n
     talk *t = *state;
     open_talk(t);
     while (sent(t)) continue;
-    watch_log(t->x->path);
+    disk_log_watch(t->x->path);
     app_sql(t->x, "PRAGMA synchronous=NORMAL; INSERT INTO item(id) VALUES('a'); PRAGMA synchronous=FULL");
-    disk_log.fails = 1;
+    disk_log_fails = 1;
     assert_int_equal(sqlite3_exec(t->x->app, "INSERT INTO item(id) VALUES('b')", NULL, NULL, NULL), SQLITE_IOERR_FSYNC);
-    assert_int_equal(disk_log.fails, 0);
+    assert_int_equal(disk_log_fails, 0);
     app_sql(t->x, "INSERT INTO item(id) VALUES('c')");
-    assert_int_equal(bytes_missing(), 0);
+    assert_int_equal(disk_log_missing(), 0);
 }
 
 /* SQLite says nothing of it, and the next checkpoint would copy pages from a log that is not on the disk. */
@@ -362,14 +287,14 @@ static void N2_what_a_failed_checkpoint_gave_up_is_written_again_before_the_next
     open_talk(t);
     while (sent(t)) continue;
     app_sql(t->x, "PRAGMA synchronous=NORMAL");
-    watch_log(t->x->path);
-    disk_log.fails = 1;
+    disk_log_watch(t->x->path);
+    disk_log_fails = 1;
     app_sql(t->x, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<1200)"
                   "INSERT INTO item(id, note) SELECT 'k'||i, hex(randomblob(2000)) FROM c");
-    assert_int_equal(disk_log.fails, 0);
-    assert_true(bytes_missing() > 1000 * 4096);
+    assert_int_equal(disk_log_fails, 0);
+    assert_true(disk_log_missing() > 1000 * 4096);
     app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
-    assert_int_equal(bytes_missing(), 0);
+    assert_int_equal(disk_log_missing(), 0);
 }
 
 /* The process that had seen it is gone. */
@@ -379,13 +304,13 @@ static void N2_what_a_failed_sync_gave_up_before_the_file_was_opened_is_written_
     file *f;
     open_talk(t);
     while (sent(t)) continue;
-    watch_log(t->x->path);
+    disk_log_watch(t->x->path);
     app_sql(t->x, "PRAGMA synchronous=NORMAL; INSERT INTO item(id) VALUES('a')");
-    disk_log.fails = 1;
+    disk_log_fails = 1;
     assert_int_equal(session_wake(t->s, NOW), SATCHEL_E_IO);
     assert_int_equal(file_open(t->x->path, &o, &f), SATCHEL_OK);
     assert_int_equal(file_sync(f), SATCHEL_OK);
-    assert_int_equal(bytes_missing(), 0);
+    assert_int_equal(disk_log_missing(), 0);
     file_close(f);
 }
 
