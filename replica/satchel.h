@@ -123,7 +123,8 @@ SATCHEL_API void satchel_close(satchel *s);
 /* The program's connection; owned by the handle, closed by satchel_close. Do not call sqlite3_close, sqlite3_preupdate_hook,
  * sqlite3_commit_hook or sqlite3session_create on it: the first frees what Satchel uses, the others replace its capture, and the next commit
  * is then refused with SATCHEL_E_HOOK. Everything else is free: savepoints, triggers, attached databases, FTS5, prepared statements over a
- * migration (they prepare themselves again). */
+ * migration (they prepare themselves again). Who sets checkpoints of his own (PRAGMA wal_autocheckpoint, sqlite3_wal_hook) has to look at what they return:
+ * after one that failed, Satchel's write the log anew before the next, since a system may forget what an fsync could not write. */
 SATCHEL_API sqlite3 *satchel_db(satchel *s);
 
 /* Makes this file a device of a server. `code` is the one-time enrolment code ("satchel1...."); `name` is what the admin sees (UTF-8, up to 64
