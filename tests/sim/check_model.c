@@ -127,13 +127,27 @@ static void doubt_deletions(comparison *k, const facts *f) {
     }
 }
 
+/* The last that its device did, or what an admin did in its place: whose the commit is, says its clock. *clear: nothing else may have been taken instead. */
+static const facts *find_taken(comparison *k, const accepted *a, bool *clear) {
+    bool open = k->s->restored || (a->t->author != SIM_SERVER && k->s->device[a->t->author].copied), by_server = !a->c.author;
+    const facts *found = NULL;
+    *clear = by_server || !a->t->given_up;
+    for (const facts *f = a->t->facts; f; f = f->next) {
+        if ((f->device == SIM_SERVER) != by_server) continue;
+        *clear = *clear && !(found && open);
+        found = f;
+    }
+    /* What an admin has retried, and nobody had followed until it was refused. */
+    *clear = *clear && (!found || found->n || a->t->author == SIM_SERVER);
+    return found;
+}
+
 static void merge_one(comparison *k, const accepted *a) {
-    const facts *f = a->t->facts;
-    bool open = k->s->restored || (a->t->author != SIM_SERVER && k->s->device[a->t->author].copied);
-    while (f && f->next && !open) f = f->next;
+    bool clear;
+    const facts *f = find_taken(k, a, &clear);
     doubt_deletions(k, f);
-    if (f && (f->next || a->t->given_up)) {
-        for (; f; f = f->next) give_up(k, f);
+    if (!clear) {
+        for (f = a->t->facts; f; f = f->next) give_up(k, f);
     } else if (f && is_of_lost_life(k->s, f)) {
         give_up(k, f);
     } else if (f && !model_apply(&k->m, f, a->c,

@@ -92,8 +92,23 @@ static bool died_elsewhere(const refusal *r) {
     return false;
 }
 
+/* What this device's key had inserted, an admin has discarded, and this one goes on from. */
+static bool goes_on_from_discarded(const refusal *r) {
+    for (const sim_txn *t = r->s->txn; r->f && t < r->s->txn + r->s->ntxn; t++) {
+        if (!(t->admin.ever & SETTLED_DISCARDED) || t->author == SIM_SERVER) continue;
+        if (r->s->device[t->author].key != r->s->device[r->i].key) continue;
+        for (const facts *f = t->facts; f; f = f->next)
+            for (unsigned k = 0; k < f->n; k++)
+                for (unsigned n = 0; n < r->f->n; n++)
+                    if (f->fact[k].op == FACT_INSERT && f->fact[k].table == r->f->fact[n].table &&
+                        !strcmp(f->fact[k].key.text, r->f->fact[n].key.text))
+                        return true;
+    }
+    return false;
+}
+
 /* Work on server-owned columns and append-only rows, forbidden moves; of rows that others deleted, whose insert was discarded or is not known to a
- * restored server; and what a copied file has that the server may have forgotten. */
+ * restored server; what a copied file has that the server may have forgotten; and a retry of what an admin has settled. */
 static bool is_right(const refusal *r) {
     const sim_device *d = &r->s->device[r->i];
     bool unknown = d->copied || d->doubtful;
@@ -116,17 +131,22 @@ static bool is_right(const refusal *r) {
         return !r->f ? unknown
                      : any_changes(r->f, "f") || r->t->reaches_out || is_below_floor(r) || r->s->restored || d->copied ||
                            died_elsewhere(r);
-    case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
     case SATCHEL_E_RESOLVED:
+        if (r->t && r->t->admin.ever) return true;
+        return d->discarded || r->s->restored || d->copied;
+    case SATCHEL_E_ROW_MISSING: /* of a copied file also: the server forgets deletes that one of the two has */
+        if (goes_on_from_discarded(r)) return true;
         return d->discarded || r->s->restored || d->copied;
     default:
         return false;
     }
 }
 
-/* What is parked is not on the server as well. A server that may have forgotten that it took a transaction says that it does not know. */
+/* What is parked is not on the server as well, but for what an admin has retried: what the device heard of that is for check_settled. A server that may have
+ * forgotten that it took a transaction says that it does not know. */
 static void check_not_taken(const refusal *r) {
     const sim_device *d = &r->s->device[r->i];
+    if (r->t && r->t->admin.stands == SETTLED_RETRIED) return;
     if (!r->t || !r->s->store || d->copied || d->doubtful || r->code == SATCHEL_E_FORGOTTEN) return;
     unsigned n = (unsigned)(r->t - r->s->txn);
     if (sim_ask(r->s, store_db(r->s->store), "SELECT count(*) FROM ev WHERE id=%u", n))
@@ -155,6 +175,9 @@ void check_refusal(sim *s, unsigned i, uint64_t number) {
     disk_look(false);
 }
 
+/* What a device retried too late is settled, and stays in its list until its user has seen it. */
+#define OPEN_HERE "FROM satchel_rejected WHERE code<>%d"
+
 /* What the server keeps as refused is what its devices have as refused, and none of it was taken. */
 static void check_parked(sim *s) {
     sqlite3 *db = store_db(s->store);
@@ -169,11 +192,29 @@ static void check_parked(sim *s) {
         char count[256], sum[256];
         snprintf(count, sizeof count, "SELECT count(*) %s", of_device);
         snprintf(sum, sizeof sum, "SELECT total(number) %s", of_device);
-        int64_t here = sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected"),
+        int64_t here = sim_ask(s, satchel_db(d->s), "SELECT count(*) " OPEN_HERE, SATCHEL_E_RESOLVED),
                 there = sim_ask(s, db, count, d->key);
-        if (here != there || sim_ask(s, satchel_db(d->s), "SELECT total(n) FROM satchel_rejected") != sim_ask(s, db, sum, d->key))
+        if (here != there ||
+            sim_ask(s, satchel_db(d->s), "SELECT total(n) " OPEN_HERE, SATCHEL_E_RESOLVED) != sim_ask(s, db, sum, d->key))
             sim_fail(s, "device %u has %" PRId64 " refused transactions, and the server %" PRId64 " of it", i, here, there);
     }
+}
+
+/* At rest a device has heard of what was settled of its own refusals. One that was put back, or has a copy, may have those of another incarnation. */
+static void check_settled(sim *s, unsigned i) {
+    const sim_device *d = &s->device[i];
+    if (d->copied || d->doubtful || d->barred || d->revoked) return;
+    sqlite3_stmt *q = sim_query(s, satchel_db(d->s), "SELECT incarnation,n FROM satchel_outbox WHERE state=3 AND code<>?");
+    sqlite3_bind_int(q, 1, SATCHEL_E_RESOLVED);
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        int64_t incarnation = sqlite3_column_int64(q, 0), number = sqlite3_column_int64(q, 1);
+        static const char settled_there[] =
+            "SELECT count(*) FROM satchel_refused f JOIN satchel_author a USING(author) JOIN satchel_device d ON d.id=device"
+            " WHERE d.name='d%u' AND incarnation=%" PRId64 " AND number=%" PRId64 " AND f.state<>'open'";
+        if (sim_ask(s, store_db(s->store), settled_there, d->key, incarnation, number))
+            sim_fail(s, "device %u has refused transaction %" PRId64 " open, which was settled on the server", i, number);
+    }
+    sqlite3_reset(q);
 }
 
 static void check_device(sim *s, unsigned i) {
@@ -190,6 +231,8 @@ static void check_device(sim *s, unsigned i) {
 
 void check_refusals(sim *s) {
     check_parked(s);
+    for (unsigned i = 0; i < s->ndevices; i++)
+        if (s->device[i].s) check_settled(s, i);
     for (unsigned i = 0; i < s->ndevices; i++)
         if (s->device[i].s) check_device(s, i);
 }

@@ -3,9 +3,9 @@
 #include "protocol/message.h"
 #include "tests/sim/sim.h"
 
-/* What its author committed when the server would not listen any more. */
+/* What its author committed when the server would not listen any more. What an admin has settled of it was refused before. */
 static bool is_cut_off(const sim *s, const sim_txn *t) {
-    if (t->author == SIM_SERVER || !s->device[t->author].barred) return false;
+    if (t->author == SIM_SERVER || t->admin.ever || !s->device[t->author].barred) return false;
     return t->cut_off || (unsigned)(t - s->txn) >= s->device[t->author].barred_at;
 }
 

@@ -1,4 +1,4 @@
-/* What a file holds, or a server has acknowledged, is on the server, once and as a whole. */
+/* What a file holds, or a server has acknowledged, is on the server, once and as a whole, or was discarded by a person. */
 #include "tests/sim/sim.h"
 
 /* The files that bring what they have: a revoked device's does not. */
@@ -31,6 +31,19 @@ void check_once(sim *s) {
     sim_fail(s, "a transaction was taken twice");
 }
 
+/* A device ends a refusal for good when it hears that an admin has settled it, be it that the server forgets that later. */
+static bool may_be_settled(const sim_txn *t) {
+    return t->admin.ever && !t->given;
+}
+
+/* An admin's word is the last one, but for what a copy of a file brings, or a server that was put back takes anew. */
+static void check_discarded(sim *s, unsigned n, bool there) {
+    const sim_txn *t = &s->txn[n];
+    if (!there || t->admin.stands != SETTLED_DISCARDED || s->restored) return;
+    if (!s->device[t->author].copied && !s->device[t->author].doubtful)
+        sim_fail(s, "transaction t%u was discarded by an admin, and is on the server", n);
+}
+
 void check_transactions(sim *s) {
     check_once(s);
     unsigned files = bringing(s);
@@ -38,7 +51,8 @@ void check_transactions(sim *s) {
     history_witnesses(s, store_db(s->store), store_has);
     for (unsigned n = 0; n < s->ntxn; n++) {
         const sim_txn *t = &s->txn[n];
-        if (!history_in(store_has, n) && (t->holders & files || t->given))
+        check_discarded(s, n, history_in(store_has, n));
+        if (!history_in(store_has, n) && (t->holders & files || t->given) && !may_be_settled(t))
             sim_fail(s, "transaction t%u (author %u, number %" PRIu64 ", files %x%s) is not on the server", n, t->author, t->at,
                      t->holders, t->given ? ", given" : "");
     }

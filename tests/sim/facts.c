@@ -336,6 +336,21 @@ void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, co
     for (unsigned c = 0; c <= MODEL_ROW; c++) one->seen[c] = UINT64_MAX;
 }
 
+void facts_admin(sim *s, sim_txn *t, unsigned key, uint64_t number) {
+    const facts *refused = NULL;
+    for (const facts *f = t->facts; f; f = f->next)
+        if (f->device != SIM_SERVER && s->device[f->device].key == key && (f->at ? f->at : t->at) == number) refused = f;
+    facts *out = new_facts(t, SIM_SERVER);
+    out->at = number;
+    out->base = UINT64_MAX;
+    for (unsigned i = 0; refused && i < refused->n; i++) {
+        fact *one = add(out, refused->fact[i].op, refused->fact[i].table, &refused->fact[i].key);
+        *one = refused->fact[i];
+        for (unsigned c = 0; c <= MODEL_ROW; c++) one->seen[c] = UINT64_MAX, one->shown[c] = 0;
+        one->mixed = 0;
+    }
+}
+
 void facts_free(sim *s) {
     for (unsigned n = 0; n < s->ntxn; n++) free_facts(&s->txn[n]);
 }

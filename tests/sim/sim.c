@@ -200,6 +200,7 @@ static void wake_server(sim *s) {
     }
     if (s->upkeep_at > s->now) return;
     scope_tend(s);
+    admin_tend(s);
     if (!s->calm && sim_chance(s, 30) && !sim_below(s, (unsigned)(s->pace / DAY))) {
         if (faults_may(s, FAULT_MOVE) && sim_chance(s, 50))
             work_server_moves(s);

@@ -3,7 +3,7 @@
  * them: SQLite's VFS (disk.h), frames between the two ends, the time, and random bytes.
  *
  * sim.c has the loop over events and the end of a run; sim_nodes.c starts, kills and restores server and devices; sim_net.c carries frames; sim_work.c is
- * what people do; sim_faults.c what goes wrong; sim_history.c what was done, as the checkers see it; check_*.c are the checkers;
+ * what people do, and sim_admin.c what an admin does about refusals; sim_faults.c what goes wrong; sim_history.c what was done, as the checkers see it; check_*.c are the checkers;
  * sim_ask.c is how these look into databases. Many seeds are run by runner.c, in processes of worker.c, and added up by totals.c and totals_file.c.
  *
  * Everything follows from the seed: no wall clock, no addresses, no threads. */
@@ -51,7 +51,7 @@ typedef struct sim_clock {
     uint64_t since; /* when the offset was set */
 } sim_clock;
 
-/* ---- faults, by class; the figures count those that happened. From MOVE on, those of worlds with scopes ---- */
+/* ---- faults, by class; the figures count those that happened. From MOVE to RESNAPSHOT, those of worlds with scopes ---- */
 
 #define SIM_FAULTS(X)                                                                                                            \
     X(CUT, "cut")                   /* a connection is lost, with some of what is under way */                                   \
@@ -83,7 +83,8 @@ typedef struct sim_clock {
     X(GRANT, "grant")           /* a device is given a row for a while, or loses it before */                                    \
     X(PUBLISH, "publish")       /* other rules are published */                                                                  \
     X(PAUSE, "pause")           /* a device is paused, and resumed after a while */                                              \
-    X(RESNAPSHOT, "resnapshot") /* a snapshot is ordered for a device */
+    X(RESNAPSHOT, "resnapshot") /* a snapshot is ordered for a device */                                                         \
+    X(SETTLE, "settle")         /* an admin discards or retries what the server refused; drawn apart from all others */
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 typedef enum sim_fault { SIM_FAULTS(SIM_FAULT_ENUM) FAULT_COUNT } sim_fault;
 const char *sim_fault_name(sim_fault f);
@@ -192,6 +193,17 @@ typedef struct sim_op {
     int add;
 } sim_op;
 
+/* What an admin did about a refusal of it. */
+typedef enum settled { SETTLED_NOT, SETTLED_DISCARDED = 1, SETTLED_RETRIED = 2 } settled;
+typedef struct sim_settling {
+    int64_t author; /* of the refusal that he tried last, on the server */
+    uint64_t number;
+    settled tried;
+    bool unsure;    /* whether that was done */
+    settled stands; /* as the store has it: one that was put back may have forgotten it */
+    unsigned ever;  /* a bit for each that stood at any time */
+} sim_settling;
+
 /* Its witness is a row of ev with its number as key: where that row is, the transaction is. */
 typedef struct sim_txn {
     unsigned author;  /* device, or SIM_SERVER */
@@ -200,7 +212,8 @@ typedef struct sim_txn {
     unsigned durable; /* for each file that no loss of power may take it from */
     bool unsure;      /* its COMMIT failed: the file will say */
     bool given_up;    /* discarded, or tried to be: if it comes back, nobody knows what its author had seen */
-    bool given;       /* the server had it when the last file that held it lost it by right */
+    sim_settling admin;
+    bool given; /* the server had it when the last file that held it lost it by right */
     bool in_backup;
     bool cut_off;                                            /* the server had not got it when its author was revoked */
     uint64_t at;                                             /* the number that its author's outbox gave it first */
@@ -257,6 +270,7 @@ struct sim {
     void (*done)(const sim_result *r, void *ctx);
     void *done_ctx;
     uint64_t random, now, began, ended; /* ended: when the troubles did */
+    uint64_t admin_random;              /* that of sim_admin.c: without it a world goes as if there were none */
     uint64_t enough;                    /* transactions until they do */
     uint64_t pace;                      /* between two times that somebody works, at most */
     bool long_spells;                   /* who has no network has none for days or weeks */
@@ -383,6 +397,15 @@ bool work_is_heavy(const sim *s);
 /* Gives an item to another user, or to all. */
 void work_server_moves(sim *s);
 
+/* ---- sim_admin.c ---- */
+
+/* In some worlds an admin settles refusals. */
+void admin_choose(sim *s);
+/* Now and then he does. */
+void admin_tend(sim *s);
+/* The store was opened: what of that stands in it. */
+void admin_look(sim *s);
+
 /* ---- sim_scope.c ---- */
 
 /* Whether devices of this world hold a part; the text of its rules; and whether this device has the profile. */
@@ -484,6 +507,8 @@ const facts *facts_find(sim *s, unsigned i, uint64_t number);
 void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number);
 /* The server changes a column (model.h) of an item. */
 void facts_server(sim_txn *t, unsigned column, unsigned row, const char *was, const char *now);
+/* An admin has retried what was refused as `number` of a device with this key: the server's author did it. */
+void facts_admin(sim *s, sim_txn *t, unsigned key, uint64_t number);
 /* The store was opened. */
 void facts_server_started(sim *s);
 /* The last commit that two lives of the server have in common. */

@@ -9,7 +9,7 @@ const char *sim_fault_name(sim_fault f) {
 }
 
 static unsigned classes(const sim *s) {
-    return scope_world(s) ? FAULT_COUNT : FAULT_MOVE;
+    return scope_world(s) ? FAULT_SETTLE : FAULT_MOVE;
 }
 
 /* At least seven classes, at most all. */
@@ -24,6 +24,7 @@ void faults_choose(sim *s) {
     s->pace = paces[sim_below(s, 4)];
     s->slow_server = sim_chance(s, 50);
     s->long_spells = s->pace > DAY && sim_chance(s, 50);
+    admin_choose(s);
 }
 
 static bool has(const sim *s, sim_fault f) {
@@ -440,7 +441,8 @@ static void strike(sim *s, sim_fault f) {
     case FAULT_RESNAPSHOT:
         scope_strike(s, f);
         break;
-    case FAULT_ROT: /* when everything is at rest */
+    case FAULT_ROT:    /* when everything is at rest */
+    case FAULT_SETTLE: /* sim_admin.c */
     case FAULT_COUNT:
         break;
     }

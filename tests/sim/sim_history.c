@@ -139,7 +139,8 @@ void history_opened(sim *s, unsigned i) {
         t->unsure = t->unsure && !unsure;
         if (mine && d->power_lost) look_at_number(s, i, t);
         if (!mine || has) continue;
-        /* A refusal takes the witness back with the rest. */
+        /* A refusal takes the witness back with the rest; and an admin who has settled it takes it from those that are open. */
+        if (t->admin.ever) continue;
         if (sim_ask(s, satchel_db(d->s), "SELECT count(*) FROM satchel_rejected WHERE n=%" PRIu64, t->number[i])) continue;
         sim_say(s, "d%u has lost t%u", i, n);
         if (!d->power_lost || t->durable >> i & 1) explain(s, i);

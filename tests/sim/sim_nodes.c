@@ -145,6 +145,7 @@ void sim_server_start(sim *s) {
     buf_fini(&error);
     if (!s->store) return;
     faults_look_revoked(s);
+    admin_look(s);
     if (sim_chance(s, 10)) check_recorded_store(s);
 }
 

@@ -95,7 +95,9 @@ bool totals_read(totals *t, const json_t *o) {
     const char *trace = json_string_value(json_object_get(o, "trace"));
     bool good = get(o, "passed", &t->passed) && get(o, "failed", &t->failed) && get(o, "not_counted", &t->uncounted) && trace;
     for (size_t i = 0; good && i < NFIGURES; i++) good = get(o, FIGURES[i].name, figure(&t->sum, i));
-    for (unsigned i = 0; good && i < FAULT_COUNT; i++) good = get(faults, sim_fault_name((sim_fault)i), &t->sum.happened[i]);
+    /* Of a class that there was not yet none has happened. */
+    for (unsigned i = 0; good && i < FAULT_COUNT; i++)
+        t->sum.happened[i] = (uint64_t)json_integer_value(json_object_get(faults, sim_fault_name((sim_fault)i)));
     if (good) t->sum.trace = strtoull(trace, NULL, 16);
     return good;
 }
