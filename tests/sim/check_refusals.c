@@ -231,8 +231,10 @@ static void check_device(sim *s, unsigned i) {
 
 void check_refusals(sim *s) {
     check_parked(s);
+    disk_look(true);
     for (unsigned i = 0; i < s->ndevices; i++)
         if (s->device[i].s) check_settled(s, i);
+    disk_look(false);
     for (unsigned i = 0; i < s->ndevices; i++)
         if (s->device[i].s) check_device(s, i);
 }
