@@ -108,7 +108,7 @@ static bool goes_on_from_discarded(const refusal *r) {
 }
 
 /* Work on server-owned columns and append-only rows, forbidden moves; of rows that others deleted, whose insert was discarded or is not known to a
- * restored server; what a copied file has that the server may have forgotten; and a retry of what an admin has settled. */
+ * restored server; what a copied file has that the server may have forgotten; a retry of what an admin has settled, and that a server which was put back has forgotten this. */
 static bool is_right(const refusal *r) {
     const sim_device *d = &r->s->device[r->i];
     bool unknown = d->copied || d->doubtful;
@@ -124,6 +124,7 @@ static bool is_right(const refusal *r) {
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
+        if (r->t && r->t->admin.ever && r->s->restored) return true;
         return d->copied && is_below_floor(r);
     case SATCHEL_E_SCOPE: /* a masked column, a line of an item that it does not see; where the server does not know any more what it saw */
         if (!scope_has_profile(r->s, r->i)) return false;
@@ -200,12 +201,15 @@ static void check_parked(sim *s) {
     }
 }
 
-/* At rest a device has heard of what was settled of its own refusals. One that was put back, or has a copy, may have those of another incarnation. */
+/* At rest a device has heard of what was settled of its own refusals. One that was put back, or has a copy, may have those of another incarnation; what is
+ * refused as forgotten may be a retry that came too late, and what it came too late for a restored server has forgotten. */
 static void check_settled(sim *s, unsigned i) {
     const sim_device *d = &s->device[i];
     if (d->copied || d->doubtful || d->barred || d->revoked) return;
-    sqlite3_stmt *q = sim_query(s, satchel_db(d->s), "SELECT incarnation,n FROM satchel_outbox WHERE state=3 AND code<>?");
+    sqlite3_stmt *q =
+        sim_query(s, satchel_db(d->s), "SELECT incarnation,n FROM satchel_outbox WHERE state=3 AND code NOT IN (?,?)");
     sqlite3_bind_int(q, 1, SATCHEL_E_RESOLVED);
+    sqlite3_bind_int(q, 2, SATCHEL_E_FORGOTTEN);
     while (sqlite3_step(q) == SQLITE_ROW) {
         int64_t incarnation = sqlite3_column_int64(q, 0), number = sqlite3_column_int64(q, 1);
         static const char settled_there[] =

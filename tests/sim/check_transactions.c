@@ -31,9 +31,11 @@ void check_once(sim *s) {
     sim_fail(s, "a transaction was taken twice");
 }
 
-/* A device ends a refusal for good when it hears that an admin has settled it, be it that the server forgets that later. */
-static bool may_be_settled(const sim_txn *t) {
-    return t->admin.ever && !t->given;
+/* What an admin has discarded, as far as the server knows: one that was put back to before that leaves it to the device, whose refusal is open again. Of a file that
+ * has a copy, that one's may be. */
+static bool is_settled(const sim *s, const sim_txn *t) {
+    if (t->given || !t->admin.ever) return false;
+    return t->admin.stands == SETTLED_DISCARDED || s->device[t->author].copied || s->device[t->author].doubtful;
 }
 
 /* An admin's word is the last one, but for what a copy of a file brings, or a server that was put back takes anew. */
@@ -52,7 +54,7 @@ void check_transactions(sim *s) {
     for (unsigned n = 0; n < s->ntxn; n++) {
         const sim_txn *t = &s->txn[n];
         check_discarded(s, n, history_in(store_has, n));
-        if (!history_in(store_has, n) && (t->holders & files || t->given) && !may_be_settled(t))
+        if (!history_in(store_has, n) && (t->holders & files || t->given) && !is_settled(s, t))
             sim_fail(s, "transaction t%u (author %u, number %" PRIu64 ", files %x%s) is not on the server", n, t->author, t->at,
                      t->holders, t->given ? ", given" : "");
     }

@@ -180,10 +180,13 @@ static void settle(sim *s, admin_work *w) {
         sim_fail(s, "an admin has settled t%u, and its refusal is open", w->n);
 }
 
-#define SELDOM 60u /* times that the server has upkeep */
+#define SELDOM 60u /* times that the server has upkeep; */
+#define OFTEN 10u  /* while what he does may be forgotten, as there is a backup from before */
 
 void admin_tend(sim *s) {
-    if (!faults_may(s, FAULT_SETTLE) || s->calm || draw(s, SELDOM) || !s->store || disk_is_dead(s->server_disk)) return;
+    if (!faults_may(s, FAULT_SETTLE) || s->calm) return;
+    bool forgets = faults_may(s, FAULT_RESTORE) && s->backup_at && s->now - s->backup_at < SIM_HISTORY_MS;
+    if (draw(s, forgets ? OFTEN : SELDOM) || !s->store || disk_is_dead(s->server_disk)) return;
     admin_work w = {.job = {.run = run_settle, .done = settle_done}};
     disk_look(true);
     bool will = choose(s, &w) && decide(s, &w);
