@@ -286,13 +286,21 @@ static int say_resolve(session *s, uint64_t number) {
     return session_say(s);
 }
 
+/* N2: whichever process has discarded it. One whose discard goes with the power would have it open again, and the server tells it of nothing more. */
+static int make_discards_durable(session *s) {
+    s->file->unsynced = true;
+    return session_file_error(s, file_sync(s->file));
+}
+
 static int say_resolves(session *s) {
     int rc = look_below_told(s);
     if (rc) return rc;
     uint64_t number = s->told;
-    while (s->queued + 4 < QUEUE_SLOTS && (rc = outbox_next_untold(s->file, number, &number)) != 0) {
+    for (bool first = true; s->queued + 4 < QUEUE_SLOTS && (rc = outbox_next_untold(s->file, number, &number)) != 0;
+         first = false) {
         if (rc < 0) return session_file_error(s, rc);
-        rc = say_resolve(s, number);
+        rc = first ? make_discards_durable(s) : SATCHEL_OK;
+        if (!rc) rc = say_resolve(s, number);
         if (rc) return rc;
         s->told = number;
         s->ntold++;

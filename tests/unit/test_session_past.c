@@ -11,6 +11,7 @@
 
 #include "protocol/hlc.h"
 #include "protocol/satchel_rc.h"
+#include "tests/support/disk_log.h"
 #include "tests/unit/session_fixture.h"
 
 static void N3_fork_says_hello_again_under_the_new_incarnation(void **state) {
@@ -105,6 +106,20 @@ static void N6_discard_of_a_refusal_is_told_until_it_has_arrived(void **state) {
     assert_int_equal(sent(t), MSG_PUSH);
     assert_int_equal(say_result(t, &(msg_result){.number = 2, .seq = 5, .effective = 9}, 1), SATCHEL_OK);
     nothing_is_untold(t);
+}
+
+/* Once it is told there is no refusal any more that the device could have open. */
+static void N2_discard_is_durable_before_it_is_told(void **state) {
+    talk *t = *state;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    open_talk(t);
+    while (sent(t)) continue;
+    assert_int_equal(outbox_discard(t->x->f, 1), SATCHEL_OK);
+    unsigned before = disk_syncs;
+    assert_int_equal(session_wake(t->s, NOW), SATCHEL_OK);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    assert_true(disk_syncs > before);
 }
 
 /* The server passes over what was sent before it was told that it forked. */
@@ -345,6 +360,7 @@ int main(void) {
         T(N3_settled_number_of_another_copy_is_seen),
         T(N3_superseded_file_asks_for_an_incarnation_of_its_own),
         T(N6_discard_of_a_refusal_is_told_until_it_has_arrived),
+        T(N2_discard_is_durable_before_it_is_told),
         T(N6_discard_that_was_told_before_a_fork_is_told_again),
         T(N6_discard_of_a_lower_number_is_told_as_well),
         T(N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal),
