@@ -217,7 +217,7 @@ typedef enum satchel_event_type {
     SATCHEL_EVENT_CLOCK = 7,    /* this device's clock is wrong by more than five minutes; `text` says by how much */
     SATCHEL_EVENT_REPAIRED = 8, /* `number` rows of `table` were not what the server has, and now are; rc: some could not be */
     SATCHEL_EVENT_CHECKED = 9,  /* `total` rows were compared with the server, `number` repaired; rc: not all, E_BUSY: not now */
-    SATCHEL_EVENT_SETTLED = 10  /* an admin settled the refusal of transaction `number`, as `text` says: it is rejected no more */
+    SATCHEL_EVENT_SETTLED = 10  /* an admin settled the refusal of `number`: `text`; REFUSED again: a server put back lost that */
 } satchel_event_type;
 
 typedef struct satchel_event {
