@@ -75,6 +75,11 @@ int outbox_fork(file *f, uint32_t incarnation);
  * cut. What may have been settled after it, too, is as it was before: refusals that others settled are open again, and their numbers are appended to *reopened as
  * varints; of discards the server is to be told again. */
 int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened);
+/* The first of those that the server, which may have kept their settling after all, has not been heard out about; 0: none. A hello says a settled number below
+ * it. */
+int outbox_reopened(file *f, uint64_t *first);
+/* Inside file_begin. It has told all that it knows: they are open. */
+int outbox_heard_all(file *f);
 /* Inside file_begin, at a welcome that tells this head: what was known to be settled before lies at it or below. */
 int outbox_place_settled(file *f, uint64_t head);
 /* Inside file_begin. Removes what state.backup_seq has passed (confirmed rows up to it, those settled before it) and what was discarded with nobody to tell,

@@ -127,7 +127,7 @@ static int next_lost(file *f, uint64_t epoch_start, outbox_txn *t) {
 /* One that was late itself stands for what nobody has any more, and whether that was made the server cannot know. */
 static int reopen(file *f, const outbox_txn *t, buf *reopened) {
     bool late = t->code == SATCHEL_E_RESOLVED;
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, seq=NULL WHERE n=?", "i", (int64_t)t->number);
+    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, seq=-1 WHERE n=?", "i", (int64_t)t->number);
     if (!rc && late)
         rc = db_exec(&f->sql, "UPDATE satchel_outbox SET code=?, message=? WHERE n=?", "isi", (int64_t)SATCHEL_E_FORGOTTEN,
                      "the server was put back to before the refusal that this resolves was settled; retry it if it is missing,"
@@ -165,6 +165,19 @@ int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened) {
     f->state.overlay++;
     overlay_invalidate(f->overlay);
     return holds_lost ? overlay_rewind(f->overlay, epoch_start) : overlay_refresh(f->overlay);
+}
+
+#define REOPENED "state>=3 AND state=3 AND seq=-1"
+
+int outbox_reopened(file *f, uint64_t *first) {
+    int64_t n;
+    int rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE " REOPENED, 0, &n);
+    *first = (uint64_t)n;
+    return explain(f, rc);
+}
+
+int outbox_heard_all(file *f) {
+    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE " REOPENED, ""));
 }
 
 int outbox_place_settled(file *f, uint64_t head) {

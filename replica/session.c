@@ -178,12 +178,14 @@ static int count_waiting(file *f, msg_hello *m) {
 
 static int say_hello(session *s, uint64_t now_ms) {
     file *f = s->file;
+    uint64_t reopened = 0;
     msg_hello m = {.version = PROTOCOL_VERSION, .now_ms = now_ms, .software = f->software, .nsoftware = strlen(f->software)};
     int rc = file_sync(f);
     if (!rc) rc = file_read_state(f);
     if (!rc) rc = outbox_last_number(f, &m.last_number);
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
     if (!rc) rc = count_waiting(f, &m);
+    if (!rc) rc = outbox_reopened(f, &reopened);
     if (rc) return session_file_error(s, rc);
     file_storage(f, &m.held_bytes, &m.room_bytes);
     const file_state *st = &f->state;
@@ -193,7 +195,7 @@ static int say_hello(session *s, uint64_t now_ms) {
     m.cursor = s->durable_cursor = st->cursor;
     m.schema_epoch = st->schema_epoch;
     memcpy(m.schema_hash, f->schema->hash, sizeof m.schema_hash);
-    m.settled_number = st->settled_number;
+    m.settled_number = reopened && reopened <= st->settled_number ? reopened - 1 : st->settled_number;
     m.loss_cursor = st->loss_cursor;
     m.snapshot = st->snapshot;
     m.snapshot_page = st->snapshot_page;

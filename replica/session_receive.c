@@ -320,7 +320,7 @@ static int take_losses(session *s, const void *p, size_t n) {
         rc = write_loss(s->file, &l);
         if (l.id > st->loss_cursor) st->loss_cursor = l.id;
     }
-    return rc;
+    return rc || reader.count ? rc : outbox_heard_all(s->file);
 }
 
 int session_on_losses(session *s, const void *p, size_t n) {

@@ -124,6 +124,11 @@ static int add_result(dialog_world *w, result_batch *b, const msg_result *r) {
     return b->n == LIMIT_RESULTS || b->hold.n >= LIMIT_PAGE_BYTES ? say_results(w, b) : SATCHEL_OK;
 }
 
+/* A device from another past takes back more than it knew to be settled when it said so. */
+static uint64_t settled_number(const dialog *c) {
+    return c->rewinds ? 0 : c->settled;
+}
+
 static int say_known_results(dialog *c, dialog_world *w) {
     result_batch *b = batch_new();
     if (!b) return SATCHEL_E_NOMEM;
@@ -132,8 +137,7 @@ static int say_known_results(dialog *c, dialog_world *w) {
     sqlite3_stmt *q =
         db_prepare(&w->s->cache, "SELECT number,rc,seq,effective,depends,tbl,key,message FROM satchel_result WHERE author=? AND"
                                  " number>? ORDER BY number");
-    /* A device from another past takes back more than it knew to be settled when it said so. */
-    db_bind(q, "ii", (int64_t)c->author, c->rewinds ? (int64_t)0 : (int64_t)c->settled);
+    db_bind(q, "ii", (int64_t)c->author, (int64_t)settled_number(c));
     int rc;
     while ((rc = db_next(&w->s->cache, q)) == 1) {
         msg_result r;
@@ -149,15 +153,15 @@ static int say_known_results(dialog *c, dialog_world *w) {
     return rc;
 }
 
-/* To a device from another past also what it said that it knew: it has taken that back. */
-static int say_settled(dialog *c, dialog_world *w, bool all) {
+/* Of those above a number also what the device has said that it knew: when this store was put back it has taken that back. */
+static int say_settled(dialog *c, dialog_world *w, uint64_t above) {
     static const char RETRIED[] = "an admin has retried it", DISCARDED[] = "an admin has discarded it";
     result_batch *b = batch_new();
     if (!b) return SATCHEL_E_NOMEM;
     sqlite3_stmt *q =
         db_prepare(&w->s->cache, "SELECT number,state='retried' FROM satchel_refused INDEXED BY satchel_refused_untold"
-                                 " WHERE author=? AND untold AND untold<=? ORDER BY number");
-    db_bind(q, "ii", (int64_t)c->author, all ? (int64_t)REFUSED_TOLD : (int64_t)REFUSED_UNTOLD);
+                                 " WHERE author=? AND untold AND (untold=? OR number>?) ORDER BY number");
+    db_bind(q, "iii", (int64_t)c->author, (int64_t)REFUSED_UNTOLD, (int64_t)above);
     int rc;
     while ((rc = db_next(&w->s->cache, q)) == 1) {
         const char *text = sqlite3_column_int(q, 1) ? RETRIED : DISCARDED;
@@ -172,7 +176,7 @@ static int say_settled(dialog *c, dialog_world *w, bool all) {
 }
 
 int dialog_settled(dialog *c, dialog_world *w) {
-    return say_settled(c, w, false);
+    return say_settled(c, w, INT64_MAX);
 }
 
 /* N7: how far the past of a device whose epoch is not known here is this store's: through the latest epoch that both know. */
@@ -424,7 +428,7 @@ static int on_hello(dialog *c, dialog_world *w, const void *message, size_t n, b
     rc = say_welcome(c, w, &author);
     if (!rc) rc = say_schema(w, m.schema_epoch);
     if (!rc) rc = say_known_results(c, w);
-    if (!rc) rc = say_settled(c, w, c->rewinds);
+    if (!rc) rc = say_settled(c, w, settled_number(c));
     if (!rc) rc = dialog_losses(c, w);
     c->phase = DIALOG_READY;
     return rc;

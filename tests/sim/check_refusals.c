@@ -124,7 +124,8 @@ static bool is_right(const refusal *r) {
     case SATCHEL_E_DEPENDS:
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
-        if (r->t && r->t->admin.ever && r->s->restored) return true;
+        if (r->s->restored && (d->copied || (r->t && r->t->admin.ever)))
+            return true; /* somebody else was first to settle what it resolves */
         return d->copied && is_below_floor(r);
     case SATCHEL_E_SCOPE: /* a masked column, a line of an item that it does not see; where the server does not know any more what it saw */
         if (!scope_has_profile(r->s, r->i)) return false;
