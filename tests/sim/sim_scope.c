@@ -169,9 +169,10 @@ static void give_row(sim *s) {
     if (!scope_has_profile(s, w.device)) return;
     if (hub_submit(s->hub, &w.job)) sim_server_step(s);
     sim_say(s, "%s: i%u for d%u: %s", back ? "a grant is taken back" : "a grant", w.row, w.device, satchel_rc_name(w.rc));
+    /* What could not be synced may be there all the same, when the server starts again. */
+    if (!back && (!w.rc || w.rc == SATCHEL_E_IO)) check_scope_granted(s->device[w.device].key, w.row);
     if (w.rc) return;
     hub_scope_changed(s->hub);
-    if (!back) check_scope_granted(s->device[w.device].key, w.row);
     sim_happened(s, FAULT_GRANT);
 }
 
