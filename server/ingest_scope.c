@@ -261,8 +261,8 @@ static int meet_orphan(ingest *g, const schema_table *t, delta_row *row) {
     return rc;
 }
 
-int ingest_check_orphans(ingest *g) {
-    const uint8_t *p = g->orphans.p, *end = p + g->orphans.n;
+static int meet_orphans(ingest *g, const buf *orphans) {
+    const uint8_t *p = orphans->p, *end = p + orphans->n;
     const schema_table *t;
     while (p < end && next_row(g, &p, end, &t, &g->in)) {
         int rc = meet_orphan(g, t, &g->in);
@@ -271,10 +271,25 @@ int ingest_check_orphans(ingest *g) {
     return SATCHEL_OK;
 }
 
+/* A parent that is put back may be without its own: it comes into g->orphans then, which nobody may be reading. */
+static int check_orphans(ingest *g) {
+    int rc = SATCHEL_OK;
+    buf now = {0};
+    while (!rc && g->orphans.n) {
+        buf met = now;
+        now = g->orphans;
+        g->orphans = met;
+        buf_clear(&g->orphans);
+        rc = meet_orphans(g, &now);
+    }
+    buf_fini(&now);
+    return rc;
+}
+
 int ingest_finish(ingest *g) {
     uint64_t moved;
     int rc = SATCHEL_OK;
-    if (g->scoped) rc = ingest_check_orphans(g);
+    if (g->scoped) rc = check_orphans(g);
     if (!rc) rc = ingest_check_references(g);
     if (!rc && g->scoped) {
         rc = scope_moves_finish(&g->moves, g->scope, &g->log, &moved);

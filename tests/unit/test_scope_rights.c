@@ -277,6 +277,33 @@ static void parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it(voi
     buf_fini(&error);
 }
 
+/* A note brings its contact back, which is nothing without its account: all that stood above the note comes. Of several the keys are many, and grow while they are gone through. */
+static void parent_that_comes_again_brings_its_own(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c), moved;
+    buf error = {0}, words = {0};
+    char text[4096];
+    const char *keep = strstr(COMPANY_RULES, "'contact','contact',NULL,'keep'");
+    assert_non_null(keep);
+    snprintf(text, sizeof text, "%.*s'contact','contact',NULL,'revive'%s", (int)(keep - COMPANY_RULES), COMPANY_RULES,
+             keep + strlen("'contact','contact',NULL,'keep'"));
+    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
+    assert_int_equal(scope_publish(c->v.s, "revive.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
+    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    company_sql(c, "DELETE FROM contact; DELETE FROM account");
+    for (unsigned i = 0; i < 20; i++)
+        buf_printf(&words, "%s+ note('a note with a longer key, number %02u') contact='%s'", i ? "; " : "", i,
+                   i % 2 ? "cb" : "ca");
+    buf_put_byte(&words, 0);
+    may(c, &c->boss, base, (const char *)words.p);
+    SCOPE_SQL("SELECT id FROM account ORDER BY id", "a ; b");
+    SCOPE_SQL("SELECT id FROM contact ORDER BY id", "ca ; cb");
+    assert_string_equal(company_buckets(c, "note", "t.id='a note with a longer key, number 00'"), "terr:1");
+    assert_string_equal(company_buckets(c, "note", "t.id='a note with a longer key, number 19'"), "terr:2");
+    buf_fini(&words);
+    buf_fini(&error);
+}
+
 /* Such a row cannot be, nor come again. */
 static void parent_whose_key_is_over_the_limit_refuses_its_child(void **state) {
     company *c = *state;
@@ -411,6 +438,7 @@ int main(void) {
         SCOPE_TEST(missing_parent_that_was_refused_is_what_the_child_depends_on),
         SCOPE_TEST(parent_that_the_same_transaction_deleted_comes_again_for_its_child),
         SCOPE_TEST(parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it),
+        SCOPE_TEST(parent_that_comes_again_brings_its_own),
         SCOPE_TEST(parent_whose_key_is_over_the_limit_refuses_its_child),
         SCOPE_TEST(insert_that_meets_a_row_of_its_own_transaction_may_come_before_its_parent_too),
         SCOPE_TEST(more_inserts_out_of_scope_than_can_be_put_aside_are_refused_with_what_to_do),
