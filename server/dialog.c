@@ -386,6 +386,7 @@ static int say_welcome(dialog *c, dialog_world *w, const author_info *author) {
                      .has_view = c->target != c->view,
                      .view = c->target};
     memcpy(m.epoch, p.epoch, EPOCH_BYTES);
+    c->announced = m.has_view;
     buf out;
     buf_init(&out, 0);
     int rc = put_known_id(w, author, &m);

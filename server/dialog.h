@@ -36,6 +36,7 @@ typedef struct dialog {
     uint64_t awaited;     /* transactions of those that waited on the device at hello that have no answer yet */
     uint64_t view;        /* that the device holds, by its hello */
     uint64_t target;      /* that it is to hold */
+    bool announced;       /* the last welcome told it that another than its own will come */
     /* Where its pulls begin, for the hub. */
     uint64_t cursor;
     bool wants_snapshot;

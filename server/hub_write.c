@@ -584,7 +584,7 @@ static void deliver_work(hub *h, work *w) {
         c->since_ms = h->config.now_ms(h->config.ctx);
         c->place = (page_place){.cursor = w->d.cursor, .scanned = w->d.cursor};
         c->view = w->d.view;
-        c->announced = w->d.view != w->d.target;
+        c->announced = w->d.announced;
         c->due = w->d.cursor < h->head;
         hub_drop_change(h, c);
         c->wants_snapshot = c->began_snapshot = w->d.wants_snapshot;

@@ -204,6 +204,28 @@ static void change_that_is_taken_back_before_it_is_told_ends_the_connection(void
     assert_false(p->closed);
 }
 
+/* Also where that comes between the welcome and its being sent: they are of one group of the writer. */
+static void change_that_is_taken_back_beside_the_welcome_ends_the_connection(void **state) {
+    world *w = *state;
+    test_job back = {.job = {.run = run_job, .done = done_job}, .text = "DELETE FROM long"};
+    publish(w, RULES(""));
+    link *p = connect_phone(w, NULL);
+    hub_disconnect(w->h, p->session);
+    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
+    link *l = dial(w, &w->phone, "phone");
+    l->holds = &phone;
+    l->cursor = p->cursor;
+    hello(w, l);
+    assert_true(hub_submit(w->h, &back.job));
+    settle(w);
+    assert_true(back.ran);
+    assert_true(l->welcome.has_view);
+    assert_true(l->closed);
+    p = connect_phone(w, p);
+    assert_false(p->welcome.has_view);
+    HOLDS(&phone, "1|ann|1 3|ann|3");
+}
+
 static void change_beyond_its_bound_is_done_by_a_snapshot(void **state) {
     world *w = *state;
     fill(w, "bob", 100, 3000, 500);
@@ -643,6 +665,7 @@ int main(void) {
         TEST(large_change_comes_in_parts_and_takes_effect_at_the_last),
         TEST(change_that_is_overtaken_by_another_begins_anew),
         TEST(change_that_is_taken_back_before_it_is_told_ends_the_connection),
+        TEST(change_that_is_taken_back_beside_the_welcome_ends_the_connection),
         TEST(change_beyond_its_bound_is_done_by_a_snapshot),
         TEST(S1_snapshot_of_another_view_is_not_resumed),
         TEST(snapshot_is_begun_anew_when_the_view_changes_in_its_middle),
