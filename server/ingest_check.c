@@ -267,6 +267,7 @@ static const char *const AFFINITY_NAME[] = {"any", "INTEGER", "REAL", "TEXT", "B
 
 void ingest_as_stored(const schema_column *c, value *v) {
     if (c->affinity == AFFINITY_REAL && v->type == VALUE_INTEGER) *v = value_real((double)v->u.i);
+    if (c->affinity == AFFINITY_REAL && v->type == VALUE_REAL && v->u.r == 0) *v = value_real(0); /* a zero's sign is not kept */
     if (c->affinity != AFFINITY_NUMERIC || v->type != VALUE_REAL) return;
     /* NUMERIC keeps a whole number as an integer, but for the ends of the range, where it may not be exact. */
     if (v->u.r > -9223372036854775808.0 && v->u.r < 9223372036854774784.0 && (double)(int64_t)v->u.r == v->u.r)

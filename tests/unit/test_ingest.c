@@ -661,6 +661,22 @@ static void real_key_written_as_integer_is_the_same_row(void **state) {
     SQL("SELECT k,v FROM real", "1.0|c");
 }
 
+/* A column of type REAL keeps no sign of a zero, one without a type does: the log says what stands there, and what is the same is no change. */
+static void zero_with_a_sign_is_logged_as_it_is_kept(void **state) {
+    world *w = *state;
+    buf report = {0};
+    unsigned problems = 1;
+    takes(w, &w->phone, w->base, 0, "+ strict(x'01') any=-0.0, r=-0.0, x=-0.0; + real(-0.0) v='a'");
+    assert_int_equal(store_verify(w->v.s, &report, &problems), SATCHEL_OK);
+    if (problems) fail_msg("%.*s", (int)report.n, (const char *)report.p);
+    takes(w, &w->tablet, w->base, 0, "~ strict(x'01') r=0.0, x=0");
+    SQL("SELECT count(*) FROM satchel_conflict", "0");
+    takes(w, &w->tablet, head(w), 0, "- real(0.0)");
+    assert_int_equal(store_verify(w->v.s, &report, &problems), SATCHEL_OK);
+    if (problems) fail_msg("%.*s", (int)report.n, (const char *)report.p);
+    buf_fini(&report);
+}
+
 /* ---- bytes that make no sense ---- */
 
 static void malformed_delta_is_a_wire_error_and_no_refusal(void **state) {
@@ -917,6 +933,7 @@ int main(void) {
         TEST(revived_child_of_a_deleted_parent_is_refused),
         TEST(refused_for_size),
         TEST(real_key_written_as_integer_is_the_same_row),
+        TEST(zero_with_a_sign_is_logged_as_it_is_kept),
         TEST(malformed_delta_is_a_wire_error_and_no_refusal),
         TEST(P1_value_for_a_dropped_column_is_logged_and_lands_nowhere_else),
         TEST(P1_tombstone_of_an_older_epoch_revives_with_new_defaults),
