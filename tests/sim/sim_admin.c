@@ -106,7 +106,7 @@ static bool decide(sim *s, admin_work *w) {
     w->retries = draw(s, 2) && !t->takes_away;
     if (w->code != SATCHEL_E_FORGOTTEN) return true;
     w->retries = !has(s, w->n);
-    return !w->retries || !(t->holders & (t->holders - 1));
+    return !w->retries || (!t->takes_away && !(t->holders & (t->holders - 1)));
 }
 
 /* ---- what came of it ---- */
@@ -166,6 +166,7 @@ static void settle(sim *s, admin_work *w) {
     if (!hub_submit(s->hub, &w->job)) settle_done(&w->job, SATCHEL_E_NOMEM);
     sim_server_step(s);
     if (!w->done) sim_fail(s, "the server did not do what its admin told it");
+    check_scope_look(s); /* he may give an item away, and another commit follow before anything leaves the server */
     sim_say(s, "the admin %s %" PRIu64 " of %s (t%u): %s", w->retries ? "retries" : "discards", w->number, w->device, w->n,
             satchel_rc_name(w->rc));
     /* He was too late, or it is refused again. */
