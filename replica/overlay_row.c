@@ -138,9 +138,11 @@ static int write_base(row_work *w) {
 
 /* ---- undo and redo ---- */
 
-/* What a counter stands at after (undo: before) the change at hand; if that leaves the number range, the plain value. */
+/* What a counter stands at after (undo: before) the change at hand; if that leaves the number range, the plain value. So, too, where it stands as the change
+ * left it (undo), or found it: a sum knows no NULL, and of reals not every bit. */
 static value counter_moved(const value *from, const value *now, const value *before, bool undo) {
     value by, sum;
+    if (value_equal(from, undo ? now : before)) return undo ? *before : *now;
     int rc = undo ? merge_subtract(before, now, &by) : merge_subtract(now, before, &by);
     if (!rc) rc = merge_add(from, &by, &sum);
     return rc ? (undo ? *before : *now) : sum;

@@ -363,6 +363,28 @@ static void N4_counter_without_a_sum_shows_what_was_set(void **state) {
     assert_sound(x);
 }
 
+/* To a sum NULL is 0, and of reals the last bits depend on the way: what stood there comes back as it was. */
+static void N4_counter_that_is_undone_is_what_it_was(void **state) {
+    fixture *x = *state;
+    delta_row ann = item_put("a", "Ann", 5, 0);
+    ann.v[2] = value_null();
+    assert_int_equal(page_apply(x, 10, &ann, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=coalesce(stock,0)+5 WHERE id='a'; UPDATE item SET stock=stock+1 WHERE id='a'");
+    assert_int_equal(pages(x, 11, item_set("a", ITEM_PRICE, value_integer(6))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "Ann|6|6|~");
+    refuse_with(x, 1, SATCHEL_E_CHECK, "no");
+    refuse_with(x, 2, SATCHEL_E_CHECK, "no");
+    assert_int_equal(app_integer(x, "SELECT stock IS NULL FROM item"), 1);
+    app_sql(x, "UPDATE item SET stock=5 WHERE id='a'");
+    assert_int_equal(outbox_discard(x->f, 3), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT stock IS NULL FROM item"), 1);
+    assert_int_equal(pages(x, 12, item_set("a", ITEM_STOCK, value_real(0.1))), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET stock=0.3 WHERE id='a'");
+    refuse_with(x, 4, SATCHEL_E_TYPE, "no");
+    assert_int_equal(app_integer(x, "SELECT stock=0.1 FROM item"), 1);
+    assert_sound(x);
+}
+
 /* Pages may tell of rows that are not here, and take away rows that somebody edits. */
 static void N4_update_and_leave_beneath_pending_changes(void **state) {
     fixture *x = *state;
@@ -610,6 +632,7 @@ int main(void) {
         T(P1_pending_change_of_an_older_schema_meets_a_page_of_the_new),
         T(N4_value_beneath_a_pending_change_is_what_sqlite_would_store),
         T(N4_counter_without_a_sum_shows_what_was_set),
+        T(N4_counter_that_is_undone_is_what_it_was),
         T(N4_update_and_leave_beneath_pending_changes),
         T(P1_pending_changes_of_a_dropped_table_and_of_the_last_column_hold_up_nothing),
         T(N4_order_of_a_rows_changes_outlasts_a_growing_index),
