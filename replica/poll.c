@@ -15,7 +15,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "protocol/crypto.h"
 #include "protocol/satchel_rc.h"
+#include "replica/credentials.h"
 #include "replica/enroll.h"
 #include "replica/handle.h"
 #include "replica/renew.h"
@@ -48,9 +50,10 @@
 #define SEND_AHEAD_BYTES (512u << 10)
 
 struct poll_loop {
-    transport *transport; /* NULL until the first connection, and after poll_reset */
-    int lock_fd;          /* -1: not ours */
-    int marker_fd;        /* of a wipe that this handle carries out, -1: none */
+    transport *transport;                       /* NULL until the first connection, and after poll_reset */
+    uint8_t identity[CRYPTO_FINGERPRINT_BYTES]; /* digest_identity of what it was made with */
+    int lock_fd;                                /* -1: not ours */
+    int marker_fd;                              /* of a wipe that this handle carries out, -1: none */
     int wake_read, wake_write;
     bool begun;               /* session_begin was called for this connection */
     uint64_t pause_ms;        /* the last pause; 0 after a connection that came in step */
@@ -115,6 +118,8 @@ static bool take_lock(satchel *s, poll_loop *l, int *rc) {
     }
     if (!flock(fd, LOCK_EX | LOCK_NB)) {
         l->lock_fd = fd;
+        /* Another may have synced since this one did, and what it took in is on no disk, or what its last sync was to bring there (N2). */
+        s->file->unsynced = s->file->unproven = true;
         return true;
     }
     close(fd);
@@ -209,11 +214,34 @@ static void put_device(const uint8_t key[CRYPTO_FINGERPRINT_BYTES], char out[2 *
     for (unsigned i = 0; i < CRYPTO_FINGERPRINT_BYTES; i++) snprintf(out + 2 * i, 3, "%02x", key[i]);
 }
 
+/* What a transport is made with: whichever handle enrols the file, or has its certificate renewed, changes it. */
+static int digest_identity(satchel *s, uint8_t out[CRYPTO_FINGERPRINT_BYTES]) {
+    char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1];
+    uint16_t port;
+    buf all = {0}, words = {0};
+    int rc = file_get_server(s->file, host, &port, device);
+    if (!rc) rc = credentials_read_file(s->file->identity, CREDENTIALS_CERT, &all, &words);
+    if (!rc) rc = credentials_read_file(s->file->identity, CREDENTIALS_CA, &all, &words);
+    if (!rc) buf_printf(&all, "%s %u", host, port);
+    if (!rc) rc = all.rc;
+    if (!rc) crypto_sha256(all.p, all.n, out);
+    buf_fini(&words);
+    buf_fini(&all);
+    return rc;
+}
+
+/* Where it cannot be told, the transport is as good as before. */
+static bool is_outdated(satchel *s, const poll_loop *l) {
+    uint8_t is[CRYPTO_FINGERPRINT_BYTES];
+    return !digest_identity(s, is) && memcmp(is, l->identity, sizeof is) != 0;
+}
+
 /* The key may be a new one; who it was changed by may have been killed before the file said so. */
 static int open_transport(satchel *s, poll_loop *l, buf *error) {
     char host[256], device[2 * CRYPTO_FINGERPRINT_BYTES + 1], is[2 * CRYPTO_FINGERPRINT_BYTES + 1];
     transport_config c = {.host = host, .identity_dir = s->file->identity, .software = s->file->software};
     int rc = file_get_server(s->file, host, &c.port, device);
+    digest_identity(s, l->identity); /* before it is read: what is written between is seen at the next connection */
     if (!rc) rc = transport_new(&c, &l->transport, error);
     if (rc) return rc;
     put_device(transport_key(l->transport), is);
@@ -223,6 +251,10 @@ static int open_transport(satchel *s, poll_loop *l, buf *error) {
 
 static int begin_connection(satchel *s, poll_loop *l) {
     buf error = {0};
+    if (l->transport && is_outdated(s, l)) {
+        transport_free(l->transport);
+        l->transport = NULL;
+    }
     int rc = l->transport ? SATCHEL_OK : open_transport(s, l, &error);
     l->stopped = SATCHEL_OK;
     if (rc) {

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "replica/handle.h"
 #include "replica/satchel.h"
 #include "replica/stream.h"
 
@@ -36,15 +37,15 @@ static void path_of(const world *w, const char *name, char out[128]) {
 }
 
 static void become_server(const world *w) {
-    char data[128], schema[128], sync[8], https[8];
+    char data[128], migrations[128], sync[8], https[8];
     path_of(w, "data", data);
-    path_of(w, "schema", schema);
+    path_of(w, "schema", migrations);
     snprintf(sync, sizeof sync, "%d", w->sync_port);
     snprintf(https, sizeof https, "%d", w->https_port);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(open("/dev/null", O_WRONLY), 1);
     dup2(1, 2);
-    execl(SATCHELD, "satcheld", "--data", data, "--schema", schema, "--sync-port", sync, "--https-port", https, (char *)NULL);
+    execl(SATCHELD, "satcheld", "--data", data, "--schema", migrations, "--sync-port", sync, "--https-port", https, (char *)NULL);
     _exit(1);
 }
 
@@ -271,6 +272,47 @@ static void C8_poll_second_handle_is_busy_until_the_first_lets_go(void **state) 
     satchel_close(w->a);
     w->a = NULL;
     poll_in_step(w->b);
+}
+
+/* Else it would tell a cursor that the other took in and that no disk has. */
+static void N2_what_another_handle_took_in_is_synced_by_the_next_that_syncs(void **state) {
+    world *w = *state;
+    w->a = open_device(w, "a");
+    assert_int_equal(satchel_start(w->a), 0);
+    wait_count(w->a, 0);
+    satchel_stop(w->a);
+    assert_int_equal(file_sync(w->a->file), SATCHEL_OK);
+    assert_false(w->a->file->unsynced);
+    w->b = open_file(w, "a");
+    poll_in_step(w->b);
+    satchel_close(w->b);
+    w->b = NULL;
+    kill_server(w);
+    assert_int_equal(satchel_poll(w->a, 10), 0);
+    assert_true(w->a->file->unsynced && w->a->file->unproven);
+}
+
+/* Be it a new certificate, or another server: the handle that syncs goes on with it. */
+static void C8_enrolment_by_another_handle_is_seen_by_the_one_that_syncs(void **state) {
+    world *w = *state;
+    char old[128], data[128], code[1024];
+    w->a = open_device(w, "a");
+    poll_in_step(w->a);
+    kill_server(w);
+    path_of(w, "data", data);
+    path_of(w, "old", old);
+    assert_int_equal(rename(data, old), 0);
+    w->sync_port = w->https_port = 0;
+    start_server(w);
+    ctl(w, "device add a", code, sizeof code);
+    w->b = open_file(w, "a");
+    assert_int_equal(satchel_enroll(w->b, code, "a"), 0);
+    run_sql(w->b, "INSERT INTO item VALUES(1, 'for the new server')");
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
+    while (status_of(w->b).pending) {
+        int rc = satchel_poll(w->a, 100);
+        assert_true((rc >= 0 || satchel_rc_class(rc) == SATCHEL_CLASS_RETRY) && stream_clock_ms() < until);
+    }
 }
 
 static int try_sql(satchel *s, const char *sql) {
@@ -533,6 +575,8 @@ int main(void) {
         CASE(satchel_start_commits_travel_from_thread_to_thread),
         CASE(satchel_start_before_enrolment_syncs_after_it),
         CASE(C8_poll_second_handle_is_busy_until_the_first_lets_go),
+        CASE(N2_what_another_handle_took_in_is_synced_by_the_next_that_syncs),
+        CASE(C8_enrolment_by_another_handle_is_seen_by_the_one_that_syncs),
         CASE(C8_transaction_beside_another_handles_is_busy),
         CASE(C8_errmsg_is_a_copy_of_its_own),
         CASE(satchel_poll_killed_server_is_no_error_and_is_found_again),
