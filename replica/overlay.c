@@ -1,5 +1,6 @@
 #include "replica/overlay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ unsigned overlay_waiting(overlay *o, table_waiting out[LIMIT_TABLES]) {
 static int size_touched(overlay *o) {
     unsigned n = o->f->schema->ntable;
     if (n <= o->touched_cap) return SATCHEL_OK;
-    const char **p = realloc(o->touched, n * sizeof *p);
+    uint32_t *p = realloc(o->touched, n * sizeof *p);
     if (!p) return SATCHEL_E_NOMEM;
     o->touched = p;
     o->touched_cap = n;
@@ -439,13 +440,18 @@ void overlay_forget_touched(overlay *o) {
     o->ntouched = 0;
 }
 
-/* The list is taken over, because a callback may begin a transaction of its own. */
+/* The list is taken over, because a callback may begin a transaction of its own; and the name, because it may hear of another handle's migration, which puts
+ * another schema in this one's place. */
 void overlay_announce(overlay *o, void (*changed)(void *ctx, const char *table), void *ctx) {
-    const char **touched = o->touched;
+    uint32_t *touched = o->touched;
     unsigned n = o->ntouched;
     o->touched = NULL;
     o->ntouched = o->touched_cap = 0;
-    for (unsigned i = 0; i < n && changed; i++) changed(ctx, touched[i]);
+    for (unsigned i = 0; i < n && changed; i++) {
+        char name[LIMIT_NAME_BYTES + 1];
+        snprintf(name, sizeof name, "%s", schema_table_by_id(o->f->schema, touched[i])->name);
+        changed(ctx, name);
+    }
     free(touched);
 }
 

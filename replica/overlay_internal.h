@@ -71,7 +71,7 @@ struct overlay {
     buf key;         /* its key bytes */
     uint32_t *found; /* its entries */
     size_t nfound, found_cap;
-    const char **touched; /* names of live tables, borrowed from the schema */
+    uint32_t *touched; /* ids of tables */
     unsigned ntouched, touched_cap;
 };
 

@@ -309,8 +309,8 @@ static void note_hidden(row_work *w, const view *before) {
 
 static void touch(overlay *o, const schema_table *t) {
     for (unsigned i = o->ntouched; i-- > 0;)
-        if (o->touched[i] == t->name) return;
-    o->touched[o->ntouched++] = t->name; /* overlay_refresh made room for every table */
+        if (o->touched[i] == t->id) return;
+    o->touched[o->ntouched++] = t->id; /* overlay_refresh made room for every table */
 }
 
 static int explain(overlay *o, const schema_table *t, int rc) {

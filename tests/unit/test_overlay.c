@@ -457,6 +457,33 @@ static void C8_discard_by_another_handle_is_seen(void **state) {
     assert_sound(x);
 }
 
+typedef struct announced {
+    file *f;
+    char names[32];
+} announced;
+
+/* As satchel_get_status does. */
+static void note_table(void *ctx, const char *table) {
+    announced *a = ctx;
+    assert_int_equal(file_read_state(a->f), SATCHEL_OK);
+    strcat(strcat(a->names, table), ";");
+}
+
+/* C8: a callback that looks at the file hears of a migration by another handle, and the tables are another schema's. */
+static void C8_tables_are_announced_over_a_migration_by_another_handle(void **state) {
+    fixture *x = *state;
+    file *other;
+    file_options o = {.env = fixture_env(x)};
+    app_sql(x, "BEGIN; INSERT INTO item(id) VALUES('a'); INSERT INTO tag(id) VALUES('t'); COMMIT");
+    assert_int_equal(file_open(x->path, &o, &other), SATCHEL_OK);
+    assert_int_equal(outbox_discard(other, 1), SATCHEL_OK);
+    assert_int_equal(fixture_migrate(x, "ALTER TABLE item ADD COLUMN colour TEXT;"), SATCHEL_OK);
+    announced a = {.f = other};
+    overlay_announce(other->overlay, note_table, &a);
+    assert_string_equal(a.names, "item;tag;");
+    file_close(other);
+}
+
 /* ---- a random history against a model ---- */
 
 enum { KEYS = 4, FIELDS = 3 };
@@ -637,6 +664,7 @@ int main(void) {
         T(P1_pending_changes_of_a_dropped_table_and_of_the_last_column_hold_up_nothing),
         T(N4_order_of_a_rows_changes_outlasts_a_growing_index),
         T(C8_discard_by_another_handle_is_seen),
+        T(C8_tables_are_announced_over_a_migration_by_another_handle),
         T(N4_random_histories_show_confirmed_plus_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
