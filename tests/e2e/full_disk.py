@@ -28,8 +28,8 @@ class FullDisk(harness.Case):
     def make_room(self, size="60m"):
         subprocess.run(["mount", "-o", "remount,size=" + size, self.place], check=True)
 
-    def small_server(self):
-        server = harness.Server(self, os.path.join(self.place, "server"))
+    def small_server(self, *options):
+        server = harness.Server(self, os.path.join(self.place, "server"), options=options)
         server.log = self.path("server.log")
         self.servers.append(server.start())
         return server
@@ -73,7 +73,7 @@ class FullDisk(harness.Case):
         self.assert_sound(server, phone)
 
     def test_full_disk_under_the_server_devices_come_back_and_nothing_is_lost(self):
-        server = self.small_server()
+        server = self.small_server("--disk-reserve-mib", "0")  # else it may be seen in time
         phone, tablet = self.device("phone", server), self.device("tablet", server)
         self.sync_all(phone, tablet, rounds=1)
         phone.sql(VISITS)
