@@ -72,12 +72,12 @@ int outbox_settle(file *f);
 /* Inside file_begin. N3: everything that waits goes on under `incarnation`. */
 int outbox_fork(file *f, uint32_t incarnation);
 /* Inside file_begin. N7: what was accepted above `epoch_start` is pending again with its effective stamp; the cursor and bases are
- * cut. What may have been settled after it, too, is as it was before: refusals that others settled are open again, and their numbers are appended to *reopened as
- * varints; of discards the server is to be told again. */
-int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened);
-/* The first of those that the server, which may have kept their settling after all, has not been heard out about; 0: none. A hello says a settled number below
- * it. */
-int outbox_reopened(file *f, uint64_t *first);
+ * cut. What may have been settled after it, too, is as it was before: refusals that others settled are open again, and of discards the server is to be told
+ * again. */
+int outbox_rewind(file *f, uint64_t epoch_start);
+/* The first above `after` of those that are open again and about which the server, which may have kept their settling after all, has not been heard out: a
+ * hello says a settled number below it. 1, 0 or an error. */
+int outbox_next_reopened(file *f, uint64_t after, uint64_t *number);
 /* Inside file_begin. It has told all that it knows: they are open. */
 int outbox_heard_all(file *f);
 /* Inside file_begin, at a welcome that tells this head: what was known to be settled before lies at it or below. */

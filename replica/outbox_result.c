@@ -10,6 +10,17 @@ static int explain(file *f, int rc) {
     return rc ? file_db_error(f, "cannot write the outbox") : SATCHEL_OK;
 }
 
+static int next_number(file *f, sqlite3_stmt *q, uint64_t after, uint64_t *number) {
+    db_bind(q, "i", (int64_t)after);
+    int rc = db_next(&f->sql, q);
+    if (rc < 0) return explain(f, rc);
+    if (rc == 1) {
+        *number = (uint64_t)sqlite3_column_int64(q, 0);
+        sqlite3_reset(q);
+    }
+    return rc;
+}
+
 /* N1: raise the floors before a row goes: its number and its stamp are never given again. */
 static void raise_floors(file *f, const outbox_txn *t) {
     if (f->state.number_floor < t->number) f->state.number_floor = t->number;
@@ -112,43 +123,24 @@ int outbox_fork(file *f, uint32_t incarnation) {
 /* Kept as long as somebody else's word alone settled it. */
 #define HAS_CHANGES "(changes IS NOT NULL OR parts>0)"
 
-static int next_lost(file *f, uint64_t epoch_start, outbox_txn *t) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n, code FROM satchel_outbox WHERE state>=3 AND code<>0 AND " HAS_CHANGES
-                                          " AND (state=4 OR code=?2) AND " MAY_BE_LOST " ORDER BY n LIMIT 1");
-    db_bind(q, "ii", (int64_t)epoch_start, (int64_t)SATCHEL_E_RESOLVED);
-    int rc = db_next(&f->sql, q);
-    if (rc < 0) return explain(f, rc);
-    if (rc == 0) return 0;
-    *t = (outbox_txn){.number = (uint64_t)sqlite3_column_int64(q, 0), .code = sqlite3_column_int(q, 1)};
-    sqlite3_reset(q);
-    return 1;
+#define LATE_TEXT                                                                                                                \
+    "the server was put back to before the refusal that this resolves was settled; retry it if it is missing, discard it if it is there"
+
+/* What is not on the server any more is undone here: the settling of refusals by others, and that the server was told of discards. A retry that was late stands
+ * for what nobody has any more, and whether that was made the server cannot know. */
+static int rewind_settled(file *f, uint64_t epoch_start) {
+    int rc = db_exec(&f->sql,
+                     "UPDATE satchel_outbox SET state=3, seq=-1, message=CASE code WHEN ?2 THEN ?4 ELSE message END,"
+                     " code=CASE code WHEN ?2 THEN ?3 ELSE code END"
+                     " WHERE state>=3 AND code<>0 AND " HAS_CHANGES " AND (state=4 OR code=?2) AND " MAY_BE_LOST,
+                     "iiis", (int64_t)epoch_start, (int64_t)SATCHEL_E_RESOLVED, (int64_t)SATCHEL_E_FORGOTTEN, LATE_TEXT);
+    if (!rc)
+        rc = db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE state>=3 AND state=4 AND " MAY_BE_LOST, "i",
+                     (int64_t)epoch_start);
+    return explain(f, rc);
 }
 
-/* One that was late itself stands for what nobody has any more, and whether that was made the server cannot know. */
-static int reopen(file *f, const outbox_txn *t, buf *reopened) {
-    bool late = t->code == SATCHEL_E_RESOLVED;
-    int rc = db_exec(&f->sql, "UPDATE satchel_outbox SET state=3, seq=-1 WHERE n=?", "i", (int64_t)t->number);
-    if (!rc && late)
-        rc = db_exec(&f->sql, "UPDATE satchel_outbox SET code=?, message=? WHERE n=?", "isi", (int64_t)SATCHEL_E_FORGOTTEN,
-                     "the server was put back to before the refusal that this resolves was settled; retry it if it is missing,"
-                     " discard it if it is there",
-                     (int64_t)t->number);
-    buf_put_varint(reopened, t->number);
-    return rc ? explain(f, rc) : reopened->rc;
-}
-
-/* What is not on the server any more is undone here: the settling of refusals by others, and that the server was told of discards. */
-static int rewind_settled(file *f, uint64_t epoch_start, buf *reopened) {
-    outbox_txn t = {0};
-    int rc;
-    while ((rc = next_lost(f, epoch_start, &t)) == 1)
-        if ((rc = reopen(f, &t, reopened))) return rc;
-    if (rc) return rc;
-    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE state>=3 AND state=4 AND " MAY_BE_LOST, "i",
-                              (int64_t)epoch_start));
-}
-
-int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened) {
+int outbox_rewind(file *f, uint64_t epoch_start) {
     int64_t first;
     /* Else pages go on from the cursor, and never tell again what stands beneath pending changes as of it. */
     bool holds_lost = !f->state.placed || f->state.cursor > epoch_start;
@@ -160,7 +152,7 @@ int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened) {
     if (!rc) rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE state=0", 0, &first);
     if (rc) return explain(f, rc);
     if (first && f->state.settled_number >= (uint64_t)first) f->state.settled_number = (uint64_t)first - 1;
-    rc = rewind_settled(f, epoch_start, reopened);
+    rc = rewind_settled(f, epoch_start);
     if (rc) return rc;
     f->state.overlay++;
     overlay_invalidate(f->overlay);
@@ -169,11 +161,9 @@ int outbox_rewind(file *f, uint64_t epoch_start, buf *reopened) {
 
 #define REOPENED "state>=3 AND state=3 AND seq=-1"
 
-int outbox_reopened(file *f, uint64_t *first) {
-    int64_t n;
-    int rc = db_integer(&f->sql, "SELECT min(n) FROM satchel_outbox WHERE " REOPENED, 0, &n);
-    *first = (uint64_t)n;
-    return explain(f, rc);
+int outbox_next_reopened(file *f, uint64_t after, uint64_t *number) {
+    return next_number(f, db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE " REOPENED " AND n>? ORDER BY n LIMIT 1"),
+                       after, number);
 }
 
 int outbox_heard_all(file *f) {
@@ -261,15 +251,8 @@ int outbox_discard(file *f, uint64_t number) {
 #define UNTOLD "state>=3 AND state=4 AND code<>0 AND seq IS NULL"
 
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number) {
-    sqlite3_stmt *q = db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE " UNTOLD " AND n>? ORDER BY n LIMIT 1");
-    db_bind(q, "i", (int64_t)after);
-    int rc = db_next(&f->sql, q);
-    if (rc < 0) return explain(f, rc);
-    if (rc == 1) {
-        *number = (uint64_t)sqlite3_column_int64(q, 0);
-        sqlite3_reset(q);
-    }
-    return rc;
+    return next_number(f, db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE " UNTOLD " AND n>? ORDER BY n LIMIT 1"), after,
+                       number);
 }
 
 int outbox_count_untold(file *f, uint64_t up_to, uint64_t *n) {

@@ -185,8 +185,8 @@ static int say_hello(session *s, uint64_t now_ms) {
     if (!rc) rc = outbox_last_number(f, &m.last_number);
     if (!rc) rc = outbox_count(f, TXN_PENDING, &m.pending);
     if (!rc) rc = count_waiting(f, &m);
-    if (!rc) rc = outbox_reopened(f, &reopened);
-    if (rc) return session_file_error(s, rc);
+    if (!rc) rc = outbox_next_reopened(f, 0, &reopened);
+    if (rc < 0) return session_file_error(s, rc);
     file_storage(f, &m.held_bytes, &m.room_bytes);
     const file_state *st = &f->state;
     m.incarnation = s->is_copy ? 0 : st->incarnation;

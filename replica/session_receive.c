@@ -41,7 +41,7 @@ static void remember_epoch(file_state *st, uint64_t end) {
 }
 
 /* N7: a server of another epoch was restored from a backup; what it accepted above its start is given to it again. */
-static int enter_epoch(file *f, const msg_welcome *m, buf *reopened) {
+static int enter_epoch(file *f, const msg_welcome *m) {
     file_state *st = &f->state;
     bool other = st->has_epoch && memcmp(st->epoch, m->epoch, EPOCH_BYTES) != 0;
     if (other) remember_epoch(st, m->epoch_start);
@@ -51,14 +51,14 @@ static int enter_epoch(file *f, const msg_welcome *m, buf *reopened) {
     st->head = m->head;
     int rc = rewind_losses(f, m->epoch_start);
     if (!rc) rc = apply_forget_parts(f);
-    return rc ? rc : outbox_rewind(f, m->epoch_start, reopened);
+    return rc ? rc : outbox_rewind(f, m->epoch_start);
 }
 
-static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms, buf *reopened) {
+static int take_welcome(session *s, const msg_welcome *m, uint64_t now_ms) {
     file *f = s->file;
     int rc = file_begin(f);
     if (rc) return session_file_error(s, rc);
-    rc = enter_epoch(f, m, reopened);
+    rc = enter_epoch(f, m);
     if (!rc) rc = outbox_place_settled(f, m->head);
     f->state.placed = !m->snapshot;
     if (!m->snapshot) f->state.snapshot = f->state.snapshot_page = 0;
@@ -103,19 +103,6 @@ static int check_known(session *s, const msg_welcome *m) {
     return session_fail(s, SATCHEL_E_CLOSED, "the file was restored or copied; it comes back for an incarnation of its own");
 }
 
-static void tell_reopened(session *s, const buf *numbers) {
-    const uint8_t *p = numbers->p, *end = p + numbers->n;
-    outbox_txn t;
-    uint64_t number;
-    while (numbers->n && buf_get_varint(&p, end, &number))
-        if (!outbox_get(s->file, number, &t))
-            session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REFUSED,
-                                             .rc = t.code,
-                                             .number = number,
-                                             .table = "",
-                                             .text = "the server was put back to before this was settled"});
-}
-
 int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     msg_welcome m;
     int rc = welcome_decode(p, n, &m);
@@ -127,12 +114,8 @@ int session_on_welcome(session *s, const void *p, size_t n, uint64_t now_ms) {
     if (m.schema_epoch < s->file->state.schema_epoch)
         return session_fail(s, SATCHEL_E_SCHEMA, "the server's schema is at %u, this device's at %u", m.schema_epoch,
                             s->file->state.schema_epoch);
-    buf reopened;
-    buf_init(&reopened, 0);
     rc = check_known(s, &m);
-    if (!rc) rc = take_welcome(s, &m, now_ms, &reopened);
-    if (!rc) tell_reopened(s, &reopened);
-    buf_fini(&reopened);
+    if (!rc) rc = take_welcome(s, &m, now_ms);
     if (!rc) rc = prune(s);
     if (rc) return rc;
     session_announce(s); /* what is pending again may show what had gone */
@@ -311,7 +294,16 @@ static int write_loss(file *f, const msg_loss *l) {
     return rc ? file_db_error(f, "cannot write satchel_conflicts") : SATCHEL_OK;
 }
 
-static int take_losses(session *s, const void *p, size_t n) {
+/* N7: the server has told all that it knows, and what it has not said to be settled is open again. Their numbers, as varints, are for after the commit. */
+static int hear_all(file *f, buf *reopened) {
+    uint64_t number = 0;
+    int rc;
+    while ((rc = outbox_next_reopened(f, number, &number)) == 1) buf_put_varint(reopened, number);
+    if (!rc) rc = reopened->rc;
+    return rc ? rc : outbox_heard_all(f);
+}
+
+static int take_losses(session *s, const void *p, size_t n, buf *reopened) {
     losses_reader reader;
     msg_loss l;
     file_state *st = &s->file->state;
@@ -320,23 +312,47 @@ static int take_losses(session *s, const void *p, size_t n) {
         rc = write_loss(s->file, &l);
         if (l.id > st->loss_cursor) st->loss_cursor = l.id;
     }
-    return rc || reader.count ? rc : outbox_heard_all(s->file);
+    return rc || reader.count ? rc : hear_all(s->file, reopened);
 }
 
-int session_on_losses(session *s, const void *p, size_t n) {
+static void tell_reopened(session *s, const buf *numbers) {
+    const uint8_t *p = numbers->p, *end = p + numbers->n;
+    outbox_txn t;
+    uint64_t number;
+    while (numbers->n && buf_get_varint(&p, end, &number))
+        if (!outbox_get(s->file, number, &t))
+            session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_REFUSED,
+                                             .rc = t.code,
+                                             .number = number,
+                                             .table = "",
+                                             .text = "the server was put back to before this was settled"});
+}
+
+static void tell_losses(session *s, const void *p, size_t n) {
     losses_reader reader;
     msg_loss l;
-    int rc = file_begin(s->file);
-    if (rc) return session_file_error(s, rc);
-    rc = file_end(s->file, take_losses(s, p, n));
-    if (rc) return s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "losses");
-    if (losses_open(&reader, p, n)) return SATCHEL_OK;
+    if (losses_open(&reader, p, n)) return;
     if (!reader.count) s->awaits_news = false;
     while (losses_next(&reader, &l) == 1) {
         const schema_table *t = schema_table_by_id(s->file->schema, l.table);
         session_emit(s, &(satchel_event){.type = SATCHEL_EVENT_CONFLICT, .number = l.number, .table = t ? t->name : ""});
     }
-    return SATCHEL_OK;
+}
+
+int session_on_losses(session *s, const void *p, size_t n) {
+    buf reopened;
+    int rc = file_begin(s->file);
+    if (rc) return session_file_error(s, rc);
+    buf_init(&reopened, 0);
+    rc = file_end(s->file, take_losses(s, p, n, &reopened));
+    if (rc) {
+        rc = s->file->error.n ? session_file_error(s, rc) : malformed(s, rc, "losses");
+    } else {
+        tell_reopened(s, &reopened);
+        tell_losses(s, p, n);
+    }
+    buf_fini(&reopened);
+    return rc;
 }
 
 /* ---- error ---- */

@@ -183,17 +183,23 @@ static void change_that_is_overtaken_by_another_begins_anew(void **state) {
     assert_string_equal(holding_sql(&phone, "SELECT a,count(*) FROM item GROUP BY a"), "ann|2");
 }
 
-/* The welcome has announced another view, which the device waits for: it comes back and hears that it holds the right one. */
-static void change_that_is_taken_back_before_it_is_told_ends_the_connection(void **state) {
-    world *w = *state;
+/* A phone says hello whose view has changed while it, *before, was away. */
+static link *greet_with_another_view(world *w, link **before) {
     publish(w, RULES(""));
-    link *p = connect_phone(w, NULL);
-    hub_disconnect(w->h, p->session);
+    *before = connect_phone(w, NULL);
+    hub_disconnect(w->h, (*before)->session);
     server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
     link *l = dial(w, &w->phone, "phone");
     l->holds = &phone;
-    l->cursor = p->cursor;
+    l->cursor = (*before)->cursor;
     hello(w, l);
+    return l;
+}
+
+/* The welcome has announced another view, which the device waits for: it comes back and hears that it holds the right one. */
+static void change_that_is_taken_back_before_it_is_told_ends_the_connection(void **state) {
+    world *w = *state;
+    link *p, *l = greet_with_another_view(w, &p);
     settle(w);
     assert_false(l->closed);
     server(w, "DELETE FROM long");
@@ -208,14 +214,7 @@ static void change_that_is_taken_back_before_it_is_told_ends_the_connection(void
 static void change_that_is_taken_back_beside_the_welcome_ends_the_connection(void **state) {
     world *w = *state;
     test_job back = {.job = {.run = run_job, .done = done_job}, .text = "DELETE FROM long"};
-    publish(w, RULES(""));
-    link *p = connect_phone(w, NULL);
-    hub_disconnect(w->h, p->session);
-    server(w, "INSERT INTO long(k,a) VALUES('ann.1','bob')");
-    link *l = dial(w, &w->phone, "phone");
-    l->holds = &phone;
-    l->cursor = p->cursor;
-    hello(w, l);
+    link *p, *l = greet_with_another_view(w, &p);
     assert_true(hub_submit(w->h, &back.job));
     settle(w);
     assert_true(back.ran);

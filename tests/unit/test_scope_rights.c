@@ -258,10 +258,9 @@ static void parent_that_the_same_transaction_deleted_comes_again_for_its_child(v
     may(c, &c->ann, company_head(c), "~ contact('new') name='x'; ~ account('a') name='y'");
 }
 
-/* What the parent follows has moved meanwhile: it is taken from who had it, as if it had never been away. */
-static void parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it(void **state) {
-    company *c = *state;
-    uint64_t base = two_accounts(c), moved;
+/* By the company's rules, but that a contact that is gone comes again for who refers to it. */
+static void revive_contacts(company *c) {
+    uint64_t moved;
     buf error = {0};
     char text[4096];
     const char *keep = strstr(COMPANY_RULES, "'contact','contact',NULL,'keep'");
@@ -271,25 +270,25 @@ static void parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it(voi
     assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
     assert_int_equal(scope_publish(c->v.s, "revive.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
     assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    buf_fini(&error);
+}
+
+/* What the parent follows has moved meanwhile: it is taken from who had it, as if it had never been away. */
+static void parent_that_comes_again_elsewhere_than_it_lay_leaves_who_held_it(void **state) {
+    company *c = *state;
+    uint64_t base = two_accounts(c);
+    revive_contacts(c);
     may(c, &c->boss, base, "~ account('a') terr=2; - contact('ca'); + note('n') contact='ca'");
     assert_string_equal(company_buckets(c, "contact", "t.id='ca'"), "terr:2");
     may(c, &c->bob, company_head(c), "~ contact('ca') name='his'");
-    buf_fini(&error);
 }
 
 /* A note brings its contact back, which is nothing without its account: all that stood above the note comes. Of several the keys are many, and grow while they are gone through. */
 static void parent_that_comes_again_brings_its_own(void **state) {
     company *c = *state;
-    uint64_t base = two_accounts(c), moved;
-    buf error = {0}, words = {0};
-    char text[4096];
-    const char *keep = strstr(COMPANY_RULES, "'contact','contact',NULL,'keep'");
-    assert_non_null(keep);
-    snprintf(text, sizeof text, "%.*s'contact','contact',NULL,'revive'%s", (int)(keep - COMPANY_RULES), COMPANY_RULES,
-             keep + strlen("'contact','contact',NULL,'keep'"));
-    assert_int_equal(store_begin(c->v.s), SATCHEL_OK);
-    assert_int_equal(scope_publish(c->v.s, "revive.sql", text, c->v.now_ms, &moved, &error), SATCHEL_OK);
-    assert_int_equal(store_commit(c->v.s), SATCHEL_OK);
+    uint64_t base = two_accounts(c);
+    buf words = {0};
+    revive_contacts(c);
     company_sql(c, "DELETE FROM contact; DELETE FROM account");
     for (unsigned i = 0; i < 20; i++)
         buf_printf(&words, "%s+ note('a note with a longer key, number %02u') contact='%s'", i ? "; " : "", i,
@@ -301,7 +300,6 @@ static void parent_that_comes_again_brings_its_own(void **state) {
     assert_string_equal(company_buckets(c, "note", "t.id='a note with a longer key, number 00'"), "terr:1");
     assert_string_equal(company_buckets(c, "note", "t.id='a note with a longer key, number 19'"), "terr:2");
     buf_fini(&words);
-    buf_fini(&error);
 }
 
 /* Such a row cannot be, nor come again. */
