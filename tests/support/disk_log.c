@@ -30,7 +30,7 @@ static bool is_log(int fd) {
 
 static void move_written(reach to) {
     for (size_t i = 0; i < watched.n; i++)
-        if (watched.byte[i] == WRITTEN) watched.byte[i] = to;
+        if (watched.byte[i] == WRITTEN) watched.byte[i] = (uint8_t)to;
 }
 
 static bool sync_fails(int fd) {

@@ -65,6 +65,24 @@ static int run_has_row(world *w) {
     return rc == 1 ? SATCHEL_OK : rc;
 }
 
+static void before_has_deleted(world *w) {
+    make(w, "- item('a')");
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &pushed, NULL), SATCHEL_OK);
+}
+
+static int run_has_deleted(world *w) {
+    value key = value_text("a", 1);
+    int rc = ingest_has_row(w->v.g, schema_table_by_name(store_schema(w->v.s), "item"), &key, 77, 0);
+    return rc == 1 ? SATCHEL_OK : rc ? rc : SATCHEL_E_NOT_FOUND;
+}
+
+static int run_has_long(world *w) {
+    static char text[3000];
+    memset(text, 'x', sizeof text);
+    value key = value_text(text, sizeof text);
+    return ingest_has_row(w->v.g, schema_table_by_name(store_schema(w->v.s), "item"), &key, 77, 0);
+}
+
 static const operation OPERATION[] = {
     {"program", before_program, run_program, 0},
     {"program refused", before_refused, run_program, 0},
@@ -73,6 +91,8 @@ static const operation OPERATION[] = {
     {"SQL inside", NULL, run_sql_inside, 0},
     {"new", NULL, run_new, OWN_TRANSACTIONS},
     {"has row", NULL, run_has_row, 0},
+    {"has deleted row", before_has_deleted, run_has_deleted, 0},
+    {"has no row with a long key", before_has_deleted, run_has_long, 0},
 };
 
 static void author_that_fails_leaves_the_store_as_it_was_and_succeeds_when_done_again(void **state) {

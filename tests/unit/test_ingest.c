@@ -537,12 +537,17 @@ static void N6_retry_that_may_be_forgotten_is_refused_as_too_late_if_an_admin_wa
     SQL("SELECT n FROM item", "6");
 }
 
-static void N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken(void **state) {
+static void N6_retry_of_a_refusal_that_a_restored_server_forgot_is_judged_by_itself(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 1);
     t.resolves = 77;
     assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ person(1) name='x'"), SATCHEL_OK);
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    t = make_txn(&w->phone, w->base, 2);
+    t.resolves = 78;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ strict(x'01') c=100"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    SQL("SELECT number,state FROM satchel_refused", "2|open");
 }
 
 static void refused_for_names_and_types(void **state) {
@@ -926,7 +931,7 @@ int main(void) {
         TEST(N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author),
         TEST(N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted),
         TEST(N6_retry_that_may_be_forgotten_is_refused_as_too_late_if_an_admin_was_first),
-        TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_taken),
+        TEST(N6_retry_of_a_refusal_that_a_restored_server_forgot_is_judged_by_itself),
         TEST(refused_for_names_and_types),
         TEST(refused_for_constraints),
         TEST(refused_for_references),

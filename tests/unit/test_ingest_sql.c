@@ -177,6 +177,30 @@ static void rows_that_refer_to_nothing_are_given_up_together(void **state) {
     SQL("SELECT count(*) FROM person", "0");
 }
 
+static int has(world *w, const char *table, value key, uint32_t author, uint64_t base) {
+    return ingest_has_row(w->v.g, schema_table_by_name(store_schema(w->v.s), table), &key, author, base);
+}
+
+/* M14: to who has not seen that a row was deleted it is there still: what he writes is an edit of it, and no new row. */
+static void M14_row_is_there_for_who_does_not_know_that_it_was_deleted(void **state) {
+    world *w = *state;
+    char *big = calloc(1, LIMIT_KEY_BYTES + 1);
+    assert_non_null(big);
+    memset(big, 'x', LIMIT_KEY_BYTES + 1);
+    assert_int_equal(has(w, "item", value_text("a", 1), 77, 0), 0);
+    known(w, "+ item('a') n=1; + item('b') n=2");
+    uint64_t seen = head(w);
+    assert_int_equal(has(w, "item", value_text("a", 1), 77, 0), 1);
+    assert_int_equal(has(w, "item", value_text("c", 1), 77, 0), 0);
+    takes(w, &w->phone, seen, 0, "- item('a')");
+    assert_int_equal(has(w, "item", value_text("a", 1), 77, seen), 1);
+    assert_int_equal(has(w, "item", value_text("a", 1), 77, head(w)), 0);
+    assert_int_equal(has(w, "item", value_text("a", 1), w->phone.a.author, seen), 0);
+    assert_int_equal(has(w, "item", value_text("c", 1), 77, 0), 0);
+    assert_int_equal(has(w, "item", value_text(big, LIMIT_KEY_BYTES + 1), 77, 0), 0); /* no row can have this key */
+    free(big);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(server_sql_is_cut_into_transactions_and_stops_at_a_mistake),
@@ -184,6 +208,7 @@ int main(void) {
         TEST(rows_that_are_refused_leave_no_trace_and_the_others_go_on),
         TEST(rows_without_effect_make_no_commit),
         TEST(rows_that_refer_to_nothing_are_given_up_together),
+        TEST(M14_row_is_there_for_who_does_not_know_that_it_was_deleted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

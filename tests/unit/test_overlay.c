@@ -360,7 +360,16 @@ static void N4_counter_without_a_sum_shows_what_was_set(void **state) {
     assert_string_equal(item(x, "a"), "Ann|6|many|~");
     refuse_with(x, 2, SATCHEL_E_TYPE, "no");
     assert_string_equal(item(x, "a"), "Ann|6|9223372036854775807|~");
+    app_sql(x, "UPDATE item SET stock='many' WHERE id='a'");
+    assert_int_equal(pages(x, 13, item_set("a", ITEM_STOCK, value_integer(7))), SATCHEL_OK);
+    assert_string_equal(item(x, "a"), "Ann|6|many|~");
+    refuse_with(x, 3, SATCHEL_E_TYPE, "no");
+    assert_string_equal(item(x, "a"), "Ann|6|7|~");
     assert_sound(x);
+    app_sql(x, "UPDATE item SET stock=8 WHERE id='a'");
+    assert_int_equal(db_exec(&x->f->sql, "UPDATE item SET stock='rotten' WHERE id='a'", ""), SATCHEL_OK);
+    refuse_with(x, 4, SATCHEL_E_CHECK, "no");
+    assert_string_equal(item(x, "a"), "Ann|6|7|~");
 }
 
 /* To a sum NULL is 0, and of reals the last bits depend on the way: what stood there comes back as it was. */

@@ -85,6 +85,11 @@ static int run_rewind(fixture *x) {
     return rewind_file(x, 11);
 }
 
+/* More than are kept in memory. */
+static void edit_much(fixture *x) {
+    for (unsigned i = 0; i < 9; i++) app_sql(x, "UPDATE item SET stock=stock+1 WHERE id='b'");
+}
+
 static int run_prune(fixture *x) {
     bool more;
     int rc = file_begin(x->f);
@@ -94,6 +99,8 @@ static int run_prune(fixture *x) {
 
 static int run_told(fixture *x) {
     int rc = file_begin(x->f);
+    uint64_t untold = 0;
+    if (!rc) rc = outbox_count_untold(x->f, 7, &untold);
     return file_end(x->f, rc ? rc : outbox_told(x->f, 7));
 }
 
@@ -109,6 +116,7 @@ static const operation OPERATION[] = {
     {"a refused one that an admin has settled", NULL, run_settled_there, 0},
     {"fork", NULL, run_fork, 0},
     {"rewind", NULL, run_rewind, 0},
+    {"rewind of many edits", edit_much, run_rewind, 0},
     {"prune", NULL, run_prune, 0},
     {"told", NULL, run_told, 0},
 };
