@@ -287,23 +287,34 @@ static void linger(sim *s, connection *c) {
     for (packet *p = c->up; p; p = p->next) p->due = c->up_due;
 }
 
-static void collect_device(sim *s, unsigned i) {
+/* Whether there was something. */
+static bool send_output(sim *s, unsigned i) {
     sim_device *d = &s->device[i];
     const uint8_t *p;
     size_t n;
-    if (!d->touched || !d->s || !d->connection || disk_is_dead(d->disk)) return;
-    d->touched = false;
-    s->clock = &d->clock;
-    int rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
+    bool any = false;
     while (is_alive(s, i) && session_output(d->s->session, &p, &n)) {
         send(s, d->connection, true, p, n);
         keep_push(s, i, p, n);
         history_sent(s, i);
         if (d->connection->impatient) push_again(s, i);
-        if (!is_alive(s, i)) return;
+        any = true;
     }
+    return any;
+}
+
+/* Until it has no more to say, as poll.c does turn by turn: a session's queue holds so much at once. */
+static void collect_device(sim *s, unsigned i) {
+    sim_device *d = &s->device[i];
+    int rc;
+    if (!d->touched || !d->s || !d->connection || disk_is_dead(d->disk)) return;
+    d->touched = false;
+    s->clock = &d->clock;
+    do rc = session_wake(d->s->session, sim_clock_ms(s, &d->clock));
+    while (send_output(s, i) && !rc && !disk_is_dead(d->disk));
+    if (disk_is_dead(d->disk)) return;
     if (!rc && d->connection->lingers && d->connection->up) linger(s, d->connection);
-    if (!rc || disk_is_dead(d->disk)) return;
+    if (!rc) return;
     sim_say(s, "d%u: wake: %s: %s", i, satchel_rc_name(rc), session_error(d->s->session));
     net_let_go(s, i, sim_spread(s, SECOND), true);
 }
