@@ -135,6 +135,25 @@ class T3Settled(harness.Case):
         self.assertEqual([r["state"] for r in server.ctl("rejected", "--all")], ["retried", "retried"])
         self.check(server, phone, tablet)
 
+    def test_T3_N6_discarded_in_great_number_they_are_told_and_what_was_made_since_follows(self):
+        server = self.server()
+        phone, tablet = self.device("phone", server), self.device("tablet", server)
+        self.sync_all(phone, tablet, rounds=1)
+        # More than a session's queue holds (QUEUE_SLOTS).
+        phone.sql("".join(f"INSERT INTO task(id, title, assignee_id) VALUES(x'{i:04x}', 'Call', x'dead');" for i in range(40)))
+        phone.sync()
+        numbers = [n for n, in phone.read("SELECT n FROM satchel_rejected")]
+        self.assertEqual(len(numbers), 40)
+        for number in numbers:
+            phone.run("rejected", "discard", number)
+        phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada')")
+        phone.sync()
+        self.assertEqual(server.one("SELECT count(*) FROM contact"), 1)
+        harness.wait_until(lambda: server.ctl("rejected") == [], "the server to have nothing that is open")
+        self.sync_all(phone, tablet)
+        self.assert_same(server, phone, tablet)
+        self.assert_sound(server, phone, tablet)
+
 
 if __name__ == "__main__":
     harness.main()
