@@ -42,13 +42,16 @@ struct snapshots {
     bool stepping; /* a step makes pages of it without the mutex */
 };
 
+/* What one that failed has left, or a process before this one. */
+#define FORGET_UNFINISHED                                                                                                        \
+    "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"                                                     \
+    "DELETE FROM snapshot WHERE NOT done;"
+
 static const char LAYOUT[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
     "CREATE TABLE IF NOT EXISTS snapshot(made INTEGER PRIMARY KEY, id INT UNIQUE, epoch BLOB, schema_epoch INT, view INT, seq INT,"
     " rows INT, pages INT, done INT);"
-    "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));"
-    "DELETE FROM page WHERE id IN (SELECT id FROM snapshot WHERE NOT done);"
-    "DELETE FROM snapshot WHERE NOT done;";
+    "CREATE TABLE IF NOT EXISTS page(id INT, n INT, last INT, frame BLOB, PRIMARY KEY(id,n));" FORGET_UNFINISHED;
 
 /* What an older version left is of no use. */
 static int drop_old_layout(sqlite3 *db) {
@@ -111,6 +114,14 @@ void snapshots_close(snapshots *s) {
 
 /* ---- finding ---- */
 
+/* Of those that are not done the one that is being built is of use. */
+#define COLUMNS "id,seq,rows,pages,done"
+#define IS_OF_USE "(done OR id=?)"
+
+static int64_t building_id(const snapshots *s) {
+    return s->building ? (int64_t)s->building->info.id : -1;
+}
+
 static bool read_info(snapshots *s, sqlite3_stmt *q, snapshot_info *out) {
     if (db_next(&s->cache, q) != 1) return false;
     *out = (snapshot_info){.id = (uint64_t)sqlite3_column_int64(q, 0),
@@ -125,10 +136,10 @@ static bool read_info(snapshots *s, sqlite3_stmt *q, snapshot_info *out) {
 bool snapshots_current(snapshots *s, const snapshot_kind *kind, uint64_t floor, uint64_t head, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
     sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE epoch=? AND schema_epoch=? AND view=? AND seq>=?"
-                              " AND seq<=? ORDER BY seq DESC LIMIT 1");
-    db_bind(q, "biiii", kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view, (int64_t)floor,
-            (int64_t)head);
+        db_prepare(&s->cache, "SELECT " COLUMNS " FROM snapshot WHERE epoch=? AND schema_epoch=? AND view=? AND seq>=?"
+                              " AND seq<=? AND " IS_OF_USE " ORDER BY seq DESC LIMIT 1");
+    db_bind(q, "biiiii", kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view, (int64_t)floor,
+            (int64_t)head, building_id(s));
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
     uint64_t stale = found && out->rows / STALE_SHARE > STALE_LEAST ? out->rows / STALE_SHARE : STALE_LEAST;
@@ -137,9 +148,10 @@ bool snapshots_current(snapshots *s, const snapshot_kind *kind, uint64_t floor, 
 
 bool snapshots_find(snapshots *s, uint64_t id, const snapshot_kind *kind, snapshot_info *out) {
     pthread_mutex_lock(&s->mutex);
-    sqlite3_stmt *q =
-        db_prepare(&s->cache, "SELECT id,seq,rows,pages,done FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=? AND view=?");
-    db_bind(q, "ibii", (int64_t)id, kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view);
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT " COLUMNS
+                                            " FROM snapshot WHERE id=? AND epoch=? AND schema_epoch=? AND view=? AND " IS_OF_USE);
+    db_bind(q, "ibiii", (int64_t)id, kind->epoch, sizeof kind->epoch, (int64_t)kind->schema_epoch, (int64_t)kind->view,
+            building_id(s));
     bool found = read_info(s, q, out);
     pthread_mutex_unlock(&s->mutex);
     return found;
@@ -235,10 +247,17 @@ static int builder_new(const char *store_path, const schema *shape, uint64_t vie
     return SATCHEL_OK;
 }
 
+/* Without memory not even a transaction of before was rolled back. */
+static int forget_unfinished(snapshots *s) {
+    int rc = sqlite3_get_autocommit(s->db) ? SATCHEL_OK : db_end(&s->cache, "ROLLBACK");
+    return rc ? rc : db_rc(sqlite3_exec(s->db, FORGET_UNFINISHED, NULL, NULL, NULL));
+}
+
 int snapshots_start(snapshots *s, const snapshot_kind *kind, const schema *shape) {
     pthread_mutex_lock(&s->mutex);
     builder *b = NULL;
-    int rc = s->building ? SATCHEL_E_BUSY : builder_new(s->store_path, shape, kind->view, &b);
+    int rc = s->building ? SATCHEL_E_BUSY : forget_unfinished(s);
+    if (!rc) rc = builder_new(s->store_path, shape, kind->view, &b);
     if (!rc) {
         sqlite3_stmt *q =
             db_prepare(&s->cache, "INSERT INTO snapshot(id,epoch,schema_epoch,view,seq,rows,pages,done) VALUES(?,?,?,?,?,?,0,0)");
@@ -408,10 +427,9 @@ static int drop_needless(snapshots *s, const uint64_t *used, size_t n) {
 }
 
 static void drop(snapshots *s) {
-    db_exec(&s->cache, "DELETE FROM page WHERE id=?", "i", (int64_t)s->building->info.id);
-    db_exec(&s->cache, "DELETE FROM snapshot WHERE id=?", "i", (int64_t)s->building->info.id);
     builder_free(s->building);
     s->building = NULL;
+    forget_unfinished(s); /* where that fails, too, the next one begins with it */
 }
 
 /* Makes up to PAGES_A_STEP pages; they are made without the mutex, so that pages of another snapshot go out meanwhile. */
@@ -423,8 +441,7 @@ static int make_pages(builder *b, frame **made, unsigned *n, bool *last) {
 }
 
 static int keep_pages(snapshots *s, builder *b, frame *const *made, unsigned n, bool last, const uint64_t *used, size_t nused) {
-    int rc = sqlite3_get_autocommit(s->db) ? SATCHEL_OK : db_end(&s->cache, "ROLLBACK"); /* of an earlier time, without memory */
-    if (!rc) rc = db_exec(&s->cache, "BEGIN", "");
+    int rc = db_exec(&s->cache, "BEGIN", "");
     b->info.pages -= n;
     for (unsigned i = 0; i < n && !rc; i++) {
         rc = keep_page(s, b, made[i], last && i + 1 == n);

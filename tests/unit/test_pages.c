@@ -11,6 +11,7 @@
 #include "protocol/satchel_rc.h"
 #include "server/pages.h"
 #include "server/snapshot.h"
+#include "tests/support/faults.h"
 #include "tests/support/serving.h"
 
 static const char SCHEMA[] =
@@ -606,6 +607,27 @@ static void snapshot_one_is_built_at_a_time(void **state) {
     start(w);
 }
 
+/* Also where there is no memory to put away what was made of it: a session is given one that is whole, or begins one. */
+static void snapshot_that_fails_without_memory_is_made_anew(void **state) {
+    world *w = *state;
+    snapshot_kind kind = kind_of(w, 0);
+    snapshot_info info;
+    int id = 0;
+    for (fault_loop l = {0}; faults_next(&l);) {
+        put(w, "+ item(%d)", id++);
+        faults_at(l.n, l.all);
+        if (!snapshots_start(w->snaps, &kind, store_schema(w->v.s)))
+            while (snapshots_step(w->snaps, NULL, 0) == 1) continue;
+        faults_at(0, false);
+        if (!current(w, &info) || info.seq < head(w)) {
+            start(w);
+            while (step(w)) continue;
+            assert_true(current(w, &info));
+        }
+        assert_true(info.done);
+    }
+}
+
 static void snapshot_of_another_epoch_or_schema_or_too_old_is_not_used(void **state) {
     world *w = *state;
     put(w, "+ item(1)");
@@ -722,6 +744,7 @@ static void snapshot_file_keeps_finished_ones_and_is_made_anew_when_damaged(void
 }
 
 int main(void) {
+    faults_install();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(pages_cover_all_commits_exactly_once),
@@ -738,6 +761,7 @@ int main(void) {
         TEST(snapshot_is_as_of_its_seq_though_writes_go_on),
         TEST(snapshot_pages_of_values_that_do_not_compress_fit_a_frame),
         TEST(snapshot_one_is_built_at_a_time),
+        TEST(snapshot_that_fails_without_memory_is_made_anew),
         TEST(snapshot_of_another_epoch_or_schema_or_too_old_is_not_used),
         TEST(snapshot_of_a_view_has_its_rows_without_masked_columns),
         TEST(snapshots_in_use_are_kept_beyond_the_newest),
