@@ -32,7 +32,8 @@ int session_begin(session *s, uint64_t now_ms);
 int session_receive(session *s, const void *frame, size_t n, uint64_t now_ms);
 /* The next frame to send, if there is one: valid until the next call on this session. Sending is never acknowledged to it. */
 bool session_output(session *s, const uint8_t **frame, size_t *n);
-/* The app may have committed, or time has passed: sends what is new. Cheap when nothing is. Codes as session_receive. */
+/* The app may have committed, time has passed, or session_output has given what there was: sends what is new, or had no room in the queue. Cheap when nothing
+ * is. Codes as session_receive. */
 int session_wake(session *s, uint64_t now_ms);
 /* Compares all rows with the server as soon as everything is in step, and repairs what differs: events tell. Else that is done about once a day. A comparison
  * that is under way begins anew: SATCHEL_EVENT_CHECKED is of all rows as they were at this call, or later. */

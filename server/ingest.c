@@ -321,15 +321,14 @@ int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base,
 
 /* N3: a transaction that another copy of the file had too, and that is so old that its result may have been forgotten. */
 static int check_forgotten(ingest *g, const push_txn *txn) {
-    const author_info *a = g->author;
-    if (g->from_server || a->alone || txn->number > a->shared || txn->base >= g->s->now.floor) return SATCHEL_OK;
-    sqlite3_stmt *q = db_prepare(&g->s->cache, "SELECT max(last_number) FROM satchel_author WHERE device=? AND author<>?");
-    db_bind(q, "ii", a->device, (int64_t)a->author);
+    if (g->from_server || g->author->alone || txn->base >= g->s->now.floor) return SATCHEL_OK;
+    sqlite3_stmt *q =
+        db_prepare(&g->s->cache, "SELECT 1 FROM satchel_author a JOIN satchel_author b USING(device) WHERE a.author=?1 AND"
+                                 " b.author<>?1 AND b.last_number>=?2 AND " STORE_MAY_SHARE("?2") " LIMIT 1");
+    db_bind(q, "ii", (int64_t)g->author->author, (int64_t)txn->number);
     int rc = db_next(&g->s->cache, q);
-    if (rc < 0) return rc;
-    uint64_t given = (uint64_t)sqlite3_column_int64(q, 0);
+    if (rc != 1) return rc;
     sqlite3_reset(q);
-    if (txn->number > given) return SATCHEL_OK;
     return ingest_refuse(
         g, SATCHEL_E_FORGOTTEN,
         "another copy of this file may have sent transaction %llu before commit %llu, of which results are not kept;"

@@ -45,8 +45,9 @@ int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *ope
     sqlite3_stmt *q = db_prepare(
         &s->cache,
         "SELECT f.author,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
-        " ON f.author=b.author WHERE a.author=?1 AND f.number=?2 AND (f.author=?1 OR f.number<=coalesce(a.shared,?2))"
-        " ORDER BY f.author=?1 DESC, f.state='open' DESC LIMIT 1");
+        " ON f.author=b.author WHERE a.author=?1 AND f.number=?2 AND (f.author=?1 OR " STORE_MAY_SHARE(
+            "?2") ")"
+                  " ORDER BY f.author=?1 DESC, f.state='open' DESC LIMIT 1");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
     *of = 0;

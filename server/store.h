@@ -202,12 +202,12 @@ typedef struct author_info {
     uint32_t incarnation;
     uint64_t last_number;    /* highest with a result */
     uint64_t last_effective; /* stamp */
-    uint64_t shared;         /* transactions up to here may be in files of other incarnations, too; UINT64_MAX: not known yet */
-    bool alone;              /* the device has no other incarnation */
+    uint64_t shared; /* transactions up to here came with its file, and may be in others, too; UINT64_MAX: not known yet */
+    bool alone;      /* the device has no other incarnation */
 } author_info;
 /* Finds, or makes: incarnation 1 of a new device, or one that a restored store no longer knows. SATCHEL_E_NOT_FOUND for incarnation 0. */
 int store_author(store *s, int64_t device, uint32_t incarnation, author_info *out);
-/* What an incarnation's file has by its first hello since the device was last forked may be in another's, too. */
+/* What an incarnation's file has by its first hello may be in another's, too. */
 int store_author_shares(store *s, author_info *author, uint64_t last_number);
 /* Which connection of each incarnation was accepted last, of those that have said hello: known until the next begin, as connections are. */
 int store_begin_connections(store *s);

@@ -431,8 +431,6 @@ int store_author_fork(store *s, int64_t device, uint64_t now_ms, author_info *ou
     uint32_t incarnation = (uint32_t)sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
     rc = make_author(s, device, incarnation);
-    /* Each of its files says anew what it had when they parted. */
-    if (!rc) rc = db_exec(&s->cache, "UPDATE satchel_author SET shared=NULL WHERE device=?", "i", device);
     if (!rc)
         rc = db_exec(
             &s->cache,

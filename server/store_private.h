@@ -34,6 +34,10 @@ int store_device_found(db_cache *c, int64_t id, buf *found);
  * "null" if it did not tell. *told_ms: when it was; 0: never. On any connection to the store. */
 int store_device_waiting(db_cache *c, int64_t id, buf *waiting, uint64_t *told_ms);
 
+/* N3: whether files of a device's incarnations `a` and `b` may both have transaction `n`, as SQL of satchel_author: one came with the younger's. Where that has not said
+ * hello, it is not known how many did. */
+#define STORE_MAY_SHARE(n) n "<=coalesce(CASE WHEN b.incarnation>a.incarnation THEN b.shared ELSE a.shared END," n ")"
+
 /* For an UPDATE of satchel_device: a device that is not to come does nothing any more. */
 #define NO_ORDERS "verify_ms=0,rotate_key_ms=0"
 

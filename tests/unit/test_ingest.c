@@ -164,6 +164,25 @@ static void N3_shared_transaction_of_the_original_is_refused_too(void **state) {
     SQL("SELECT n FROM item", "1");
 }
 
+/* A file may have copies that go on under the same incarnation, and of these the oldest may be the first to say hello after another copy has got one of its own. */
+static void N3_shared_transaction_is_refused_whichever_file_of_the_incarnation_has_said_hello(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=0");
+    w->phone.number = 1;
+    push_txn t = make_txn(&w->phone, w->base, 0);
+    device copy = copy_of_phone(w, t.number);
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
+    forget_results(w, w->base + 1);
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(store_author(w->v.s, w->phone.a.device, 1, &w->phone.a), SATCHEL_OK);
+    assert_int_equal(store_author_shares(w->v.s, &w->phone.a, t.number - 1), SATCHEL_OK);
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=1"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_FORGOTTEN);
+    SQL("SELECT n FROM item", "1");
+}
+
 static void N3_parts_that_were_staged_go_when_it_was_given_elsewhere(void **state) {
     world *w = *state;
     push_txn t = make_txn(&w->phone, w->base, 0);
@@ -913,6 +932,7 @@ int main(void) {
         TEST(N3_transaction_that_a_later_incarnation_gave_first_is_found),
         TEST(N3_shared_transaction_of_which_the_result_may_be_forgotten_is_refused),
         TEST(N3_shared_transaction_of_the_original_is_refused_too),
+        TEST(N3_shared_transaction_is_refused_whichever_file_of_the_incarnation_has_said_hello),
         TEST(N3_parts_that_were_staged_go_when_it_was_given_elsewhere),
         TEST(N3_first_part_of_what_was_given_elsewhere_is_its_authors_last),
         TEST(N3_shared_transaction_that_was_given_by_nobody_is_taken),
