@@ -46,7 +46,7 @@ class DeviceLife(harness.Case):
         phone.sql("UPDATE contact SET given = 'offline' WHERE id = x'01'; INSERT INTO contact(id, given) VALUES(x'0a', 'new');")
         other.sql("UPDATE contact SET job_title = 'meanwhile' WHERE id = x'01'")
         other.sync()
-        self.assertIn("paused", phone.run("sync", "--timeout", "2", expect=1).stderr)
+        phone.sync_in_vain("paused")
         self.assertEqual(phone.status()["last_error"], "E_PAUSED")
         self.assertEqual(server.one("SELECT given FROM contact WHERE id = x'01'"), "n1")
         self.assertEqual(self.show(server, "phone")["state"], "paused")
@@ -195,8 +195,12 @@ class DeviceLife(harness.Case):
         server.ctl("device", "resnapshot", "phone")
         cut = proxy.down_bytes
         for limit in (3000, 100000, 200000):
+            cuts = proxy.cuts
             proxy.cut_after(limit)
-            phone.run("sync", "--timeout", "1", expect=None)
+            syncing = phone.start("sync")
+            harness.wait_until(lambda: proxy.cuts > cuts or syncing.poll() is not None, "a connection that broke")
+            syncing.terminate()
+            syncing.wait(harness.PATIENCE_S)
         self.assertGreater(proxy.down_bytes, cut)
         self.assertGreater(proxy.cuts, 1)
         proxy.heal()
