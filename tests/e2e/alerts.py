@@ -33,8 +33,8 @@ class MailServer:
 
     def __init__(self, port=0, **options):
         self.mails, self.refuse, self.tls = [], None, []
-        self.port = port or free_port()
-        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        self.port = port or reserved_port()
+        self.controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=harness.PATIENCE_S, **options)
         self.controller.start()
 
     async def handle_DATA(self, _server, session, envelope):
@@ -106,9 +106,16 @@ class Receiver:
         self.http.server_close()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+RESERVED = []
+
+
+def reserved_port():
+    """One that nobody else is given as long as this process lives, whether a server listens on it or not: it is bound, and who listens may share it."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    RESERVED.append(s)
+    return s.getsockname()[1]
 
 
 class Alerts(harness.Case):
@@ -274,7 +281,7 @@ class Alerts(harness.Case):
         state = self.way(server, "mail")
         self.assertEqual(state["waiting"], 1)
         self.assertRegex(state["words"], "the mail server: .*(refused|connect)")
-        self.assertIn("event=notice", server.read_log())
+        harness.wait_until(lambda: "event=notice" in server.read_log(), "a line of the log")
         self.assertEqual(self.metric(server, 'satchel_notices_failing{way="mail"}'), 1)
         # The alert of its own.
         server.ctl("alert", "set", "notice-failing", "--threshold", 1)
@@ -299,7 +306,8 @@ class Alerts(harness.Case):
 
     def test_what_a_server_refuses_for_now_is_tried_again_and_told_once(self):
         mail, hook = self.mail_server(), self.receiver()
-        mail.refuse, hook.answers = "451 later", [500, 302]
+        mail.refuse, hook.answers, seen = "451 later", [500, 302], threading.Event()
+        hook.before = lambda _: hook.requests < 3 or seen.wait(harness.PATIENCE_S)
         server = self.start(*self.mail_options(mail.port), *self.hook_options(hook))
         self.device("a", server).sync()
         self.silent(server)
@@ -308,6 +316,7 @@ class Alerts(harness.Case):
         self.assertEqual(self.way(server, "webhook")["words"], "the webhook's receiver answered 302; redirects are not followed")
         self.assertRegex(self.way(server, "mail")["words"], "451")
         mail.refuse = None
+        seen.set()
         harness.wait_until(lambda: mail.mails and hook.bodies, "both are told")
         self.settled(server)
         self.assertEqual((len(mail.mails), len(hook.bodies), hook.requests), (1, 1, 3))
@@ -334,6 +343,7 @@ class Alerts(harness.Case):
         self.silent(server)
         harness.wait_until(look, "it is told", pause_s=0.3)
         server.kill()
+        harness.wait_until(lambda: hook.bodies, "the receiver to be through with it")
         hook.bodies.clear()
         server.start()
         harness.wait_until(lambda: hook.bodies, "it is told again")

@@ -469,9 +469,10 @@ class Feed(ApiCase):
         server, api = self.begin()
         _, since, epoch = api.follow()
         got = []
-        waiter = threading.Thread(target=lambda: got.append(api.call("listChanges", 200, since=since, epoch=epoch, wait=60)))
+        other = Api(server, self.token(server, "waiter", "read"), api.description)
+        waiter = threading.Thread(target=lambda: got.append(other.call("listChanges", 200, since=since, epoch=epoch, wait=60)))
         waiter.start()
-        time.sleep(0.5)
+        harness.wait_until(lambda: [t for t in server.ctl("token", "list") if t["name"] == "waiter" and t["used_ms"]], "the request to come")
         server.stop()
         waiter.join()
         self.assertEqual(got[0]["changes"], [])

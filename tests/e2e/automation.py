@@ -44,7 +44,7 @@ class Automation(harness.Case):
             for device in (a, b):
                 device.sql("".join(f"INSERT INTO item(id, n) VALUES('{device.name}{items + i}', 1);" for i in range(10)))
             items += 10
-            syncing = [a.start("sync"), b.start("sync")]
+            syncing = [device.start("sync", "--timeout", harness.PATIENCE_S) for device in (a, b)]
             time.sleep(self.random.uniform(0, 0.35))
             server.kill()
             server.start()

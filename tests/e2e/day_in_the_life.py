@@ -123,7 +123,7 @@ class DayInTheLife(harness.Case):
         device.prefix = at(clock)
         device.route(proxy.port)
         proxy.swallow_after(20000)
-        process = device.start("sync")
+        process = device.start("sync", "--timeout", harness.PATIENCE_S)
         harness.wait_until(lambda: self.hq.one(sign), f"what {name} sends", pause_s=0.005)
         return process, proxy
 
