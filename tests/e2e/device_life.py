@@ -30,6 +30,10 @@ class DeviceLife(harness.Case):
     def show(self, server, name):
         return server.ctl("device", "show", name)
 
+    def wait_for_snapshot(self, server):
+        """That the phone has it is written down when its connection has ended."""
+        harness.wait_until(lambda: not self.show(server, "phone")["resnapshot"], "the note that the phone has the snapshot")
+
     def events(self, server):
         return [r[0] for r in server.read("SELECT kind FROM satchel_event ORDER BY id")]
 
@@ -173,7 +177,7 @@ class DeviceLife(harness.Case):
         server.ctl("device", "resnapshot", "phone")
         self.assertTrue(self.show(server, "phone")["resnapshot"])
         phone.sync()
-        self.assertFalse(self.show(server, "phone")["resnapshot"])
+        self.wait_for_snapshot(server)
         self.assertEqual(server.read("SELECT given, job_title FROM contact WHERE id = x'05'"), [("n5", "pending 2")])
         self.assertEqual(server.one("SELECT visit_count FROM contact WHERE id = x'08'"), 1)
         self.sync_all(other, phone)
@@ -205,7 +209,7 @@ class DeviceLife(harness.Case):
         self.assertGreater(proxy.cuts, 1)
         proxy.heal()
         phone.sync()
-        self.assertFalse(self.show(server, "phone")["resnapshot"])
+        self.wait_for_snapshot(server)
         self.assert_same(server, phone)
 
 
