@@ -94,12 +94,14 @@ class ImportExport(harness.Case):
 
     def test_company_exported_then_imported_is_the_same(self):
         first = self.server("first")
+        first.stop_timers()
         company = subprocess.run([harness.program("satchel-company"), "--contacts", "200", "--cards", "60", "--entries", "300"],
                                  capture_output=True, check=True, text=True)
         first.sql(company.stdout)
         for form in ("csv", "jsonl"):
             with self.subTest(form):
                 second = self.server("second-" + form)
+                second.stop_timers()
                 done, _ = self.ctl(first, "export", "--all", self.path("out-" + form), "--format", form)
                 self.assertEqual(done["seq"], self.seq(first))
                 for table in done["tables"]:
@@ -247,24 +249,28 @@ class ImportExport(harness.Case):
         server = self.server(schema=self.schema())
         device = self.device("till", server)
         n = 6000
-        rows = "no,name\n" + "".join(f"{i},customer {i}\n" for i in range(n))
-        command = [harness.program("satchelctl"), "--data", server.data, "import", "customer", self.file("rows.csv", rows), "--batch", "100",
-                   "--source", "shop", "--key", "no"]
+        head, rows = "no,name,loose\n", [f"{i},customer {i},{'z' * 100}\n" for i in range(n)]
+        options = ["--batch", "100", "--source", "shop", "--key", "no"]
         count = lambda: server.one("SELECT count(*) FROM customer")
-        for victim in ("satchelctl", "satcheld"):
+        for i, victim in enumerate(("satchelctl", "satcheld")):
             before = count()
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([harness.program("satchelctl"), "--data", server.data, "import", "customer", "-", *options],
+                                       stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, pipesize=1 << 20)
+            # Not half of them, and no end: it waits for more, and cannot be over before it is killed, however late that comes.
+            process.stdin.write(head + "".join(rows[2950 * i:2950 * (i + 1)]))
+            process.stdin.flush()
             harness.wait_until(lambda: count() > before + 300 or process.poll() is not None, "the import to be under way", pause_s=0.002)
             if victim == "satchelctl":
                 process.send_signal(signal.SIGKILL)
             else:
                 server.kill()
+            process.stdin.close()
             status = process.wait(harness.PATIENCE_S)
             self.assertNotEqual(status, 0, "the import ended before it was killed")
             if victim == "satcheld":
                 server.start()
             self.assertTrue(before < count() < n)
-        answer, _ = self.ctl(server, *command[3:])
+        answer, _ = self.ctl(server, "import", "customer", self.file("rows.csv", head + "".join(rows)), *options)
         self.assertEqual((answer["inserted"] + answer["unchanged"], answer["failed"]), (n, 0))
         self.assertGreater(answer["unchanged"], 600)
         self.assertEqual(server.read("SELECT count(*), count(DISTINCT name) FROM customer"), [(n, n)])

@@ -72,6 +72,9 @@ class N2PowerLoss(harness.Case):
                 app.stdin.write("PRAGMA synchronous=NORMAL;\n" + self.work(i))
                 app.stdin.flush()
                 time.sleep(self.random.uniform(0, 0.5))
+                if i % 3 == 1:
+                    # On a slow machine nothing would be sent in any of these times.
+                    harness.wait_until(lambda: server.read("SELECT 1 FROM contact_tag WHERE tag LIKE ?", f"phone {i} %"), "something of it to be sent")
                 if i % 3 == 0:
                     # A quick disk may have it all by now; what is written when nothing syncs any more is lost for certain.
                     self.end(syncing)
@@ -90,7 +93,7 @@ class N2PowerLoss(harness.Case):
         self.begin(server, phone, other)
         for i in range(ROUNDS):
             phone.sql(self.work(i))
-            process = phone.start("sync")
+            process = phone.start("sync", "--timeout", harness.PATIENCE_S)
             time.sleep(self.random.uniform(0, 0.25))
             server.kill()
             lose_power(server.store)

@@ -8,6 +8,7 @@ from harness import wait_until
 
 class Network(harness.Case):
     def load(self, server, contacts):
+        server.stop_timers()
         company = subprocess.run([harness.program("satchel-company"), "--contacts", str(contacts)], capture_output=True, text=True, check=True)
         server.sql(company.stdout)
 
@@ -37,11 +38,14 @@ class Network(harness.Case):
     def test_first_sync_device_killed_at_half_resumes(self):
         server = self.server()
         self.load(server, 3000)
-        phone = self.device("phone", server)
+        proxy = self.proxy(server)
+        proxy.delay_s = 0.2  # for a dozen seconds; while we get no processor nothing goes on either
+        phone = self.device("phone", server, proxy)
         process = phone.start("sync")
         wait_until(lambda: phone.one("SELECT snapshot_page FROM satchel_state") > 2, "some pages", pause_s=0.005)
         process.kill()
         process.wait()
+        proxy.delay_s = 0
         page = phone.one("SELECT snapshot_page FROM satchel_state")
         rows = phone.one("SELECT snapshot_rows FROM satchel_state")
         self.assertTrue(page and rows)
@@ -52,7 +56,9 @@ class Network(harness.Case):
     def test_own_writes_go_on_during_a_first_sync(self):
         server = self.server()
         self.load(server, 3000)
-        phone = self.device("phone", server)
+        proxy = self.proxy(server)
+        proxy.delay_s = 0.05  # for some seconds
+        phone = self.device("phone", server, proxy)
         process = phone.start("sync")
         wait_until(lambda: phone.one("SELECT snapshot_page FROM satchel_state") > 0, "the first page", pause_s=0.005)
         n = 0
@@ -71,14 +77,14 @@ class Network(harness.Case):
         self.sync_all(phone, tablet, rounds=1)
         watching = [device.start("sync", "--watch") for device in (phone, tablet)]
         wait_until(lambda: server.ctl("status")["since_start"]["sessions"] == 2, "both connections")
-        worst = 0
+        took = []
         for i in range(5):
             began = time.monotonic()
             phone.sql(f"INSERT INTO contact(id, given) VALUES(x'{i:02x}', 'Ada {i}')")
             wait_until(lambda: tablet.one("SELECT count(*) FROM contact") == i + 1, "the commit of the other device", pause_s=0.005)
-            worst = max(worst, time.monotonic() - began)
-        # Starting the program under a sanitizer is most of it.
-        self.assertLess(worst, 5)
+            took.append(time.monotonic() - began)
+        # Starting the program under a sanitizer is most of it; one of them may have had no processor for a while.
+        self.assertLess(sorted(took)[2], 5)
         for process in watching:
             process.terminate()
             self.assertEqual(process.wait(harness.PATIENCE_S), 0, phone.errors() + tablet.errors())
@@ -122,6 +128,8 @@ class Network(harness.Case):
         for w in range(3):
             work = "".join(f"BEGIN IMMEDIATE; UPDATE contact SET visit_count = visit_count + 1 WHERE id = x'01';"
                            f"INSERT INTO contact_tag(contact_id, tag) VALUES(x'01', '{w}-{i}'); COMMIT;" for i in range(60))
+            # One that has the lock may have no processor for longer than others wait if they are not told.
+            work = f"PRAGMA busy_timeout = {harness.PATIENCE_S * 1000};" + work
             writers.append(subprocess.Popen(till.command("sql", work), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         for process in writers:
             out, errors = process.communicate(timeout=harness.PATIENCE_S)

@@ -225,10 +225,11 @@ class Ending(Operation):
         phone.sql("INSERT INTO contact(id, given) VALUES(x'01', 'Ada');\n" +
                   "".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES(x'{i:08x}', 'contact', x'01', hex(randomblob(1000)));\n"
                           for i in range(800)))
-        proxy.delay_s = 0.01
+        proxy.delay_s = 0.1  # for five seconds or more
         pushing = phone.start("sync", "--watch")
         harness.wait_until(lambda: server.one("SELECT count(*) FROM note") > 0, "the push to begin")
         server.stop()
+        proxy.delay_s = 0
         there = server.one("SELECT count(*) FROM note")
         self.assertLess(there, 800, "the push was over before the signal")
         self.assertIsNone(pushing.poll(), phone.errors())

@@ -64,7 +64,7 @@ class T16Quote(harness.Case):
         for device in self.staff:
             self.make(device, rounds=5)
         for _ in range(4):
-            syncing = [device.start("sync") for device in self.staff]
+            syncing = [device.start("sync", "--timeout", harness.PATIENCE_S) for device in self.staff]
             harness.wait_until(lambda before=self.office.one("SELECT count(number) FROM quote"), running=syncing:
                                self.office.one("SELECT count(number) FROM quote") > before or all(p.poll() is not None for p in running), "more numbers", pause_s=0)
             self.office.kill()

@@ -151,10 +151,10 @@ class T18Restore(harness.Case):
         phone = devices[0]
         phone.sql("".join(f"INSERT INTO note(id, parent_kind, parent_row, body) VALUES({contact(10000 + i)}, 'contact', {contact(1)}, hex(randomblob(300)));"
                           for i in range(1500)))
-        phone.start("sync", "--timeout", harness.PATIENCE_S)
+        pushing = phone.start("sync", "--timeout", harness.PATIENCE_S)
         harness.wait_until(lambda: server.one("SELECT count(*) FROM note") > 100, "the push to begin")
         made = server.ctl("backup", self.path("backup"))
-        harness.wait_until(lambda: phone.status()["pending"] == 0, "the push to end")
+        self.assertEqual(pushing.wait(harness.PATIENCE_S), 0, phone.errors())
         self.ledger.rows = {10000 + i: "phone" for i in range(1500)}
         restored, _ = self.restore(server, self.path("backup"))
         self.assertEqual(restored.ctl("verify")["problems"], 0)

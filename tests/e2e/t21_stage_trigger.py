@@ -108,7 +108,7 @@ class T21StageTrigger(harness.Case):
         deal, name = self.deal()
         self.book(self.phone, name, "2026-11-03 10:00")
         self.book(self.tablet, name, "2026-11-03 11:00")
-        process = self.phone.start("sync")
+        process = self.phone.start("sync", "--timeout", harness.PATIENCE_S)
         harness.wait_until(lambda: self.office.one(f"SELECT count(*) FROM interaction WHERE deal_id = {deal}") or process.poll() is not None, "the first booking", pause_s=0)
         self.office.kill()
         self.office.start()

@@ -76,7 +76,7 @@ class T24WrongPrice(harness.Case):
         self.office.sql(f"UPDATE product SET price_cents = 600 WHERE id = {TEA};")
         time.sleep(0.01)
         numbers = [self.sell((TEA, 1, None)) for _ in range(20)]
-        process = self.till.start("sync")
+        process = self.till.start("sync", "--timeout", harness.PATIENCE_S)
         harness.wait_until(lambda: self.office.one("SELECT count(*) FROM purchase") or process.poll() is not None, "a receipt", pause_s=0)
         self.office.kill()
         self.office.start()

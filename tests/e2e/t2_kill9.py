@@ -25,7 +25,7 @@ class T2Kill9(harness.Case):
         for _ in range(25):
             self.work(a, tags_a, 8)
             self.work(b, tags_b, 8)
-            yield server, (a, a.start("sync")), (b, b.start("sync"))
+            yield server, *((device, device.start("sync", "--timeout", harness.PATIENCE_S)) for device in (a, b))
         self.sync_all(a, b)
         tags = tags_a + tags_b
         self.assertEqual(server.one("SELECT visit_count FROM contact"), len(tags))
