@@ -88,7 +88,7 @@ static void send_text(world *w, const char *text) {
 
 /* The next answer; NULL if the connection was closed. */
 static json_t *receive(world *w) {
-    for (int turns = 0; turns < 1000; turns++) {
+    for (int turns = 0; turns < 12000; turns++) {
         uint8_t *end = w->in.n ? memchr(w->in.p, '\n', w->in.n) : NULL;
         if (end) {
             size_t n = (size_t)(end - w->in.p) + 1;

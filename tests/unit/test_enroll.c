@@ -82,7 +82,7 @@ static json_t *read_request(world *w) {
 
 /* Waits for it; checks its head. */
 static json_t *hear_request(world *w) {
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) {
         json_t *o = read_request(w);
         if (!o) continue;
         assert_int_equal(strncmp((char *)w->peer.heard.p, "POST /v1/enroll HTTP/1.1\r\n", 26), 0);

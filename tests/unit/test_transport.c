@@ -22,6 +22,8 @@
 
 #define MUTUAL "-Verify 1 -verify_return_error -CAfile ca.pem"
 #define DAY_MS (24ull * 3600 * 1000)
+/* On a busy machine the peer, or this process, may have no processor for some seconds. */
+#define PATIENCE_MS 60000
 
 typedef struct world {
     tls_world tls;
@@ -87,7 +89,7 @@ static bool answer_upgrade(world *w, const char *format) {
 /* Steps until the transport is open or has failed; returns why. */
 static int connect_with(world *w, const char *answer) {
     bool answered = false;
-    uint64_t until = stream_clock_ms() + 5000;
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
     w->rc = transport_connect(w->t);
     while (!w->rc && transport_state(w->t) == TRANSPORT_CONNECTING) {
         assert_true(stream_clock_ms() < until);
@@ -104,7 +106,7 @@ static void open_connection(world *w) {
 
 /* Steps until a message is there (true) or the connection has ended (w->rc). */
 static bool next_message(world *w, buf *message) {
-    uint64_t until = stream_clock_ms() + 5000;
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
     while (!transport_receive(w->t, message)) {
         if (w->rc) return false;
         assert_true(stream_clock_ms() < until);
@@ -115,7 +117,7 @@ static bool next_message(world *w, buf *message) {
 
 /* Steps until the client has sent n bytes in all. */
 static void hear_bytes(world *w, size_t n) {
-    uint64_t until = stream_clock_ms() + 5000;
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
     while (w->peer.heard.n < n) {
         assert_true(stream_clock_ms() < until);
         w->rc = transport_step(w->t, 1, -1);
@@ -381,7 +383,7 @@ static void say_frame(world *w, uint8_t first, const void *payload, size_t n) {
     buf_put(&frame, payload, n);
     /* The pipe to the server is smaller than a large frame: the transport must read while we write. */
     fcntl(w->peer.to, F_SETFL, O_NONBLOCK);
-    uint64_t until = stream_clock_ms() + 5000;
+    uint64_t until = stream_clock_ms() + PATIENCE_MS;
     for (size_t at = 0; at < frame.n;) {
         ssize_t put = write(w->peer.to, frame.p + at, frame.n - at);
         if (put > 0) at += (size_t)put;
@@ -553,11 +555,11 @@ static void transport_step_that_opens_returns_at_once(void **state) {
         assert_int_equal(transport_step(w->t, 2, -1), 0);
         answered = answer_upgrade(w, ACCEPTED);
     }
-    usleep(50000); /* the answer lies in the socket when the step begins */
+    usleep(50000); /* the answer lies in the socket when the step begins, or comes while it waits */
     uint64_t before = stream_clock_ms();
-    assert_int_equal(transport_step(w->t, 3000, -1), 0);
+    while (transport_state(w->t) == TRANSPORT_CONNECTING) assert_int_equal(transport_step(w->t, PATIENCE_MS, -1), 0);
     assert_int_equal(transport_state(w->t), TRANSPORT_OPEN);
-    assert_true(stream_clock_ms() - before < 1000);
+    assert_true(stream_clock_ms() - before < 10000); /* of the 25 seconds to the next ping */
 }
 
 static void transport_step_wakeup_ends_the_wait(void **state) {
@@ -569,8 +571,8 @@ static void transport_step_wakeup_ends_the_wait(void **state) {
     assert_int_equal(pipe(fd), 0);
     assert_int_equal(write(fd[1], "x", 1), 1);
     uint64_t before = stream_clock_ms();
-    assert_int_equal(transport_step(w->t, 3000, fd[0]), 0);
-    assert_true(stream_clock_ms() - before < 1000);
+    assert_int_equal(transport_step(w->t, PATIENCE_MS, fd[0]), 0);
+    assert_true(stream_clock_ms() - before < 10000);
     before = stream_clock_ms();
     assert_int_equal(transport_step(w->t, 50, -1), 0);
     assert_true(stream_clock_ms() - before >= 45);

@@ -99,7 +99,7 @@ static uint16_t free_port(void) {
 static void wait_until_listening(uint16_t port) {
     struct sockaddr_in a = loopback(port);
     struct timespec pause = {.tv_nsec = 5000000};
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 12000; i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         int err = connect(fd, (struct sockaddr *)&a, sizeof a);
         close(fd);
