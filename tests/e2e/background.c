@@ -68,7 +68,8 @@ int main(int argc, char **argv) {
     work w = {0};
     pthread_t watcher;
     if (argc != 2) return 2;
-    int failed = satchel_open(argv[1], NULL, &w.s);
+    satchel_options o = {.size = sizeof o, .busy_timeout_ms = PATIENCE_S * 1000};
+    int failed = satchel_open(argv[1], &o, &w.s);
     if (!failed) {
         satchel_on_event(w.s, on_event, &w);
         satchel_on_change(w.s, on_change, &w);
