@@ -78,7 +78,7 @@ int outbox_rewind(file *f, uint64_t epoch_start);
 /* The first above `after` of those that are open again and about which the server, which may have kept their settling after all, has not been heard out: a
  * hello says a settled number below it. 1, 0 or an error. */
 int outbox_next_reopened(file *f, uint64_t after, uint64_t *number);
-/* Inside file_begin. It has told all that it knows: they are open. */
+/* Inside file_begin. It has told all that it knows: they are open, and a retry that was too late may be made again (E_FORGOTTEN). */
 int outbox_heard_all(file *f);
 /* Inside file_begin, at a welcome that tells this head: what was known to be settled before lies at it or below. */
 int outbox_place_settled(file *f, uint64_t head);

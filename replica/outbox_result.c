@@ -123,17 +123,12 @@ int outbox_fork(file *f, uint32_t incarnation) {
 /* Kept as long as somebody else's word alone settled it. */
 #define HAS_CHANGES "(changes IS NOT NULL OR parts>0)"
 
-#define LATE_TEXT                                                                                                                \
-    "the server was put back to before the refusal that this resolves was settled; retry it if it is missing, discard it if it is there"
-
-/* What is not on the server any more is undone here: the settling of refusals by others, and that the server was told of discards. A retry that was late stands
- * for what nobody has any more, and whether that was made the server cannot know. */
+/* What is not on the server any more is undone here: the settling of refusals by others, and that the server was told of discards. */
 static int rewind_settled(file *f, uint64_t epoch_start) {
     int rc = db_exec(&f->sql,
-                     "UPDATE satchel_outbox SET state=3, seq=-1, message=CASE code WHEN ?2 THEN ?4 ELSE message END,"
-                     " code=CASE code WHEN ?2 THEN ?3 ELSE code END"
-                     " WHERE state>=3 AND code<>0 AND " HAS_CHANGES " AND (state=4 OR code=?2) AND " MAY_BE_LOST,
-                     "iiis", (int64_t)epoch_start, (int64_t)SATCHEL_E_RESOLVED, (int64_t)SATCHEL_E_FORGOTTEN, LATE_TEXT);
+                     "UPDATE satchel_outbox SET state=3, seq=-1 WHERE state>=3 AND code<>0 AND " HAS_CHANGES
+                     " AND (state=4 OR code=?2) AND " MAY_BE_LOST,
+                     "ii", (int64_t)epoch_start, (int64_t)SATCHEL_E_RESOLVED);
     if (!rc)
         rc = db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE state>=3 AND state=4 AND " MAY_BE_LOST, "i",
                      (int64_t)epoch_start);
@@ -166,8 +161,15 @@ int outbox_next_reopened(file *f, uint64_t after, uint64_t *number) {
                        after, number);
 }
 
+#define LATE_TEXT                                                                                                                \
+    "the server was put back to before the refusal that this resolves was settled; retry it if it is missing, discard it if it is there"
+
+/* A retry that was late, which the server does not know of any more, stands for what nobody has; and whether that was made the server cannot know. */
 int outbox_heard_all(file *f) {
-    return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE " REOPENED, ""));
+    return explain(f, db_exec(&f->sql,
+                              "UPDATE satchel_outbox SET seq=NULL, message=CASE code WHEN ?1 THEN ?3 ELSE message END,"
+                              " code=CASE code WHEN ?1 THEN ?2 ELSE code END WHERE " REOPENED,
+                              "iis", (int64_t)SATCHEL_E_RESOLVED, (int64_t)SATCHEL_E_FORGOTTEN, LATE_TEXT));
 }
 
 int outbox_place_settled(file *f, uint64_t head) {
@@ -216,7 +218,11 @@ int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
     *ended = false;
     int rc = outbox_get(f, r->number, &t);
     if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK;
-    if (rc || t.state != TXN_REFUSED || t.code == SATCHEL_E_RESOLVED) return rc;
+    if (rc || t.state != TXN_REFUSED) return rc;
+    /* One that was late itself was settled by nobody: it stays, and is not open again. */
+    if (t.code == SATCHEL_E_RESOLVED)
+        return explain(f,
+                       db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE n=? AND " REOPENED, "i", (int64_t)r->number));
     *ended = true;
     return mark_settled(f, &t);
 }

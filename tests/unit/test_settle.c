@@ -101,6 +101,11 @@ static void welcome_at(fixture *x, uint64_t head) {
     assert_int_equal(file_end(x->f, outbox_place_settled(x->f, head)), SATCHEL_OK);
 }
 
+static void hear_all(fixture *x) {
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    assert_int_equal(file_end(x->f, outbox_heard_all(x->f)), SATCHEL_OK);
+}
+
 /* The commit by which an admin retried it is on the server no more, and the changes may be nowhere else. */
 static void N7_refusal_that_was_settled_after_the_backup_is_open_again(void **state) {
     fixture *x = *state;
@@ -163,8 +168,15 @@ static void forestalled(fixture *x, bool seen) {
     welcome_at(x, 20);
     if (seen) assert_int_equal(outbox_discard(x->f, 1), SATCHEL_OK);
     assert_int_equal(rewind_file(x, 21), SATCHEL_OK);
-    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected WHERE code=-57"), seen ? 1 : 0);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox WHERE state=3 AND seq=-1"), seen ? 1 : 0);
+    /* What the server has kept after all stays too late, and is for the user to look at. */
     assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+    settled_there(x, 1, false);
+    hear_all(x);
+    welcome_at(x, 20);
+    assert_int_equal(app_integer(x, "SELECT code FROM satchel_rejected"), SATCHEL_E_RESOLVED);
+    assert_int_equal(rewind_file(x, 20), SATCHEL_OK);
+    hear_all(x);
     assert_int_equal(app_integer(x, "SELECT code FROM satchel_rejected"), SATCHEL_E_FORGOTTEN);
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
     assert_false(moot);
