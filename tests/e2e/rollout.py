@@ -173,7 +173,7 @@ class Rollout(company.Company):
         server.ctl("device", "pause", "bob")
         self.bob.sql("UPDATE client SET name = 'Ada King'")
         server.ctl("rollout", "advance", 100)
-        harness.wait_until(lambda: "has paused this device" in self.bob.run("sync", "--timeout", 2, expect=1).stderr, "the device to be told")
+        self.bob.sync_in_vain("has paused this device")
         self.assertEqual((self.state(), secrets()), ([("rep", "rep@next", 2, 2, 1)], ["s", None]))
         server.ctl("rollout", "finish")
         server.ctl("device", "resume", "bob")
