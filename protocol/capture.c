@@ -545,6 +545,10 @@ void capture_enable(capture *c, bool on) {
         sqlite3_preupdate_hook(c->db, NULL, NULL);
 }
 
+void capture_say(capture *c, const capture_said *said) {
+    c->row.said = said;
+}
+
 void capture_unchecked(capture *c, bool on) {
     c->unchecked = on;
 }

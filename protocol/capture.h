@@ -17,7 +17,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "protocol/limits.h"
 #include "protocol/schema.h"
+#include "protocol/value.h"
 
 typedef struct capture capture;
 
@@ -54,6 +56,16 @@ void capture_set_schema(capture *c, const schema *s);
 /* Off: changes on this connection are neither captured nor refused (apply, migrations). A new capture is on. Between
  * transactions, or (where capture_flush is used) with nothing recorded. */
 void capture_enable(capture *c, bool on);
+/* What a statement says of the row of `key` (the values as they are stored), whether or not it changes it: of these columns (by their index among the
+ * live ones) an update is recorded with what it leaves as it was, too. insert: it is one that met the row (CHANGESET_INSERT). */
+typedef struct capture_said {
+    const schema_table *table;
+    value key[LIMIT_KEY_COLUMNS];
+    bool insert, column[LIMIT_COLUMNS];
+} capture_said;
+
+/* Borrowed until the next call; NULL, as in a new capture: an update says what it changes. */
+void capture_say(capture *c, const capture_said *said);
 /* On: a row may fail the schema's checks (satchel_check). A new capture is off; one that is not enabled looks at no check anyway. */
 void capture_unchecked(capture *c, bool on);
 

@@ -58,6 +58,9 @@ typedef struct capture_entry {
     int16_t refusal; /* SATCHEL_E_* */
 } capture_entry;
 
+/* In an entry's indirect byte, beside CHANGESET_INSERT: what it holds without a difference was said, and is no group's. */
+#define ENTRY_SAID 2u
+
 /* The transaction's entries in the order of the changes. Above LIMIT_CAPTURE_BYTES they move to an unlinked temporary file (C7), or to one in
  * memory where the connection's own temporary data is to stay in memory. */
 typedef struct capture_record {
@@ -85,7 +88,8 @@ int capture_record_view(capture_record *r, uint8_t **p, size_t *n);
 /* Column values of the row at hand, views into SQLite's memory. */
 typedef struct capture_row {
     sqlite3 *db;
-    bool utf8; /* the database's encoding: texts need no conversion */
+    bool utf8;                /* the database's encoding: texts need no conversion */
+    const capture_said *said; /* by the statement under way; NULL: what changes */
     value old[LIMIT_COLUMNS], new[LIMIT_COLUMNS];
     bool changed[LIMIT_COLUMNS];
 } capture_row;
@@ -123,6 +127,8 @@ typedef struct capture_net {
     buf out;    /* the part in the making */
     buf change; /* one consolidated change */
     value old[LIMIT_COLUMNS], new[LIMIT_COLUMNS];
+    bool stays
+        [LIMIT_COLUMNS]; /* units of the row at hand that its change keeps: what was said of them makes no difference, so far */
     /* of the run at hand */
     const capture_tables *tables;
     uint8_t *p;

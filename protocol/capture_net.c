@@ -182,6 +182,7 @@ static unsigned count_passes(const capture_net *net) {
 /* A row's net effect: what it was before the transaction, as far as known (`old`), and what it has become (`new`). */
 typedef struct fold {
     bool started, before, after;
+    bool insert; /* an insert met the row, and what it said stays said */
 } fold;
 
 static int read_record(const capture_table *t, const uint8_t **p, const uint8_t *end, value *out) {
@@ -203,19 +204,22 @@ static int fold_old(capture_net *net, const capture_table *t, const uint8_t **p,
     return SATCHEL_OK;
 }
 
-static int fold_new(capture_net *net, const capture_table *t, const uint8_t **p, const uint8_t *end) {
+/* said: by a retry, be it so already. */
+static int fold_new(capture_net *net, const capture_table *t, const uint8_t **p, const uint8_t *end, bool said) {
     for (unsigned i = 0; i < t->ncol; i++) {
         value v;
         int rc = value_get(p, end, &v);
         if (rc) return rc;
-        if (v.type != VALUE_ABSENT) net->new[i] = v;
+        if (v.type == VALUE_ABSENT) continue;
+        net->new[i] = v;
+        if (said && value_equal(&net->old[i], &v)) net->stays[t->unit[i]] = true;
     }
     return SATCHEL_OK;
 }
 
 static int fold_entry(capture_net *net, const capture_table *t, const capture_entry *e, fold *f) {
     const uint8_t *p = entry_change(e), *end = p + e->change_n;
-    uint8_t op = *p;
+    uint8_t op = p[0], indirect = p[1];
     p += 2;
     if (!f->started) *f = (fold){.started = true, .before = op != SQLITE_INSERT};
     int rc = SATCHEL_OK;
@@ -223,22 +227,23 @@ static int fold_entry(capture_net *net, const capture_table *t, const capture_en
         rc = read_record(t, &p, end, net->new);
     } else {
         rc = fold_old(net, t, &p, end, f->before);
-        if (!rc && op == SQLITE_UPDATE) rc = fold_new(net, t, &p, end);
+        if (!rc && op == SQLITE_UPDATE) rc = fold_new(net, t, &p, end, indirect & ENTRY_SAID);
     }
     f->after = op != SQLITE_DELETE;
+    f->insert = f->insert || indirect & CHANGESET_INSERT;
     return rc;
 }
 
-/* Leaves only what differs, and groups with a difference whole; false if nothing differs. */
-static bool reduce(capture_net *net, const capture_table *t) {
-    bool differs[LIMIT_COLUMNS] = {false}, any = false;
+/* Leaves only what differs or was said, and groups with such a column whole; false if nothing does and was. */
+static bool reduce(capture_net *net, const capture_table *t, const fold *f) {
+    bool *stays = net->stays, any = f->insert;
     for (unsigned i = 0; i < t->ncol; i++) {
-        if (t->pk[i] || net->new[i].type == VALUE_ABSENT || value_equal(&net->old[i], &net->new[i])) continue;
-        differs[t->unit[i]] = true;
-        any = true;
+        if (t->pk[i] || net->new[i].type == VALUE_ABSENT) continue;
+        if (f->insert || !value_equal(&net->old[i], &net->new[i])) stays[t->unit[i]] = true;
+        any = any || stays[t->unit[i]];
     }
     for (unsigned i = 0; i < t->ncol; i++) {
-        if (!t->pk[i] && differs[t->unit[i]]) continue;
+        if (!t->pk[i] && stays[t->unit[i]]) continue;
         net->new[i].type = VALUE_ABSENT;
         if (!t->pk[i]) net->old[i].type = VALUE_ABSENT;
     }
@@ -250,6 +255,7 @@ static int fold_row(capture_net *net, const capture_table *t, const capture_entr
     buf_clear(&net->change);
     memset(net->old, 0, t->ncol * sizeof *net->old);
     memset(net->new, 0, t->ncol * sizeof *net->new);
+    memset(net->stays, 0, t->ncol * sizeof *net->stays);
     fold f = {0};
     for (;; e = entry_at(net, e->next)) {
         int rc = fold_entry(net, t, e, &f);
@@ -257,8 +263,12 @@ static int fold_row(capture_net *net, const capture_table *t, const capture_entr
         if (!e->next) break;
     }
     if (!f.before && !f.after) return SATCHEL_OK;
-    if (f.before && f.after && !reduce(net, t)) return SATCHEL_OK;
-    changeset_put_op(&net->change, !f.before ? SQLITE_INSERT : !f.after ? SQLITE_DELETE : SQLITE_UPDATE);
+    if (f.before && f.after && !reduce(net, t, &f)) return SATCHEL_OK;
+    changeset_put_op(&net->change,
+                     !f.before  ? SQLITE_INSERT
+                     : !f.after ? SQLITE_DELETE
+                                : SQLITE_UPDATE,
+                     f.before && f.after && f.insert ? CHANGESET_INSERT : 0);
     for (unsigned i = 0; i < t->ncol && f.before; i++) value_put(&net->change, &net->old[i]);
     for (unsigned i = 0; i < t->ncol && f.after; i++) value_put(&net->change, &net->new[i]);
     return net->change.rc;

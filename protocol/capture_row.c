@@ -1,5 +1,6 @@
 
 #include "protocol/capture_internal.h"
+#include "protocol/changeset.h"
 #include "protocol/db.h"
 #include "protocol/limits.h"
 #include "protocol/satchel_rc.h"
@@ -86,8 +87,9 @@ static int refuse(const capture_table *t, int code, unsigned column, capture_rec
     return SATCHEL_OK;
 }
 
-/* Appends an entry whose change has `change_n` bytes, key and operation already written; returns where the records go. */
-static uint8_t *begin_entry(const capture_table *t, uint8_t op, const value *key, size_t change_n, capture_record *to) {
+/* Appends an entry whose change has `change_n` bytes, key, operation and indirect byte already written; returns where the records go. */
+static uint8_t *begin_entry(const capture_table *t, uint8_t op, uint8_t indirect, const value *key, size_t change_n,
+                            capture_record *to) {
     size_t key_n = key_size(t, key);
     size_t size = (sizeof(capture_entry) + key_n + change_n + 7) & ~(size_t)7;
     capture_entry *e = capture_record_append(to, size);
@@ -102,7 +104,7 @@ static uint8_t *begin_entry(const capture_table *t, uint8_t op, const value *key
     uint8_t *p = (uint8_t *)(e + 1);
     for (unsigned i = 0; i < t->nkey; i++) p = value_write(p, &key[t->key[i]]);
     *p++ = op;
-    *p++ = 0;
+    *p++ = indirect;
     return p;
 }
 
@@ -143,21 +145,29 @@ static int record_whole(const capture_table *t, uint8_t op, const value *v, capt
     unsigned column;
     int rc = check_row(t, v, op == SQLITE_INSERT, &column);
     if (rc) return refuse(t, rc, column, to);
-    uint8_t *p = begin_entry(t, op, v, 2 + row_size(t, v), to);
+    uint8_t *p = begin_entry(t, op, 0, v, 2 + row_size(t, v), to);
     if (!p) return to->rc;
     write_row(p, t, v);
     return SATCHEL_OK;
 }
 
-/* Marks what differs; false if nothing does. */
-static bool compare(capture_row *w, const capture_table *t, bool *key_changed) {
-    bool any = false;
+/* What was said of the row at hand; NULL: nothing but what changes. */
+static const capture_said *said_of(const capture_row *w, const capture_table *t) {
+    if (!w->said || w->said->table->id != t->desc->id) return NULL;
+    for (unsigned i = 0; i < t->nkey; i++)
+        if (!value_equal(&w->old[t->key[i]], &w->said->key[i])) return NULL;
+    return w->said;
+}
+
+/* Marks what differs or was said; false if nothing did and was. */
+static bool compare(capture_row *w, const capture_table *t, const capture_said *said, bool *key_changed) {
+    bool any = said && said->insert;
     *key_changed = false;
     for (unsigned i = 0; i < t->ncol; i++) {
-        w->changed[i] = !value_equal(&w->old[i], &w->new[i]);
-        if (!w->changed[i]) continue;
-        any = true;
-        if (t->pk[i]) *key_changed = true;
+        bool differs = !value_equal(&w->old[i], &w->new[i]);
+        w->changed[i] = differs || (said && said->column[i]);
+        any = any || w->changed[i];
+        if (differs && t->pk[i]) *key_changed = true;
     }
     return any;
 }
@@ -185,7 +195,7 @@ static int check_update(const capture_row *w, const capture_table *t, unsigned *
     return rc;
 }
 
-static int record_update(const capture_row *w, const capture_table *t, capture_record *to) {
+static int record_update(const capture_row *w, const capture_table *t, const capture_said *said, capture_record *to) {
     unsigned column;
     int rc = check_update(w, t, &column);
     if (rc) return refuse(t, rc, column, to);
@@ -194,7 +204,7 @@ static int record_update(const capture_row *w, const capture_table *t, capture_r
         n += t->pk[i] || w->changed[i] ? value_size(&w->old[i]) : 1;
         n += w->changed[i] ? value_size(&w->new[i]) : 1;
     }
-    uint8_t *p = begin_entry(t, SQLITE_UPDATE, w->old, n, to);
+    uint8_t *p = begin_entry(t, SQLITE_UPDATE, said ? ENTRY_SAID | (said->insert ? CHANGESET_INSERT : 0) : 0, w->old, n, to);
     if (!p) return to->rc;
     for (unsigned i = 0; i < t->ncol; i++) {
         if (t->pk[i] || w->changed[i])
@@ -215,13 +225,15 @@ static int update(capture_row *w, const capture_table *t, capture_record *to) {
     int rc = load(w, t, sqlite3_preupdate_old, w->old);
     if (!rc) rc = load(w, t, sqlite3_preupdate_new, w->new);
     bool key_changed;
-    if (rc || !compare(w, t, &key_changed)) return rc;
+    if (rc) return rc;
+    const capture_said *said = said_of(w, t);
+    if (!compare(w, t, said, &key_changed)) return SATCHEL_OK;
     if (key_changed) {
         rc = record_whole(t, SQLITE_DELETE, w->old, to);
         return rc ? rc : record_whole(t, SQLITE_INSERT, w->new, to);
     }
     widen_groups(w, t);
-    return record_update(w, t, to);
+    return record_update(w, t, said, to);
 }
 
 int capture_row_record(capture_row *w, const capture_table *t, int op, capture_record *to) {

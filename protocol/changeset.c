@@ -20,8 +20,8 @@ void changeset_put_table(buf *b, const char *name, unsigned ncol, const uint8_t 
     buf_put(b, name, strlen(name) + 1);
 }
 
-void changeset_put_op(buf *b, uint8_t op) {
-    uint8_t bytes[2] = {op, 0};
+void changeset_put_op(buf *b, uint8_t op, uint8_t indirect) {
+    uint8_t bytes[2] = {op, indirect};
     buf_put(b, bytes, sizeof bytes);
 }
 
@@ -89,6 +89,7 @@ static int read_change(changeset_reader *r, changeset_change *out) {
     out->ncol = r->ncol;
     out->pk = r->pk;
     out->op = r->p[0];
+    out->insert = out->op == SQLITE_UPDATE && r->p[1] & CHANGESET_INSERT;
     r->p += 2;
     switch (out->op) {
     case SQLITE_INSERT:

@@ -6,7 +6,8 @@
  * column absent from both is unchanged; the old record always has the key).
  *
  * sqlite3changeset_start() and the session extension's other functions read what this writes. It differs from the
- * extension in one liberty: an update may hold a column whose old and new value are equal (a column of a touched group).
+ * extension in two liberties: an update may hold a column whose old and new value are equal (a column of a touched group, or one that a retry
+ * says again), and its indirect byte may say that it was an insert that met the row.
  * Does not allocate; the reader's views point into the blob. */
 #ifndef PROTOCOL_CHANGESET_H
 #define PROTOCOL_CHANGESET_H
@@ -21,11 +22,15 @@
 
 /* Begins a table section. `pk` has ncol bytes. */
 void changeset_put_table(buf *b, const char *name, unsigned ncol, const uint8_t *pk);
+/* The indirect byte of an update that was an insert whose row was there already: it has what that said. */
+#define CHANGESET_INSERT 1u
+
 /* Begins a change; the caller then puts its records with value_put (absent columns as type 0). */
-void changeset_put_op(buf *b, uint8_t op);
+void changeset_put_op(buf *b, uint8_t op, uint8_t indirect);
 
 typedef struct changeset_change {
     uint8_t op;        /* SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE */
+    bool insert;       /* of an update: it was an insert that met the row */
     const char *table; /* name, zero-terminated, in the blob */
     unsigned ncol;
     const uint8_t *pk;        /* ncol bytes */

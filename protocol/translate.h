@@ -14,4 +14,10 @@
  * SATCHEL_E_SCHEMA if the column count differs from the layout, SATCHEL_E_RANGE or _TYPE if a counter's difference cannot be taken. */
 int translate_change(const schema *s, uint32_t epoch, const changeset_change *change, delta_row *out);
 
+/* Whether an insert, which has every column, says nothing of this one: it is NULL or the default (M7, M15). */
+bool translate_says_nothing(const schema_column *c, const value *v);
+/* M15: makes of an insert the update as which it is merged into a row of its key: of the columns that it says something of, counters as what they have beyond
+ * the default. SATCHEL_E_RANGE or _TYPE if that cannot be taken; *column is the one (and undefined otherwise). */
+int translate_insert_as_update(const schema_table *t, delta_row *row, const schema_column **column);
+
 #endif

@@ -1,6 +1,7 @@
 #include "replica/outbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/changeset.h"
 #include "protocol/hlc.h"
@@ -28,10 +29,12 @@ struct outbox_writer {
     bool hides; /* some pending change hides what has come beneath it (M16) */
     uint8_t id[TXN_ID_BYTES];
     /* of a retry: the transaction that was opened last does it, and no later one */
-    uint64_t resolves; /* number of the refused transaction, else 0 */
-    int64_t code;      /* why it was refused */
-    bool opened;       /* a synced table was touched since it began */
-    bool flushed;      /* the retry has become a transaction */
+    uint64_t retries; /* number of the refused transaction, else 0 */
+    uint64_t
+        resolves; /* that, or the first of those that were retried in turn: what the server knows though it may have lost the others (N6) */
+    int64_t code; /* why it was refused */
+    bool opened;  /* a synced table was touched since it began */
+    bool flushed; /* the retry has become a transaction */
 };
 
 /* ---- the sink ---- */
@@ -73,16 +76,16 @@ static int read_state(outbox_writer *w) {
 
 static int sink_open(void *ctx) {
     outbox_writer *w = ctx;
-    w->resolves = 0;
+    w->retries = w->resolves = 0;
     w->opened = true;
     return read_state(w);
 }
 
 /* A first flush has resolved what this one may not: it may be empty. */
 static int refuse_old_again(outbox_writer *w) {
-    if (!w->resolves || !w->flushed) return SATCHEL_OK;
+    if (!w->retries || !w->flushed) return SATCHEL_OK;
     w->flushed = false;
-    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=3, code=? WHERE n=?", "ii", w->code, (int64_t)w->resolves);
+    return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=3, code=? WHERE n=?", "ii", w->code, (int64_t)w->retries);
 }
 
 /* A repeated flush of one transaction (C2) replaces what the first wrote, under the same number. */
@@ -101,10 +104,10 @@ static int sink_begin(void *ctx, bool again) {
 }
 
 static int resolve_old(outbox_writer *w) {
-    if (!w->resolves) return SATCHEL_OK;
+    if (!w->retries) return SATCHEL_OK;
     w->flushed = true;
     return db_exec(&w->sql, "UPDATE main.satchel_outbox SET state=4, code=0, settled_ms=? WHERE n=?", "ii",
-                   (int64_t)w->env.now_ms(w->env.ctx), (int64_t)w->resolves);
+                   (int64_t)w->env.now_ms(w->env.ctx), (int64_t)w->retries);
 }
 
 static int write_part(outbox_writer *w, unsigned number, const void *changeset, size_t n, const buf *unseen) {
@@ -185,34 +188,82 @@ int outbox_writer_error_code(const outbox_writer *w) {
 typedef struct retry {
     outbox_writer *w;
     rows rows;
-    delta_row row;
+    delta_row row, update;
+    capture_said said;
     uint32_t epoch;
+    uint64_t resolves;
     int64_t code;
 } retry;
 
-static rows_op retry_op(delta_op op) {
-    return op == DELTA_PUT ? ROWS_UPSERT : op == DELTA_UPDATE ? ROWS_UPDATE : ROWS_DELETE;
+/* The columns of a change that the table still has; their number. */
+static unsigned columns_of(const schema_table *t, const delta_row *row, rows_column *col, value *v) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < row->ncol; i++) {
+        int at = rows_column_index(t, row->col[i].id);
+        if (at < 0) continue;
+        col[n] = (rows_column){.at = (uint16_t)at, .add = row->col[i].kind == DELTA_ADD};
+        v[n++] = row->v[i];
+    }
+    return n;
+}
+
+static int write_row(retry *r, rows_op op, const schema_table *t, const delta_row *row, bool *changed) {
+    rows_column col[LIMIT_COLUMNS];
+    value v[LIMIT_COLUMNS];
+    unsigned n = columns_of(t, row, col, v);
+    return rows_write(&r->rows, op, t, row->key, n, col, v, changed);
+}
+
+/* An update says nothing of what it does not move: a counter, a guard, that sees what is there now, and what only the server writes. */
+static bool is_said(const schema_column *c, const retry *r) {
+    return r->said.insert || (c->rule != RULE_COUNTER && c->rule != RULE_GUARD && c->rule != RULE_SERVER);
+}
+
+/* Sets columns of a row that may be there, and says what the refused transaction said, whether or not it stands there: whoever has written it meanwhile may have done
+ * so on a server that is put back (N7). *n: how many. */
+static int say_again(retry *r, const schema_table *t, const delta_row *row, unsigned *n, bool *changed) {
+    rows_column col[LIMIT_COLUMNS];
+    value v[LIMIT_COLUMNS];
+    *n = columns_of(t, row, col, v);
+    if (!*n && !r->said.insert) return SATCHEL_OK;
+    r->said.table = t;
+    for (unsigned i = 0; i < t->nkey; i++) r->said.key[i] = rows_normal(t->key[i], &row->key[i]);
+    memset(r->said.column, 0, sizeof r->said.column);
+    for (unsigned i = 0; i < *n; i++) r->said.column[col[i].at] = is_said(t->col[col[i].at], r);
+    capture_say(r->w->capture, &r->said);
+    int rc = rows_write(&r->rows, *n ? ROWS_UPDATE : ROWS_TOUCH, t, row->key, *n, col, v, changed);
+    capture_say(r->w->capture, NULL);
+    return rc;
+}
+
+/* A row of its key, whoever has made it, takes what it sets (M15). */
+static int insert_again(retry *r, const schema_table *t) {
+    const schema_column *c;
+    unsigned n;
+    bool there = false;
+    r->update = r->row;
+    int rc = translate_insert_as_update(t, &r->update, &c);
+    r->said.insert = true;
+    if (!rc) rc = say_again(r, t, &r->update, &n, &there);
+    return rc || there ? rc : write_row(r, ROWS_UPSERT, t, &r->row, NULL);
+}
+
+/* What was to be changed is not here any more, be it deleted or left: the rest alone is not what the app wrote. */
+static int update_again(retry *r, const schema_table *t) {
+    unsigned n;
+    bool there = false;
+    r->said.insert = false;
+    int rc = say_again(r, t, &r->row, &n, &there);
+    return !rc && n && !there ? SATCHEL_E_ROW_MISSING : rc;
 }
 
 static int retry_change(retry *r, const changeset_change *change) {
-    rows_column col[LIMIT_COLUMNS];
-    value v[LIMIT_COLUMNS];
-    unsigned n = 0;
     int rc = translate_change(r->w->schema, r->epoch, change, &r->row);
     if (rc) return rc;
     const schema_table *t = schema_table_by_id(r->w->schema, r->row.table);
     if (t->until != SCHEMA_NEVER) return SATCHEL_E_UNKNOWN_TABLE;
-    for (unsigned i = 0; i < r->row.ncol; i++) {
-        int at = rows_column_index(t, r->row.col[i].id);
-        if (at < 0) continue;
-        col[n] = (rows_column){.at = (uint16_t)at, .add = r->row.col[i].kind == DELTA_ADD};
-        v[n++] = r->row.v[i];
-    }
-    if (r->row.op == DELTA_DELETE) n = 0;
-    bool changed = true;
-    rc = rows_write(&r->rows, retry_op(r->row.op), t, r->row.key, n, col, v, &changed);
-    /* What was to be changed is not here any more, be it deleted or left: the rest alone is not what the app wrote. */
-    return !rc && !changed && n && r->row.op == DELTA_UPDATE ? SATCHEL_E_ROW_MISSING : rc;
+    if (r->row.op == DELTA_PUT) return insert_again(r, t);
+    return r->row.op == DELTA_UPDATE ? update_again(r, t) : write_row(r, ROWS_DELETE, t, &r->row, NULL);
 }
 
 static int retry_part(retry *r, const void *blob, size_t n) {
@@ -229,9 +280,9 @@ static int retry_part(retry *r, const void *blob, size_t n) {
 
 /* One statement over both homes of a changeset; the row keeps open while its changes are written to other tables. */
 static int retry_all(retry *r, uint64_t number) {
-    sqlite3_stmt *q =
-        db_prepare(&r->w->sql, "SELECT state, epoch, changes, code, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
-                               "SELECT 3, 0, changes, 0, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
+    sqlite3_stmt *q = db_prepare(
+        &r->w->sql, "SELECT state, epoch, changes, code, resolves, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
+                    "SELECT 3, 0, changes, 0, 0, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
     int rc;
     bool found = false;
     db_bind(q, "i", (int64_t)number);
@@ -240,6 +291,7 @@ static int retry_all(retry *r, uint64_t number) {
             int state = sqlite3_column_int(q, 0);
             r->epoch = (uint32_t)sqlite3_column_int64(q, 1);
             r->code = sqlite3_column_int64(q, 3);
+            r->resolves = (uint64_t)sqlite3_column_int64(q, 4);
             found = true;
             if (state != TXN_REFUSED) rc = state == TXN_PENDING ? SATCHEL_E_NOT_FOUND : SATCHEL_E_RESOLVED;
             if (state == TXN_REFUSED && r->code == SATCHEL_E_RESOLVED) rc = SATCHEL_E_RESOLVED;
@@ -262,7 +314,8 @@ static int replay(outbox_writer *w, uint64_t number) {
     w->opened = w->flushed = false;
     if (!rc) rc = retry_all(r, number);
     rows_fini(&r->rows);
-    w->resolves = w->opened ? number : 0;
+    w->retries = w->opened ? number : 0;
+    w->resolves = w->opened && r->resolves ? r->resolves : w->retries;
     w->code = r->code;
     free(r);
     return rc;
@@ -271,7 +324,7 @@ static int replay(outbox_writer *w, uint64_t number) {
 /* What stands in the way of the commit has the words. */
 static int give_up(outbox_writer *w, int rc) {
     roll_back(w);
-    w->resolves = 0;
+    w->retries = w->resolves = 0;
     return capture_error_code(w->capture) ? capture_error_code(w->capture) : rc;
 }
 

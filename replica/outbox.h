@@ -24,8 +24,8 @@ void outbox_writer_close(outbox_writer *w);
 const char *outbox_writer_error(const outbox_writer *w);
 int outbox_writer_error_code(const outbox_writer *w);
 /* Runs the changes of refused transaction `number` again as a new transaction; see satchel_retry. SATCHEL_E_RESOLVED also for one that was itself refused
- * for being too late: its changes were settled with those that it was to replace. *moot is set if they changed nothing (then the
- * caller discards the old one). */
+ * for being too late: its changes were settled with those that it was to replace. It says again what the refused one said, be it so already: whoever made it so
+ * may have done it on a server that is put back (N7). *moot is set if nothing is left to say (then the caller settles the old one). */
 int outbox_retry(outbox_writer *w, uint64_t number, bool *moot);
 /* Begins a transaction with them, which resolves `number` if it commits something; see satchel_edit. */
 int outbox_edit(outbox_writer *w, uint64_t number);
@@ -63,8 +63,9 @@ int outbox_push(file *f, outbox_cursor *at, buf *message, uint64_t *last);
  * refused takes it out of the overlay. A result that is known already has no effect. *changed tells whether it had one. */
 int outbox_result(file *f, const msg_result *r, uint64_t now_ms, bool *changed);
 /* Inside file_begin. N6: an admin was first and has settled the refusal (a result SATCHEL_E_RESOLVED for a transaction that is refused): it is not open
- * any more, and the server is to be told that this is known. *ended tells whether it was open; what was refused for being late itself stays. */
-int outbox_settled_there(file *f, const msg_result *r, bool *ended);
+ * any more, and the server is to be told that this is known. The result may name what was retried in its place. *ended is the number of that which was open,
+ * 0: none was; what was refused for being late itself stays. */
+int outbox_settled_there(file *f, const msg_result *r, uint64_t *ended);
 /* Inside file_begin. The same for a refusal that was found here: a pending transaction that cannot be sent. */
 int outbox_refuse(file *f, const outbox_txn *t, int rc, const char *text, uint64_t now_ms);
 /* Inside file_begin. Moves settled_number to the last number below which nothing is pending. */
@@ -89,6 +90,9 @@ int outbox_prune(file *f, bool *more);
 int outbox_confirm(file *f, const outbox_txn *t);
 /* satchel_discard; a transaction of its own. */
 int outbox_discard(file *f, uint64_t number);
+/* Settles a refused one of which nothing is left to do. It is kept until the server's backup has passed that, and is open again where a server that is put back may
+ * have lost it (N7). */
+int outbox_settle_moot(file *f, uint64_t number);
 /* Discards of which the server was not told: the first above `after`. Where it never heard of that one, it is to be told of what that was to resolve. 1, 0 or an
  * error. */
 int outbox_next_untold(file *f, uint64_t after, uint64_t *number);

@@ -97,7 +97,7 @@ static int translate_loosely(const schema *s, uint32_t epoch, const changeset_ch
     for (unsigned i = 0; i < change->ncol; i++)
         if (change->pk[i]) as_insert.new[i] = change->old[i];
     rc = translate_change(s, epoch, &as_insert, row);
-    row->op = DELTA_UPDATE;
+    row->op = change->insert ? DELTA_PUT : DELTA_UPDATE;
     return rc;
 }
 

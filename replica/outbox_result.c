@@ -213,17 +213,24 @@ static int mark_discarded(file *f, const outbox_txn *t) {
     return rc ? explain(f, rc) : mark_settled(f, t);
 }
 
-int outbox_settled_there(file *f, const msg_result *r, bool *ended) {
+/* The refused transaction that the server means: by its own number, or, where a server that was put back has lost its refusal, by that of what it was to retry. */
+static int find_refused(file *f, uint64_t number, outbox_txn *t) {
+    sqlite3_stmt *q =
+        db_prepare(&f->sql, "SELECT n FROM satchel_outbox WHERE state>=3 AND state=3 AND ?1 IN (n, resolves) LIMIT 1");
+    uint64_t n;
+    int rc = next_number(f, q, number, &n);
+    return rc == 1 ? outbox_get(f, n, t) : rc ? rc : SATCHEL_E_NOT_FOUND;
+}
+
+int outbox_settled_there(file *f, const msg_result *r, uint64_t *ended) {
     outbox_txn t;
-    *ended = false;
-    int rc = outbox_get(f, r->number, &t);
-    if (rc == SATCHEL_E_NOT_FOUND) return SATCHEL_OK;
-    if (rc || t.state != TXN_REFUSED) return rc;
+    *ended = 0;
+    int rc = find_refused(f, r->number, &t);
+    if (rc) return rc == SATCHEL_E_NOT_FOUND ? SATCHEL_OK : rc;
     /* One that was late itself was settled by nobody: it stays, and is not open again. */
     if (t.code == SATCHEL_E_RESOLVED)
-        return explain(f,
-                       db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE n=? AND " REOPENED, "i", (int64_t)r->number));
-    *ended = true;
+        return explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET seq=NULL WHERE n=? AND " REOPENED, "i", (int64_t)t.number));
+    *ended = t.number;
     return mark_settled(f, &t);
 }
 
@@ -232,6 +239,18 @@ static int discard_ungiven(file *f, const outbox_txn *t) {
     int rc = explain(f, db_exec(&f->sql, "UPDATE satchel_outbox SET incarnation=0, code=? WHERE n=?", "ii",
                                 t->resolves ? (int64_t)SATCHEL_E_RESOLVED : (int64_t)0, (int64_t)t->number));
     return rc ? rc : mark_discarded(f, t);
+}
+
+static int settle_moot(file *f, uint64_t number) {
+    outbox_txn t;
+    int rc = outbox_get(f, number, &t);
+    if (rc) return rc;
+    return t.incarnation ? mark_settled(f, &t) : discard_ungiven(f, &t);
+}
+
+int outbox_settle_moot(file *f, uint64_t number) {
+    int rc = file_begin(f);
+    return rc ? rc : file_end(f, settle_moot(f, number));
 }
 
 static int discard(file *f, uint64_t number) {

@@ -193,6 +193,7 @@ static void redo_one(row_work *w, view *x) {
         set_columns(w, x, w->o->change.new);
         break;
     case SQLITE_UPDATE:
+        if (w->o->change.insert && x->state != VIEW_PRESENT) view_fresh(w, x);
         if (!has_values(x)) break;
         x->state = VIEW_PRESENT;
         move_columns(w, x, false);

@@ -76,6 +76,10 @@ static char *statement_text(rows_op op, const schema_table *t, unsigned n, const
         put_assignments(sql, t, n, col);
         put_key_match(sql, t);
         break;
+    case ROWS_TOUCH:
+        sqlite3_str_appendf(sql, "UPDATE main.\"%w\" SET \"%w\"=\"%w\"", t->name, t->key[0]->name, t->key[0]->name);
+        put_key_match(sql, t);
+        break;
     case ROWS_DELETE:
         sqlite3_str_appendf(sql, "DELETE FROM main.\"%w\"", t->name);
         put_key_match(sql, t);

@@ -12,7 +12,7 @@
 #include "protocol/schema.h"
 #include "replica/arena.h"
 
-typedef enum rows_op { ROWS_READ, ROWS_INSERT, ROWS_UPSERT, ROWS_UPDATE, ROWS_DELETE } rows_op;
+typedef enum rows_op { ROWS_READ, ROWS_INSERT, ROWS_UPSERT, ROWS_UPDATE, ROWS_TOUCH, ROWS_DELETE } rows_op;
 
 /* One column of a statement. */
 typedef struct rows_column {
@@ -43,7 +43,8 @@ void rows_forget(rows *r);
 /* Reads all live columns into out[t->ncol], copied to the arena. 1, 0 if there is no such row, or a database code. */
 int rows_read(rows *r, const schema_table *t, const value *key, arena *a, value *out);
 /* Inserts, updates or deletes; `v` has one value for each of the n columns (key columns excluded, given by `key`). ROWS_UPSERT
- * inserts, or updates the columns on a present row. *changed (may be NULL) tells whether a row was touched. */
+ * inserts, or updates the columns on a present row; ROWS_TOUCH updates a present row to what it is. *changed (may be NULL) tells whether a row was
+ * touched. */
 int rows_write(rows *r, rows_op op, const schema_table *t, const value *key, unsigned n, const rows_column *col, const value *v,
                bool *changed);
 

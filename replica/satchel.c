@@ -337,8 +337,8 @@ int satchel_get_status(satchel *s, satchel_status_info *out) {
 
 /* ---- refusals ---- */
 
-static int discard(satchel *s, uint64_t number) {
-    int rc = outbox_discard(s->file, number);
+static int end_refusal(satchel *s, uint64_t number, int (*end)(file *, uint64_t)) {
+    int rc = end(s->file, number);
     if (rc) return fail_of_file(s, rc);
     overlay_announce(s->file->overlay, s->changed, s->changed_ctx);
     on_committed(s);
@@ -347,7 +347,7 @@ static int discard(satchel *s, uint64_t number) {
 
 int satchel_discard(satchel *s, uint64_t number) {
     int rc = enter(s);
-    return rc ? rc : finish(s, discard(s, number));
+    return rc ? rc : finish(s, end_refusal(s, number, outbox_discard));
 }
 
 static int tell_retry(satchel *s, int rc) {
@@ -364,8 +364,9 @@ int satchel_retry(satchel *s, uint64_t number) {
     if (rc) return rc;
     finish(s, SATCHEL_OK);
     rc = outbox_retry(s->writer, number, &moot);
-    if (!rc && moot) return satchel_discard(s, number);
-    return rc ? tell_retry(s, rc) : SATCHEL_OK;
+    if (rc) return tell_retry(s, rc);
+    if (!moot || (rc = enter(s))) return rc;
+    return finish(s, end_refusal(s, number, outbox_settle_moot));
 }
 
 int satchel_edit(satchel *s, uint64_t number) {

@@ -241,7 +241,7 @@ SATCHEL_API void satchel_on_event(satchel *s, void (*event)(void *ctx, const sat
 SATCHEL_API int satchel_discard(satchel *s, uint64_t number);
 
 /* Runs the changes of refused transaction `number` again as a new transaction on the program's connection, on the rows as they are now
- * (inserts replace, updates set, counters add, deletes delete), and marks the old one as resolved by it. Fix the cause first. Between
+ * (an insert whose row is there sets what it says something of, which is neither NULL nor a default; updates set, counters add, deletes delete), and marks the old one as resolved by it. Fix the cause first. Between
  * transactions only, in the thread that uses satchel_db.
  *   SATCHEL_E_NOT_FOUND  there is no refused transaction of that number
  *   SATCHEL_E_RESOLVED   it was resolved before, here or by an admin; also of a retry that was refused for that

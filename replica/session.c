@@ -277,12 +277,12 @@ static int look_below_told(session *s) {
     return session_file_error(s, rc);
 }
 
-/* Of a retry that the server never heard of it knows what that was to resolve. */
+/* Of a retry it knows what that was to resolve, whether or not it heard of the retry. */
 static int say_resolve(session *s, uint64_t number) {
     outbox_txn t;
     int rc = outbox_get(s->file, number, &t);
     if (rc) return session_file_error(s, rc);
-    msg_resolve m = {.number = t.incarnation ? number : t.resolves, .action = 1};
+    msg_resolve m = {.number = t.resolves ? t.resolves : number, .action = 1};
     buf_clear(&s->message);
     resolve_encode(&m, &s->message);
     return session_say(s);

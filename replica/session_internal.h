@@ -26,8 +26,11 @@ typedef struct flight {
     size_t bytes;
 } flight;
 
-/* What a result did: it became of a transaction that had none; a refusal was settled by an admin. */
-typedef enum session_effect { EFFECT_NONE, EFFECT_ANSWERED, EFFECT_SETTLED } session_effect;
+/* What a result did. */
+typedef struct session_effect {
+    bool answered;    /* it became of a transaction that had none */
+    uint64_t settled; /* the number of a refusal that was open, and that an admin has settled; 0: of none */
+} session_effect;
 
 /* session_checksum.c. */
 typedef struct session_checks {

@@ -178,11 +178,12 @@ static int forget_told(session *s) {
 
 /* *answered: the number, if the result is the answer to something that this device has sent. */
 static int take_result(session *s, const msg_result *r, uint64_t now_ms, session_effect *effect, uint64_t *answered) {
-    bool changed, ended = false;
+    bool changed;
+    uint64_t ended = 0;
     int rc = outbox_result(s->file, r, now_ms, &changed);
     if (changed) *answered = r->number;
     if (!rc && !changed && r->rc == SATCHEL_E_RESOLVED) rc = outbox_settled_there(s->file, r, &ended);
-    *effect = changed ? EFFECT_ANSWERED : ended ? EFFECT_SETTLED : EFFECT_NONE;
+    *effect = (session_effect){.answered = changed, .settled = ended};
     return rc;
 }
 
@@ -209,12 +210,13 @@ static void tell_refusals(session *s, const void *p, size_t n) {
     char text[LIMIT_TEXT_BYTES];
     if (results_open(&reader, p, n)) return;
     for (unsigned i = 0; results_next(&reader, &r) == 1; i++) {
-        if (!r.rc || s->effect[i] == EFFECT_NONE) continue;
+        uint64_t settled = s->effect[i].settled;
+        if (!r.rc || (!s->effect[i].answered && !settled)) continue;
         const schema_table *t = r.table ? schema_table_by_id(s->file->schema, r.table) : NULL;
         snprintf(text, sizeof text, "%.*s", (int)r.ntext, r.text);
-        session_emit(s, &(satchel_event){.type = s->effect[i] == EFFECT_SETTLED ? SATCHEL_EVENT_SETTLED : SATCHEL_EVENT_REFUSED,
+        session_emit(s, &(satchel_event){.type = settled ? SATCHEL_EVENT_SETTLED : SATCHEL_EVENT_REFUSED,
                                          .rc = r.rc,
-                                         .number = r.number,
+                                         .number = settled ? settled : r.number,
                                          .table = t ? t->name : "",
                                          .text = text});
     }

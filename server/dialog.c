@@ -508,10 +508,9 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     msg_resolve m;
     int rc = resolve_decode(message, n, &m);
     if (rc) return rc;
-    int64_t of;
-    bool open;
-    rc = refusal_of(w->s, c->author, m.number, &of, &open);
-    return rc || !of ? rc : refusal_settle(w->s, c->author, of, m.number, "discarded", w->now_ms);
+    refusal found;
+    rc = refusal_of(w->s, c->author, m.number, &found);
+    return rc || !found.author ? rc : refusal_settle(w->s, c->author, &found, "discarded", w->now_ms);
 }
 
 /* ---- losses ---- */

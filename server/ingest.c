@@ -223,10 +223,9 @@ static int tell_refusal(ingest *g, int rc, ingest_result *out) {
 
 /* N6: a retry that is refused stands in the place of what it retried, which nobody is to make as well. */
 static int replace(ingest *g, const push_txn *txn) {
-    int64_t of;
-    bool open;
-    int rc = txn->resolves ? refusal_of(g->s, g->author->author, txn->resolves, &of, &open) : SATCHEL_OK;
-    return rc || !txn->resolves || !of ? rc : refusal_settle(g->s, g->author->author, of, txn->resolves, "retried", g->now_ms);
+    refusal found = {0};
+    int rc = txn->resolves ? refusal_of(g->s, g->author->author, txn->resolves, &found) : SATCHEL_OK;
+    return rc || !found.author ? rc : refusal_settle(g->s, g->author->author, &found, "retried", g->now_ms);
 }
 
 static int drop_stage(ingest *g, const author_info *author, uint64_t number) {
@@ -247,10 +246,10 @@ static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
     if (!err && !txn->part) err = drop_stage(g, g->author, txn->number);
     if (!err)
         err = db_exec(&g->s->cache,
-                      "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,delta) VALUES(?,?,?,?,?,?,?,?)",
-                      "iibiiisb", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
+                      "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,root,delta) VALUES(?,?,?,?,?,?,?,?,?)",
+                      "iibiiisib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
                       (int64_t)txn->stamp, (int64_t)txn->base, (int64_t)txn->schema_epoch, open ? "open" : "discarded",
-                      txn->part ? NULL : txn->delta, txn->ndelta);
+                      (int64_t)txn->resolves, txn->part ? NULL : txn->delta, txn->ndelta);
     return err || !open ? err : each_part(g, txn, note_refused_rows);
 }
 
@@ -290,14 +289,13 @@ static int merge_part(ingest *g, const push_txn *part) {
 
 /* N6: a transaction that retries a refused one settles it, unless somebody did before. */
 static int settle(ingest *g, uint64_t number) {
-    int64_t of;
-    bool open;
-    int rc = refusal_of(g->s, g->author->author, number, &of, &open);
-    if (rc || !of) return rc;
-    if (!open)
+    refusal found;
+    int rc = refusal_of(g->s, g->author->author, number, &found);
+    if (rc || !found.author) return rc;
+    if (!found.open)
         return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before",
                              (unsigned long long)number);
-    return refusal_settle(g->s, g->author->author, of, number, "retried", g->now_ms);
+    return refusal_settle(g->s, g->author->author, &found, "retried", g->now_ms);
 }
 
 int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base, uint64_t effective, uint64_t now_ms) {
@@ -310,7 +308,7 @@ int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base,
     g->clock = (field_clock){.stamp = effective, .author = author->author, .seq = store_next_seq(g->s)};
     g->depends = 0;
     g->bad_table = 0;
-    g->merging_insert = false;
+    g->retries = g->merging_insert = false;
     buf_clear(&g->dangling);
     buf_clear(&g->bad_key);
     buf_clear(&g->bad_text);
@@ -338,6 +336,7 @@ static int check_forgotten(ingest *g, const push_txn *txn) {
 
 static int merge_transaction(ingest *g, const push_txn *txn) {
     int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
+    g->retries = g->retries || txn->resolves;
     if (!rc) rc = check_forgotten(g, txn);
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);
@@ -447,6 +446,7 @@ int ingest_program(ingest *g, const ingest_program_txn *txn, uint64_t now_ms, in
     uint64_t effective = hlc_next(before.at.high_stamp, now_ms);
     int rc = ingest_start(g, &author, 0, txn->base, effective, now_ms);
     g->writes_server = txn->writes_server;
+    g->retries = txn->retries;
     if (!rc) rc = store_savepoint(g->s);
     if (rc) return rc;
     rc = merge_transaction(g, &delta);

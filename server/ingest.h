@@ -47,6 +47,7 @@ int ingest_author_save(ingest *g, const author_info *author);
 typedef struct ingest_program_txn {
     uint32_t author;
     bool writes_server; /* tables and columns that only the server writes, too */
+    bool retries;       /* what was refused as a retry */
     uint64_t base;      /* what lies above it was not known */
     const uint8_t *delta;
     size_t ndelta;

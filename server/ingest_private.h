@@ -113,6 +113,7 @@ struct ingest {
     bool has_hidden, is_hidden;
 
     buf key, scratch;    /* of the row at hand */
+    bool retries;        /* the transaction says again what was refused: an insert may mean a row that its author knew (M15) */
     bool merging_insert; /* M15: an insert meets a row of its key */
     stored_row row, copy;
     delta_row in, emit;

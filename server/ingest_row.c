@@ -169,11 +169,6 @@ static int tombstone_revive(ingest *g, const delta_row *in, const schema_table *
 
 /* ---- put ---- */
 
-/* An insert holds every column: what is NULL or the default was not said (M7, M15). */
-static bool says_nothing(const schema_column *c, const value *v) {
-    return v->type == VALUE_NULL || value_equal(v, &c->default_value);
-}
-
 /* Under which clock something is written. What a rule filled in is older than whatever a person wrote: he may have written it before, and nobody has heard of it yet. */
 static field_clock own_clock(const ingest *g) {
     field_clock by = g->clock;
@@ -201,7 +196,7 @@ static int fill_new(ingest *g, const schema_table *t, const delta_row *in, store
         }
         const schema_column *c = t->col[place];
         if (c->rule == RULE_SERVER && !g->writes_server) {
-            if (says_nothing(c, &in->v[i])) continue;
+            if (translate_says_nothing(c, &in->v[i])) continue;
             return ingest_refuse(g, SATCHEL_E_SERVER_OWNED, "only the server writes %s.%s", t->name, c->name);
         }
         row->v[place] = in->v[i];
@@ -222,37 +217,6 @@ static int put_new(ingest *g, const schema_table *t, const delta_row *in) {
     return rc ? rc : finish_new(g, in);
 }
 
-/* Whether the insert says anything of the unit of its column i. */
-static bool says_unit(const schema_table *t, const delta_row *in, unsigned i) {
-    const schema_column *c = schema_column_by_id(t, in->col[i].id);
-    if (c->rule != RULE_GROUP) return !says_nothing(c, &in->v[i]);
-    for (unsigned k = 0; k < in->ncol; k++) {
-        const schema_column *other = schema_column_by_id(t, in->col[k].id);
-        if (other->unit == c->unit && !says_nothing(other, &in->v[k])) return true;
-    }
-    return false;
-}
-
-/* M15: what an insert left at its default does not overwrite; what it set is merged as an update. A counter adds what it set beyond the
- * default that both rows began with. */
-static int put_as_update(ingest *g, const schema_table *t, delta_row *in) {
-    unsigned n = 0;
-    bool said[LIMIT_COLUMNS];
-    for (unsigned i = 0; i < in->ncol; i++) said[i] = says_unit(t, in, i);
-    for (unsigned i = 0; i < in->ncol; i++) {
-        const schema_column *c = schema_column_by_id(t, in->col[i].id);
-        if (!said[i]) continue;
-        in->col[n] = (delta_column){.id = c->id, .kind = c->rule == RULE_COUNTER ? DELTA_ADD : DELTA_SET};
-        in->v[n] = in->v[i];
-        int rc = c->rule == RULE_COUNTER ? merge_subtract(&in->v[i], &c->default_value, &in->v[n]) : SATCHEL_OK;
-        if (rc) return ingest_refuse(g, rc, "%s.%s: %s", t->name, c->name, satchel_rc_text(rc));
-        n++;
-    }
-    in->ncol = n;
-    in->op = DELTA_UPDATE;
-    return SATCHEL_OK;
-}
-
 static bool same_row(const delta_row *in, const stored_row *row) {
     for (unsigned i = 0; i < in->ncol; i++) {
         int place = place_of_id(row->ts, in->col[i].id);
@@ -263,13 +227,15 @@ static bool same_row(const delta_row *in, const stored_row *row) {
 
 static int update_row(ingest *g, const schema_table *t, delta_row *in, bool revived);
 
-/* An insert of a key that a row has already. */
-static int put_on_row(ingest *g, const schema_table *t, delta_row *in, bool same) {
+/* An insert of a key that a row has already: it says what it sets of that row, if there may be one (M15). */
+static int put_on_row(ingest *g, const schema_table *t, delta_row *in, bool same, bool knew) {
+    const schema_column *c;
     if (t->mode == MODE_APPEND && same) return SATCHEL_OK;
-    if (t->mode == MODE_APPEND || !t->natural)
+    if (t->mode == MODE_APPEND || (!t->natural && !knew))
         return ingest_refuse(g, SATCHEL_E_KEY_TAKEN, "%s has a row with this key already", t->name);
-    int rc = put_as_update(g, t, in);
-    if (rc || !in->ncol) return rc;
+    int rc = translate_insert_as_update(t, in, &c);
+    if (rc) return ingest_refuse(g, rc, "%s.%s: %s", t->name, c->name, satchel_rc_text(rc));
+    if (!in->ncol) return SATCHEL_OK;
     g->merging_insert = true;
     rc = update_row(g, t, in, false);
     g->merging_insert = false;
@@ -280,7 +246,7 @@ static int put_on_row(ingest *g, const schema_table *t, delta_row *in, bool same
 static int log_lost_values(ingest *g, const schema_table *t, const delta_row *in, const field_clock *dead) {
     for (unsigned i = 0; i < in->ncol; i++) {
         const schema_column *c = schema_column_by_id(t, in->col[i].id);
-        if (in->op == DELTA_PUT && says_nothing(c, &in->v[i])) continue;
+        if (in->op == DELTA_PUT && translate_says_nothing(c, &in->v[i])) continue;
         int rc = log_conflict(g, in, c->id, c->rule, dead, NULL, &in->v[i], true);
         if (rc) return rc;
     }
@@ -328,8 +294,9 @@ static int put_row(ingest *g, const schema_table *t, delta_row *in) {
     if (found < 0) return found;
     if (found) {
         bool same = same_row(in, &g->row);
+        bool knew = g->retries && merge_is_known(&g->row.clock.base, &g->clock, base_of_row(g));
         stored_close(&g->row);
-        return put_on_row(g, t, in, same);
+        return put_on_row(g, t, in, same, knew);
     }
     tombstone dead = {0};
     rc = tombstone_find(g, in->table, &dead);
@@ -389,7 +356,7 @@ static int resolve_add(const stored_row *row, delta_row *in, const unit *u, merg
 static bool is_unsaid(const stored_row *row, const unit *u) {
     if (!row->ts->t->natural || clock_get(&row->clock, u->id).seq != row->clock.base.seq) return false;
     for (unsigned i = 0; i < u->n; i++)
-        if (!says_nothing(row->ts->t->col[u->place[i]], &row->v[u->place[i]])) return false;
+        if (!translate_says_nothing(row->ts->t->col[u->place[i]], &row->v[u->place[i]])) return false;
     return true;
 }
 
@@ -418,7 +385,7 @@ static bool is_anothers(const stored_row *row, const delta_row *in, const unit *
     for (unsigned i = 0; i < u->n; i++) {
         const schema_column *c = row->ts->t->col[u->place[i]];
         if (c->rule == RULE_SERVER || in->col[u->in[i]].kind == DELTA_ADD) continue;
-        if (!says_nothing(c, &row->v[u->place[i]]) && !value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) return true;
+        if (!translate_says_nothing(c, &row->v[u->place[i]]) && !value_equal(&row->v[u->place[i]], &in->v[u->in[i]])) return true;
     }
     return false;
 }

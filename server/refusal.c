@@ -31,47 +31,54 @@ int refusal_find(store *s, const char *device, uint64_t number, const int64_t *w
     return SATCHEL_OK;
 }
 
-static int check_open(store *s, int64_t author, uint64_t number) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open' FROM satchel_refused WHERE author=? AND number=?");
+/* *retries: whether it was a retry itself. */
+static int check_open(store *s, int64_t author, uint64_t number, bool *retries) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open',root FROM satchel_refused WHERE author=? AND number=?");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : none(s);
     bool open = sqlite3_column_int(q, 0) != 0;
+    *retries = sqlite3_column_int64(q, 1) > 0;
     sqlite3_reset(q);
     return open ? SATCHEL_OK : store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
 }
 
-int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open) {
+int refusal_of(store *s, int64_t author, uint64_t number, refusal *out) {
     sqlite3_stmt *q = db_prepare(
         &s->cache,
-        "SELECT f.author,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
-        " ON f.author=b.author WHERE a.author=?1 AND f.number=?2 AND (f.author=?1 OR " STORE_MAY_SHARE(
-            "?2") ")"
-                  " ORDER BY f.author=?1 DESC, f.state='open' DESC LIMIT 1");
+        "SELECT f.author,f.number,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
+        " ON f.author=b.author WHERE a.author=?1 AND (f.number=?2 OR (f.root=?2 AND f.root>0)) AND (f.author=?1 OR " STORE_MAY_SHARE(
+            "f.number") ")"
+                        " ORDER BY f.author=?1 DESC, f.state='open' DESC, f.number DESC LIMIT 1");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
-    *of = 0;
+    *out = (refusal){.root = number};
     if (rc != 1) return rc;
-    *of = sqlite3_column_int64(q, 0);
-    *open = sqlite3_column_int(q, 1) != 0;
+    out->author = sqlite3_column_int64(q, 0);
+    out->number = (uint64_t)sqlite3_column_int64(q, 1);
+    out->open = sqlite3_column_int(q, 2) != 0;
     sqlite3_reset(q);
     return SATCHEL_OK;
 }
 
-int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char *state, uint64_t now_ms) {
+int refusal_settle(store *s, int64_t by, const refusal *of, const char *state, uint64_t now_ms) {
     int rc = SATCHEL_OK;
-    if (by == of) /* another copy of its file says nothing of what it knows */
-        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=? WHERE author=? AND number=? AND untold", "iii",
-                     (int64_t)REFUSED_TOLD, of, (int64_t)number);
+    if (by == of->author) /* another copy of its file says nothing of what it knows */
+        rc = db_exec(&s->cache,
+                     "UPDATE satchel_refused SET untold=?1 WHERE author=?2 AND untold AND (number=?3 OR (root=?3 AND root>0))",
+                     "iii", (int64_t)REFUSED_TOLD, of->author, (int64_t)of->root);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=? AND state='open'",
-                     "siii", state, (int64_t)now_ms, of, (int64_t)number);
-    return rc ? rc : db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", of, (int64_t)number);
+                     "siii", state, (int64_t)now_ms, of->author, (int64_t)of->number);
+    return rc ? rc
+              : db_exec(&s->cache, "DELETE FROM satchel_refused_row WHERE author=? AND number=?", "ii", of->author,
+                        (int64_t)of->number);
 }
 
 /* By an admin: the device does not know of it yet. */
 static int settle_here(store *s, int64_t author, uint64_t number, const char *state, uint64_t now_ms) {
-    int rc = refusal_settle(s, author, author, number, state, now_ms);
+    const refusal it = {.author = author, .number = number, .root = number, .open = true};
+    int rc = refusal_settle(s, author, &it, state, now_ms);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=? WHERE author=? AND number=?", "iii", (int64_t)REFUSED_UNTOLD,
                      author, (int64_t)number);
@@ -80,7 +87,8 @@ static int settle_here(store *s, int64_t author, uint64_t number, const char *st
 }
 
 int refusal_discard(store *s, int64_t author, uint64_t number, uint64_t now_ms) {
-    int rc = check_open(s, author, number);
+    bool retries;
+    int rc = check_open(s, author, number, &retries);
     return rc ? rc : settle_here(s, author, number, "discarded", now_ms);
 }
 
@@ -365,9 +373,10 @@ static int apply_edits(store *s, const json_t *edits, buf *delta, buf *error) {
     return rc;
 }
 
-static int ingest_it(ingest *g, const buf *delta, uint64_t now_ms, uint64_t *seq, buf *error) {
+static int ingest_it(ingest *g, const buf *delta, bool retries, uint64_t now_ms, uint64_t *seq, buf *error) {
     ingest_result result = {0};
-    ingest_program_txn in = {.writes_server = true, .base = UINT64_MAX, .delta = delta->p, .ndelta = delta->n};
+    ingest_program_txn in = {
+        .writes_server = true, .retries = retries, .base = UINT64_MAX, .delta = delta->p, .ndelta = delta->n};
     int rc = ingest_program(g, &in, now_ms, &result);
     const msg_result *r = &result.result;
     if (!rc && r->rc) buf_printf(error, "it is refused again: %.*s", (int)r->ntext, r->ntext ? r->text : "");
@@ -380,10 +389,11 @@ static int ingest_it(ingest *g, const buf *delta, uint64_t now_ms, uint64_t *seq
 int refusal_retry(store *s, ingest *g, int64_t author, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
                   buf *error) {
     buf delta = {0};
-    int rc = check_open(s, author, number);
+    bool retries;
+    int rc = check_open(s, author, number, &retries);
     if (!rc) rc = join(s, author, number, &delta);
     if (!rc) rc = apply_edits(s, edits, &delta, error);
-    if (!rc) rc = ingest_it(g, &delta, now_ms, seq, error);
+    if (!rc) rc = ingest_it(g, &delta, retries, now_ms, seq, error);
     if (!rc) rc = settle_here(s, author, number, "retried", now_ms);
     buf_fini(&delta);
     return rc;

@@ -14,12 +14,18 @@
 /* satchel_refused.untold of what an admin settled: whether the device has said that it knows. 0: no admin did. */
 enum { REFUSED_UNTOLD = 1, REFUSED_TOLD = 2 };
 
-/* The refusal that an incarnation means by a number: its own, else one that was told to another incarnation of its device, an open one first, if their files
- * may have the number in common. *of: the incarnation that it was told to; 0: it is not known here, since it was found on the device, or made by a server that
- * was put back since. */
-int refusal_of(store *s, int64_t author, uint64_t number, int64_t *of, bool *open);
+typedef struct refusal {
+    int64_t author; /* the incarnation that it was told to */
+    uint64_t number, root;
+    bool open;
+} refusal;
+
+/* The refusal that an incarnation means by a number: the transaction, or what was refused of the retries that stand in its place, an open one first; its own, else
+ * one that was told to another incarnation of its device, if their files may have it in common. author 0: it is not known here, since it was found on the
+ * device, or made by a server that was put back since. */
+int refusal_of(store *s, int64_t author, uint64_t number, refusal *out);
 /* Settles what refusal_of found as "retried" or "discarded", which the incarnation `by` knows; nothing if somebody was first. */
-int refusal_settle(store *s, int64_t by, int64_t of, uint64_t number, const char *state, uint64_t now_ms);
+int refusal_settle(store *s, int64_t by, const refusal *of, const char *state, uint64_t now_ms);
 
 /* The author of the refused transaction that a device's name and a number mean. Of a name that was given again, that of the device that has it now; of copies of a file,
  * whose transactions of one number are not the same one, that of which the refusal is open. `wanted` (NULL: any): that author's, or none. SATCHEL_E_NOT_FOUND. */

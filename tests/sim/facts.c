@@ -191,6 +191,53 @@ static void compare(unsigned epoch, facts *out) {
             add(out, FACT_DELETE, before.row[i].table, &before.row[i].key);
 }
 
+/* ---- what a retry says again ---- */
+
+static fact *find_fact(const facts *f, const fact *like) {
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->fact[i].table == like->table && !strcmp(f->fact[i].key.text, like->key.text)) return &f->fact[i];
+    return NULL;
+}
+
+/* Of an update, what it sets; of an insert, what it says something of (M15): a group whole. */
+static uint32_t said(const fact *f, unsigned epoch) {
+    const model_schema *m = &MODEL[f->table];
+    uint32_t columns = 0, group = 0;
+    for (unsigned c = 0; c < m->n; c++) {
+        const model_column *col = &m->column[c];
+        bool moved_only = col->rule == MODEL_COUNTER || col->rule == MODEL_GUARD || col->rule == MODEL_SERVER;
+        bool nothing =
+            f->op == FACT_INSERT ? !strcmp(f->now[c].text, "NULL") || !strcmp(f->now[c].text, col->initial) : moved_only;
+        if (!(f->changed >> c & 1) || !model_has(col, epoch)) continue;
+        if (col->rule == MODEL_GROUP) group |= 1u << c;
+        if (!nothing) columns |= 1u << c;
+    }
+    return columns & group ? columns | group : columns;
+}
+
+/* An insert that met a row says what it sets of it; an update says what it had set, though it stands there already. */
+static void say_again(const facts *old, unsigned epoch, facts *f) {
+    for (unsigned i = 0; i < old->n; i++) {
+        const fact *o = &old->fact[i];
+        uint32_t columns = said(o, epoch);
+        bool met = o->op == FACT_INSERT && find(&before, o->table, &o->key) >= 0;
+        int at = find(&after, o->table, &o->key);
+        if (at < 0 || o->op == FACT_DELETE || (o->op == FACT_INSERT && !met) || (!met && !columns)) continue;
+        fact *one = find_fact(f, o);
+        if (!one) {
+            one = add(f, FACT_UPDATE, o->table, &o->key);
+            memcpy(one->was, after.row[at].v, sizeof one->was);
+            memcpy(one->now, after.row[at].v, sizeof one->now);
+        }
+        one->changed = met ? columns : one->changed | columns;
+        if (!met) continue;
+        one->op = FACT_INSERT;
+        one->met = true;
+        for (unsigned c = 0; c < MODEL[o->table].n; c++)
+            if (columns >> c & 1) one->now[c] = o->now[c];
+    }
+}
+
 /* ---- recording ---- */
 
 static unsigned epoch_of(sim *s, sqlite3 *db) {
@@ -300,12 +347,13 @@ static void free_facts(sim_txn *t) {
     t->facts = NULL;
 }
 
-static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base) {
+static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base, const facts *retried) {
     sqlite3 *db = satchel_db(s->device[i].s);
     unsigned epoch = epoch_of(s, db);
     facts *f = new_facts(t, i);
     take_picture(s, db, epoch, &after);
     compare(epoch, f);
+    if (retried) say_again(retried, epoch, f);
     f->base = base;
     f->life = facts_life_of(s, i);
     note_seen(s, i, f);
@@ -314,13 +362,14 @@ static facts *record(sim *s, unsigned i, sim_txn *t, uint64_t base) {
 
 void facts_after(sim *s, unsigned i, sim_txn *t) {
     free_facts(t); /* of a COMMIT that was in vain */
-    record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
+    record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"), NULL);
 }
 
 void facts_retried(sim *s, unsigned i, uint64_t old, uint64_t number) {
     sim_txn *t = history_find(s, i, old);
     if (!t) return;
-    facts *f = record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"));
+    facts *f = record(s, i, t, (uint64_t)sim_ask(s, satchel_db(s->device[i].s), "SELECT cursor FROM satchel_state"),
+                      facts_find(s, i, old));
     f->at = number;
 }
 

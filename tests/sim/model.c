@@ -182,7 +182,8 @@ static void all_moved(merging *g) {
 
 /* Whether the app showed what a move brought, and so hid nothing. Which of several edits it showed then is not known: nothing is claimed any more. */
 static bool was_shown(const merging *g, const model_move *v) {
-    const model_value there = integer(g->f->op != FACT_INSERT), *was = v->column == MODEL_ROW ? &there : &g->f->was[v->column];
+    const model_value there = integer(g->f->op != FACT_INSERT || g->f->met),
+                      *was = v->column == MODEL_ROW ? &there : &g->f->was[v->column];
     if (!(g->f->mixed >> v->column & 1)) return same(&v->to, was);
     if (g->f->shown[v->column] & model_bit(&v->to)) g->row->unclear = g->row->mixed = true;
     return false;
@@ -284,7 +285,7 @@ bool model_allows(const model_value *from, const model_value *to) {
 /* M8, by its six steps. */
 static bool merge_guard(merging *g, unsigned i) {
     model_cell *cell = &g->row->cell[i];
-    const model_value *is = &g->f->now[i], *seen = &g->f->was[i];
+    const model_value *is = &g->f->now[i], *seen = g->f->op == FACT_INSERT ? &cell->v : &g->f->was[i];
     unsigned id = schema_of(g)->column[i].id;
     if (same(&cell->v, is)) {
         if (later(g->c, cell->c)) cell->c = g->c;
@@ -473,7 +474,7 @@ static void lose_values(merging *g) {
 static bool apply_insert(merging *g) {
     const model_schema *t = schema_of(g);
     if (g->row->there) {
-        if (!t->natural) return refuse(g, "a second insert was accepted");
+        if (!t->natural && !(g->f->met && known(g, g->row->base, MODEL_ROW))) return refuse(g, "a second insert was accepted");
         bool ok = true;
         for (unsigned i = 0; i < t->n && ok; i++)
             if (g->f->changed >> i & 1 && !says_nothing(&t->column[i], &g->f->now[i])) ok = merge_column(g, i);

@@ -71,7 +71,8 @@ typedef struct fact {
     fact_op op;
     model_table table;
     model_value key;
-    uint32_t changed; /* a bit for each column */
+    bool met;         /* a retry's insert, and its author saw a row of the key */
+    uint32_t changed; /* a bit for each column that it sets */
     model_value was[MODEL_COLUMNS], now[MODEL_COLUMNS];
     uint64_t seen[MODEL_COLUMNS + 1];
     /* Of each column, a bit for each value (by model_bit) that its author's pending edits showed; and whether there were several. */

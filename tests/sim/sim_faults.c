@@ -250,13 +250,15 @@ static settling choose_settling(sim *s, unsigned i, uint64_t number, bool refuse
 static uint64_t retry(sim *s, unsigned i, uint64_t number, int *rc) {
     sim_device *d = &s->device[i];
     facts_before(s, i);
+    uint64_t last = (uint64_t)sim_ask(
+        s, satchel_db(d->s), "SELECT max(number_floor, coalesce((SELECT max(n) FROM satchel_outbox), 0)) FROM satchel_state");
     *rc = satchel_retry(d->s, number);
     uint64_t again = 0;
     if (!disk_is_dead(d->disk) && !sqlite3_get_autocommit(satchel_db(d->s)))
         sim_fail(s, "device %u: satchel_retry left a transaction open: %s", i, satchel_rc_name(*rc));
     if (!*rc)
-        again =
-            (uint64_t)sim_ask(s, satchel_db(d->s), "SELECT ifnull(max(n),0) FROM satchel_outbox WHERE resolves=%" PRIu64, number);
+        again = (uint64_t)sim_ask(s, satchel_db(d->s),
+                                  "SELECT ifnull(max(n),0) FROM satchel_outbox WHERE resolves>0 AND n>%" PRIu64, last);
     if (again) facts_retried(s, i, number, again);
     history_retried(s, i, number, again ? again : number);
     return again;

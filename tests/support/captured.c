@@ -262,7 +262,7 @@ static void put_update_words(const changeset_change *x) {
 }
 
 static void put_change_words(const changeset_change *x) {
-    const char *op = x->op == SQLITE_INSERT ? "I" : x->op == SQLITE_UPDATE ? "U" : "D";
+    const char *op = x->op == SQLITE_INSERT ? "I" : x->op == SQLITE_DELETE ? "D" : x->insert ? "P" : "U";
     buf_printf(&words, "%s%s %s(", words.n ? " " : "", op, x->table);
     if (x->op == SQLITE_UPDATE) {
         put_update_words(x);

@@ -35,7 +35,7 @@ void exec_fails(sqlite3 *db, const char *sql, int code);
 int64_t query(sqlite3 *db, const char *sql);
 
 /* The changesets of transaction n in words, all parts: "I t(1,'x') U t(1) 1:'x'>'y' D t(1,'y')"; REAL values have a point, BLOB values are
- * x'..' or, if long, [n bytes]; columns count from 0. "" if there is none. Valid until the next call. */
+ * x'..' or, if long, [n bytes]; columns count from 0; P for U is an insert that met the row. "" if there is none. Valid until the next call. */
 const char *outbox_text(captured *c, int64_t n);
 /* The newest transaction's. */
 const char *outbox_last(captured *c);

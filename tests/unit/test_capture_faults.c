@@ -373,7 +373,7 @@ static int count_part(void *ctx, unsigned number, bool last, const void *changes
 static void append_entry(capture_record *r, uint8_t op, unsigned end) {
     buf change;
     buf_init(&change, 0);
-    changeset_put_op(&change, op);
+    changeset_put_op(&change, op, 0);
     for (unsigned i = 0; i < (op == SQLITE_UPDATE ? 8u : 4u); i++) {
         value v = i % 4 == 1 ? value_text("name", 4) : value_integer(i % 4 ? 7 : 1);
         value_put(&change, &v);

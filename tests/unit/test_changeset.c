@@ -24,13 +24,13 @@ static void sample(buf *b) {
     const value absent = {0};
     buf_init(b, 0);
     changeset_put_table(b, "t", 2, (const uint8_t[]){0, 1});
-    changeset_put_op(b, SQLITE_INSERT);
+    changeset_put_op(b, SQLITE_INSERT, 0);
     put_record(b, (const value[]){value_integer(7), text("k")}, 2);
-    changeset_put_op(b, SQLITE_UPDATE);
+    changeset_put_op(b, SQLITE_UPDATE, 0);
     put_record(b, (const value[]){value_integer(1), text("old")}, 2);
     put_record(b, (const value[]){value_integer(2), absent}, 2);
     changeset_put_table(b, "u", 3, (const uint8_t[]){2, 1, 0});
-    changeset_put_op(b, SQLITE_DELETE);
+    changeset_put_op(b, SQLITE_DELETE, 0);
     put_record(b, (const value[]){value_integer(1), value_blob("\1\2", 2), value_null()}, 3);
     assert_int_equal(b->rc, SATCHEL_OK);
 }
@@ -211,7 +211,7 @@ static void changeset_put_table_with_the_most_columns_is_read_back(void **state)
     buf_init(&b, 0);
     uint8_t pk[LIMIT_COLUMNS] = {[LIMIT_COLUMNS - 1] = 1};
     changeset_put_table(&b, "wide", LIMIT_COLUMNS, pk);
-    changeset_put_op(&b, SQLITE_DELETE);
+    changeset_put_op(&b, SQLITE_DELETE, 0);
     value v = value_null();
     for (unsigned i = 0; i < LIMIT_COLUMNS; i++) value_put(&b, &v);
     changeset_reader r;

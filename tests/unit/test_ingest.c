@@ -447,6 +447,67 @@ static void N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried(void
     SQL("SELECT number,state FROM satchel_refused", "1|retried ; 2|retried");
 }
 
+/* Of a retry's refusal a server that was put back knows nothing: the next one names what it has open, so that nobody makes that as well. */
+static void N6_retry_of_a_retry_settles_the_first_where_the_second_is_lost(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') n+=5; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    w->phone.number++; /* it was refused by the server that is no more */
+    push_txn t = make_txn(&w->phone, w->base, 1);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5"), SATCHEL_OK);
+    SQL("SELECT number,state FROM satchel_refused", "1|retried");
+    assert_int_equal(retry_here(w, 1, NULL, NULL), SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "6");
+}
+
+/* Where it is known the next one that names the first means the last of them. */
+static void N6_first_of_several_retries_means_the_one_that_stands_in_its_place(void **state) {
+    world *w = *state;
+    refusal of;
+    known(w, "+ item('a') n=1");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') n+=5; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    for (unsigned i = 0; i < 2; i++) {
+        push_txn t = make_txn(&w->phone, w->base, 1);
+        t.resolves = 1;
+        assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5; + strict(x'01') c=200"), SATCHEL_OK);
+        assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    }
+    SQL("SELECT number,state,root FROM satchel_refused", "1|retried|0 ; 2|retried|1 ; 3|open|1");
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    assert_true(of.number == 3 && of.open);
+    /* An admin settles it; the device that knows of it says the first's number. */
+    assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
+    assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 3, 1), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    assert_true(of.number == 3 && !of.open);
+    SQL("SELECT untold FROM satchel_refused WHERE number=3", "1");
+    assert_int_equal(refusal_settle(w->v.s, w->phone.a.author, &of, "discarded", 2), SATCHEL_OK);
+    SQL("SELECT untold FROM satchel_refused WHERE number=3", "2");
+    assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
+    push_txn t = make_txn(&w->phone, w->base, 2);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "1");
+}
+
+/* As its device would: the insert says again what it said of a row that is there. */
+static void N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='theirs', n=1");
+    refuses(w, &w->phone, 0, 0, "+ item('a') l='mine', n=5", SATCHEL_E_KEY_TAKEN, "");
+    assert_int_equal(retry_here(w, 1, NULL, "refused again"), SATCHEL_E_KEY_TAKEN);
+    push_txn t = make_txn(&w->phone, head(w), 1);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ item('a') l='mine', n=5; + strict(x'01') c=100"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    assert_int_equal(
+        retry_here(w, 2, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]", NULL),
+        SATCHEL_OK);
+    SQL("SELECT l,n FROM item", "mine|6");
+}
+
 /* Copies of a file give the same numbers: each means its own. */
 static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
     world *w = *state;
@@ -465,14 +526,13 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
         "UPDATE satchel_result SET author=%u WHERE author=9; INSERT INTO satchel_refused(author,number,id) VALUES(%u,1,x'0909090909090909')",
         fresh.author, fresh.author);
     sql_exec(&w->v, text);
-    int64_t of;
-    bool open;
-    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of, &open), SATCHEL_OK);
-    assert_true(of == w->phone.a.author && !open);
-    assert_int_equal(refusal_of(w->v.s, fresh.author, 1, &of, &open), SATCHEL_OK);
-    assert_true(of == fresh.author && open);
-    assert_int_equal(refusal_of(w->v.s, fresh.author, 2, &of, &open), SATCHEL_OK);
-    assert_int_equal(of, 0);
+    refusal of;
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    assert_true(of.author == w->phone.a.author && !of.open);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 1, &of), SATCHEL_OK);
+    assert_true(of.author == fresh.author && of.open);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 2, &of), SATCHEL_OK);
+    assert_int_equal(of.author, 0);
 }
 
 static int64_t found(world *w, const char *name, uint64_t number, const author_info *wanted) {
@@ -514,10 +574,9 @@ static void N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted(voi
     world *w = *state;
     device copy = copy_of_phone(w, 0);
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
-    int64_t of;
-    bool open;
-    assert_int_equal(refusal_of(w->v.s, copy.a.author, 1, &of, &open), SATCHEL_OK);
-    assert_int_equal(of, 0);
+    refusal of;
+    assert_int_equal(refusal_of(w->v.s, copy.a.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(of.author, 0);
     copy.number++; /* its own first was refused there, and is edited */
     push_txn t = make_txn(&copy, w->base, 1);
     t.resolves = 1;
@@ -525,8 +584,8 @@ static void N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted(voi
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
     SQL("SELECT number,state FROM satchel_refused", "1|open");
     device later = copy_of_phone(w, 1);
-    assert_int_equal(refusal_of(w->v.s, later.a.author, 1, &of, &open), SATCHEL_OK);
-    assert_true(of == w->phone.a.author && open);
+    assert_int_equal(refusal_of(w->v.s, later.a.author, 1, &of), SATCHEL_OK);
+    assert_true(of.author == w->phone.a.author && of.open);
 }
 
 /* Both that its result may be forgotten and that somebody was first: then it is nothing to be settled in its turn, or its changes would be made twice. */
@@ -947,6 +1006,9 @@ int main(void) {
         TEST(N6_refusal_of_columns_that_are_not_known_is_shown_and_not_edited_over_the_limit),
         TEST(N6_retry_of_what_an_admin_discarded_is_refused),
         TEST(N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried),
+        TEST(N6_retry_of_a_retry_settles_the_first_where_the_second_is_lost),
+        TEST(N6_first_of_several_retries_means_the_one_that_stands_in_its_place),
+        TEST(N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row),
         TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
         TEST(N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author),
         TEST(N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted),

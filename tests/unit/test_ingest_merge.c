@@ -547,11 +547,42 @@ static void M15_insert_on_a_row_whose_counter_has_no_difference_is_refused(void 
     refuses(w, &w->phone, w->base, 0, "+ pref(1,'mail') n=-9223372036854775808", SATCHEL_E_RANGE, "pref.n");
 }
 
+/* Who retries has seen the row and says again what his insert said; who did not know of it means another row. */
+static void M15_insert_of_a_retry_is_merged_with_a_row_that_its_author_knew(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') l='was', n=1");
+    uint64_t before = w->base;
+    takes(w, &w->tablet, w->base, 0, "+ item('b') l='theirs', n=1");
+    refuses(w, &w->phone, before, 1, "+ item('b') l='mine', n=5", SATCHEL_E_KEY_TAKEN, "");
+    for (unsigned i = 0; i < 3; i++) {
+        push_txn t = make_txn(&w->phone, i == 1 ? before : head(w), 2);
+        t.resolves = i < 2 ? 1 : 0;
+        assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, i == 2 ? "+ item('b') l='last'" : "+ item('b') l='mine', n=5"),
+                         SATCHEL_OK);
+        if (i == 0) sql_exec(&w->v, "UPDATE satchel_refused SET state='open'");
+        assert_int_equal(w->v.last.result.rc, i == 0 ? SATCHEL_OK : SATCHEL_E_KEY_TAKEN);
+        SQL("SELECT l,n FROM item WHERE id='b'", "mine|6");
+    }
+    /* Where it is gone the insert makes it. */
+    push_txn t = make_txn(&w->phone, head(w), 3);
+    t.resolves = 1;
+    sql_exec(&w->v, "UPDATE satchel_refused SET state='open'");
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ item('c') l='mine', n=5"), SATCHEL_OK);
+    SQL("SELECT l,n FROM item WHERE id='c'", "mine|5");
+    /* Rows that are only appended stay as they are. */
+    takes(w, &w->tablet, w->base, 4, "+ entry(1) points=1");
+    t = make_txn(&w->phone, head(w), 5);
+    t.resolves = 77;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ entry(1) points=2"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_KEY_TAKEN);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(deletion_of_what_several_wrote_logs_each_value),
         TEST(numbers_out_of_the_integers_range_stay_reals),
         TEST(M15_insert_on_a_row_whose_counter_has_no_difference_is_refused),
+        TEST(M15_insert_of_a_retry_is_merged_with_a_row_that_its_author_knew),
         TEST(m1_lww_later_stamp_wins_in_either_order),
         TEST(m1_lww_other_columns_of_the_row_are_no_conflict),
         TEST(m2_group_is_one_writers_whole_set),

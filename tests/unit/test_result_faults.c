@@ -71,7 +71,7 @@ static int run_discard_of_refused(fixture *x) {
 }
 
 static int run_settled_there(fixture *x) {
-    bool ended;
+    uint64_t ended;
     int rc = file_begin(x->f);
     return file_end(x->f, rc ? rc : outbox_settled_there(x->f, &(msg_result){.number = 6, .rc = SATCHEL_E_RESOLVED}, &ended));
 }

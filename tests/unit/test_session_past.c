@@ -190,6 +190,22 @@ static void N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal(voi
     nothing_is_untold(t);
 }
 
+/* The server may have lost what it had refused of the retry, and has the first open. */
+static void N6_discard_of_a_retry_that_was_refused_is_told_of_the_first(void **state) {
+    talk *t = *state;
+    bool moot;
+    msg_resolve m;
+    app_sql(t->x, "INSERT INTO item(id) VALUES('a')");
+    refuse_with(t->x, 1, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_retry(t->x->w, 1, &moot), SATCHEL_OK);
+    refuse_with(t->x, 2, SATCHEL_E_CHECK, "no");
+    assert_int_equal(outbox_discard(t->x->f, 2), SATCHEL_OK);
+    open_talk(t);
+    assert_int_equal(sent(t), MSG_RESOLVE);
+    assert_int_equal(resolve_decode(t->frame.p, t->frame.n, &m), SATCHEL_OK);
+    assert_int_equal(m.number, 1);
+}
+
 static void N6_what_an_admin_settled_ends_and_is_told_to_be_known(void **state) {
     talk *t = *state;
     msg_resolve resolve;
@@ -375,6 +391,7 @@ int main(void) {
         T(N6_discard_that_was_told_before_a_fork_is_told_again),
         T(N6_discard_of_a_lower_number_is_told_as_well),
         T(N6_discard_of_a_retry_that_was_never_sent_is_told_of_the_refusal),
+        T(N6_discard_of_a_retry_that_was_refused_is_told_of_the_first),
         T(N6_what_an_admin_settled_ends_and_is_told_to_be_known),
         T(N7_what_an_admin_settled_after_the_backup_is_refused_anew),
         T(N7_new_epoch_is_given_again_what_its_backup_lacks),

@@ -51,11 +51,11 @@ static void N6_retry_runs_the_changes_as_a_new_transaction(void **state) {
 }
 
 static void settled_there(fixture *x, uint64_t number, bool expected) {
-    bool ended;
+    uint64_t ended;
     assert_int_equal(file_begin(x->f), SATCHEL_OK);
     msg_result r = {.number = number, .rc = SATCHEL_E_RESOLVED};
     assert_int_equal(file_end(x->f, outbox_settled_there(x->f, &r, &ended)), SATCHEL_OK);
-    assert_int_equal(ended, expected);
+    assert_int_equal(ended, expected ? number : 0);
 }
 
 static void N6_what_an_admin_settled_is_open_no_more_and_the_server_is_told_so(void **state) {
@@ -273,18 +273,127 @@ static void N6_discard_of_what_the_server_never_heard_of_is_not_told(void **stat
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 0);
 }
 
-static void N6_retry_of_what_is_already_so_is_moot(void **state) {
-    fixture *x = *state;
-    bool moot;
-    delta_row theirs = item_set("a", ITEM_NAME, text_of("mine"));
-    refuse_sql(x, "UPDATE item SET name='mine' WHERE id='a'", SATCHEL_E_CHECK);
-    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
-    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
-    assert_true(moot);
-    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+/* The rows of the one transaction that waits, as they are sent; their number. */
+static unsigned sent_rows(fixture *x, delta_row rows[4]) {
+    static buf message; /* the rows point into it */
+    push_txn first;
+    outbox_cursor at = {0};
+    wire w;
+    delta_reader r;
+    unsigned n = 0;
+    assert_int_equal(outbox_push_one(x, &at, &message, &first), 1);
+    wire_open(&w, first.delta, first.ndelta);
+    delta_open(&r, &w);
+    while (delta_next(&r, &rows[n]) == 1) n++;
+    return n;
 }
 
-static void N6_retry_of_a_deletion_whose_row_is_gone_is_moot(void **state) {
+/* Whoever made it so may have done that on a server that is put back: then the retry alone has it. */
+static void N7_retry_says_again_what_stands_there_already(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row rows[4], theirs[2] = {item_set("a", ITEM_NAME, text_of("mine")), row_of(ITEM, DELTA_PUT, "b")};
+    row_set(&theirs[1], ITEM_NAME, text_of("Bob"));
+    row_set(&theirs[1], ITEM_STOCK, value_integer(7));
+    refuse_sql(x,
+               "BEGIN; UPDATE item SET name='mine' WHERE id='a'; INSERT INTO item(id, name, stock) VALUES('b', 'Bob', 7); COMMIT",
+               SATCHEL_E_CHECK);
+    assert_int_equal(page_apply(x, 11, theirs, 2), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    /* A counter adds, as where the two inserts meet on the server (M15). */
+    assert_string_equal(item(x, "b"), "Bob|~|14|~");
+    assert_sound(x);
+    assert_int_equal(sent_rows(x, rows), 2);
+    assert_int_equal(rows[0].op, DELTA_UPDATE);
+    assert_int_equal(rows[0].ncol, 1);
+    assert_int_equal(rows[0].col[0].id, ITEM_NAME);
+    assert_int_equal(rows[1].op, DELTA_PUT);
+    assert_int_equal(rows[1].ncol, 2);
+    assert_int_equal(rows[1].col[1].id, ITEM_STOCK);
+    assert_int_equal(rows[1].col[1].kind, DELTA_SET);
+    assert_int_equal(rows[1].v[1].u.i, 7);
+    /* Without what the others wrote it stands by itself. */
+    delta_row gone[2] = {row_of(ITEM, DELTA_DELETE, "b"), item_set("a", ITEM_NAME, text_of("Ann"))};
+    assert_int_equal(page_apply(x, 12, gone, 2), SATCHEL_OK);
+    assert_string_equal(item(x, "b"), "Bob|~|7|~");
+    assert_string_equal(item(x, "a"), "mine|5|100|~");
+    assert_sound(x);
+    assert_int_equal(outbox_discard(x->f, 2), SATCHEL_OK);
+    assert_string_equal(item(x, "b"), "-");
+    assert_string_equal(item(x, "a"), "Ann|5|100|~");
+    assert_sound(x);
+}
+
+static void N7_discard_of_what_a_retry_said_again_leaves_what_stands_there(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row theirs = item_put("b", "Bea", 3, 7);
+    refuse_sql(x, "INSERT INTO item(id, name, stock) VALUES('b', 'Bob', 1); UPDATE item SET name='mine' WHERE id='a'",
+               SATCHEL_E_KEY_TAKEN);
+    refuse_with(x, 2, SATCHEL_E_CHECK, "no");
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_string_equal(item(x, "b"), "Bea|3|7|~");
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    /* What it left out is not taken away. */
+    assert_string_equal(item(x, "b"), "Bob|3|8|~");
+    assert_sound(x);
+    assert_int_equal(outbox_discard(x->f, 3), SATCHEL_OK);
+    assert_string_equal(item(x, "b"), "Bea|3|7|~");
+    assert_sound(x);
+}
+
+/* Of keys alone there is no column that could be set. */
+static void N7_retry_of_an_insert_that_says_nothing_is_said_again(void **state) {
+    fixture *x = *state;
+    bool moot;
+    delta_row rows[4], theirs = item_put("b", "Bea", 3, 7);
+    refuse_sql(x, "INSERT INTO item(id) VALUES('b')", SATCHEL_E_CHECK);
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
+    assert_false(moot);
+    assert_string_equal(item(x, "b"), "Bea|3|7|~");
+    assert_int_equal(sent_rows(x, rows), 1);
+    assert_int_equal(rows[0].op, DELTA_PUT);
+    assert_int_equal(rows[0].ncol, 0);
+    assert_sound(x);
+}
+
+/* What the app makes of it is one transaction with it; and what it takes back is not said. */
+static void N6_edit_of_what_stands_there_already_says_what_it_comes_to(void **state) {
+    fixture *x = *state;
+    delta_row rows[4], theirs[2] = {item_set("a", ITEM_NAME, text_of("mine")), item_put("b", "Bob", 3, 7)};
+    refuse_sql(
+        x,
+        "BEGIN; UPDATE item SET name='mine', price=6 WHERE id='a'; INSERT INTO item(id, name, price) VALUES('b', 'Bob', 4); COMMIT",
+        SATCHEL_E_CHECK);
+    assert_int_equal(page_apply(x, 11, theirs, 2), SATCHEL_OK);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "UPDATE item SET price=5 WHERE id='a'; UPDATE item SET price=3 WHERE id='b'; COMMIT");
+    assert_int_equal(sent_rows(x, rows), 2);
+    assert_int_equal(rows[0].op, DELTA_UPDATE);
+    assert_int_equal(rows[0].ncol, 1);
+    assert_int_equal(rows[0].col[0].id, ITEM_NAME);
+    assert_int_equal(rows[1].op, DELTA_PUT);
+    assert_int_equal(rows[1].ncol, 2);
+    assert_int_equal(rows[1].v[1].u.i, 3);
+    assert_sound(x);
+}
+
+static void N6_edit_that_deletes_the_row_that_its_insert_met_deletes_it(void **state) {
+    fixture *x = *state;
+    delta_row rows[4], theirs = item_put("b", "Bob", 3, 7);
+    refuse_sql(x, "INSERT INTO item(id, name) VALUES('b', 'Bob')", SATCHEL_E_CHECK);
+    assert_int_equal(page_apply(x, 11, &theirs, 1), SATCHEL_OK);
+    assert_int_equal(outbox_edit(x->w, 1), SATCHEL_OK);
+    app_sql(x, "DELETE FROM item WHERE id='b'; COMMIT");
+    assert_int_equal(sent_rows(x, rows), 1);
+    assert_int_equal(rows[0].op, DELTA_DELETE);
+    assert_sound(x);
+}
+
+/* Nothing is left to say; but who deleted it may have done so on a server that is put back. */
+static void N7_retry_of_a_deletion_whose_row_is_gone_is_moot_and_may_be_made_again(void **state) {
     fixture *x = *state;
     bool moot;
     delta_row theirs = row_of(ITEM, DELTA_DELETE, "a");
@@ -293,6 +402,32 @@ static void N6_retry_of_a_deletion_whose_row_is_gone_is_moot(void **state) {
     assert_int_equal(outbox_retry(x->w, 1, &moot), SATCHEL_OK);
     assert_true(moot);
     assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_outbox"), 1);
+    assert_int_equal(outbox_settle_moot(x->f, 1), SATCHEL_OK);
+    assert_int_equal(outbox_settle_moot(x->f, 2), SATCHEL_E_NOT_FOUND);
+    untold_is(x, 1, 0);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
+    assert_int_equal(rewind_file(x, 10), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 1);
+    assert_sound(x);
+}
+
+/* Each retry names the first: of those between a server that is put back may know nothing, and that one it has open. */
+static void N6_retry_of_a_retry_resolves_the_first_of_them(void **state) {
+    fixture *x = *state;
+    bool moot;
+    retried(x);
+    refuse_with(x, 2, SATCHEL_E_UNIQUE, "no");
+    outbox_prune_up_to(x, 10);
+    assert_int_equal(outbox_retry(x->w, 2, &moot), SATCHEL_OK);
+    assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=3"), 1);
+    assert_int_equal(state_of(x, 2), TXN_DISCARDED);
+    refuse_with(x, 3, SATCHEL_E_UNIQUE, "no");
+    uint64_t ended;
+    assert_int_equal(file_begin(x->f), SATCHEL_OK);
+    msg_result r = {.number = 1, .rc = SATCHEL_E_RESOLVED};
+    assert_int_equal(file_end(x->f, outbox_settled_there(x->f, &r, &ended)), SATCHEL_OK);
+    assert_int_equal(ended, 3);
+    assert_int_equal(app_integer(x, "SELECT count(*) FROM satchel_rejected"), 0);
     assert_sound(x);
 }
 
@@ -606,8 +741,13 @@ int main(void) {
         OUTBOX_TEST(N6_discard_of_a_retry_that_could_not_be_sent_tells_the_refusal_in_its_place),
         OUTBOX_TEST(N6_discard_of_a_retry_that_could_not_be_sent_again_tells_itself),
         OUTBOX_TEST(N6_discard_of_what_the_server_never_heard_of_is_not_told),
-        OUTBOX_TEST(N6_retry_of_what_is_already_so_is_moot),
-        OUTBOX_TEST(N6_retry_of_a_deletion_whose_row_is_gone_is_moot),
+        OUTBOX_TEST(N7_retry_says_again_what_stands_there_already),
+        OUTBOX_TEST(N7_discard_of_what_a_retry_said_again_leaves_what_stands_there),
+        OUTBOX_TEST(N7_retry_of_an_insert_that_says_nothing_is_said_again),
+        OUTBOX_TEST(N6_edit_of_what_stands_there_already_says_what_it_comes_to),
+        OUTBOX_TEST(N6_edit_that_deletes_the_row_that_its_insert_met_deletes_it),
+        OUTBOX_TEST(N7_retry_of_a_deletion_whose_row_is_gone_is_moot_and_may_be_made_again),
+        OUTBOX_TEST(N6_retry_of_a_retry_resolves_the_first_of_them),
         OUTBOX_TEST(N6_edit_of_what_cannot_be_made_again_begins_nothing),
         OUTBOX_TEST(N6_retry_of_an_insert_that_the_apps_trigger_passes_over_is_moot),
         OUTBOX_TEST(N6_retry_of_an_update_whose_row_is_gone_does_nothing_at_all),
