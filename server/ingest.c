@@ -308,7 +308,8 @@ int ingest_start(ingest *g, author_info *author, uint64_t number, uint64_t base,
     g->clock = (field_clock){.stamp = effective, .author = author->author, .seq = store_next_seq(g->s)};
     g->depends = 0;
     g->bad_table = 0;
-    g->retries = g->merging_insert = false;
+    g->retries = (ingest_retry){0};
+    g->merging_insert = false;
     buf_clear(&g->dangling);
     buf_clear(&g->bad_key);
     buf_clear(&g->bad_text);
@@ -336,7 +337,7 @@ static int check_forgotten(ingest *g, const push_txn *txn) {
 
 static int merge_transaction(ingest *g, const push_txn *txn) {
     int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
-    g->retries = g->retries || txn->resolves;
+    if (txn->resolves) g->retries = (ingest_retry){.is = true, .author = g->author->author, .base = UINT64_MAX};
     if (!rc) rc = check_forgotten(g, txn);
     if (rc) return rc;
     rc = each_part(g, txn, merge_part);

@@ -44,11 +44,18 @@ int ingest_sql_inside(ingest *g, const char *sql, uint64_t now_ms, buf *error);
 /* Writes the author's last number and stamp, once after a run of ingest_push. */
 int ingest_author_save(ingest *g, const author_info *author);
 /* A transaction of an author who is answered at once and keeps no numbers: a program (api.h). Its stamp is newer than every other. */
+/* A transaction that says again what was refused: whose retry it is, and what he knew. */
+typedef struct ingest_retry {
+    bool is;
+    uint32_t author;
+    uint64_t base;
+} ingest_retry;
+
 typedef struct ingest_program_txn {
     uint32_t author;
     bool writes_server; /* tables and columns that only the server writes, too */
-    bool retries;       /* what was refused as a retry */
-    uint64_t base;      /* what lies above it was not known */
+    ingest_retry retries;
+    uint64_t base; /* what lies above it was not known */
     const uint8_t *delta;
     size_t ndelta;
 } ingest_program_txn;

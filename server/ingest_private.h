@@ -112,9 +112,9 @@ struct ingest {
     unseen_row hidden;
     bool has_hidden, is_hidden;
 
-    buf key, scratch;    /* of the row at hand */
-    bool retries;        /* the transaction says again what was refused: an insert may mean a row that its author knew (M15) */
-    bool merging_insert; /* M15: an insert meets a row of its key */
+    buf key, scratch;     /* of the row at hand */
+    ingest_retry retries; /* an insert of it may mean a row that its author knew (M15) */
+    bool merging_insert;  /* M15: an insert meets a row of its key */
     stored_row row, copy;
     delta_row in, emit;
     row_changes changes;

@@ -286,6 +286,13 @@ static int put_fresh(ingest *g, const schema_table *t, const delta_row *in, bool
     return rc;
 }
 
+/* Whether who retries had seen the row; an admin makes it as he who was refused. */
+static bool retry_knew(const ingest *g, const field_clock *made) {
+    const field_clock author = {.author = g->retries.author};
+    uint64_t base = base_of_row(g);
+    return merge_is_known(made, &author, g->retries.base < base ? g->retries.base : base);
+}
+
 static int put_row(ingest *g, const schema_table *t, delta_row *in) {
     bool done;
     int rc = put_fresh(g, t, in, &done);
@@ -294,7 +301,7 @@ static int put_row(ingest *g, const schema_table *t, delta_row *in) {
     if (found < 0) return found;
     if (found) {
         bool same = same_row(in, &g->row);
-        bool knew = g->retries && merge_is_known(&g->row.clock.base, &g->clock, base_of_row(g));
+        bool knew = g->retries.is && retry_knew(g, &g->row.clock.base);
         stored_close(&g->row);
         return put_on_row(g, t, in, same, knew);
     }

@@ -31,14 +31,15 @@ int refusal_find(store *s, const char *device, uint64_t number, const int64_t *w
     return SATCHEL_OK;
 }
 
-/* *retries: whether it was a retry itself. */
-static int check_open(store *s, int64_t author, uint64_t number, bool *retries) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open',root FROM satchel_refused WHERE author=? AND number=?");
+/* Of a retry, *retries: what its author knew. */
+static int check_open(store *s, int64_t author, uint64_t number, ingest_retry *retries) {
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open',root>0,base FROM satchel_refused WHERE author=? AND number=?");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : none(s);
     bool open = sqlite3_column_int(q, 0) != 0;
-    *retries = sqlite3_column_int64(q, 1) > 0;
+    *retries = (ingest_retry){
+        .is = sqlite3_column_int(q, 1) != 0, .author = (uint32_t)author, .base = (uint64_t)sqlite3_column_int64(q, 2)};
     sqlite3_reset(q);
     return open ? SATCHEL_OK : store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
 }
@@ -48,8 +49,8 @@ int refusal_of(store *s, int64_t author, uint64_t number, refusal *out) {
         &s->cache,
         "SELECT f.author,f.number,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
         " ON f.author=b.author WHERE a.author=?1 AND (f.number=?2 OR (f.root=?2 AND f.root>0)) AND (f.author=?1 OR " STORE_MAY_SHARE(
-            "f.number") ")"
-                        " ORDER BY f.author=?1 DESC, f.state='open' DESC, f.number DESC LIMIT 1");
+            "?2") ")"
+                  " ORDER BY f.author=?1 DESC, f.state='open' DESC, f.number DESC LIMIT 1");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
     *out = (refusal){.root = number};
@@ -87,7 +88,7 @@ static int settle_here(store *s, int64_t author, uint64_t number, const char *st
 }
 
 int refusal_discard(store *s, int64_t author, uint64_t number, uint64_t now_ms) {
-    bool retries;
+    ingest_retry retries;
     int rc = check_open(s, author, number, &retries);
     return rc ? rc : settle_here(s, author, number, "discarded", now_ms);
 }
@@ -373,7 +374,7 @@ static int apply_edits(store *s, const json_t *edits, buf *delta, buf *error) {
     return rc;
 }
 
-static int ingest_it(ingest *g, const buf *delta, bool retries, uint64_t now_ms, uint64_t *seq, buf *error) {
+static int ingest_it(ingest *g, const buf *delta, ingest_retry retries, uint64_t now_ms, uint64_t *seq, buf *error) {
     ingest_result result = {0};
     ingest_program_txn in = {
         .writes_server = true, .retries = retries, .base = UINT64_MAX, .delta = delta->p, .ndelta = delta->n};
@@ -389,7 +390,7 @@ static int ingest_it(ingest *g, const buf *delta, bool retries, uint64_t now_ms,
 int refusal_retry(store *s, ingest *g, int64_t author, uint64_t number, const json_t *edits, uint64_t now_ms, uint64_t *seq,
                   buf *error) {
     buf delta = {0};
-    bool retries;
+    ingest_retry retries;
     int rc = check_open(s, author, number, &retries);
     if (!rc) rc = join(s, author, number, &delta);
     if (!rc) rc = apply_edits(s, edits, &delta, error);

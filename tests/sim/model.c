@@ -137,7 +137,7 @@ typedef struct merging {
     model_row *row;
     model_clock c;
     uint64_t base;
-    bool of_insert;
+    bool of_retry;
 } merging;
 
 static const model_schema *schema_of(const merging *g) {
@@ -474,7 +474,8 @@ static void lose_values(merging *g) {
 static bool apply_insert(merging *g) {
     const model_schema *t = schema_of(g);
     if (g->row->there) {
-        if (!t->natural && !(g->f->met && known(g, g->row->base, MODEL_ROW))) return refuse(g, "a second insert was accepted");
+        bool knew = g->c.author ? g->of_retry && known(g, g->row->base, MODEL_ROW) : g->f->met;
+        if (!t->natural && !knew) return refuse(g, "a second insert was accepted");
         bool ok = true;
         for (unsigned i = 0; i < t->n && ok; i++)
             if (g->f->changed >> i & 1 && !says_nothing(&t->column[i], &g->f->now[i])) ok = merge_column(g, i);
@@ -533,7 +534,7 @@ static bool apply_delete(merging *g) {
 bool model_apply(model *m, const facts *f, model_clock c, uint64_t limit) {
     bool ok = true;
     for (unsigned i = 0; i < f->n && ok; i++) {
-        merging g = {.m = m, .f = &f->fact[i], .c = c, .base = f->base < limit ? f->base : limit};
+        merging g = {.m = m, .f = &f->fact[i], .c = c, .base = f->base < limit ? f->base : limit, .of_retry = f->at != 0};
         g.row = model_find(m, g.f->table, &g.f->key, true);
         if (g.row->unclear) continue;
         switch (g.f->op) {

@@ -492,6 +492,29 @@ static void N6_first_of_several_retries_means_the_one_that_stands_in_its_place(v
     SQL("SELECT n FROM item", "1");
 }
 
+/* What two files have in common is settled for both, be it as a retry that the other one has not; be that first lost by a server that was put back. */
+static void N6_copy_that_retries_means_the_retry_of_the_other(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    refuses(w, &w->phone, w->base, 0, "~ item('a') n+=5; + strict(x'01') c=100", SATCHEL_E_CHECK, "");
+    device copy = copy_of_phone(w, 1);
+    push_txn t = make_txn(&w->phone, w->base, 1);
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5; + strict(x'01') c=200"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
+    sql_exec(&w->v, "DELETE FROM satchel_refused WHERE number=1");
+    assert_int_equal(
+        retry_here(w, 2, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]", NULL),
+        SATCHEL_OK);
+    copy.number = 1;
+    t = make_txn(&copy, w->base, 2);
+    t.id[0] ^= 1;
+    t.resolves = 1;
+    assert_int_equal(push_txn_raw(&w->v, &copy, &t, "~ item('a') n+=5"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "6");
+}
+
 /* As its device would: the insert says again what it said of a row that is there. */
 static void N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row(void **state) {
     world *w = *state;
@@ -506,6 +529,12 @@ static void N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_r
         retry_here(w, 2, "[{\"table\":\"strict\",\"key\":{\"id\":{\"base64\":\"AQ==\"}},\"values\":{\"c\":9}}]", NULL),
         SATCHEL_OK);
     SQL("SELECT l,n FROM item", "mine|6");
+    /* Who did not know of the row when he retried meant another. */
+    t = make_txn(&w->phone, 0, 2);
+    t.resolves = 77;
+    assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "+ item('a') l='other'"), SATCHEL_OK);
+    assert_int_equal(w->v.last.result.rc, SATCHEL_E_KEY_TAKEN);
+    assert_int_equal(retry_here(w, t.number, NULL, "refused again"), SATCHEL_E_KEY_TAKEN);
 }
 
 /* Copies of a file give the same numbers: each means its own. */
@@ -1008,6 +1037,7 @@ int main(void) {
         TEST(N6_retry_that_is_refused_stands_in_the_place_of_what_it_retried),
         TEST(N6_retry_of_a_retry_settles_the_first_where_the_second_is_lost),
         TEST(N6_first_of_several_retries_means_the_one_that_stands_in_its_place),
+        TEST(N6_copy_that_retries_means_the_retry_of_the_other),
         TEST(N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row),
         TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
         TEST(N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author),
