@@ -12,6 +12,8 @@ static const char help[] =
     "  --failures N          ends after so many (5)\n"
     "  --transactions N      the troubles end after so many; such a seed does not count\n"
     "  --without CLASS       leaves out a class of fault (several may be given); such a seed does not count\n"
+    "  --copies              above all, files and servers are put back and copied, and refusals settled: a world where few things are\n"
+    "                        known twice is soon found out; such a seed does not count\n"
     "  --verbose             one line for each event, on the standard error\n"
     "  --watch N             the trace tells which files have transaction N, whenever that changes\n"
     "  --no-shorten          a failing seed is not made shorter\n"
@@ -69,8 +71,11 @@ static bool take_flag(arguments *a, const char *name) {
     const struct {
         const char *name;
         bool *flag;
-    } flags[] = {
-        {"--verbose", &a->w.options.verbose}, {"--no-shorten", &a->w.no_shorten}, {"--twice", &a->w.twice}, {"--json", &a->json}};
+    } flags[] = {{"--verbose", &a->w.options.verbose},
+                 {"--copies", &a->w.options.copies},
+                 {"--no-shorten", &a->w.no_shorten},
+                 {"--twice", &a->w.twice},
+                 {"--json", &a->json}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(name, flags[i].name)) continue;
         return *flags[i].flag = true;
@@ -120,10 +125,12 @@ static bool take_number(arguments *a, const char *name, const char *argument) {
 
 /* What is added up is a range of whole seeds. */
 static bool is_whole(const arguments *a) {
-    if (!a->totals || (!a->seeds && !a->w.options.transactions && !a->w.options.without && a->sources && a->w.build)) return true;
+    const sim_options *o = &a->w.options;
+    if (!a->totals || (!a->seeds && !o->transactions && !o->without && !o->copies && a->sources && a->w.build)) return true;
     fprintf(
         stderr,
-        "sim: --totals needs --build and --sources, as tests/run sim gives them, and no --seeds, --transactions or --without\n");
+        "sim: --totals needs --build and --sources, as tests/run sim gives them, and no --seeds, --transactions, --without or "
+        "--copies\n");
     return false;
 }
 

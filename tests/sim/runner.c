@@ -23,6 +23,7 @@ typedef struct sitting {
 
 static void print_command(const sim_options *o) {
     fprintf(stderr, "tests/run sim --seed %" PRIu64, o->seed);
+    if (o->copies) fprintf(stderr, " --copies");
     if (o->transactions) fprintf(stderr, " --transactions %u", o->transactions);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         if (o->without & SIM_FAULT_BIT(i)) fprintf(stderr, " --without %s", sim_fault_name((sim_fault)i));

@@ -252,6 +252,7 @@ typedef struct sim_options {
     unsigned transactions; /* until the troubles end; 0: as the seed has it */
     uint32_t without;      /* classes of fault that are left out */
     bool verbose;
+    bool copies;    /* what strikes is above all what brings back the past: files and servers that are put back, and copied */
     unsigned watch; /* a transaction: the trace tells where it is, whenever that changes; 0: none */
 } sim_options;
 

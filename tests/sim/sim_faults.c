@@ -12,6 +12,21 @@ static unsigned classes(const sim *s) {
     return scope_world(s) ? FAULT_SETTLE : FAULT_MOVE;
 }
 
+/* What brings back the past, and what it is about. */
+static void choose_copies(sim *s) {
+    s->faults |=
+        SIM_FAULT_BIT(FAULT_CLONE) | SIM_FAULT_BIT(FAULT_PUT_BACK) | SIM_FAULT_BIT(FAULT_RESTORE) | SIM_FAULT_BIT(FAULT_DISCARD);
+    if (sim_chance(s, 70)) s->faults |= SIM_FAULT_BIT(FAULT_NO_MEMORY);
+}
+
+static sim_fault any_fault(sim *s) {
+    static const sim_fault copies[] = {FAULT_RESTORE,  FAULT_RESTORE,   FAULT_RESTORE, FAULT_PUT_BACK,
+                                       FAULT_PUT_BACK, FAULT_PUT_BACK,  FAULT_CLONE,   FAULT_DISCARD,
+                                       FAULT_DISCARD,  FAULT_NO_MEMORY, FAULT_CUT,     FAULT_DEVICE_KILL};
+    if (s->options.copies && sim_chance(s, 45)) return copies[sim_below(s, sizeof copies / sizeof *copies)];
+    return (sim_fault)sim_below(s, classes(s));
+}
+
 /* At least seven classes, at most all. */
 void faults_choose(sim *s) {
     s->faults = 0;
@@ -19,6 +34,7 @@ void faults_choose(sim *s) {
     while (__builtin_popcount(s->faults) < 7)
         for (unsigned i = 0; i < classes(s); i++)
             if (sim_chance(s, percent)) s->faults |= SIM_FAULT_BIT(i);
+    if (s->options.copies) choose_copies(s);
     /* In some worlds little happens: weeks without a network, and what is forgotten meanwhile, need their time. */
     static const uint64_t paces[] = {DAY, DAY, 7 * DAY, 40 * DAY};
     s->pace = paces[sim_below(s, 4)];
@@ -455,7 +471,7 @@ void faults_strike(sim *s) {
     if (s->revoking) revoke(s);
     unsigned i = sim_below(s, s->ndevices);
     if (sim_chance(s, 2) && s->device[i].s && !disk_is_dead(s->device[i].disk)) check_recorded_file(s, i);
-    do f = (sim_fault)sim_below(s, classes(s));
+    do f = any_fault(s);
     while (!has(s, f));
     /* What is left out strikes in vain: the rest of the run stays more like itself. */
     if (!(s->options.without & SIM_FAULT_BIT(f))) strike(s, f);
