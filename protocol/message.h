@@ -21,6 +21,8 @@
 #define PROTOCOL_SUBPROTOCOL PROTOCOL_SUBPROTOCOL_PREFIX "1"
 #define EPOCH_BYTES 8
 #define TXN_ID_BYTES 8
+/* The first bytes of a retry's id are those of what it retries: so that they are known to be of one line, whatever numbers they have. */
+#define TXN_LINE_BYTES 4
 
 typedef enum message_type {
     MSG_HELLO = 1,    /* device: who I am, where I stand */

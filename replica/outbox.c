@@ -32,9 +32,10 @@ struct outbox_writer {
     uint64_t retries; /* number of the refused transaction, else 0 */
     uint64_t
         resolves; /* that, or the first of those that were retried in turn: what the server knows though it may have lost the others (N6) */
-    int64_t code; /* why it was refused */
-    bool opened;  /* a synced table was touched since it began */
-    bool flushed; /* the retry has become a transaction */
+    uint8_t line[TXN_LINE_BYTES]; /* that its id begins with */
+    int64_t code;                 /* why it was refused */
+    bool opened;                  /* a synced table was touched since it began */
+    bool flushed;                 /* the retry has become a transaction */
 };
 
 /* ---- the sink ---- */
@@ -100,7 +101,9 @@ static int sink_begin(void *ctx, bool again) {
         if (rc) return rc;
     }
     int rc = file_mend_log(w->file, w->db);
-    return rc ? rc : w->env.random(w->env.ctx, w->id, sizeof w->id);
+    if (!rc) rc = w->env.random(w->env.ctx, w->id, sizeof w->id);
+    if (!rc && w->retries) memcpy(w->id, w->line, sizeof w->line);
+    return rc;
 }
 
 static int resolve_old(outbox_writer *w) {
@@ -192,6 +195,7 @@ typedef struct retry {
     capture_said said;
     uint32_t epoch;
     uint64_t resolves;
+    uint8_t line[TXN_LINE_BYTES];
     int64_t code;
 } retry;
 
@@ -281,8 +285,8 @@ static int retry_part(retry *r, const void *blob, size_t n) {
 /* One statement over both homes of a changeset; the row keeps open while its changes are written to other tables. */
 static int retry_all(retry *r, uint64_t number) {
     sqlite3_stmt *q = db_prepare(
-        &r->w->sql, "SELECT state, epoch, changes, code, resolves, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
-                    "SELECT 3, 0, changes, 0, 0, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
+        &r->w->sql, "SELECT state, epoch, changes, code, resolves, id, -1 AS part FROM main.satchel_outbox WHERE n=?1 UNION ALL "
+                    "SELECT 3, 0, changes, 0, 0, NULL, part FROM main.satchel_outbox_part WHERE n=?1 ORDER BY part");
     int rc;
     bool found = false;
     db_bind(q, "i", (int64_t)number);
@@ -292,6 +296,7 @@ static int retry_all(retry *r, uint64_t number) {
             r->epoch = (uint32_t)sqlite3_column_int64(q, 1);
             r->code = sqlite3_column_int64(q, 3);
             r->resolves = (uint64_t)sqlite3_column_int64(q, 4);
+            if (sqlite3_column_bytes(q, 5) == TXN_ID_BYTES) memcpy(r->line, sqlite3_column_blob(q, 5), sizeof r->line);
             found = true;
             if (state != TXN_REFUSED) rc = state == TXN_PENDING ? SATCHEL_E_NOT_FOUND : SATCHEL_E_RESOLVED;
             if (state == TXN_REFUSED && r->code == SATCHEL_E_RESOLVED) rc = SATCHEL_E_RESOLVED;
@@ -317,6 +322,7 @@ static int replay(outbox_writer *w, uint64_t number) {
     w->retries = w->opened ? number : 0;
     w->resolves = w->opened && r->resolves ? r->resolves : w->retries;
     w->code = r->code;
+    memcpy(w->line, r->line, sizeof w->line);
     free(r);
     return rc;
 }

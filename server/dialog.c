@@ -509,7 +509,7 @@ static int on_resolve(dialog *c, dialog_world *w, const void *message, size_t n)
     int rc = resolve_decode(message, n, &m);
     if (rc) return rc;
     refusal found;
-    rc = refusal_of(w->s, c->author, m.number, &found);
+    rc = refusal_of(w->s, c->author, m.number, NULL, true, &found);
     return rc || !found.author ? rc : refusal_settle(w->s, c->author, &found, "discarded", w->now_ms);
 }
 

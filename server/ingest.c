@@ -157,14 +157,15 @@ static int find_result(ingest *g, const author_info *author, const push_txn *txn
 }
 
 static int save_result(ingest *g, const push_txn *txn, const msg_result *r) {
-    sqlite3_stmt *q =
-        db_prepare(&g->s->cache, "INSERT INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,key,message,at_ms)"
-                                 " VALUES(?,?,?,?,?,?,?,?,?,?,?)");
-    db_bind(q, "iibiiiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)r->rc,
-            (int64_t)r->seq, (int64_t)r->effective, (int64_t)r->depends, (int64_t)r->table, r->nkey ? r->key : NULL, r->nkey);
+    sqlite3_stmt *q = db_prepare(
+        &g->s->cache, "INSERT INTO satchel_result(author,number,id,rc,seq,effective,depends,tbl,root,key,message,at_ms)"
+                      " VALUES(?,?,?,?,?,?,?,?,nullif(?,0),?,?,?)");
+    db_bind(q, "iibiiiiiib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES, (int64_t)r->rc,
+            (int64_t)r->seq, (int64_t)r->effective, (int64_t)r->depends, (int64_t)r->table, (int64_t)txn->resolves,
+            r->nkey ? r->key : NULL, r->nkey);
     if (!q) return db_rc(sqlite3_extended_errcode(g->s->db));
-    if (r->ntext) sqlite3_bind_text(q, 10, r->text, (int)r->ntext, SQLITE_STATIC);
-    sqlite3_bind_int64(q, 11, (int64_t)g->now_ms);
+    if (r->ntext) sqlite3_bind_text(q, 11, r->text, (int)r->ntext, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 12, (int64_t)g->now_ms);
     return db_run(q);
 }
 
@@ -221,10 +222,18 @@ static int tell_refusal(ingest *g, int rc, ingest_result *out) {
     return g->bad_text.rc ? g->bad_text.rc : out->hold.rc;
 }
 
+/* N6: what is known of the refusal that a transaction settles: a retry by what it resolves. Anything else may have been refused to another file that has it, and
+ * retried there. */
+static int find_refusal(ingest *g, const push_txn *txn, refusal *out) {
+    *out = (refusal){0};
+    if (txn->resolves) return refusal_of(g->s, g->author->author, txn->resolves, txn->id, true, out);
+    return g->author->alone ? SATCHEL_OK : refusal_of(g->s, g->author->author, txn->number, txn->id, false, out);
+}
+
 /* N6: a retry that is refused stands in the place of what it retried, which nobody is to make as well. */
 static int replace(ingest *g, const push_txn *txn) {
-    refusal found = {0};
-    int rc = txn->resolves ? refusal_of(g->s, g->author->author, txn->resolves, &found) : SATCHEL_OK;
+    refusal found;
+    int rc = find_refusal(g, txn, &found);
     return rc || !found.author ? rc : refusal_settle(g->s, g->author->author, &found, "retried", g->now_ms);
 }
 
@@ -246,10 +255,10 @@ static int park(ingest *g, const push_txn *txn, int rc, ingest_result *out) {
     if (!err && !txn->part) err = drop_stage(g, g->author, txn->number);
     if (!err)
         err = db_exec(&g->s->cache,
-                      "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,root,delta) VALUES(?,?,?,?,?,?,?,?,?)",
-                      "iibiiisib", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
+                      "INSERT INTO satchel_refused(author,number,id,stamp,base,epoch,state,delta) VALUES(?,?,?,?,?,?,?,?)",
+                      "iibiiisb", (int64_t)g->author->author, (int64_t)txn->number, txn->id, (size_t)TXN_ID_BYTES,
                       (int64_t)txn->stamp, (int64_t)txn->base, (int64_t)txn->schema_epoch, open ? "open" : "discarded",
-                      (int64_t)txn->resolves, txn->part ? NULL : txn->delta, txn->ndelta);
+                      txn->part ? NULL : txn->delta, txn->ndelta);
     return err || !open ? err : each_part(g, txn, note_refused_rows);
 }
 
@@ -288,13 +297,13 @@ static int merge_part(ingest *g, const push_txn *part) {
 }
 
 /* N6: a transaction that retries a refused one settles it, unless somebody did before. */
-static int settle(ingest *g, uint64_t number) {
+static int settle(ingest *g, const push_txn *txn) {
     refusal found;
-    int rc = refusal_of(g->s, g->author->author, number, &found);
+    int rc = find_refusal(g, txn, &found);
     if (rc || !found.author) return rc;
     if (!found.open)
         return ingest_refuse(g, SATCHEL_E_RESOLVED, "the refusal of transaction %llu was resolved before",
-                             (unsigned long long)number);
+                             (unsigned long long)found.root);
     return refusal_settle(g->s, g->author->author, &found, "retried", g->now_ms);
 }
 
@@ -336,7 +345,7 @@ static int check_forgotten(ingest *g, const push_txn *txn) {
 }
 
 static int merge_transaction(ingest *g, const push_txn *txn) {
-    int rc = txn->resolves ? settle(g, txn->resolves) : SATCHEL_OK;
+    int rc = settle(g, txn);
     if (txn->resolves) g->retries = (ingest_retry){.is = true, .author = g->author->author, .base = UINT64_MAX};
     if (!rc) rc = check_forgotten(g, txn);
     if (rc) return rc;

@@ -33,7 +33,8 @@ int refusal_find(store *s, const char *device, uint64_t number, const int64_t *w
 
 /* Of a retry, *retries: what its author knew. */
 static int check_open(store *s, int64_t author, uint64_t number, ingest_retry *retries) {
-    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open',root>0,base FROM satchel_refused WHERE author=? AND number=?");
+    sqlite3_stmt *q = db_prepare(&s->cache, "SELECT state='open',root IS NOT NULL,base FROM satchel_refused JOIN satchel_result"
+                                            " USING(author,number) WHERE author=? AND number=?");
     db_bind(q, "ii", author, (int64_t)number);
     int rc = db_next(&s->cache, q);
     if (rc != 1) return rc ? rc : none(s);
@@ -44,14 +45,25 @@ static int check_open(store *s, int64_t author, uint64_t number, ingest_retry *r
     return open ? SATCHEL_OK : store_fail(s, SATCHEL_E_RESOLVED, satchel_rc_text(SATCHEL_E_RESOLVED));
 }
 
-int refusal_of(store *s, int64_t author, uint64_t number, refusal *out) {
-    sqlite3_stmt *q = db_prepare(
-        &s->cache,
-        "SELECT f.author,f.number,f.state='open' FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_refused f"
-        " ON f.author=b.author WHERE a.author=?1 AND (f.number=?2 OR (f.root=?2 AND f.root>0)) AND (f.author=?1 OR " STORE_MAY_SHARE(
-            "?2") ")"
-                  " ORDER BY f.author=?1 DESC, f.state='open' DESC, f.number DESC LIMIT 1");
-    db_bind(q, "ii", author, (int64_t)number);
+/* The numbers of a chain: what was refused first, and its retries. */
+#define CHAIN(author, root)                                                                                                      \
+    "IN (SELECT " root " UNION ALL SELECT x.number FROM satchel_result x WHERE x.author=" author " AND x.root=" root ")"
+_Static_assert(TXN_LINE_BYTES == 4, "as `same` has it: ids of a chain begin alike");
+
+/* What was taken over from another incarnation's results is that one's refusal. */
+static const char REFUSAL_OF[] =
+    "SELECT r.author,r.number,r.rc<>0 AND f.state='open' AS open,substr(r.id,1,4) IS substr(?3,1,4) AS same,r.author=?1 AS own"
+    " FROM satchel_author a JOIN satchel_author b USING(device) JOIN satchel_result r ON r.author=b.author"
+    " LEFT JOIN satchel_refused f ON f.author=r.author AND f.number=r.number"
+    " WHERE a.author=?1 AND r.number " CHAIN(
+        "b.author", "?2") " AND (r.rc=0 OR f.author IS NOT NULL)"
+                          " AND (same OR (?4 AND r.rc<>0 AND (own OR " STORE_MAY_SHARE(
+                              "?2") ")))"
+                                    " ORDER BY r.rc=0 DESC,same DESC,same AND open DESC,own DESC,open DESC,r.number DESC LIMIT 1";
+
+int refusal_of(store *s, int64_t author, uint64_t number, const uint8_t *id, bool by_number, refusal *out) {
+    sqlite3_stmt *q = db_prepare(&s->cache, REFUSAL_OF);
+    db_bind(q, "iibi", author, (int64_t)number, id, id ? (size_t)TXN_ID_BYTES : (size_t)0, (int64_t)by_number);
     int rc = db_next(&s->cache, q);
     *out = (refusal){.root = number};
     if (rc != 1) return rc;
@@ -65,8 +77,7 @@ int refusal_of(store *s, int64_t author, uint64_t number, refusal *out) {
 int refusal_settle(store *s, int64_t by, const refusal *of, const char *state, uint64_t now_ms) {
     int rc = SATCHEL_OK;
     if (by == of->author) /* another copy of its file says nothing of what it knows */
-        rc = db_exec(&s->cache,
-                     "UPDATE satchel_refused SET untold=?1 WHERE author=?2 AND untold AND (number=?3 OR (root=?3 AND root>0))",
+        rc = db_exec(&s->cache, "UPDATE satchel_refused SET untold=?1 WHERE author=?2 AND untold AND number " CHAIN("?2", "?3"),
                      "iii", (int64_t)REFUSED_TOLD, of->author, (int64_t)of->root);
     if (!rc)
         rc = db_exec(&s->cache, "UPDATE satchel_refused SET state=?,resolved_ms=? WHERE author=? AND number=? AND state='open'",

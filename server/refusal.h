@@ -20,10 +20,11 @@ typedef struct refusal {
     bool open;
 } refusal;
 
-/* The refusal that an incarnation means by a number: the transaction, or what was refused of the retries that stand in its place, an open one first; its own, else
- * one that was told to another incarnation of its device, if their files may have it in common. author 0: it is not known here, since it was found on the
- * device, or made by a server that was put back since. */
-int refusal_of(store *s, int64_t author, uint64_t number, refusal *out);
+/* What an incarnation means by the number of a refused transaction: that, or the last of the retries that stand in its place. By the number alone (by_number) its own,
+ * else one that was told to another incarnation of its device, if their files may have the number in common; and by `id` (NULL: not known), the transaction's
+ * or a retry's, whosever it is: then one that was accepted, too, which leaves nothing open. author 0: it is not known here, since it was found on the device,
+ * or made by a server that was put back since. */
+int refusal_of(store *s, int64_t author, uint64_t number, const uint8_t *id, bool by_number, refusal *out);
 /* Settles what refusal_of found as "retried" or "discarded", which the incarnation `by` knows; nothing if somebody was first. */
 int refusal_settle(store *s, int64_t by, const refusal *of, const char *state, uint64_t now_ms);
 

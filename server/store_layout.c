@@ -211,9 +211,9 @@ static const char FORMAT_12[] =
     "INSERT OR IGNORE INTO satchel_alert_rule(name,metric,aggregation,window_s,op,threshold,severity,profile,hours,about) VALUES"
     "('storage-tight','device.storage_percent','last',0,'>',80,'warning',NULL,NULL,'takes most of what its storage has room for');";
 
-/* N6: root: the refused transaction that this one retried, or that the first of those was which were retried in turn; NULL or 0: it was no retry. */
-static const char FORMAT_13[] = "ALTER TABLE satchel_refused ADD COLUMN root INT;"
-                                "CREATE INDEX satchel_refused_root ON satchel_refused(author,root) WHERE root>0;";
+/* N6: root: the refused transaction that this one retried, or the first of those that were retried in turn; NULL: it was no retry. */
+static const char FORMAT_13[] = "ALTER TABLE satchel_result ADD COLUMN root INT;"
+                                "CREATE INDEX satchel_result_root ON satchel_result(author,root) WHERE root IS NOT NULL;";
 
 static const char *const FORMATS[] = {FORMAT_1, FORMAT_2, FORMAT_3,  FORMAT_4,  FORMAT_5,  FORMAT_6, FORMAT_7,
                                       FORMAT_8, FORMAT_9, FORMAT_10, FORMAT_11, FORMAT_12, FORMAT_13};

@@ -473,13 +473,14 @@ static void N6_first_of_several_retries_means_the_one_that_stands_in_its_place(v
         assert_int_equal(push_txn_raw(&w->v, &w->phone, &t, "~ item('a') n+=5; + strict(x'01') c=200"), SATCHEL_OK);
         assert_int_equal(w->v.last.result.rc, SATCHEL_E_CHECK);
     }
-    SQL("SELECT number,state,root FROM satchel_refused", "1|retried|0 ; 2|retried|1 ; 3|open|1");
-    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    SQL("SELECT number,state,root FROM satchel_refused JOIN satchel_result USING(author,number)",
+        "1|retried|NULL ; 2|retried|1 ; 3|open|1");
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_true(of.number == 3 && of.open);
     /* An admin settles it; the device that knows of it says the first's number. */
     assert_int_equal(store_begin(w->v.s), SATCHEL_OK);
     assert_int_equal(refusal_discard(w->v.s, w->phone.a.author, 3, 1), SATCHEL_OK);
-    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_true(of.number == 3 && !of.open);
     SQL("SELECT untold FROM satchel_refused WHERE number=3", "1");
     assert_int_equal(refusal_settle(w->v.s, w->phone.a.author, &of, "discarded", 2), SATCHEL_OK);
@@ -515,6 +516,65 @@ static void N6_copy_that_retries_means_the_retry_of_the_other(void **state) {
     SQL("SELECT n FROM item", "6");
 }
 
+/* A retry of the phone's, of a refusal that a server which was put back has lost: its id begins with that of what it retries. */
+static push_txn retry_of(device *d, uint64_t base, const push_txn *first) {
+    push_txn t = make_txn(d, base, 3);
+    memcpy(t.id, first->id, TXN_LINE_BYTES);
+    t.resolves = first->number;
+    return t;
+}
+
+static int pushed(world *w, device *d, push_txn *t, const char *words) {
+    assert_int_equal(push_txn_raw(&w->v, d, t, words), SATCHEL_OK);
+    return w->v.last.result.rc;
+}
+
+/* The one file has had a transaction refused by a server that is no more and retries it, the other gives it as it was: one of them is taken. */
+static void N6_transaction_that_a_copy_gives_is_known_by_the_retry_of_the_other(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    push_txn first = make_txn(&w->phone, w->base, 0), retry = retry_of(&w->phone, w->base, &first);
+    device copy = copy_that_the_phone_hears_of(w, 1);
+    assert_int_equal(pushed(w, &w->phone, &retry, "~ item('a') n+=5"), SATCHEL_OK);
+    push_txn given = first;
+    assert_int_equal(pushed(w, &copy, &given, "~ item('a') n+=5"), SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "6");
+    SQL("SELECT number,state FROM satchel_refused", "1|discarded");
+    /* Another of the same number is another. */
+    push_txn other = make_txn(&copy, w->base, 4);
+    other.number = 2;
+    assert_int_equal(pushed(w, &copy, &other, "~ item('a') n+=1"), SATCHEL_OK);
+    SQL("SELECT n FROM item", "7");
+}
+
+static void N6_retry_of_what_a_copy_has_given_is_too_late(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    push_txn first = make_txn(&w->phone, w->base, 0), retry = retry_of(&w->phone, w->base, &first);
+    device copy = copy_that_the_phone_hears_of(w, 1);
+    assert_int_equal(pushed(w, &copy, &first, "~ item('a') n+=5"), SATCHEL_OK);
+    assert_int_equal(pushed(w, &w->phone, &retry, "~ item('a') n+=5"), SATCHEL_E_RESOLVED);
+    SQL("SELECT n FROM item", "6");
+}
+
+/* Of both the same is open to nobody any more, whichever was refused and whichever is taken. */
+static void N6_refused_retry_is_settled_by_the_transaction_that_a_copy_gives(void **state) {
+    world *w = *state;
+    known(w, "+ item('a') n=1");
+    for (unsigned taken = 0; taken < 2; taken++) {
+        push_txn first = make_txn(&w->phone, w->base, 0), retry = retry_of(&w->phone, w->base, &first);
+        device copy = copy_that_the_phone_hears_of(w, first.number);
+        assert_int_equal(pushed(w, &w->phone, &retry, "~ item('a') n+=5; + strict(x'01') c=100"), SATCHEL_E_CHECK);
+        assert_int_equal(pushed(w, &copy, &first, taken ? "~ item('a') n+=5" : "+ strict(x'01') c=100"),
+                         taken ? SATCHEL_OK : SATCHEL_E_CHECK);
+        SQL("SELECT count(*) FROM satchel_refused WHERE state='open'", taken ? "0" : "1");
+        push_txn again = retry_of(&w->phone, w->base, &first);
+        assert_int_equal(pushed(w, &w->phone, &again, "~ item('a') n+=5"), taken ? SATCHEL_E_RESOLVED : SATCHEL_OK);
+        SQL("SELECT count(*) FROM satchel_refused WHERE state='open'", "0");
+        SQL("SELECT n FROM item", taken ? "11" : "6");
+    }
+}
+
 /* As its device would: the insert says again what it said of a row that is there. */
 static void N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row(void **state) {
     world *w = *state;
@@ -548,7 +608,7 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
     assert_int_equal(store_commit(w->v.s), SATCHEL_OK);
     sql_exec(
         &w->v,
-        "INSERT INTO satchel_result SELECT 9,number,x'0909090909090909',rc,seq,effective,depends,tbl,key,message,at_ms FROM satchel_result WHERE rc<>0");
+        "INSERT INTO satchel_result SELECT 9,number,x'0909090909090909',rc,seq,effective,depends,tbl,key,message,at_ms,root FROM satchel_result WHERE rc<>0");
     char text[200];
     snprintf(
         text, sizeof text,
@@ -556,11 +616,11 @@ static void N6_retry_settles_the_refusal_of_its_own_incarnation(void **state) {
         fresh.author, fresh.author);
     sql_exec(&w->v, text);
     refusal of;
-    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, w->phone.a.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_true(of.author == w->phone.a.author && !of.open);
-    assert_int_equal(refusal_of(w->v.s, fresh.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_true(of.author == fresh.author && of.open);
-    assert_int_equal(refusal_of(w->v.s, fresh.author, 2, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, fresh.author, 2, NULL, true, &of), SATCHEL_OK);
     assert_int_equal(of.author, 0);
 }
 
@@ -604,7 +664,7 @@ static void N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted(voi
     device copy = copy_of_phone(w, 0);
     refuses(w, &w->phone, w->base, 0, "+ strict(x'01') c=100", SATCHEL_E_CHECK, "");
     refusal of;
-    assert_int_equal(refusal_of(w->v.s, copy.a.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, copy.a.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_int_equal(of.author, 0);
     copy.number++; /* its own first was refused there, and is edited */
     push_txn t = make_txn(&copy, w->base, 1);
@@ -613,7 +673,7 @@ static void N6_refusal_of_another_copy_is_meant_only_up_to_where_they_parted(voi
     assert_int_equal(w->v.last.result.rc, SATCHEL_OK);
     SQL("SELECT number,state FROM satchel_refused", "1|open");
     device later = copy_of_phone(w, 1);
-    assert_int_equal(refusal_of(w->v.s, later.a.author, 1, &of), SATCHEL_OK);
+    assert_int_equal(refusal_of(w->v.s, later.a.author, 1, NULL, true, &of), SATCHEL_OK);
     assert_true(of.author == w->phone.a.author && of.open);
 }
 
@@ -1038,6 +1098,9 @@ int main(void) {
         TEST(N6_retry_of_a_retry_settles_the_first_where_the_second_is_lost),
         TEST(N6_first_of_several_retries_means_the_one_that_stands_in_its_place),
         TEST(N6_copy_that_retries_means_the_retry_of_the_other),
+        TEST(N6_transaction_that_a_copy_gives_is_known_by_the_retry_of_the_other),
+        TEST(N6_retry_of_what_a_copy_has_given_is_too_late),
+        TEST(N6_refused_retry_is_settled_by_the_transaction_that_a_copy_gives),
         TEST(N6_admin_makes_a_refused_retry_his_own_with_an_insert_that_meets_a_row),
         TEST(N6_retry_settles_the_refusal_of_its_own_incarnation),
         TEST(N6_refusal_among_several_of_a_name_and_a_number_is_settled_by_its_author),

@@ -421,6 +421,11 @@ static void N6_retry_of_a_retry_resolves_the_first_of_them(void **state) {
     assert_int_equal(outbox_retry(x->w, 2, &moot), SATCHEL_OK);
     assert_int_equal(app_integer(x, "SELECT resolves FROM satchel_outbox WHERE n=3"), 1);
     assert_int_equal(state_of(x, 2), TXN_DISCARDED);
+    /* They are known as of one line by the ids. */
+    assert_int_equal(app_integer(x, "SELECT count(DISTINCT substr(id, 1, 4)) FROM satchel_outbox"), 1);
+    assert_int_equal(app_integer(x, "SELECT count(DISTINCT id) FROM satchel_outbox"), 2);
+    app_sql(x, "INSERT INTO item(id) VALUES('n')");
+    assert_int_equal(app_integer(x, "SELECT count(DISTINCT substr(id, 1, 4)) FROM satchel_outbox"), 2);
     refuse_with(x, 3, SATCHEL_E_UNIQUE, "no");
     uint64_t ended;
     assert_int_equal(file_begin(x->f), SATCHEL_OK);

@@ -103,7 +103,7 @@ FINDS(grant_for_nobody, "INSERT INTO satchel_grant VALUES(1,99,1,x'0100000000000
       "grant 1 is for a device that there is not")
 FINDS(row_in_a_set_without_rules, "UPDATE item SET satchel_set=0 WHERE id=2", "row 2 lies in set 0, and the rules say 1")
 FINDS(result_of_an_author_that_there_is_not,
-      "INSERT INTO satchel_result SELECT 77,50,id,rc,seq,effective,depends,tbl,key,message,at_ms FROM"
+      "INSERT INTO satchel_result SELECT 77,50,id,rc,seq,effective,depends,tbl,key,message,at_ms,root FROM"
       " satchel_result WHERE rc=0 LIMIT 1",
       "the result of transaction 50 is of an author")
 FINDS(result_of_a_commit_to_come, "UPDATE satchel_result SET seq=99 WHERE rc=0 AND author=1 AND number=1",

@@ -108,8 +108,9 @@ class Store:
             stamp = next_stamp(self.state("stamp"), int(time.time() * 1000))
             self.set_state(last_number=number, stamp=stamp)
             unseen = self.overlay.unseen_of(rows)
+            line = self.db.execute("SELECT substr(id, 1, 4) FROM outbox WHERE n = ?", (resolves,)).fetchone() if resolves else (b"",)
             self.db.execute("INSERT INTO outbox(n, id, stamp, base, schema_epoch, delta, unseen, resolves) VALUES(?, ?, ?, ?, ?, ?, ?, ?)", (
-                number, os.urandom(8), stamp, self.state("cursor"), self.schema.epoch, delta.pack(rows), cbor2.dumps(unseen), resolves))
+                number, line[0] + os.urandom(8 - len(line[0])), stamp, self.state("cursor"), self.schema.epoch, delta.pack(rows), cbor2.dumps(unseen), resolves))
             self.overlay.add(number, rows)
             return number
 
