@@ -10,6 +10,7 @@
  *   device has met;
  * - rows that were written after their deletion, with a base below the log's floor at the end: the deletion may have been forgotten when the write came;
  * - rows on which one of several pending edits of a device showed just what came beneath them (M16): which of them the app showed then is not known;
+ * - rows that were written over an edit that a server which was put back is given once more: what the app had seen beneath it when it was confirmed is not noted;
  * - the rows of ev (M12), which check_transactions.c counts, and what was refused (check_refusals.c). */
 #include "protocol/value.h"
 #include "tests/sim/sim.h"

@@ -124,13 +124,14 @@ static void note_shown(const fact *p, unsigned c, fact *f) {
 }
 
 /* Beneath a pending edit the app shows nothing of what comes: it had seen what it had when the first of them was made. */
-static void see_through(const facts *pending, uint64_t common, fact *f) {
+static void see_through(const facts *pending, bool again, uint64_t common, fact *f) {
     for (unsigned i = 0; i < pending->n; i++) {
         const fact *p = &pending->fact[i];
         if (p->table != f->table || strcmp(p->key.text, f->key.text) != 0) continue;
         for (unsigned c = 0; c <= MODEL_ROW; c++) {
             bool counter = c < MODEL[f->table].n && MODEL[f->table].column[c].rule == MODEL_COUNTER;
             if (counter || !touches(p, c)) continue;
+            f->again = f->again || again;
             f->seen[c] = p->seen[c] < common ? p->seen[c] : common;
             note_shown(p, c, f);
         }
@@ -141,10 +142,12 @@ static void note_seen(sim *s, unsigned i, facts *out) {
     for (unsigned k = 0; k < out->n; k++)
         for (unsigned c = 0; c <= MODEL_ROW; c++) out->fact[k].seen[c] = out->base;
     disk_look(true);
-    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s), "SELECT n FROM satchel_outbox WHERE state<2 ORDER BY n");
+    sqlite3_stmt *q = sim_query(s, satchel_db(s->device[i].s),
+                                "SELECT n,state=0 AND effective IS NOT NULL FROM satchel_outbox WHERE state<2 ORDER BY n");
     while (sqlite3_step(q) == SQLITE_ROW) {
         const facts *p = facts_find(s, i, (uint64_t)sqlite3_column_int64(q, 0));
-        for (unsigned k = 0; p && p != out && k < out->n; k++) see_through(p, facts_common(s, p->life, out->life), &out->fact[k]);
+        for (unsigned k = 0; p && p != out && k < out->n; k++)
+            see_through(p, sqlite3_column_int(q, 1), facts_common(s, p->life, out->life), &out->fact[k]);
     }
     sqlite3_reset(q);
     disk_look(false);

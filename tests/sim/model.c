@@ -536,6 +536,7 @@ bool model_apply(model *m, const facts *f, model_clock c, uint64_t limit) {
     for (unsigned i = 0; i < f->n && ok; i++) {
         merging g = {.m = m, .f = &f->fact[i], .c = c, .base = f->base < limit ? f->base : limit, .of_retry = f->at != 0};
         g.row = model_find(m, g.f->table, &g.f->key, true);
+        if (g.f->again) g.row->unclear = g.row->mixed = true;
         if (g.row->unclear) continue;
         switch (g.f->op) {
         case FACT_INSERT:

@@ -77,6 +77,8 @@ typedef struct fact {
     uint64_t seen[MODEL_COLUMNS + 1];
     /* Of each column, a bit for each value (by model_bit) that its author's pending edits showed; and whether there were several. */
     uint32_t shown[MODEL_COLUMNS + 1], mixed;
+    /* Over an edit that a server which was put back is given once more: what its author saw when that was confirmed is not known. */
+    bool again;
 } fact;
 
 typedef struct facts {
