@@ -122,6 +122,7 @@ static bool is_right(const refusal *r) {
     case SATCHEL_E_KEY_TAKEN:
         return r->f ? puts_taken_key(r) : unknown;
     case SATCHEL_E_DEPENDS:
+        if (r->s->restored && d->copied) return true; /* by a server that is no more, of a file that was put back since */
         return was_refused(r->s, r->i, r->depends);
     case SATCHEL_E_FORGOTTEN:
         if (r->s->restored && (d->copied || (r->t && r->t->admin.ever)))
